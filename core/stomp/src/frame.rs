@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use std::fmt;
+use std::str::FromStr;
 
 /// Every command of STOMP 1.0, 1.1 and 1.2.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -81,6 +82,17 @@ impl Command {
         }
     }
 
+    /// Whether it may carry a body (1.1 and 1.2, "Body"): in the others it is an error.
+    pub const fn may_have_body(self) -> bool {
+        matches!(self, Self::Error | Self::Message | Self::Send)
+    }
+
+    /// Whether it is of the opening, when no version has been agreed upon yet: it looks the same in all of them,
+    /// without any escaping (1.1 and 1.2, "Value Encoding").
+    pub const fn precedes_version(self) -> bool {
+        matches!(self, Self::Connect | Self::Connected | Self::Stomp)
+    }
+
     /// The command of that name, if STOMP has one.
     pub fn from_name(name: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|command| command.as_str().as_bytes() == name)
@@ -93,8 +105,8 @@ impl fmt::Display for Command {
     }
 }
 
-/// One frame, its headers unescaped.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// One frame, its headers unescaped. `Debug` hides the passcode and shortens the body.
+#[derive(Clone, Eq, PartialEq)]
 pub struct Frame {
     /// What it asks for or tells.
     pub command: Command,
@@ -137,6 +149,24 @@ impl Frame {
     }
 }
 
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 80;
+        let shown = |(name, value): &(String, String)| match name.as_str() {
+            "passcode" => format!("{name}:…"),
+            _ => format!("{name}:{value}"),
+        };
+        let headers: Vec<String> = self.headers.iter().map(shown).collect();
+        let start = self.body.slice(..self.body.len().min(SHOWN));
+        f.debug_struct("Frame")
+            .field("command", &self.command)
+            .field("headers", &headers)
+            .field("body", &start)
+            .field("octets", &self.body.len())
+            .finish()
+    }
+}
+
 /// The versions of the protocol, oldest first.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Version {
@@ -149,6 +179,19 @@ pub enum Version {
 }
 
 impl Version {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::V1_0, Self::V1_1, Self::V1_2];
+
+    /// What `accept-version` says of a peer that speaks all of them.
+    pub const ACCEPTED: &'static str = "1.0,1.1,1.2";
+
+    /// The newest version that the peer's `accept-version` names and we speak, if there is any. A peer that sends
+    /// no such header speaks 1.0 (1.2, "Protocol Negotiation").
+    pub fn newest_of(accept_version: Option<&str>) -> Option<Self> {
+        let named = accept_version.unwrap_or(Self::V1_0.as_str());
+        named.split(',').filter_map(|name| name.trim().parse().ok()).max()
+    }
+
     /// As written in `accept-version` and `version`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -162,5 +205,61 @@ impl Version {
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Version {
+    type Err = UnknownVersion;
+
+    fn from_str(name: &str) -> Result<Self, UnknownVersion> {
+        Self::ALL.into_iter().find(|version| version.as_str() == name).ok_or(UnknownVersion)
+    }
+}
+
+/// The name of a version that is not one of ours.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not a version of STOMP that we speak: {}", Version::ACCEPTED)]
+pub struct UnknownVersion;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_common_version_wins() {
+        for (accept_version, newest) in [
+            (None, Some(Version::V1_0)),
+            (Some("1.0"), Some(Version::V1_0)),
+            (Some("1.1,1.0"), Some(Version::V1_1)),
+            (Some("1.0, 1.2 ,2.0"), Some(Version::V1_2)),
+            (Some("2.0,1.10"), None),
+            (Some(""), None),
+        ] {
+            assert_eq!(Version::newest_of(accept_version), newest, "{accept_version:?}");
+        }
+        assert_eq!(Version::newest_of(Some(Version::ACCEPTED)), Some(Version::V1_2));
+    }
+
+    #[test]
+    fn every_command_is_found_by_its_name_and_by_no_other() {
+        for command in Command::ALL {
+            assert_eq!(Command::from_name(command.as_str().as_bytes()), Some(command));
+            assert_eq!(Command::from_name(command.as_str().to_lowercase().as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn the_first_of_repeated_headers_counts() {
+        let frame = Frame::new(Command::Message).with("a", "first").with("a", "second");
+        assert_eq!(frame.header("a"), Some("first"));
+        assert_eq!(frame.header("b"), None);
+    }
+
+    #[test]
+    fn what_is_logged_has_no_passcode_and_little_body() {
+        let frame = Frame::new(Command::Connect).with("login", "g1").with("passcode", "secret");
+        let text = format!("{:?}", frame.with_body(vec![b'x'; 1000]));
+        assert!(text.contains("login:g1") && !text.contains("secret"), "{text}");
+        assert!(text.len() < 300 && text.contains("1000"), "{text}");
     }
 }

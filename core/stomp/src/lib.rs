@@ -1,7 +1,11 @@
 //! STOMP 1.0, 1.1 and 1.2: what both agents talk over.
 //!
 //! - [`frame`]: commands, headers, bodies.
+//! - [`codec`]: frames to bytes and back, without I/O.
+//! - [`heartbeat`]: what is agreed, when one is due, when the peer is dead.
 
+pub mod codec;
 pub mod frame;
+pub mod heartbeat;
 
 pub use frame::{Command, Frame, Version};
