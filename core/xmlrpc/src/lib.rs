@@ -1,1 +1,33 @@
-//! To be written.
+//! XML-RPC values and calls to and from XML, without I/O: bytes in, values out, and back.
+//!
+//! The format is the one of <http://xmlrpc.com/spec.md>, read with the tolerance real clients need and written
+//! in the form the oldest of them understand: never `<i8>` or `<nil/>`, doubles without an exponent, an XML
+//! declaration in front, no character XML cannot carry. Whoever wants the wire, the methods or HTTP looks elsewhere.
+//!
+//! - [`Value`]: what a parameter or a result can be
+//! - [`Call`], [`Response`], [`Fault`]: what is said about values, with the numbers of the faults in [`code`]
+//! - [`parse_call`], [`parse_response`] within [`Limits`], failing with a [`ParseError`]
+//! - [`write_call`], [`write_response`], [`write_fault`]
+//! - [`Params`], [`Options`]: the parameters of a method, taken one after the other by type
+//! - [`to_json`], [`from_json`]: the same values as JSON
+//! - [`excerpt`]: at most 80 characters of somebody else's text, fit for a message
+
+mod value;
+
+mod excerpt;
+mod message;
+
+mod parse;
+mod write;
+
+mod params;
+
+mod json;
+
+pub use excerpt::excerpt;
+pub use json::{JsonError, from_json, to_json};
+pub use message::{Call, Fault, Response, code};
+pub use params::{FromValue, Mismatch, Options, Params, invalid_parameter};
+pub use parse::{Limits, ParseError, parse_call, parse_response};
+pub use value::Value;
+pub use write::{WriteError, write_call, write_fault, write_response};
