@@ -1,6 +1,6 @@
 //! Frames to bytes and back, without I/O: [`Decoder`] takes bytes as they trickle in, [`encode`] gives them.
 //!
-//! - [`decode`](self): tolerant of how the bytes were cut, of nothing else unless the [`Dialect`] is lenient.
+//! - [`Decoder`]: tolerant of how the bytes were cut, of nothing else unless the [`Dialect`] is lenient.
 //! - [`encode`]: strict; what the version cannot express is refused, never bent.
 //! - [`FrameCodec`]: both at once, for `tokio_util::codec::Framed`.
 //!
@@ -15,6 +15,8 @@ mod escape;
 mod framed;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod tests;
 
 pub use decode::Decoder;
 pub use encode::encode;
