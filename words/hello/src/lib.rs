@@ -1,1 +1,89 @@
-//! stub
+//! HELLO: a guest has come, and tells what it is.
+
+use vocable_word::{
+    Answer, Description, Map, Message, Value, Word, about, described, from_str, json, roster, word,
+};
+
+word!(Hello);
+
+/// Headers that are no facts: who it is, where it is, and the core's own.
+const NOT_FACTS: [&str; 8] = ["id", "ip", "to", "from", "message-id", "in-reply-to", "asked", "refusal"];
+
+impl Word for Hello {
+    fn describe() -> Description {
+        described!("HELLO", "Says that a guest is here, and what it is").on("connected").parameters(&json!({
+            "type": "object",
+            "properties": {
+                "agent": {"type": "string", "description": "version of the agent"},
+                "mac": {"type": "string", "description": "08:00:27:0A:0B:0C"},
+                "boot-id": {"type": "string"}
+            },
+            "additionalProperties": true
+        }))
+    }
+
+    fn say(facts: Value) -> Answer<Message> {
+        let here = Message::new().with_header("id", &about::my_id()).with_header("ip", &about::my_ip());
+        let facts = facts.as_object().into_iter().flatten().filter(|(name, _)| is_fact(name));
+        let message = facts.fold(here, |message, (name, fact)| message.with_value(name, fact));
+        Ok(message.with_value("words", &json!(about::words())))
+    }
+
+    fn listen(heard: Message) -> Answer<Option<Value>> {
+        let facts = heard.headers.iter().rev().filter(|(name, _)| is_fact(name));
+        let facts: Map<String, Value> = facts.map(|(name, text)| (name.clone(), fact(text))).collect();
+        roster::joined(heard.need("id")?, heard.need("ip")?, &Value::from(facts).to_string())?;
+        Ok(None)
+    }
+}
+
+fn is_fact(name: &str) -> bool {
+    !NOT_FACTS.contains(&name)
+}
+
+/// A list or an object comes as JSON; all else is text, however much it looks like a number.
+fn fact(text: &str) -> Value {
+    match from_str(text) {
+        Ok(value @ (Value::Array(_) | Value::Object(_))) => value,
+        _ => text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vocable_word::{Refusal, testing::FakeAgent};
+
+    use super::*;
+
+    #[test]
+    fn a_guest_tells_who_it_is_and_what_it_knows() {
+        let _guest = FakeAgent::guest("vm1").ip("10.0.0.2").knows("BEAT", "0.1.0");
+        let said = Hello::say(json!({"agent": "0.3.0", "mac": "08:00:27:0A:0B:0C", "id": "vm2"})).unwrap();
+        assert_eq!((said.need("id"), said.need("ip")), (Ok("vm1"), Ok("10.0.0.2")));
+        assert_eq!((said.need("agent"), said.need("words")), (Ok("0.3.0"), Ok(r#"[["BEAT","0.1.0"]]"#)));
+        assert!(said.body.is_empty());
+    }
+
+    #[test]
+    fn a_host_enters_it_in_the_roster_with_all_it_told() {
+        let host = FakeAgent::host("host").sender("vm1");
+        let heard = Message::new()
+            .with_header("id", "vm1")
+            .with_header("ip", "10.0.0.2")
+            .with_header("boot-id", "17")
+            .with_header("boot-id", "of repeated headers the first counts")
+            .with_header("message-id", "m1")
+            .with_header("words", r#"[["BEAT","0.1.0"]]"#);
+        assert_eq!(Hello::listen(heard), Ok(None));
+        let facts = r#"{"boot-id":"17","words":[["BEAT","0.1.0"]]}"#;
+        assert_eq!(host.calls(), [json!(["roster.joined", "vm1", "10.0.0.2", facts])]);
+    }
+
+    #[test]
+    fn who_claims_to_be_another_is_refused_by_the_roster() {
+        let no = || Refusal::Denied("roster: vm1 is not vm2".into());
+        let _host = FakeAgent::host("host").sender("vm1").answers("roster.joined", Err::<(), _>(no()));
+        let heard = Message::new().with_header("id", "vm2").with_header("ip", "10.0.0.2");
+        assert_eq!(Hello::listen(heard), Err(no()));
+    }
+}

@@ -1,1 +1,101 @@
-//! stub
+//! RUN_CMD: the host asks a guest to run a program.
+
+use std::collections::BTreeMap;
+
+use vocable_word::{Answer, Description, Message, Program, Value, Word, described, jobs, json, word};
+
+word!(RunCmd);
+
+/// What a command is made of: members of the arguments, and headers of the message.
+const PARTS: [&str; 6] = ["cmd-id", "cmd", "args", "env", "path", "options"];
+
+impl Word for RunCmd {
+    fn describe() -> Description {
+        described!("RUN_CMD", "Runs a program on a guest").on("run-requested").parameters(&json!({
+            "type": "object",
+            "required": ["cmd-id", "cmd"],
+            "properties": {
+                "cmd-id": {"type": "string", "description": "names the command; the same id never runs twice"},
+                "cmd": {"type": "string", "description": "the program; no shell reads it"},
+                "args": {"type": "array", "items": {"type": "string"}},
+                "env": {"type": "object", "additionalProperties": {"type": "string"}},
+                "path": {"type": "string", "description": "the working directory"},
+                "options": {
+                    "type": "object",
+                    "additionalProperties": {"type": "string"},
+                    "description": "what the guest's agent offers: stdin (base64), timeout …"
+                }
+            }
+        }))
+    }
+
+    fn say(args: Value) -> Answer<Message> {
+        Ok(PARTS.iter().fold(Message::new(), |message, part| message.with_value(part, &args[*part])))
+    }
+
+    fn listen(heard: Message) -> Answer<Option<Value>> {
+        let env: BTreeMap<String, String> = heard.read("env")?;
+        let options: BTreeMap<String, String> = heard.read("options")?;
+        let program = Program {
+            cmd: heard.need("cmd")?.to_owned(),
+            args: heard.read("args")?,
+            env: env.into_iter().collect(),
+            path: heard.get("path").map(str::to_owned),
+            options: options.into_iter().collect(),
+        };
+        jobs::start(heard.need("cmd-id")?, &program)?;
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vocable_word::{Refusal, testing::FakeAgent};
+
+    use super::*;
+
+    #[test]
+    fn what_the_host_says_the_guest_starts() {
+        let guest = FakeAgent::guest("vm1");
+        let command = json!({
+            "cmd-id": "c1", "cmd": "/bin/echo", "args": ["a b", "ü"], "env": {"LANG": "C"}, "path": "/tmp",
+            "options": {"stdin": "aGVsbG8="}
+        });
+        let said = RunCmd::say(command).unwrap();
+        assert_eq!(said.need("args"), Ok(r#"["a b","ü"]"#));
+        assert_eq!(RunCmd::listen(said), Ok(None));
+        let program = json!({
+            "cmd": "/bin/echo", "args": ["a b", "ü"], "env": {"LANG": "C"}, "path": "/tmp",
+            "options": {"stdin": "aGVsbG8="}
+        });
+        assert_eq!(guest.calls(), [json!(["jobs.start", "c1", program])]);
+    }
+
+    #[test]
+    fn a_bare_command_needs_no_more_than_an_id_and_a_program() {
+        let guest = FakeAgent::guest("vm1");
+        let said = RunCmd::say(json!({"cmd-id": "c1", "cmd": "true"})).unwrap();
+        assert_eq!(said.headers.len(), 2);
+        RunCmd::listen(said).unwrap();
+        assert_eq!(guest.calls(), [json!(["jobs.start", "c1", {"cmd": "true"}])]);
+    }
+
+    #[test]
+    fn nonsense_is_refused_and_starts_nothing() {
+        let guest = FakeAgent::guest("vm1");
+        let said = |args| RunCmd::listen(RunCmd::say(args).unwrap());
+        let missing = said(json!({"cmd-id": "c1"}));
+        assert_eq!(missing, Err(Refusal::Invalid("the message has no header cmd".into())));
+        let no_list = said(json!({"cmd-id": "c1", "cmd": "true", "args": "-a"}));
+        assert!(matches!(no_list, Err(Refusal::Invalid(text)) if text.starts_with("header args:")));
+        assert!(guest.calls().is_empty());
+    }
+
+    #[test]
+    fn what_the_agent_refuses_is_refused() {
+        let no = || Refusal::Invalid("no such option: fly".into());
+        let _guest = FakeAgent::guest("vm1").answers("jobs.start", Err::<(), _>(no()));
+        let said = RunCmd::say(json!({"cmd-id": "c1", "cmd": "true", "options": {"fly": "high"}})).unwrap();
+        assert_eq!(RunCmd::listen(said), Err(no()));
+    }
+}
