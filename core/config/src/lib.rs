@@ -1,1 +1,50 @@
-//! To be written.
+//! Layered TOML configuration that knows where each value came from.
+//!
+//! ```text
+//! flag > environment > user file > conf.d (last wins) > main file > default
+//! ```
+//! Tables merge, everything else replaces. [`load`] reads the [`Sources`], merges them into one tree in
+//! which every value remembers its [`Origin`], and reads the agent's own type out of that tree. It reports
+//! *all* problems at once, each with its place and, where one is close, what was probably meant.
+//!
+//! The crate knows no key: an agent describes itself with an [`Application`], whose commented default file
+//! names every key, and a type that deserializes from it. What the type has no field for is an unknown key.
+//!
+//! It never prints and never looks at the environment or the home directory itself; files named by the
+//! [`Sources`] are the only thing it touches.
+//!
+//! Reading order: [`sources`] (what goes in), `tree` and `parse` (values with places), `layers` (merging),
+//! `shape` and `reader` (from tree to type), `wording` and `suggestion` (what people are told), [`problem`]
+//! and [`entry`] (what comes out), [`loading`] (all of it together); then the value types [`span`], [`size`],
+//! [`or_none`], and [`places`], the standard folders.
+
+pub mod sources;
+
+mod layers;
+mod parse;
+mod reader;
+mod shape;
+mod suggestion;
+mod tree;
+mod wording;
+
+pub mod entry;
+pub mod loading;
+pub mod origin;
+pub mod problem;
+
+pub mod or_none;
+pub mod places;
+mod quantity;
+pub mod size;
+pub mod span;
+
+pub use entry::{Entry, Listing};
+pub use loading::{Loaded, load};
+pub use or_none::OrNone;
+pub use origin::{Origin, Position};
+pub use places::{NoHome, Places};
+pub use problem::{Finding, Problem, Problems, Severity};
+pub use size::{Size, SizeError};
+pub use sources::{Application, FileSource, NamedTables, Setting, Sources};
+pub use span::{Span, SpanError};
