@@ -19,7 +19,7 @@ mod properties;
 mod tests;
 
 pub use decode::Decoder;
-pub use encode::encode;
+pub use encode::{check, encode};
 pub use error::{CodecError, DecodeError, EncodeError};
 pub use framed::FrameCodec;
 

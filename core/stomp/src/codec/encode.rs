@@ -13,93 +13,66 @@ use bytes::{BufMut, BytesMut};
 /// # Errors
 /// [`EncodeError`]; the buffer is then as it was before.
 pub fn encode(frame: &Frame, version: Version, buffer: &mut BytesMut) -> Result<(), EncodeError> {
-    let before = buffer.len();
-    let written = Writer { command: frame.command, version, buffer }.frame(frame);
-    if written.is_err() {
-        buffer.truncate(before);
+    check(frame, version)?;
+    let escapes = Escapes::written(frame.command, version);
+    buffer.reserve(estimate(frame));
+    buffer.put_slice(frame.command.as_str().as_bytes());
+    buffer.put_u8(b'\n');
+    for (name, value) in frame.headers.iter().filter(|(name, _)| name != "content-length") {
+        put_text(name, escapes, buffer);
+        buffer.put_u8(b':');
+        put_text(value, escapes, buffer);
+        buffer.put_u8(b'\n');
     }
-    written
+    if !frame.body.is_empty() {
+        buffer.put_slice(b"content-length:");
+        buffer.put_slice(frame.body.len().to_string().as_bytes());
+        buffer.put_u8(b'\n');
+    }
+    buffer.put_u8(b'\n');
+    buffer.put_slice(&frame.body);
+    buffer.put_u8(0);
+    Ok(())
 }
 
-struct Writer<'a> {
-    command: Command,
-    version: Version,
-    buffer: &'a mut BytesMut,
-}
-
-impl Writer<'_> {
-    fn frame(&mut self, frame: &Frame) -> Result<(), EncodeError> {
-        self.check(frame)?;
-        self.buffer.reserve(estimate(frame));
-        self.buffer.put_slice(self.command.as_str().as_bytes());
-        self.buffer.put_u8(b'\n');
-        for (at, (name, value)) in frame.headers.iter().enumerate() {
-            if name != "content-length" {
-                self.header(at + 1, name, value)?;
-            }
-        }
-        if !frame.body.is_empty() {
-            self.buffer.put_slice(b"content-length:");
-            self.buffer.put_slice(frame.body.len().to_string().as_bytes());
-            self.buffer.put_u8(b'\n');
-        }
-        self.buffer.put_u8(b'\n');
-        self.buffer.put_slice(&frame.body);
-        self.buffer.put_u8(0);
-        Ok(())
+/// Whether [`encode`] would take the frame: to tell whoever made it, before it waits in a queue.
+///
+/// # Errors
+/// [`EncodeError`]
+pub fn check(frame: &Frame, version: Version) -> Result<(), EncodeError> {
+    let (command, length) = (frame.command, frame.body.len());
+    if command == Command::Nack && version == Version::V1_0 {
+        return Err(EncodeError::CommandNotInVersion { command, version });
     }
-
-    fn check(&self, frame: &Frame) -> Result<(), EncodeError> {
-        let (command, version, length) = (self.command, self.version, frame.body.len());
-        if command == Command::Nack && version == Version::V1_0 {
-            return Err(EncodeError::CommandNotInVersion { command, version });
-        }
-        if length > 0 && !command.may_have_body() {
-            return Err(EncodeError::BodyNotAllowed { command });
-        }
-        match frame.header("content-length") {
-            Some(given) if given.parse() != Ok(length) => {
-                Err(EncodeError::ContentLengthWrong { command, length })
-            }
-            _ => Ok(()),
-        }
+    if length > 0 && !command.may_have_body() {
+        return Err(EncodeError::BodyNotAllowed { command });
     }
-
-    fn header(&mut self, header: usize, name: &str, value: &str) -> Result<(), EncodeError> {
+    if frame.header("content-length").is_some_and(|given| given.parse() != Ok(length)) {
+        return Err(EncodeError::ContentLengthWrong { command, length });
+    }
+    let escapes = Escapes::written(command, version);
+    for (header, (name, value)) in (1..).zip(&frame.headers) {
         if name.is_empty() {
-            return Err(EncodeError::HeaderWithoutName { header, command: self.command });
+            return Err(EncodeError::HeaderWithoutName { header, command });
         }
-        self.text(name, true).map_err(|character| self.inexpressible(header, character))?;
-        self.buffer.put_u8(b':');
-        self.text(value, false).map_err(|character| self.inexpressible(header, character))?;
-        self.buffer.put_u8(b'\n');
-        Ok(())
-    }
-
-    /// Writes a name or value, or says which character cannot be written.
-    fn text(&mut self, text: &str, is_name: bool) -> Result<(), char> {
-        let escapes = Escapes::written(self.command, self.version);
-        let mut rest = text.as_bytes();
-        while let Some(at) = rest.iter().position(|octet| matches!(octet, b'\n' | b'\r' | b':' | b'\\' | 0)) {
-            let (before, from) = rest.split_at(at);
-            let [octet, after @ ..] = from else { break };
-            self.buffer.put_slice(before);
-            match (escapes.sequence(*octet), octet) {
-                (Some(sequence), _) => self.buffer.put_slice(sequence),
-                (None, b'\\') => self.buffer.put_u8(b'\\'),
-                (None, b':') if !is_name => self.buffer.put_u8(b':'),
-                // A raw CR, though 1.0 and 1.1 know no better, would be half a line end to many peers.
-                (None, _) => return Err(char::from(*octet)),
-            }
-            rest = after;
+        let inexpressible = escapes.inexpressible(name, true).or_else(|| escapes.inexpressible(value, false));
+        if let Some(character) = inexpressible {
+            return Err(EncodeError::Inexpressible { header, command, character, version });
         }
-        self.buffer.put_slice(rest);
-        Ok(())
     }
+    Ok(())
+}
 
-    const fn inexpressible(&self, header: usize, character: char) -> EncodeError {
-        EncodeError::Inexpressible { header, command: self.command, character, version: self.version }
+fn put_text(text: &str, escapes: Escapes, buffer: &mut BytesMut) {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|&octet| escapes.sequence(octet).is_some()) {
+        let (before, from) = rest.split_at(at);
+        buffer.put_slice(before);
+        let Some((&octet, after)) = from.split_first() else { return };
+        buffer.put_slice(escapes.sequence(octet).unwrap_or(&[]));
+        rest = after;
     }
+    buffer.put_slice(rest);
 }
 
 /// Octets that the frame takes if little in it has to be escaped.

@@ -75,8 +75,8 @@ impl Escapes {
         }
     }
 
-    /// How an octet is written, `None` for as it is.
-    pub(super) const fn sequence(self, octet: u8) -> Option<&'static [u8; 2]> {
+    /// How an octet is written; `None` for as it is.
+    pub(super) const fn sequence(self, octet: u8) -> Option<&'static [u8]> {
         match (self, octet) {
             (Self::None, _) => None,
             (_, b'\n') => Some(b"\\n"),
@@ -85,6 +85,17 @@ impl Escapes {
             (Self::CrLf | Self::Lenient, b'\r') => Some(b"\\r"),
             _ => None,
         }
+    }
+
+    /// The first character of a name or value that there is no way to write.
+    pub(super) fn inexpressible(self, text: &str, is_name: bool) -> Option<char> {
+        let special = |octet: &u8| match octet {
+            // A raw CR, though 1.0 and 1.1 do not forbid it, would be half a line end to many peers.
+            b'\n' | b'\r' => self.sequence(*octet).is_none(),
+            b':' => is_name && self == Self::None,
+            octet => *octet == 0,
+        };
+        text.bytes().find(special).map(char::from)
     }
 }
 
