@@ -1,0 +1,165 @@
+//! The folder of one job: what lies in it, and how it is written so that it survives a crash.
+//!
+//! ```text
+//! job.json      the record: what was asked for                     agent, durable before the start
+//! stdin         standard input, if any was given                   agent
+//! events        FIFO, supervisor to agent; its end is the supervisor's
+//! control       FIFO, agent to supervisor
+//! supervisor.json  the supervisor as a process                     supervisor
+//! out, err      what the program wrote                             supervisor
+//! result.json   the results                                        supervisor, durable
+//! acknowledged  the host has the results; its age is the delay of the removal      agent
+//! supervisor.log   what a supervisor in trouble had to say
+//! ```
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::results::Results;
+
+/// Output may be confidential: nothing in a job's folder is for other users.
+const PRIVATE_FILE: u32 = 0o600;
+const PRIVATE_FOLDER: u32 = 0o700;
+
+/// A full disk must not keep a job from saying how it ended, so the room is taken beforehand.
+const ROOM_FOR_RESULT: usize = 4096;
+
+/// The folder of one job.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Makes the folder, which must not exist.
+    pub(crate) fn create(path: impl Into<PathBuf>) -> io::Result<Self> {
+        let folder = Self::new(path);
+        DirBuilder::new().mode(PRIVATE_FOLDER).create(folder.path())?;
+        Ok(folder)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn record(&self) -> PathBuf {
+        self.0.join("job.json")
+    }
+
+    pub(crate) fn stdin(&self) -> PathBuf {
+        self.0.join("stdin")
+    }
+
+    pub(crate) fn events(&self) -> PathBuf {
+        self.0.join("events")
+    }
+
+    pub(crate) fn control(&self) -> PathBuf {
+        self.0.join("control")
+    }
+
+    pub(crate) fn supervisor(&self) -> PathBuf {
+        self.0.join("supervisor.json")
+    }
+
+    pub(crate) fn spool(&self, part: super::Part) -> PathBuf {
+        self.0.join(part.as_str())
+    }
+
+    pub(crate) fn result(&self) -> PathBuf {
+        self.0.join("result.json")
+    }
+
+    pub(crate) fn acknowledged(&self) -> PathBuf {
+        self.0.join("acknowledged")
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.0.join("supervisor.log")
+    }
+
+    /// Where the launcher leaves the reason why it could not become the program.
+    pub(crate) fn start_failure(&self) -> PathBuf {
+        self.0.join("start-failure.json")
+    }
+
+    /// Makes one of the two FIFOs.
+    pub(crate) fn make_fifo(path: &Path) -> io::Result<()> {
+        Ok(mkfifo(path, Mode::from_bits_truncate(PRIVATE_FILE))?)
+    }
+
+    /// Takes the room `result.json` will need.
+    pub(crate) fn reserve_result(&self) -> io::Result<()> {
+        private(&new(&self.result()), false)?.write_all(&[b' '; ROOM_FOR_RESULT])
+    }
+
+    /// Puts the results in place; when this returns they survive a crash of the machine.
+    pub(crate) fn write_result(&self, results: &Results) -> io::Result<()> {
+        self.write_durably(&self.result(), results)
+    }
+
+    /// The results, if there are any yet.
+    pub(crate) fn read_result(&self) -> io::Result<Option<Results>> {
+        match read_json(&self.result()) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Writes a document next to its place, over what was reserved there, and renames it.
+    pub(crate) fn write_durably(&self, path: &Path, document: &impl Serialize) -> io::Result<()> {
+        let json = serde_json::to_vec(document)?;
+        let file = private(&new(path), false)?;
+        file.write_all_at(&json, 0)?;
+        file.set_len(json.len() as u64)?;
+        file.sync_all()?;
+        fs::rename(new(path), path)?;
+        File::open(&self.0)?.sync_all()
+    }
+
+    /// Writes a document that need not survive the machine, but is never seen half written.
+    pub(crate) fn write_briefly(path: &Path, document: &impl Serialize) -> io::Result<()> {
+        private(&new(path), true)?.write_all(&serde_json::to_vec(document)?)?;
+        fs::rename(new(path), path)
+    }
+
+    /// Bytes in a spool; 0 before there is one.
+    pub(crate) fn spooled(&self, part: super::Part) -> u64 {
+        fs::metadata(self.spool(part)).map_or(0, |metadata| metadata.len())
+    }
+}
+
+fn new(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
+/// Opens a file for writing that only its owner may read.
+pub(crate) fn private(path: &Path, truncate: bool) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(truncate).mode(PRIVATE_FILE).open(path)
+}
+
+/// Makes a file that must not exist yet.
+pub(crate) fn private_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(path)
+}
+
+/// Opens one end of a FIFO, never waiting for the other.
+pub(crate) fn open_fifo(path: &Path, read: bool, write: bool) -> io::Result<File> {
+    OpenOptions::new().read(read).write(write).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)
+}
+
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
+    Ok(serde_json::from_slice(&fs::read(path)?)?)
+}

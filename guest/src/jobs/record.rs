@@ -1,0 +1,61 @@
+//! The record of a job, `job.json`: what was asked for, in a form that leaves no questions.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::WhenFull;
+use super::limits::Limit;
+use super::program::OnDisconnect;
+
+/// Everything a supervisor needs to know: it has neither agent nor configuration to ask.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Record {
+    pub(crate) cmd_id: String,
+    /// Of the program as it was asked for, to tell a retry from another program.
+    pub(crate) program_sha256: String,
+    /// The run of the machine in which the job was recorded.
+    pub(crate) boot_id: String,
+    /// In seconds since 1970.
+    pub(crate) recorded: f64,
+    pub(crate) cmd: String,
+    pub(crate) args: Vec<String>,
+    /// The whole environment.
+    pub(crate) env: Vec<(String, String)>,
+    /// Absolute.
+    pub(crate) directory: PathBuf,
+    /// None: the agent's.
+    pub(crate) user: Option<User>,
+    pub(crate) nice: Option<i32>,
+    pub(crate) limits: Vec<Limit>,
+    /// Whether there is a file with standard input; otherwise it is empty.
+    pub(crate) stdin: bool,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) grace: Duration,
+    pub(crate) on_disconnect: OnDisconnect,
+    /// Bytes, both streams together.
+    pub(crate) spool_limit: u64,
+    pub(crate) when_spool_full: WhenFull,
+}
+
+impl Record {
+    /// Rights, niceness and limits are changed by a second stage that then becomes the program.
+    /// Without any, the supervisor starts the program directly, which is quicker.
+    pub(crate) fn needs_launcher(&self) -> bool {
+        self.user.is_some() || self.nice.is_some() || !self.limits.is_empty()
+    }
+}
+
+/// Whose rights a command has.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// Now, in seconds since 1970.
+pub(crate) fn unix_time() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}

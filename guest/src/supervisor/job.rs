@@ -1,0 +1,320 @@
+//! The supervisor's loop over one running job: waits with poll(2) for output, for the end of
+//! children, for the agent and for the next deadline, and says at the end how it went.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::Child;
+use std::time::Instant;
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{WaitOptions, waitpid};
+use signal_hook::consts::{SIGCHLD, SIGTERM};
+
+use super::announcer::Announcer;
+use super::ending::{Cause, Ending, Step};
+use super::spool::Spool;
+use crate::jobs::lines::{Control, Event, Lines};
+use crate::jobs::processes::signal_descendants;
+use crate::jobs::record::{Record, unix_time};
+use crate::jobs::results::{Failure, FailureCode, Resources, Results, State};
+use crate::jobs::{Part, WhenFull};
+
+/// Signals as something poll(2) can wait for: a handler writes a byte into each pair.  Handlers,
+/// unlike a signal mask, are not inherited by the program.
+pub(super) struct Wakes {
+    children: UnixStream,
+    terminate: UnixStream,
+}
+
+impl Wakes {
+    /// Before the program is started, so that no end is missed.
+    pub(super) fn register() -> io::Result<Self> {
+        Ok(Self { children: Self::pair(SIGCHLD)?, terminate: Self::pair(SIGTERM)? })
+    }
+
+    fn pair(signal: i32) -> io::Result<UnixStream> {
+        let (wake, woken) = UnixStream::pair()?;
+        woken.set_nonblocking(true)?;
+        signal_hook::low_level::pipe::register(signal, wake)?;
+        Ok(woken)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Source {
+    Children,
+    Control,
+    Output(Part),
+    Terminate,
+}
+
+/// How the program ended.
+#[derive(Clone, Copy)]
+enum Status {
+    Exited(i32),
+    Signalled(i32),
+    /// Somebody else was given the status.
+    Unknown,
+}
+
+/// One running job.
+pub(super) struct Job {
+    program: i32,
+    spool: Spool,
+    ending: Ending,
+    when_full: WhenFull,
+    announcer: Announcer,
+    full_told: bool,
+    control: File,
+    requests: Lines,
+    wakes: Wakes,
+    status: Option<Status>,
+    ended: f64,
+    /// Whether nothing descends from this process any more.
+    childless: bool,
+}
+
+impl Job {
+    /// The job of a program that has just been started.
+    pub(super) fn new(
+        record: &Record,
+        program: Child,
+        [out, err]: [File; 2],
+        control: File,
+        wakes: Wakes,
+        announcer: Announcer,
+    ) -> io::Result<Self> {
+        let pid = i32::try_from(program.id()).map_err(io::Error::other)?;
+        let missing = || io::Error::other("the program was started without pipes");
+        let out_pipe = File::from(OwnedFd::from(program.stdout.ok_or_else(missing)?));
+        let err_pipe = File::from(OwnedFd::from(program.stderr.ok_or_else(missing)?));
+        Ok(Self {
+            program: pid,
+            spool: Spool::new((out_pipe, out), (err_pipe, err), record.spool_limit),
+            ending: Ending::new(Instant::now(), record.timeout, record.grace),
+            when_full: record.when_spool_full,
+            announcer,
+            full_told: false,
+            control,
+            requests: Lines::default(),
+            wakes,
+            status: None,
+            ended: 0.0,
+            childless: false,
+        })
+    }
+
+    /// Goes on until the job is over.
+    pub(super) fn watch(&mut self) -> io::Result<()> {
+        while !self.is_over() {
+            for (source, ready) in self.wait()? {
+                match source {
+                    Source::Children => self.reap(),
+                    Source::Control => self.obey(),
+                    Source::Output(part) => self.spool.copy(part, ready, Instant::now()),
+                    Source::Terminate => self.end(Cause::Cancelled, None),
+                }
+            }
+            self.keep_time();
+        }
+        Ok(())
+    }
+
+    /// Takes what is left of the output, puts it beyond harm, and announces it.
+    pub(super) fn announce_rest(&mut self) {
+        self.spool.drain(Instant::now());
+        if let Err(cause) = self.spool.sync() {
+            drop(writeln!(io::stderr(), "the spool may not survive a crash: {cause}"));
+        }
+        let (out, err) = self.spool.totals();
+        self.announcer.tell(Event::Output { out, err });
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        self.announcer.tell(event);
+    }
+
+    /// How it went, when it is over and the output is complete.
+    pub(super) fn results(&self, started: f64) -> Results {
+        let (out_bytes, err_bytes) = self.spool.totals();
+        let (out_sha256, err_sha256) = self.spool.digests();
+        let (finished, exit_code_or_signal) = match self.status {
+            Some(Status::Exited(code)) => (true, Some(code)),
+            Some(Status::Signalled(number)) => (false, Some(number)),
+            Some(Status::Unknown) | None => (false, None),
+        };
+        Results {
+            state: self.state(),
+            finished,
+            exit_code_or_signal,
+            resources: getrusage(UsageWho::RUSAGE_CHILDREN).ok().map(Resources::from),
+            started,
+            ended: if self.status.is_some() { self.ended } else { unix_time() },
+            out_bytes,
+            err_bytes,
+            out_sha256,
+            err_sha256,
+            error: self.error(),
+            left_out: self.spool.left_out(),
+        }
+    }
+
+    fn state(&self) -> State {
+        match (self.ending.cause(), self.status) {
+            (Some(Cause::Cancelled | Cause::SpoolFull), _) => State::Cancelled,
+            (Some(Cause::TimedOut), _) => State::Timeout,
+            (None, Some(Status::Exited(_) | Status::Signalled(_))) => State::Done,
+            (None, _) => State::Lost,
+        }
+    }
+
+    fn error(&self) -> Option<Failure> {
+        if self.ending.has_given_up() {
+            let message = "some process of the command outlived SIGKILL: it hangs in the kernel, or the agent \
+                           may not kill it";
+            return Some(Failure::new(FailureCode::NotKilled, message));
+        }
+        match (self.ending.cause(), self.status) {
+            (Some(Cause::SpoolFull), _) => {
+                let reason = self.spool.full().unwrap_or_default();
+                Some(Failure::new(FailureCode::SpoolFull, format!("the command was ended: {reason}")))
+            }
+            (None, Some(Status::Unknown)) => {
+                Some(Failure::new(FailureCode::NoStatus, "the system did not say how the command ended"))
+            }
+            _ => None,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let ended = self.status.is_some();
+        self.ending.has_given_up() || ended && (self.ending.cause().is_none() || self.childless)
+    }
+
+    /// Waits until something is ready or due.
+    fn wait(&self) -> io::Result<Vec<(Source, PollFlags)>> {
+        let mut sources: Vec<(Source, BorrowedFd<'_>)> = vec![
+            (Source::Children, self.wakes.children.as_fd()),
+            (Source::Terminate, self.wakes.terminate.as_fd()),
+            (Source::Control, self.control.as_fd()),
+        ];
+        sources.extend(self.spool.pipes().map(|(part, pipe)| (Source::Output(part), pipe)));
+        let mut polled: Vec<PollFd<'_>> =
+            sources.iter().map(|(_, fd)| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+        match poll(&mut polled, self.time_left().as_ref()) {
+            Err(Errno::INTR) => return Ok(Vec::new()),
+            other => other?,
+        };
+        let ready = sources.iter().zip(&polled).map(|((source, _), polled)| (*source, polled.revents()));
+        Ok(ready.filter(|(_, ready)| !ready.is_empty()).collect())
+    }
+
+    fn time_left(&self) -> Option<Timespec> {
+        let deadlines = [self.ending.deadline(), self.announcer.deadline(), self.spool.deadline()];
+        let next = deadlines.into_iter().flatten().min()?;
+        next.saturating_duration_since(Instant::now()).try_into().ok()
+    }
+
+    /// Does what is due.
+    fn keep_time(&mut self) {
+        let now = Instant::now();
+        self.spool.retry(now);
+        self.announcer.output(self.spool.totals(), now);
+        self.mind_room();
+        if let Some(step) = self.ending.tick(now) {
+            self.step(step);
+        }
+    }
+
+    fn mind_room(&mut self) {
+        let is_full = self.spool.full().is_some();
+        if is_full && !self.full_told {
+            self.announcer.tell(Event::Full);
+            if self.when_full == WhenFull::Kill {
+                self.spool.discard();
+                self.end(Cause::SpoolFull, None);
+            }
+        }
+        self.full_told = is_full;
+    }
+
+    /// Takes leave of children that have ended: the program, and orphans that came to us.
+    fn reap(&mut self) {
+        clear(&self.wakes.children);
+        loop {
+            match waitpid(None, WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if pid.as_raw_nonzero().get() == self.program => {
+                    let signalled = || status.terminating_signal().map(Status::Signalled);
+                    let exited = status.exit_status().map(Status::Exited);
+                    self.ended(exited.or_else(signalled).unwrap_or(Status::Unknown));
+                }
+                Ok(Some(_)) | Err(Errno::INTR) => {}
+                Ok(None) => break,
+                Err(_) => {
+                    self.childless = true;
+                    if self.status.is_none() {
+                        self.ended(Status::Unknown);
+                    }
+                    break;
+                }
+            }
+        }
+        if self.ending.is_killing() && !self.childless {
+            self.step(Step::Kill);
+        }
+    }
+
+    fn ended(&mut self, status: Status) {
+        self.status = Some(status);
+        self.ended = unix_time();
+    }
+
+    /// Does what the agent asks for.
+    fn obey(&mut self) {
+        let mut bytes = [0; 512];
+        let Ok(length) = self.control.read(&mut bytes) else { return };
+        for request in self.requests.take(bytes.get(..length).unwrap_or_default()) {
+            match request {
+                Control::Cancel { grace } => self.end(Cause::Cancelled, grace),
+            }
+        }
+    }
+
+    fn end(&mut self, cause: Cause, grace: Option<std::time::Duration>) {
+        clear(&self.wakes.terminate);
+        if let Some(step) = self.ending.ask(cause, grace, Instant::now()) {
+            self.step(step);
+        }
+    }
+
+    fn step(&self, step: Step) {
+        match step {
+            Step::GiveUp => {}
+            Step::Kill => self.signal(Signal::SIGKILL),
+            Step::Terminate => {
+                self.signal(Signal::SIGTERM);
+                // Who is stopped hears of it only when it goes on.
+                self.signal(Signal::SIGCONT);
+            }
+        }
+    }
+
+    /// Signals the whole tree; without `/proc`, what is left of the program's own group.
+    fn signal(&self, signal: Signal) {
+        if signal_descendants(Pid::this().as_raw(), signal).is_err() {
+            drop(killpg(Pid::from_raw(self.program), signal));
+        }
+    }
+}
+
+/// Takes the bytes out of a pair, so that it is ready again only after the next signal.
+fn clear(mut woken: &UnixStream) {
+    let mut bytes = [0; 64];
+    while woken.read(&mut bytes).is_ok_and(|length| length == bytes.len()) {}
+}

@@ -1,0 +1,77 @@
+//! The second stage of a start, only for commands with limits, niceness or a user of their own:
+//! a process that takes all that upon itself and then becomes the program.  The supervisor keeps
+//! its own rights and limits, without which it could not watch over the program.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use nix::unistd::{Gid, Uid, initgroups, setgid, setuid};
+use rustix::process::setpriority_process;
+
+use crate::jobs::folder::{Folder, private_new, read_json};
+use crate::jobs::launch::Launch;
+use crate::jobs::record::{Record, User};
+use crate::jobs::results::{Failure, FailureCode};
+
+/// Set for the second stage; the environment of a supervisor is otherwise empty.
+const STAGE: &str = "VOCABLE_SUPERVISOR_STAGE";
+
+/// Whether this process is the second stage.
+pub(super) fn is_this() -> bool {
+    std::env::var_os(STAGE).is_some()
+}
+
+/// This executable again, as the second stage for the same job.
+pub(super) fn command() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.args(std::env::args_os().skip(1)).env_clear().env(STAGE, "launch");
+    command
+}
+
+/// Becomes the program; returns only if that fails, having left the reason in the folder.
+pub(super) fn launch(folder: &Folder) -> io::Result<ExitCode> {
+    let record: Record = read_json(&folder.record())?;
+    // Opened while there still is the right to.
+    let report = private_new(&folder.start_failure())?;
+    let failure = become_program(&record);
+    serde_json::to_writer(&report, &failure)?;
+    Ok(ExitCode::from(u8::try_from(failure.code.exit_code()).unwrap_or(u8::MAX)))
+}
+
+/// Why the launcher could not become the program, if it could not.
+pub(super) fn failure(folder: &Folder) -> Option<Failure> {
+    read_json(&folder.start_failure()).ok()
+}
+
+fn become_program(record: &Record) -> Failure {
+    let prepared = set_limits(record).and_then(|()| record.user.as_ref().map_or(Ok(()), become_user));
+    if let Err(reason) = prepared {
+        return Failure::new(FailureCode::NotStarted, format!("the command cannot be started: {reason}"));
+    }
+    let launch = Launch::of(record);
+    match launch.command() {
+        Ok(mut command) => launch.failure(&command.exec()),
+        Err(failure) => failure,
+    }
+}
+
+fn set_limits(record: &Record) -> Result<(), String> {
+    if let Some(nice) = record.nice {
+        setpriority_process(None, nice).map_err(|cause| format!("niceness {nice} cannot be set: {cause}"))?;
+    }
+    record.limits.iter().try_for_each(|limit| limit.apply())
+}
+
+fn become_user(user: &User) -> Result<(), String> {
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    if uid == Uid::effective() {
+        return Ok(());
+    }
+    let name = CString::new(user.name.as_str()).map_err(|cause| cause.to_string())?;
+    initgroups(&name, gid)
+        .and_then(|()| setgid(gid))
+        .and_then(|()| setuid(uid))
+        .map_err(|cause| format!("the agent cannot become user {}: {cause}", user.name))
+}

@@ -1,0 +1,250 @@
+//! Copies what the program writes from its pipes into the spool files, counts and digests it, and
+//! knows when there is no more room.  A byte that was read is in the spool or is counted as left
+//! out; one that was not read keeps the program waiting.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use sha2::{Digest, Sha256};
+
+use crate::jobs::Part;
+use crate::jobs::program::hexadecimal;
+use crate::jobs::results::LeftOut;
+
+/// One read from a pipe: the capacity of a pipe unless somebody changed it.
+const BLOCK: usize = 64 * 1024;
+
+/// How often a full disk is tried again: nothing tells when somebody makes room on it.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Both streams of one job.
+pub(super) struct Spool {
+    out: Stream,
+    err: Stream,
+    limit: u64,
+    full: Option<Full>,
+    discarding: bool,
+    /// Why anything was left out: the first reason.
+    reason: Option<String>,
+    block: Box<[u8]>,
+}
+
+enum Full {
+    /// The configured limit: never any better.
+    Limit,
+    /// The disk: perhaps better later.
+    Disk { cause: io::Error, retry_at: Instant },
+}
+
+struct Stream {
+    pipe: Option<File>,
+    file: File,
+    digest: Sha256,
+    kept: u64,
+    left_out: u64,
+    /// Read, but not yet written because the disk was full.
+    pending: Vec<u8>,
+}
+
+impl Spool {
+    /// Copies from each pipe into the file beside it, at most `limit` bytes together.
+    pub(super) fn new(out: (File, File), err: (File, File), limit: u64) -> Self {
+        let block = vec![0; BLOCK].into_boxed_slice();
+        let (out, err) = (Stream::new(out), Stream::new(err));
+        Self { out, err, limit, full: None, discarding: false, reason: None, block }
+    }
+
+    /// The pipes worth waiting for.  None while the spool is full: then the program waits.
+    pub(super) fn pipes(&self) -> impl Iterator<Item = (Part, BorrowedFd<'_>)> {
+        let listening = self.full.is_none() || self.discarding;
+        [(Part::Out, &self.out), (Part::Err, &self.err)].into_iter().filter_map(move |(part, stream)| {
+            Some((part, stream.pipe.as_ref().filter(|_| listening)?.as_fd()))
+        })
+    }
+
+    /// Copies one block of a pipe that poll(2) found ready.
+    pub(super) fn copy(&mut self, part: Part, ready: PollFlags, now: Instant) {
+        let room = self.limit.saturating_sub(self.out.kept + self.err.kept);
+        if room == 0 && !self.discarding && ready.contains(PollFlags::IN) {
+            self.full = Some(Full::Limit);
+            return;
+        }
+        // Not more than there is room for is read: the rest keeps the program waiting.
+        let most =
+            if self.discarding { BLOCK } else { usize::try_from(room).unwrap_or(BLOCK).clamp(1, BLOCK) };
+        let Self { out, err, block, .. } = self;
+        let stream = if part == Part::Out { out } else { err };
+        let block = block.get_mut(..most).unwrap_or_default();
+        let Some(bytes) = stream.read(block) else { return };
+        if self.discarding {
+            stream.left_out += bytes.len() as u64;
+        } else if let Err(cause) = stream.keep(bytes) {
+            self.full = Some(Full::Disk { cause, retry_at: now + RETRY });
+        }
+    }
+
+    /// Tries a full disk again if it is time.
+    pub(super) fn retry(&mut self, now: Instant) {
+        let Some(Full::Disk { retry_at, .. }) = &mut self.full else { return };
+        if now < *retry_at || self.discarding {
+            return;
+        }
+        *retry_at = now + RETRY;
+        if self.out.keep_pending().is_ok() && self.err.keep_pending().is_ok() {
+            self.full = None;
+        }
+    }
+
+    /// When `retry` has something to do.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.full {
+            Some(Full::Disk { retry_at, .. }) if !self.discarding => Some(*retry_at),
+            _ => None,
+        }
+    }
+
+    /// Why there is no more room, if there is none.
+    pub(super) fn full(&self) -> Option<String> {
+        Some(match self.full.as_ref()? {
+            Full::Limit => format!("the output spool is full: {} bytes (jobs.spool_limit)", self.limit),
+            Full::Disk { cause, .. } => format!("the output spool cannot be written: {cause}"),
+        })
+    }
+
+    /// From now on everything is read, counted and thrown away, so that nobody waits for room.
+    pub(super) fn discard(&mut self) {
+        self.reason = self.reason.take().or_else(|| self.full());
+        self.discarding = true;
+    }
+
+    /// Takes what is left in the pipes after the end of the program.  What its background
+    /// processes may write from now on is not waited for: at most one pipe's capacity is read,
+    /// and everything the program itself wrote is in that.
+    pub(super) fn drain(&mut self, now: Instant) {
+        self.retry(now + RETRY);
+        if self.full.is_some() {
+            self.discard();
+        }
+        for part in [Part::Out, Part::Err] {
+            let mut left = self.stream(part).capacity();
+            while let Some(ready) = self.stream(part).ready().filter(|_| left > 0) {
+                let before = self.read_bytes();
+                self.copy(part, ready, now);
+                if self.full.is_some() {
+                    self.discard();
+                }
+                left = left.saturating_sub(self.read_bytes() - before);
+            }
+        }
+        self.out.give_up_pending();
+        self.err.give_up_pending();
+    }
+
+    /// Makes sure the spool outlives the machine.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        [&self.out, &self.err]
+            .into_iter()
+            .filter(|stream| stream.kept > 0)
+            .try_for_each(|stream| stream.file.sync_data())
+    }
+
+    /// Bytes in the spool, of each stream.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        (self.out.kept, self.err.kept)
+    }
+
+    /// SHA-256 of what is in the spool, of each stream.
+    pub(super) fn digests(&self) -> (String, String) {
+        let digest = |stream: &Stream| hexadecimal(&stream.digest.clone().finalize());
+        (digest(&self.out), digest(&self.err))
+    }
+
+    /// What was read and not kept, if anything.
+    pub(super) fn left_out(&self) -> Option<LeftOut> {
+        let (out, err) = (self.out.left_out, self.err.left_out);
+        let reason = || self.reason.clone().or_else(|| self.full()).unwrap_or_default();
+        (out + err > 0).then(|| LeftOut { out, err, reason: reason() })
+    }
+
+    fn stream(&self, part: Part) -> &Stream {
+        match part {
+            Part::Out => &self.out,
+            Part::Err => &self.err,
+        }
+    }
+
+    fn read_bytes(&self) -> u64 {
+        [&self.out, &self.err]
+            .iter()
+            .map(|stream| stream.kept + stream.left_out + stream.pending.len() as u64)
+            .sum()
+    }
+}
+
+impl Stream {
+    fn new((pipe, file): (File, File)) -> Self {
+        Self { pipe: Some(pipe), file, digest: Sha256::new(), kept: 0, left_out: 0, pending: Vec::new() }
+    }
+
+    /// One block from the pipe; at its end the pipe is closed.
+    fn read<'a>(&mut self, block: &'a mut [u8]) -> Option<&'a [u8]> {
+        match self.pipe.as_mut()?.read(block) {
+            Ok(length) if length > 0 => block.get(..length),
+            Err(cause) if matches!(cause.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {
+                None
+            }
+            _ => {
+                self.pipe = None;
+                None
+            }
+        }
+    }
+
+    /// Writes to the file; what it does not take is pending.
+    fn keep(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.file.write(bytes) {
+                Ok(length) => {
+                    let (written, rest) = bytes.split_at(length.min(bytes.len()));
+                    self.digest.update(written);
+                    self.kept += written.len() as u64;
+                    bytes = rest;
+                }
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => {
+                    self.pending = bytes.to_vec();
+                    return Err(cause);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_pending(&mut self) -> io::Result<()> {
+        let pending = std::mem::take(&mut self.pending);
+        self.keep(&pending)
+    }
+
+    fn give_up_pending(&mut self) {
+        self.left_out += self.pending.len() as u64;
+        self.pending = Vec::new();
+    }
+
+    fn capacity(&self) -> u64 {
+        let capacity = self.pipe.as_ref().and_then(|pipe| fcntl(pipe, FcntlArg::F_GETPIPE_SZ).ok());
+        capacity.and_then(|capacity| u64::try_from(capacity).ok()).unwrap_or(BLOCK as u64)
+    }
+
+    /// Whether something can be read without waiting, the end included.
+    fn ready(&self) -> Option<PollFlags> {
+        let pipe = self.pipe.as_ref()?;
+        let mut polled = [PollFd::new(pipe, PollFlags::IN)];
+        poll(&mut polled, Some(&Timespec::default())).ok()?;
+        let [polled] = polled;
+        Some(polled.revents()).filter(|ready| !ready.is_empty())
+    }
+}
