@@ -10,7 +10,7 @@ use crate::origin::Origin;
 use crate::parse::{self, Lines};
 use crate::problem::{Problem, Severity};
 use crate::sources::{Application, FileSource, Setting, Sources};
-use crate::suggestion::did_you_mean;
+use crate::suggestion::closest;
 use crate::tree::{Node, Value, dotted};
 use crate::wording;
 
@@ -35,15 +35,7 @@ pub(crate) fn merged(app: &Application, sources: &Sources, problems: &mut Vec<Pr
         }
     }
     for (variable, text) in &sources.environment {
-        if let Some(name) = variable.strip_prefix(app.env_prefix)
-            && !app.other_variables.contains(&variable.as_str())
-        {
-            let origin = Origin::Environment { variable: variable.clone() };
-            match keys_of_variable(name, app, &merged) {
-                Some(keys) => lay(&mut merged, &keys, text, &origin, problems),
-                None => problems.push(no_key(app, variable, &defaults)),
-            }
-        }
+        lay_variable(&mut merged, app, (variable, text), &defaults, problems);
     }
     for Setting { flag, key, value } in &sources.flags {
         set(&mut merged, key, value, &Origin::Flag { flag: flag.clone() }, problems);
@@ -113,12 +105,25 @@ fn read_text(path: &Path) -> io::Result<String> {
 }
 
 fn unreadable(path: &Path, cause: &str) -> Problem {
-    Problem {
-        origin: Origin::File { path: path.into(), position: None },
-        severity: Severity::Error,
-        key: String::new(),
-        message: format!("cannot be read: {cause}"),
-        hint: None,
+    let origin = Origin::File { path: path.into(), position: None };
+    Problem::error(origin, "", format!("cannot be read: {cause}"))
+}
+
+fn lay_variable(
+    tree: &mut Node,
+    app: &Application,
+    (variable, text): (&str, &str),
+    defaults: &Node,
+    problems: &mut Vec<Problem>,
+) {
+    let Some(name) = variable.strip_prefix(app.env_prefix) else { return };
+    if app.other_variables.contains(&variable) {
+        return;
+    }
+    let origin = Origin::Environment { variable: variable.to_owned() };
+    match keys_of_variable(name, app, tree) {
+        Some(keys) => lay(tree, &keys, text, &origin, problems),
+        None => problems.push(no_key(app, variable, defaults)),
     }
 }
 
@@ -127,13 +132,8 @@ fn set(tree: &mut Node, key: &str, text: &str, origin: &Origin, problems: &mut V
     if is_key(&keys) {
         lay(tree, &keys, text, origin, problems);
     } else {
-        problems.push(Problem {
-            origin: origin.clone(),
-            severity: Severity::Error,
-            key: String::new(),
-            message: format!("not a key: {}", wording::shorten(&dotted(&keys))),
-            hint: None,
-        });
+        let message = format!("not a key: {}", wording::shorten(&dotted(&keys)));
+        problems.push(Problem::error(origin.clone(), "", message));
     }
 }
 
@@ -157,11 +157,11 @@ fn keys_of_variable(name: &str, app: &Application, tree: &Node) -> Option<Vec<St
     let mut table = Some(tree);
     let mut keys: Vec<String> = Vec::new();
     for part in parts {
-        let children = match table {
-            Some(node) => Some(node.table()?),
-            None => None,
-        };
-        let child = children.and_then(|children| children.iter().find(|(key, _)| variable_part(key) == part));
+        if table.is_some_and(|node| node.table().is_none()) {
+            return None;
+        }
+        let mut children = table.and_then(Node::table).into_iter().flatten();
+        let child = children.find(|(key, _)| variable_part(key) == part);
         let is_name = app.named_tables.iter().any(|named| named.parent == dotted(&keys));
         keys.push(match child {
             Some((key, _)) => key.clone(),
@@ -179,14 +179,17 @@ fn variable_part(key: &str) -> String {
 
 /// The warning about a variable that means nothing.
 pub(crate) fn no_key(app: &Application, variable: &str, defaults: &Node) -> Problem {
-    let name = |leaf: &Node| format!("{}{}", app.env_prefix, variable_part(&leaf.path.replace('.', "__")));
-    let names: Vec<_> = defaults.leaves().into_iter().map(name).collect();
-    let others = app.other_variables.iter().copied();
+    // Without the prefix, which would make everything look alike.
+    let plain = |variable: &str| variable.strip_prefix(app.env_prefix).unwrap_or(variable).to_owned();
+    let others = app.other_variables.iter().map(|variable| plain(variable));
+    let keys = defaults.leaves().into_iter().map(|leaf| variable_part(&leaf.path.replace('.', "__")));
+    let names: Vec<_> = keys.chain(others).collect();
+    let meant = closest(&plain(variable), names.iter().map(String::as_str));
     Problem {
         origin: Origin::Environment { variable: variable.to_owned() },
         severity: Severity::Warning,
         key: String::new(),
         message: "names no key".to_owned(),
-        hint: did_you_mean(variable, names.iter().map(String::as_str).chain(others)),
+        hint: meant.first().map(|name| format!("did you mean {}{name}?", app.env_prefix)),
     }
 }

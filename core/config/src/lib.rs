@@ -13,31 +13,36 @@
 //! It never prints and never looks at the environment or the home directory itself; files named by the
 //! [`Sources`] are the only thing it touches.
 //!
-//! Reading order: [`sources`] (what goes in), `tree` and `parse` (values with places), `layers` (merging),
-//! `shape` and `reader` (from tree to type), `wording` and `suggestion` (what people are told), [`problem`]
-//! and [`entry`] (what comes out), [`loading`] (all of it together); then the value types [`span`], [`size`],
-//! [`or_none`], and [`places`], the standard folders.
+//! Reading order: `sources` (what goes in), `origin`, `tree` and `parse` (values with places), `layers`
+//! (merging), `shape` and `reader` (from tree to type), `suggestion` and `wording` (what people are told),
+//! `problem` and `entry` (what comes out), `loading` (all of it together); then the value types `quantity`,
+//! `span`, `size`, `or_none`, and `places`, the standard folders.
 
-pub mod sources;
+mod sources;
+
+mod origin;
+mod parse;
+mod tree;
 
 mod layers;
-mod parse;
+
 mod reader;
 mod shape;
+
 mod suggestion;
-mod tree;
 mod wording;
 
-pub mod entry;
-pub mod loading;
-pub mod origin;
-pub mod problem;
+mod entry;
+mod problem;
 
-pub mod or_none;
-pub mod places;
+mod loading;
+
+mod or_none;
 mod quantity;
-pub mod size;
-pub mod span;
+mod size;
+mod span;
+
+mod places;
 
 pub use entry::{Entry, Listing};
 pub use loading::{Loaded, load};

@@ -7,13 +7,16 @@ use serde::de::DeserializeOwned;
 use crate::entry::{self, Entry};
 use crate::layers::{self, Layers};
 use crate::origin::Origin;
-use crate::problem::{Finding, Problem, Problems, Severity};
+use crate::problem::{Finding, Problem, Problems};
 use crate::reader::{self, Fault, FaultKind, Unknown};
 use crate::shape::{self, NAMED_FIELD};
 use crate::sources::{Application, Sources};
 use crate::suggestion::{did_you_mean, one_of};
 use crate::tree::{Node, join};
 use crate::wording;
+
+/// Values that do not fit before loading gives up; each costs a reading of the whole tree.
+const MAX_FAULTS: usize = 100;
 
 /// What came of loading.
 #[derive(Debug)]
@@ -57,9 +60,8 @@ struct Repair<'a> {
 }
 
 impl Repair<'_> {
-    /// Ends because every turn takes away a node or puts a default in its place, which is done once each.
     fn read<T: DeserializeOwned>(&mut self) -> Option<T> {
-        loop {
+        for _ in 0..MAX_FAULTS {
             let shaped = shape::shaped(&self.tree, self.defaults, self.app.named_tables);
             let (result, unknown) = reader::read::<T>(&shaped);
             let fault = match result {
@@ -75,6 +77,10 @@ impl Repair<'_> {
             }
             self.replace(fault.path);
         }
+        let last = self.problems.last().map_or(Origin::Default, |problem| problem.origin.clone());
+        let message = format!("{MAX_FAULTS} values do not fit; the rest was not looked at");
+        self.problems.push(Problem::error(last, "", message));
+        None
     }
 
     fn report(&mut self, fault: &Fault) {
@@ -86,13 +92,8 @@ impl Repair<'_> {
         }
         let node = self.tree.nearest(&fault.path);
         let (message, hint) = wording::fault(fault, node, self.default_of(&fault.path));
-        self.problems.push(Problem {
-            origin: node.origin.clone(),
-            severity: Severity::Error,
-            key: node.path.clone(),
-            message,
-            hint,
-        });
+        let problem = Problem::error(node.origin.clone(), &node.path, message).hint(hint);
+        self.problems.push(problem);
     }
 
     /// Puts the default at `path`, or nothing if there is none.
@@ -135,13 +136,8 @@ impl Repair<'_> {
     }
 
     fn unknown_key(&self, node: &Node, origin: &Origin, unknown: &Unknown) -> Problem {
-        Problem {
-            origin: origin.clone(),
-            severity: Severity::Error,
-            key: node.path.clone(),
-            message: format!("unknown key {}", wording::shorten(&node.path)),
-            hint: self.meant(unknown),
-        }
+        let message = format!("unknown key {}", wording::shorten(&node.path));
+        Problem::error(origin.clone(), &node.path, message).hint(self.meant(unknown))
     }
 
     /// A field beside the unknown one, or else a key of that name in another table.

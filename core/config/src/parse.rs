@@ -4,7 +4,7 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::origin::{Origin, Position};
-use crate::problem::{Problem, Severity};
+use crate::problem::Problem;
 use crate::tree::{Node, Value, join};
 use crate::wording::shorten;
 
@@ -80,29 +80,19 @@ impl Converter<'_> {
     }
 
     fn out_of_range(&mut self, path: &str, origin: Origin, number: &str) -> Option<Node> {
-        self.problems.push(Problem {
-            origin,
-            severity: Severity::Error,
-            key: path.to_owned(),
-            message: format!("{} = {}: a number has at most 64 bits", shorten(path), shorten(number)),
-            hint: None,
-        });
+        let message = format!("{} = {}: a number has at most 64 bits", shorten(path), shorten(number));
+        self.problems.push(Problem::error(origin, path, message));
         None
     }
 }
 
 /// The first error of each line; further ones are about the same mistake.
 fn syntax_problems(errors: &[toml::de::Error], locate: Locate<'_>) -> Vec<Problem> {
-    let mut problems: Vec<_> = errors
-        .iter()
-        .map(|error| Problem {
-            origin: locate(error.span().map_or(0, |span| span.start)),
-            severity: Severity::Error,
-            key: String::new(),
-            message: format!("not TOML: {}", error.message()),
-            hint: None,
-        })
-        .collect();
+    let problem = |error: &toml::de::Error| {
+        let origin = locate(error.span().map_or(0, |span| span.start));
+        Problem::error(origin, "", format!("not TOML: {}", error.message()))
+    };
+    let mut problems: Vec<_> = errors.iter().map(problem).collect();
     problems.sort_by(|a, b| a.origin.cmp(&b.origin));
     problems.dedup_by_key(|problem| line(&problem.origin));
     problems.truncate(MAX_SYNTAX_ERRORS);

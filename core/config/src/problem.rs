@@ -27,6 +27,16 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
+impl Problem {
+    pub(crate) fn error(origin: Origin, key: &str, message: String) -> Self {
+        Self { origin, severity: Severity::Error, key: key.to_owned(), message, hint: None }
+    }
+
+    pub(crate) fn hint(self, hint: Option<String>) -> Self {
+        Self { hint, ..self }
+    }
+}
+
 /// Whether a configuration with a problem can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -137,6 +147,7 @@ fn write_group(f: &mut fmt::Formatter<'_>, group: &[Problem]) -> fmt::Result {
     let line_width = group.iter().map(|problem| line_number(&problem.origin).len()).max().unwrap_or_default();
     let labels: Vec<_> = group.iter().map(|problem| label(&problem.origin, line_width)).collect();
     let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or_default();
+    let width = if width > 0 { width + 1 } else { 0 };
     if let Some(first) = group.first() {
         writeln!(f, "{}", heading(&first.origin))?;
     }
@@ -144,11 +155,11 @@ fn write_group(f: &mut fmt::Formatter<'_>, group: &[Problem]) -> fmt::Result {
 }
 
 fn write_problem(f: &mut fmt::Formatter<'_>, problem: &Problem, label: &str, width: usize) -> fmt::Result {
-    write!(f, " {label:<width$} {:<SEVERITY_WIDTH$}{}", problem.severity, problem.message)?;
+    write!(f, " {label:<width$}{:<SEVERITY_WIDTH$}{}", problem.severity, problem.message)?;
     match &problem.hint {
         None => writeln!(f),
         Some(hint) if hint.starts_with("did you mean") => writeln!(f, "; {hint}"),
-        Some(hint) => writeln!(f, "\n{:indent$}{hint}", "", indent = 2 + width + SEVERITY_WIDTH),
+        Some(hint) => writeln!(f, "\n{:indent$}{hint}", "", indent = 1 + width + SEVERITY_WIDTH),
     }
 }
 
@@ -165,6 +176,6 @@ fn label(origin: &Origin, line_width: usize) -> String {
         Origin::File { position: Some(at), .. } => format!("{:>line_width$}:{}", at.line, at.col),
         Origin::Environment { variable } => variable.clone(),
         Origin::Flag { flag } => flag.clone(),
-        Origin::Default | Origin::File { position: None, .. } => "-".to_owned(),
+        Origin::Default | Origin::File { position: None, .. } => String::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! Reads a type out of the tree with serde: which node does not fit, and which nodes nobody asked for.
 //!
 //! A deserializer of our own because faults must name a node, which may stand in any file, and keep apart
-//! what serde's text errors run together. It stops at the first fault, as serde does; [`crate::loading`]
+//! what serde's text errors run together. It stops at the first fault, as serde does; `loading`
 //! puts the default in that place and reads again.
 
 use std::cell::RefCell;

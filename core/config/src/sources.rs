@@ -1,6 +1,6 @@
 //! What configuration is made of: the agent's description of itself, and the layers of one run.
 //!
-//! Plain data. Which files exist on a machine is [`crate::places`]'s business, reading them `layers`'.
+//! Plain data. Which files exist on a machine is `places`'s business, reading them `layers`'.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -4,8 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer};
 
 use crate::quantity;
 use crate::wording::shorten;
@@ -106,41 +105,9 @@ impl fmt::Display for Span {
     }
 }
 
-impl Serialize for Span {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SpanVisitor)
-    }
-}
-
-struct SpanVisitor;
-
-impl Visitor<'_> for SpanVisitor {
-    type Value = Span;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a duration such as \"10s\" or \"1h30m\"")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Span, E> {
-        text.parse().map_err(E::custom)
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Span, E> {
-        Err(E::custom(if number < 0 {
-            SpanError::Malformed
-        } else {
-            SpanError::NoUnit(format!("{number}s"))
-        }))
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Span, E> {
-        Err(E::custom(SpanError::NoUnit(format!("{number}s"))))
+        quantity::deserialize(deserializer, "a duration such as \"10s\" or \"1h30m\"")
     }
 }
 

@@ -5,6 +5,11 @@ const MAX_CANDIDATES: usize = 2;
 
 /// `did you mean A or B?`, if any candidate is close to `name`; the closest only.
 pub(crate) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    one_of(closest(name, candidates).into_iter().take(MAX_CANDIDATES))
+}
+
+/// The candidates closest to `name`, if they are close at all.
+pub(crate) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let mut close: Vec<_> = candidates
         .into_iter()
         .map(|candidate| (distance(name, candidate), candidate))
@@ -12,9 +17,8 @@ pub(crate) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = 
         .collect();
     close.sort_unstable();
     close.dedup();
-    let best = close.first()?.0;
-    let best = close.into_iter().take_while(|(distance, _)| *distance == best).map(|(_, name)| name);
-    one_of(best.take(MAX_CANDIDATES))
+    let best = close.first().map(|(distance, _)| *distance);
+    close.into_iter().filter(|(distance, _)| Some(*distance) == best).map(|(_, name)| name).collect()
 }
 
 /// `did you mean A or B?`

@@ -14,7 +14,7 @@ const MAX_EXPECTED: usize = 8;
 pub(crate) fn fault(fault: &Fault, node: &Node, default: Option<&Node>) -> (String, Option<String>) {
     let (said, hint) = match &fault.kind {
         FaultKind::Custom(message) => custom(message, node, default),
-        FaultKind::Missing(field) => (format!("key {field} is missing"), None),
+        FaultKind::Missing(field) => (format!("missing key {field}"), None),
         FaultKind::Type(expected) => {
             (format!("expected {}", plain(expected)), fitting(expected, &node.value))
         }
@@ -75,7 +75,7 @@ fn plain(expected: &str) -> &str {
         "a boolean" => "true or false",
         "a map" => "a table",
         "a sequence" => "a list",
-        "a string" => "text in quotes",
+        "a string" | "path string" => "text in quotes",
         "f32" | "f64" => "a number",
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         "u16" => "a whole number from 0 to 65535",
@@ -92,9 +92,12 @@ fn fitting(expected: &str, value: &Value) -> Option<String> {
         ("a sequence", Value::Boolean(_) | Value::Float(_) | Value::Integer(_) | Value::String(_)) => {
             format!("[{value}]")
         }
-        ("a string", Value::Boolean(_) | Value::Float(_) | Value::Integer(_)) => format!("\"{value}\""),
+        ("a string" | "path string", Value::Boolean(_) | Value::Float(_) | Value::Integer(_)) => {
+            format!("\"{value}\"")
+        }
         ("a boolean", Value::String(text)) if text.parse::<bool>().is_ok() => text.clone(),
-        (_, Value::String(text)) if plain(expected).contains("number") && text.parse::<i64>().is_ok() => {
+        ("f32" | "f64", Value::String(text)) if text.parse::<f64>().is_ok() => text.clone(),
+        (_, Value::String(text)) if plain(expected).contains("whole") && text.parse::<i64>().is_ok() => {
             text.clone()
         }
         _ => return None,

@@ -1,4 +1,5 @@
 //! Loading, as an agent sees it: precedence, origins, and what is said about mistakes.
+#![expect(clippy::unwrap_used, reason = "a test's helper that fails should do so at the line that matters")]
 
 #[path = "loading/agent.rs"]
 mod agent;

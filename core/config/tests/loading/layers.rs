@@ -12,7 +12,7 @@ fn the_default_file_is_a_whole_configuration() {
     assert_eq!(agent.state, Path::new("/var/lib/vocable"));
     assert_eq!(agent.broker.max_frame, Size::new(1 << 20));
     assert_eq!(agent.broker.max_connections, 20_000);
-    assert_eq!(agent.broker.tls, "off");
+    assert_eq!((agent.broker.tls.as_str(), agent.broker.heartbeat.to_string().as_str()), ("off", "5s"));
     assert_eq!(agent.roster.late_after, 1);
     assert_eq!(agent.roster.forget_after.to_string(), "30d");
     assert_eq!(agent.commands.default_timeout, OrNone(None));
@@ -51,12 +51,12 @@ fn tables_merge_and_arrays_replace() {
 fn a_named_table_starts_as_its_template() {
     let layers = Layers::new().file(
         "a.toml",
-        "[words.default]\nmemory = '32MiB'\n[words.SOAK]\nenabled = false\n[words.RUN_CMD]\nmemory = '1GB'",
+        "[words.default]\nmemory = '32MiB'\n[words.SOAK]\nenabled = false\n[words.RUN_CMD]\nmemory = '1MB'",
     );
     let words = layers.agent().words.named;
     assert_eq!(words["SOAK"].memory, Size::new(32 << 20));
     assert_eq!((&words["SOAK"].grants, words["SOAK"].enabled), (&vec!["log".to_owned()], Some(false)));
-    assert_eq!((words["RUN_CMD"].memory, words["RUN_CMD"].grants.len()), (Size::new(1_000_000_000), 2));
+    assert_eq!((words["RUN_CMD"].memory, words["RUN_CMD"].grants.len()), (Size::new(1_000_000), 2));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn missing_files_are_fine_unless_somebody_named_them() {
     let problems = layers.load().problems;
     insta::assert_snapshot!(layers.shown(problems), @r#"
     /etc/vocable/b.toml
-     - error    cannot be read: No such file or directory (os error 2)
+     error    cannot be read: No such file or directory (os error 2)
     1 error
     "#);
 }
