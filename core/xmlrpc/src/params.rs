@@ -60,17 +60,23 @@ impl Params {
     /// # Errors
     /// An `invalid-parameter` fault, if it is of another type.
     pub fn optional<T: FromValue>(&mut self, name: &str) -> Result<Option<T>, Fault> {
+        let value = self.values.next().map(|value| self.typed(name, value)).transpose();
         self.taken += 1;
-        let value = self.values.next().map(T::from_value).transpose();
-        value.map_err(|mismatch| self.invalid(&format!("parameter {} \"{name}\": {mismatch}", self.taken)))
+        value
     }
 
     /// The last parameter, a struct of options that may be left out. No further parameter is accepted.
+    /// An empty array is an empty struct: PHP has one `[]` for both.
     ///
     /// # Errors
     /// An `invalid-parameter` fault, if it is no struct or not the last.
     pub fn options(mut self) -> Result<Options, Fault> {
-        let members = self.optional("options")?.unwrap_or_default();
+        let members = match self.values.next() {
+            None => BTreeMap::new(),
+            Some(Value::Array(items)) if items.is_empty() => BTreeMap::new(),
+            Some(value) => self.typed("options", value)?,
+        };
+        self.taken += 1;
         let method = self.method.clone();
         self.finish()?;
         Ok(Options { method, members, known: Vec::new() })
@@ -91,6 +97,12 @@ impl Params {
     /// The `invalid-parameter` fault of this method, for what only the method can judge.
     pub fn invalid(&self, problem: &str) -> Fault {
         invalid_parameter(&self.method, problem)
+    }
+
+    fn typed<T: FromValue>(&self, name: &str, value: Value) -> Result<T, Fault> {
+        let number = self.taken + 1;
+        let invalid = |mismatch| self.invalid(&format!("parameter {number} \"{name}\": {mismatch}"));
+        T::from_value(value).map_err(invalid)
     }
 }
 
