@@ -3,7 +3,9 @@
 //! - [`frame`]: commands, headers, bodies.
 //! - [`codec`]: frames to bytes and back, without I/O.
 //! - [`heartbeat`]: what is agreed, when one is due, when the peer is dead.
+//! - [`broker`]: the embedded broker.
 
+pub mod broker;
 pub mod codec;
 pub mod frame;
 pub mod heartbeat;

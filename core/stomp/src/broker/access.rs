@@ -1,0 +1,82 @@
+//! Who may come in, and who may use which destination: the questions the broker asks.
+//!
+//! The broker decides nothing here by itself. [`super::rules::AccessRules`] is a ready answer to the questions.
+
+use super::destination::{Destination, Pattern};
+use crate::frame::Frame;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Somebody the broker has let in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Principal {
+    /// The name stamped as `from` on everything this principal sends.
+    pub login: Arc<str>,
+    /// Whether it may be connected more than once at a time. Guests may not; the host's tools may.
+    pub many: bool,
+    /// Headers that `CONNECTED` tells it besides the usual ones, such as the token of its next login.
+    pub greeting: Vec<(String, String)>,
+}
+
+impl Principal {
+    /// A principal that may be connected once.
+    pub fn new(login: &str) -> Self {
+        Self { login: login.into(), many: false, greeting: Vec::new() }
+    }
+
+    /// Allows it several connections at a time.
+    #[must_use]
+    pub fn many(mut self) -> Self {
+        self.many = true;
+        self
+    }
+}
+
+/// Why somebody was not let in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Denial {
+    /// What the client is told: nothing that helps to guess.
+    pub told: String,
+    /// What the operator reads in the log.
+    pub logged: String,
+}
+
+/// What somebody wants to do with a destination.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Action {
+    /// `SUBSCRIBE`.
+    Read,
+    /// `SEND`.
+    Write,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        })
+    }
+}
+
+/// The broker's gatekeeper. It is asked by the task that owns the broker's state: it has to answer at once.
+pub trait Access: Send + Sync {
+    /// Decides who `connect` comes from. `peer` is absent for connections inside the process.
+    ///
+    /// # Errors
+    /// What to tell the client, and what to log.
+    fn authenticate(
+        &self,
+        login: Option<&str>,
+        passcode: Option<&str>,
+        connect: &Frame,
+        peer: Option<SocketAddr>,
+    ) -> Result<Principal, Denial>;
+
+    /// Whether `who` may do `what` with this one destination.
+    fn may(&self, who: &Principal, what: Action, destination: &Destination) -> bool;
+
+    /// Whether `who` may read every destination of `pattern`, those included that do not exist yet.
+    fn may_read_all(&self, who: &Principal, pattern: &Pattern) -> bool;
+}

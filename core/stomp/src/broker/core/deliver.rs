@@ -1,0 +1,213 @@
+//! Giving messages out, and what becomes of them: settled, returned, expired.
+
+use super::message::{Address, Held, Message};
+use super::queue::{Queue, SubscriptionKey};
+use super::session::{AckMode, Session, Unwritten};
+use super::{Core, Output, Refusal};
+use crate::broker::destination::Destination;
+use crate::broker::event::{BrokerEvent, ConnectionId, Ending};
+use crate::frame::Frame;
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Core {
+    /// Gives a queue's messages to its consumers in turn, as long as they can take them.
+    pub(super) fn dispatch(&mut self, destination: &Destination) {
+        let Some(queue) = self.queues.get_mut(destination) else { return };
+        if queue.bytes() <= self.limits.low_water() {
+            for connection in queue.paused.drain(..) {
+                if let Some(session) = self.sessions.get_mut(&connection) {
+                    session.paused = None;
+                }
+                self.outputs.push_back(Output::Resume { connection });
+            }
+        }
+        let (sessions, limits) = (&self.sessions, &self.limits);
+        let can_take = |key: SubscriptionKey| {
+            sessions.get(&key.connection).is_some_and(|session| session.can_take(key.subscription, limits))
+        };
+        if queue.ready() == 0 {
+            return;
+        }
+        if let Some(key) = queue.next_consumer(can_take) {
+            self.give(destination, key);
+            self.work.queues.push(destination.clone());
+        } else {
+            self.remember_backlog(destination);
+        }
+    }
+
+    /// Nobody can take a message of this queue now: its consumers come back to it when they can.
+    fn remember_backlog(&mut self, destination: &Destination) {
+        let Some(queue) = self.queues.get(destination) else { return };
+        for key in queue.consumers() {
+            let session = self.sessions.get_mut(&key.connection);
+            if let Some(subscription) =
+                session.and_then(|session| session.subscriptions.get_mut(&key.subscription))
+            {
+                subscription.backlog.push(destination);
+            }
+        }
+    }
+
+    /// Gives a connection that may have got room or credit what waits for it, queue by queue.
+    pub(super) fn refill(&mut self, connection: ConnectionId) {
+        let Some(session) = self.sessions.get_mut(&connection) else { return };
+        let numbers: Vec<u64> = session.subscriptions.keys().copied().collect();
+        for subscription in numbers {
+            while let Some(queue) = self.next_in_backlog(connection, subscription) {
+                self.give(&queue, SubscriptionKey { connection, subscription });
+                self.keep_in_backlog(connection, subscription, &queue);
+            }
+        }
+    }
+
+    fn next_in_backlog(&mut self, connection: ConnectionId, subscription: u64) -> Option<Destination> {
+        let session = self.sessions.get_mut(&connection)?;
+        if !session.can_take(subscription, &self.limits) {
+            return None;
+        }
+        let backlog = &mut session.subscriptions.get_mut(&subscription)?.backlog;
+        while let Some(queue) = backlog.pop() {
+            if self.queues.get(&queue).is_some_and(|queue| queue.ready() > 0) {
+                return Some(queue);
+            }
+        }
+        None
+    }
+
+    fn keep_in_backlog(&mut self, connection: ConnectionId, subscription: u64, queue: &Destination) {
+        let session = self.sessions.get_mut(&connection);
+        let subscription = session.and_then(|session| session.subscriptions.get_mut(&subscription));
+        if let (Some(subscription), Some(true)) =
+            (subscription, self.queues.get(queue).map(|queue| queue.ready() > 0))
+        {
+            subscription.backlog.push(queue);
+        }
+    }
+
+    /// Gives the first message of a queue to one of its consumers.
+    fn give(&mut self, destination: &Destination, key: SubscriptionKey) {
+        let Some(held) = self.queues.get_mut(destination).and_then(Queue::take) else { return };
+        let Some(session) = self.sessions.get_mut(&key.connection) else { return self.return_delivery(held) };
+        let delivery = session.number();
+        let acknowledged_by = format!("{}-{delivery}", key.subscription);
+        let frame = frame_for(session, key.subscription, &held, acknowledged_by, &self.instance);
+        let Some(subscription) = session.subscriptions.get_mut(&key.subscription) else {
+            return self.return_delivery(held);
+        };
+        let is_auto = subscription.ack == AckMode::Auto;
+        subscription.give(delivery, held);
+        let watched = is_auto.then_some(Unwritten::Queue { subscription: key.subscription, delivery });
+        self.hand(key.connection, frame, watched);
+    }
+
+    /// Gives a message of a topic to one subscriber.
+    pub(super) fn give_copy(&mut self, message: &Arc<Message>, key: SubscriptionKey) {
+        let Some(session) = self.sessions.get_mut(&key.connection) else { return };
+        let held = Held { message: message.clone(), redelivered: false };
+        let acknowledged_by = format!("{}-t{}", key.subscription, message.sequence);
+        let frame = frame_for(session, key.subscription, &held, acknowledged_by, &self.instance);
+        self.hand(key.connection, frame, Some(Unwritten::Topic));
+    }
+
+    /// Hands a frame over to be written. A connection that has too much waiting already has to go.
+    pub(super) fn hand(&mut self, connection: ConnectionId, frame: Frame, watched: Option<Unwritten>) {
+        let Some(session) = self.sessions.get_mut(&connection) else { return };
+        let waiting = session.outgoing.waiting();
+        session.outgoing.hand(frame.weight(), watched);
+        if waiting >= self.limits.outgoing_bytes {
+            self.work.doomed.push((connection, Ending::SlowConsumer(waiting)));
+            return;
+        }
+        session.frames_out += 1;
+        self.outputs.push_back(Output::Send { connection, frame });
+    }
+
+    /// What was written needs no acknowledgement if the subscription is of mode `auto`.
+    pub(super) fn note_written(&mut self, connection: ConnectionId, total: u64) {
+        let Some(session) = self.sessions.get_mut(&connection) else { return };
+        let mut settled = Vec::new();
+        for unwritten in session.outgoing.write(total) {
+            if let Unwritten::Queue { subscription, delivery } = unwritten {
+                let subscription = session.subscriptions.get_mut(&subscription);
+                settled.extend(subscription.and_then(|subscription| subscription.take_back(delivery)));
+            }
+        }
+        settled.iter().for_each(|held| self.settle_delivery(held));
+        self.work.consumers.push(connection);
+    }
+
+    /// A message was dealt with.
+    pub(super) fn settle_delivery(&mut self, held: &Held) {
+        let destination = &held.message.publication.destination;
+        if let Some(queue) = self.queues.get_mut(destination) {
+            queue.settle(held);
+            self.stored -= held.weight();
+            self.work.queues.push(destination.clone());
+            self.work.sweep = true;
+        }
+    }
+
+    /// A message was not dealt with: back to its place, for the next consumer.
+    pub(super) fn return_delivery(&mut self, held: Held) {
+        let destination = held.message.publication.destination.clone();
+        if let Some(queue) = self.queues.get_mut(&destination) {
+            queue.put_back(held);
+            self.work.queues.push(destination);
+        }
+    }
+
+    /// Drops messages that waited too long.
+    pub(super) fn expire(&mut self, now: Instant) {
+        let mut expired = Vec::new();
+        for (destination, queue) in &mut self.queues {
+            let (messages, bytes) = queue.expire(now);
+            if messages > 0 {
+                expired.push(BrokerEvent::Expired { destination: destination.clone(), messages, bytes });
+                self.stored -= bytes;
+                self.work.queues.push(destination.clone());
+            }
+        }
+        expired.into_iter().for_each(|event| self.event(event));
+    }
+
+    /// Closes publishers whose queue has not had room for too long.
+    pub(super) fn lose_patience(&mut self, now: Instant) {
+        let after = self.limits.patience;
+        let overdue = self.sessions.iter().filter_map(|(connection, session)| {
+            let (queue, since) = session.paused.as_ref()?;
+            (now.duration_since(*since) >= after).then(|| (*connection, queue.clone()))
+        });
+        for (connection, destination) in overdue.collect::<Vec<_>>() {
+            self.refuse(connection, &Refusal::FullForTooLong { destination, after }, None);
+        }
+    }
+
+    /// Drops queues that are empty and that nobody in particular subscribes to.
+    pub(super) fn forget_queues(&mut self) {
+        self.queues.retain(|_, queue| !queue.is_forgettable());
+        self.work.sweep = false;
+    }
+}
+
+fn frame_for(
+    session: &Session,
+    subscription: u64,
+    held: &Held,
+    acknowledged_by: String,
+    instance: &str,
+) -> Frame {
+    let subscription = session.subscriptions.get(&subscription);
+    let is_acknowledged = subscription.is_some_and(|subscription| subscription.ack != AckMode::Auto);
+    let has_ack = is_acknowledged && session.version == crate::frame::Version::V1_2;
+    held.message.frame(Address {
+        version: session.version,
+        instance,
+        subscription: subscription
+            .filter(|subscription| subscription.is_named)
+            .map(|subscription| &*subscription.id),
+        ack: has_ack.then_some(acknowledged_by),
+        redelivered: held.redelivered,
+    })
+}

@@ -1,0 +1,106 @@
+//! Topics: everybody who listens gets a copy, and nothing is kept.
+
+use super::bench::{Bench, frame};
+use crate::broker::{BrokerEvent, BrokerLimits, Ending};
+use std::time::Duration;
+
+#[test]
+fn everybody_who_listens_gets_a_copy_with_the_real_destination() {
+    let mut bench = Bench::new();
+    let (a, b, c) = (bench.client("a", "1.2"), bench.client("b", "1.1"), bench.client("c", "1.0"));
+    bench.tell(a, "SEND destination:/topic/x.y | nobody listens");
+    bench.tell(a, "SUBSCRIBE id:0 destination:/topic/x.*");
+    bench.tell(b, "SUBSCRIBE id:1 destination:/topic/>");
+    bench.tell(c, "SUBSCRIBE destination:/topic/x.y");
+    bench.tell(a, "SEND destination:/topic/x.y k:v | hello");
+    assert_eq!(
+        bench.received(a),
+        ["MESSAGE subscription:0 message-id:m-2 destination:/topic/x.y from:a k:v | hello"]
+    );
+    assert_eq!(
+        bench.received(b),
+        ["MESSAGE subscription:1 message-id:m-2 destination:/topic/x.y from:a k:v | hello"]
+    );
+    assert_eq!(bench.received(c), ["MESSAGE message-id:m-2 destination:/topic/x.y from:a k:v | hello"]);
+    bench.tell(b, "UNSUBSCRIBE id:1");
+    bench.tell(a, "UNSUBSCRIBE id:0");
+    bench.tell(c, "UNSUBSCRIBE destination:/topic/x.y");
+    bench.tell(a, "SEND destination:/topic/x.y | again");
+    assert_eq!([bench.received(a), bench.received(b), bench.received(c)].concat(), [""; 0]);
+}
+
+#[test]
+fn acknowledging_a_message_of_a_topic_is_allowed_and_does_nothing() {
+    let mut bench = Bench::new();
+    for (login, version, ack) in [
+        ("a", "1.2", "ACK id:1-t1"),
+        ("b", "1.1", "NACK subscription:s message-id:m-1"),
+        ("c", "1.0", "ACK message-id:m-1"),
+    ] {
+        let client = bench.client(login, version);
+        bench.tell(client, "SUBSCRIBE id:s destination:/topic/x ack:client");
+        bench.tell(client, "SEND destination:/topic/x | hello");
+        let message = bench.received(client).remove(0);
+        assert_eq!(message.contains(" ack:1-t1 "), version == "1.2", "{message}");
+        bench.tell(client, ack);
+    }
+}
+
+#[test]
+fn what_an_old_version_cannot_write_is_left_out_and_that_is_said() {
+    let mut bench = Bench::new();
+    let (a, b, c) = (bench.client("a", "1.0"), bench.client("b", "1.1"), bench.client("c", "1.2"));
+    for client in [a, b, c] {
+        bench.tell(client, "SUBSCRIBE id:s destination:/topic/x");
+    }
+    let send = frame("SEND destination:/topic/x plain:1")
+        .with("lf", "x\nfrom:host")
+        .with("cr", "x\r")
+        .with("co:lon", "x");
+    bench.send(c, send).unwrap();
+    let names = |bench: &mut Bench, client| {
+        let frame = bench.frames(client).remove(0);
+        frame.headers.into_iter().skip(4).map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&mut bench, a), ["omitted-headers", "plain"]);
+    assert_eq!(names(&mut bench, b), ["omitted-headers", "plain", "lf", "co:lon"]);
+    assert_eq!(names(&mut bench, c), ["plain", "lf", "cr", "co:lon"]);
+}
+
+#[test]
+fn a_slow_consumer_loses_its_connection_and_the_publisher_nothing() {
+    let mut bench = Bench::with(BrokerLimits { outgoing_bytes: 2_000, ..BrokerLimits::default() });
+    let (a, b) = (bench.client("a", "1.2"), bench.client("b", "1.2"));
+    bench.tell(b, "SUBSCRIBE id:q destination:/queue/q ack:client");
+    bench.tell(b, "SUBSCRIBE id:t destination:/topic/x");
+    bench.tell(a, "SEND destination:/queue/q | kept");
+    bench.stall(b);
+    for number in 0..20 {
+        bench.tell(a, &format!("SEND destination:/topic/x receipt:{number} | {}", "x".repeat(100)));
+    }
+    assert_eq!(bench.received(a).len(), 20, "every one was confirmed");
+    let error = bench.received(b).pop().unwrap();
+    assert!(error.starts_with("ERROR message:slow consumer"), "{error}");
+    let [.., BrokerEvent::Dropped { messages, .. }, BrokerEvent::LoggedOut { reason, .. }] =
+        &bench.events[..]
+    else {
+        panic!("{:?}", bench.events)
+    };
+    assert!((2..20).contains(messages), "{messages}");
+    assert!(matches!(reason, Ending::SlowConsumer(waiting) if *waiting >= 2_000), "{reason}");
+    bench.pass(Duration::from_secs(1));
+    bench.tell(a, "SUBSCRIBE id:q destination:/queue/q");
+    assert_eq!(bench.bodies(a), ["kept"]);
+}
+
+#[test]
+fn receipts_that_nobody_reads_count_as_well() {
+    let mut bench = Bench::with(BrokerLimits { outgoing_bytes: 2_000, ..BrokerLimits::default() });
+    let a = bench.client("a", "1.2");
+    bench.stall(a);
+    for number in 0..100 {
+        bench.tell(a, &format!("SEND destination:/topic/x receipt:{number}"));
+    }
+    assert!(bench.closed.contains(&a));
+    assert!(bench.received(a).len() < 40);
+}

@@ -1,0 +1,188 @@
+//! What the broker tells its owner: comings and goings, refusals, losses. And what it shows when asked.
+
+use super::access::Action;
+use super::destination::Destination;
+use crate::frame::Version;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// One connection, never used again after it is gone.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ConnectionId(pub(super) u64);
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Something that happened. `peer` is absent for connections inside the process.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BrokerEvent {
+    /// Somebody asked for what it may not have; its connection is closed.
+    Denied {
+        /// Who.
+        login: Arc<str>,
+        /// Wanted to do what.
+        action: Action,
+        /// With this destination or pattern.
+        destination: String,
+    },
+    /// Messages for topics were on their way to a connection when it ended. (Those of queues went back.)
+    Dropped {
+        /// Whose connection.
+        login: Arc<str>,
+        /// Where it came from.
+        peer: Option<SocketAddr>,
+        /// How many messages.
+        messages: usize,
+    },
+    /// A second connection came with a login that is in use; it was refused and the first one stays.
+    Duplicate {
+        /// The login that both claim.
+        login: Arc<str>,
+        /// Where the refused one came from.
+        peer: Option<SocketAddr>,
+        /// Where the one that stays came from.
+        holder: Option<SocketAddr>,
+    },
+    /// Messages waited in a queue longer than they may, and are gone.
+    Expired {
+        /// The queue.
+        destination: Destination,
+        /// How many messages.
+        messages: usize,
+        /// Their octets.
+        bytes: usize,
+    },
+    /// A message was refused because its queue is full.
+    Full {
+        /// Who sent it.
+        login: Arc<str>,
+        /// The queue.
+        destination: Destination,
+    },
+    /// Somebody came in.
+    LoggedIn {
+        /// Its connection.
+        connection: ConnectionId,
+        /// Who.
+        login: Arc<str>,
+        /// Where it came from.
+        peer: Option<SocketAddr>,
+        /// The version agreed upon.
+        version: Version,
+        /// Headers of its `CONNECT`, without the passcode.
+        headers: Vec<(String, String)>,
+    },
+    /// Somebody who was in is gone.
+    LoggedOut {
+        /// Its connection.
+        connection: ConnectionId,
+        /// Who.
+        login: Arc<str>,
+        /// Where it came from.
+        peer: Option<SocketAddr>,
+        /// Why.
+        reason: Ending,
+    },
+    /// The receiver of events was too slow and missed some. Whatever it keeps book of has to be asked for anew.
+    Missed {
+        /// How many.
+        events: u64,
+    },
+    /// A connection ended before anybody was let in.
+    Refused {
+        /// The login it gave, if it came to that.
+        login: Option<String>,
+        /// Where it came from.
+        peer: Option<SocketAddr>,
+        /// Why, in words for the log.
+        reason: String,
+    },
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Ending {
+    /// The client closed it without `DISCONNECT`.
+    ClosedByPeer,
+    /// The client said `DISCONNECT`.
+    Disconnected,
+    /// The broker's owner ended it, with the reason it gave.
+    Host(String),
+    /// The client did not log in in time.
+    LoginDeadline(Duration),
+    /// The system reported an error.
+    Lost(String),
+    /// The client broke the rules, or asked for what it may not have.
+    Protocol(String),
+    /// The client promised heart-beats and was silent for so long.
+    Silent(Duration),
+    /// The broker shuts down.
+    Shutdown,
+    /// The client did not read what it was sent, and that many octets waited for it.
+    SlowConsumer(usize),
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClosedByPeer => f.write_str("connection closed by peer"),
+            Self::Disconnected => f.write_str("said DISCONNECT"),
+            Self::Host(reason) => write!(f, "closed by host: {reason}"),
+            Self::LoginDeadline(after) => write!(f, "no login within {after:?}"),
+            Self::Lost(error) => write!(f, "connection lost: {error}"),
+            Self::Protocol(error) => write!(f, "protocol error: {error}"),
+            Self::Silent(time) => write!(f, "no heart-beat for {time:?}"),
+            Self::Shutdown => f.write_str("the broker shuts down"),
+            Self::SlowConsumer(waiting) => write!(f, "slow consumer: {waiting} octets wait to be read by it"),
+        }
+    }
+}
+
+/// A connection, as of now.
+#[derive(Clone, Debug)]
+pub struct ConnectionInfo {
+    /// Which one.
+    pub connection: ConnectionId,
+    /// Who.
+    pub login: Arc<str>,
+    /// Where it comes from; absent inside the process.
+    pub peer: Option<SocketAddr>,
+    /// Since when it is logged in.
+    pub since: Instant,
+    /// When it last sent anything, heart-beats included; absent inside the process.
+    pub last_byte: Option<Instant>,
+    /// The version agreed upon.
+    pub version: Version,
+    /// Octets that wait to be written to it.
+    pub outgoing_bytes: usize,
+    /// Messages delivered to it that it has not acknowledged.
+    pub unacknowledged: usize,
+    /// What it subscribes to.
+    pub subscriptions: Vec<String>,
+    /// Whether it is not read from at the moment, because of a full queue.
+    pub paused: bool,
+    /// Frames it has sent.
+    pub frames_in: u64,
+    /// Frames it was sent.
+    pub frames_out: u64,
+}
+
+/// A queue, as of now.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct QueueInfo {
+    /// Its name.
+    pub destination: Destination,
+    /// Messages that wait for a consumer.
+    pub ready: usize,
+    /// Messages delivered and not acknowledged.
+    pub unacknowledged: usize,
+    /// Octets of both.
+    pub bytes: usize,
+    /// Subscriptions that it goes to.
+    pub consumers: usize,
+}

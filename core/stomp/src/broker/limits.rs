@@ -1,0 +1,77 @@
+//! How much of everything the broker holds, and for how long.
+
+use std::time::Duration;
+
+/// Bounds on what grows. Octets are those of [`Frame::weight`](crate::Frame::weight).
+#[derive(Clone, Debug)]
+pub struct BrokerLimits {
+    /// Connections at a time, those included that have not logged in yet.
+    pub connections: usize,
+    /// Connections at a time that have not logged in yet. When there are more, the oldest of them is closed.
+    pub pending: usize,
+    /// Queues at a time. Topics are not counted: they keep nothing.
+    pub queues: usize,
+    /// Octets that one queue holds, messages included that were delivered but not acknowledged. A publisher that
+    /// fills half of it is read from again only when a quarter is left, see [`patience`](Self::patience).
+    pub queue_bytes: usize,
+    /// Octets that all queues hold together.
+    pub total_bytes: usize,
+    /// Octets that wait to be written to one connection. A connection that has more waiting is closed as a slow
+    /// consumer. Messages of queues are given out only up to half of it, so that they never close a connection.
+    pub outgoing_bytes: usize,
+    /// Unacknowledged messages of one subscription; the others wait in their queues.
+    pub prefetch_messages: usize,
+    /// Unacknowledged octets of one subscription, exceeded by one message at most.
+    pub prefetch_bytes: usize,
+    /// Subscriptions of one connection.
+    pub subscriptions: usize,
+    /// Open transactions of one connection.
+    pub transactions: usize,
+    /// Octets in the open transactions of one connection.
+    pub transaction_bytes: usize,
+    /// Headers of a message, those aside that the broker itself reads and writes. It leaves room for the broker's
+    /// own below the number that a client is likely to accept.
+    pub headers: usize,
+    /// How long a message waits in a queue before it expires; `None` for ever.
+    pub message_lifetime: Option<Duration>,
+    /// How long a publisher is left unread because of a full queue, before it is told so and closed.
+    pub patience: Duration,
+}
+
+impl Default for BrokerLimits {
+    fn default() -> Self {
+        Self {
+            connections: 12_000,
+            pending: 2_048,
+            queues: 50_000,
+            queue_bytes: 32 << 20,
+            total_bytes: 512 << 20,
+            outgoing_bytes: 4 << 20,
+            prefetch_messages: 256,
+            prefetch_bytes: 1 << 20,
+            subscriptions: 64,
+            transactions: 16,
+            transaction_bytes: 16 << 20,
+            headers: 90,
+            message_lifetime: Some(Duration::from_secs(24 * 60 * 60)),
+            patience: Duration::from_secs(30),
+        }
+    }
+}
+
+impl BrokerLimits {
+    /// From here on a queue's publishers are not read from.
+    pub(super) const fn high_water(&self) -> usize {
+        self.queue_bytes / 2
+    }
+
+    /// From here down they are again.
+    pub(super) const fn low_water(&self) -> usize {
+        self.queue_bytes / 4
+    }
+
+    /// Messages of queues are given to a connection only while less than this waits to be written.
+    pub(super) const fn outgoing_room(&self) -> usize {
+        self.outgoing_bytes / 2
+    }
+}
