@@ -1,2 +1,71 @@
-//! To be written.
-fn main() {}
+//! The two commands of the README: `cargo xtask demo` and `cargo xtask test`. Each installs what it needs.
+//!
+//! In reading order: [`build`] (the programs and components), [`peers`] (other people's programs that tests talk to),
+//! and the commands themselves. Prints what it runs; stops at the first failure.
+
+mod build;
+mod peers;
+mod shell;
+
+use anyhow::{Result, bail};
+use shell::{Run, say};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask demo [ARGUMENTS]   build everything and run `vocable demo`
+cargo xtask test [--peers]     pass the tests: format, lints, units, stories over the real programs
+                               --peers  first install the programs of other people that tests talk to (apt-get, pip);
+                                        without them those tests say that they were skipped
+cargo xtask static             build the static guest agent: target/x86_64-unknown-linux-musl/static/vocable-guest
+cargo xtask fuzz [SECONDS]     run every fuzz target for a while (needs a nightly toolchain)";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match act(&arguments.iter().map(String::as_str).collect::<Vec<_>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(arguments: &[&str]) -> Result<()> {
+    match arguments {
+        ["demo", rest @ ..] => demo(rest),
+        ["test"] => test(),
+        ["test", "--peers"] => peers::install().and_then(|()| test()),
+        ["static"] => build::static_guest(),
+        ["fuzz"] => fuzz("30"),
+        ["fuzz", seconds] => fuzz(seconds),
+        _ => bail!("unknown command\n{USAGE}"),
+    }
+}
+
+fn demo(rest: &[&str]) -> Result<()> {
+    build::targets()?;
+    build::programs()?;
+    let plugin = build::component("word-df")?;
+    Run::new(build::program("vocable")).args(["demo", "--plugin"]).arg(plugin).args(rest).go()
+}
+
+fn test() -> Result<()> {
+    build::targets()?;
+    Run::cargo(["fmt", "--all", "--check"]).go()?;
+    build::programs()?;
+    build::component("word-df")?;
+    build::component("word-probe")?;
+    Run::cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]).go()?;
+    if peers::have("musl-gcc") {
+        build::static_guest()?;
+    }
+    Run::cargo(["test", "--workspace", "--locked"]).go()
+}
+
+fn fuzz(seconds: &str) -> Result<()> {
+    let limit = format!("-max_total_time={seconds}");
+    for target in build::fuzz_targets()? {
+        Run::cargo(["+nightly", "fuzz", "run", &target, "--", &limit]).go()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! The agents' logs: one line an event, on standard error, the fields `guest`, `cmd` and `word` last, so that one
+//! `grep` over both ends tells the story of a command.
+//!
+//! Owns the `[log]` table of the configuration and the set-up of `tracing`; what is logged is everybody's own.
+
+use serde::Deserialize;
+use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize)]
+pub struct LogSettings {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter of tracing-subscriber's.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text, in colour on a terminal.
+    Auto,
+    /// A JSON object.
+    Json,
+    /// Text without colour.
+    Text,
+}
+
+/// Why the log could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter makes no sense.
+    #[error("log.level \"{0}\" is no level and no filter: {1}")]
+    Filter(String, ParseError),
+    /// It was set up before.
+    #[error("the log is set up already")]
+    Twice,
+}
+
+/// Sets up the log of this process.
+pub fn start(settings: &LogSettings) -> Result<(), LogError> {
+    let filter = EnvFilter::builder().parse(&settings.level);
+    let filter = filter.map_err(|error| LogError::Filter(settings.level.clone(), error))?;
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = settings.format == LogFormat::Auto && std::io::stderr().is_terminal() && !no_colour;
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+    let started = match settings.format {
+        LogFormat::Json => log.json().try_init(),
+        LogFormat::Auto | LogFormat::Text => log.with_target(false).try_init(),
+    };
+    started.map_err(|_| LogError::Twice)
+}
