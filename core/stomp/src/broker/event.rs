@@ -1,7 +1,7 @@
 //! What the broker tells its owner: comings and goings, refusals, losses. And what it shows when asked.
 
 use super::access::Action;
-use super::destination::Destination;
+use super::destination::{Destination, excerpt};
 use crate::frame::Version;
 use std::fmt;
 use std::net::SocketAddr;
@@ -102,6 +102,41 @@ pub enum BrokerEvent {
         /// Why, in words for the log.
         reason: String,
     },
+}
+
+impl BrokerEvent {
+    /// Writes it into the log: what an operator has to look after as a warning.
+    pub(super) fn log(&self) {
+        match self {
+            Self::Denied { login, action, destination } => {
+                tracing::warn!(guest = %login, %action, ?destination, "access denied");
+            }
+            Self::Dropped { login, messages, .. } => {
+                tracing::warn!(guest = %login, messages, "messages of topics dropped");
+            }
+            Self::Duplicate { login, peer, holder } => {
+                tracing::warn!(guest = %login, ?peer, ?holder, "second connection with the same login refused");
+            }
+            Self::Expired { destination, messages, bytes } => {
+                tracing::warn!(%destination, messages, bytes, "messages expired");
+            }
+            Self::Full { login, destination } => {
+                tracing::warn!(guest = %login, %destination, "message refused, the queue is full");
+            }
+            Self::LoggedIn { login, peer, version, .. } => {
+                tracing::info!(guest = %login, ?peer, %version, "logged in");
+            }
+            Self::LoggedOut { login, peer, reason, .. } => {
+                tracing::info!(guest = %login, ?peer, %reason, "logged out");
+            }
+            // Of no interest to the log: it is about a receiver of events.
+            Self::Missed { .. } => {}
+            Self::Refused { login, peer, reason } => {
+                let login = login.as_deref().map(excerpt);
+                tracing::warn!(guest = login, ?peer, %reason, "connection refused");
+            }
+        }
+    }
 }
 
 /// Why a connection ended.

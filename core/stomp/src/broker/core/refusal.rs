@@ -132,7 +132,7 @@ impl Refusal {
     }
 
     /// The `ERROR` frame; `receipt` is that of the frame it answers.
-    pub(super) fn frame(&self, receipt: Option<String>) -> Frame {
+    pub(in crate::broker) fn frame(&self, receipt: Option<String>) -> Frame {
         let mut frame = error_frame(self.title(), &self.to_string());
         if let Self::Version(_) = self {
             frame = frame.with("version", Version::ACCEPTED);

@@ -1,0 +1,228 @@
+//! The reading half: bytes to frames to the server.
+
+use super::Gate;
+use crate::broker::config::BrokerConfig;
+use crate::broker::event::{ConnectionId, Ending};
+use crate::broker::meter::Meter;
+use crate::broker::server::Input;
+use crate::codec::{Decoder, Item};
+use crate::frame::{Frame, Version};
+use crate::heartbeat::{Agreed, HeartBeats};
+use bytes::BytesMut;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::tcp::ReadHalf;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{self, Instant};
+
+/// Octets for which there is room before anything is read. There is none while nothing comes.
+const CHUNK: usize = 8 << 10;
+
+pub(super) struct Reader<'a> {
+    connection: ConnectionId,
+    config: &'a BrokerConfig,
+    stream: ReadHalf<'a>,
+    inputs: mpsc::Sender<Input>,
+    gate: watch::Receiver<Gate>,
+    meter: Arc<Meter>,
+    decoder: Decoder,
+    buffer: BytesMut,
+    /// Octets that may wait for the server.
+    window: Arc<Semaphore>,
+    stage: Stage,
+}
+
+/// Until when something has to come.
+enum Stage {
+    Login(Instant),
+    /// The server has been told that the login is overdue, or what is wrong: it will close the connection.
+    Over,
+    Open(HeartBeats),
+}
+
+/// What there is to do next.
+enum Next {
+    Deadline,
+    GateChanged,
+    Readable(io::Result<()>),
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        connection: ConnectionId,
+        config: &'a BrokerConfig,
+        stream: ReadHalf<'a>,
+        inputs: mpsc::Sender<Input>,
+        gate: watch::Receiver<Gate>,
+        meter: Arc<Meter>,
+    ) -> Self {
+        Self {
+            connection,
+            config,
+            stream,
+            inputs,
+            gate,
+            meter,
+            decoder: Decoder::new(BrokerConfig::BEFORE_LOGIN, config.dialect()),
+            buffer: BytesMut::new(),
+            window: Arc::new(Semaphore::new(config.window() as usize)),
+            stage: Stage::Login(Instant::now() + config.login_deadline),
+        }
+    }
+
+    /// Reads until the peer ends it, one way or another.
+    pub(super) async fn run(&mut self) -> Ending {
+        loop {
+            if let Err(ending) = self.wait_while_paused().await {
+                return ending;
+            }
+            let next = tokio::select! {
+                ready = self.stream.readable() => Next::Readable(ready),
+                () = until(self.deadline()) => Next::Deadline,
+                changed = self.gate.changed() => match changed {
+                    Ok(()) => Next::GateChanged,
+                    Err(_) => return Ending::Shutdown,
+                },
+            };
+            let result = match next {
+                Next::Deadline => self.overdue().await,
+                Next::GateChanged => Ok(()),
+                Next::Readable(ready) => self.read_ready(ready).await,
+            };
+            if let Err(ending) = result {
+                return ending;
+            }
+        }
+    }
+
+    /// When the peer has to have been heard of.
+    fn deadline(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Login(deadline) => Some(*deadline),
+            Stage::Over => None,
+            Stage::Open(beats) => beats.dead().map(Instant::from_std),
+        }
+    }
+
+    async fn overdue(&mut self) -> Result<(), Ending> {
+        match &self.stage {
+            Stage::Login(_) => {
+                self.stage = Stage::Over;
+                self.tell(Input::LoginOverdue(self.connection)).await
+            }
+            Stage::Over => Ok(()),
+            Stage::Open(beats) => Err(Ending::Silent(beats.agreed().expect.unwrap_or(Duration::ZERO) * 2)),
+        }
+    }
+
+    /// Reads what there is without waiting, and passes on what frames are in it.
+    async fn read_ready(&mut self, ready: io::Result<()>) -> Result<(), Ending> {
+        match ready.and_then(|()| self.fill()) {
+            Ok(0) => Err(self.end_of_input()),
+            Ok(_) => {
+                self.listened();
+                self.pass_frames_on().await
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if self.buffer.is_empty() {
+                    // An idle connection keeps no buffer.
+                    self.buffer = BytesMut::new();
+                }
+                Ok(())
+            }
+            Err(error) => Err(Ending::Lost(error.to_string())),
+        }
+    }
+
+    fn fill(&mut self) -> io::Result<usize> {
+        // A frame larger than the buffer makes it grow by doubling.
+        self.buffer.reserve(self.buffer.len().max(CHUNK));
+        self.stream.try_read_buf(&mut self.buffer)
+    }
+
+    fn end_of_input(&self) -> Ending {
+        match self.decoder.finish(&self.buffer) {
+            Ok(()) => Ending::ClosedByPeer,
+            Err(error) => Ending::Lost(error.to_string()),
+        }
+    }
+
+    /// Notes that the peer is alive.
+    fn listened(&mut self) {
+        let now = Instant::now().into_std();
+        self.meter.receive(now);
+        if let Stage::Open(beats) = &mut self.stage {
+            beats.received(now);
+        }
+    }
+
+    async fn pass_frames_on(&mut self) -> Result<(), Ending> {
+        loop {
+            if matches!(self.stage, Stage::Over) || *self.gate.borrow() == Gate::Closing {
+                self.buffer.clear();
+                return Ok(());
+            }
+            match self.decoder.decode(&mut self.buffer) {
+                Ok(Some(Item::Frame(frame))) => self.pass_on(frame).await?,
+                Ok(Some(Item::HeartBeat)) => {}
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    self.stage = Stage::Over;
+                    self.tell(Input::Malformed(self.connection, error)).await?;
+                }
+            }
+        }
+    }
+
+    /// Passes a frame on, as soon as the server has dealt with enough of those before.
+    async fn pass_on(&mut self, frame: Frame) -> Result<(), Ending> {
+        let weight = u32::try_from(frame.weight()).unwrap_or(u32::MAX).clamp(1, self.config.window());
+        let permit = self.window.clone().acquire_many_owned(weight).await.map_err(|_| Ending::Shutdown)?;
+        self.tell(Input::Frame(self.connection, frame, permit)).await?;
+        if let Stage::Login(_) = self.stage {
+            self.wait_for_login().await?;
+        }
+        self.wait_while_paused().await
+    }
+
+    /// After `CONNECT` nothing can be read before the version is known.
+    async fn wait_for_login(&mut self) -> Result<(), Ending> {
+        let gate = self.gate.wait_for(|gate| *gate != Gate::Login).await.map(|gate| *gate);
+        match gate.map_err(|_| Ending::Shutdown)? {
+            Gate::Open(version, agreed) | Gate::Paused(version, agreed) => self.log_in(version, agreed),
+            Gate::Closing | Gate::Login => self.stage = Stage::Over,
+        }
+        Ok(())
+    }
+
+    fn log_in(&mut self, version: Version, agreed: Agreed) {
+        self.decoder.set_version(version);
+        self.decoder.set_limits(self.config.frames);
+        self.stage = Stage::Open(HeartBeats::new(agreed, Instant::now().into_std()));
+    }
+
+    async fn wait_while_paused(&mut self) -> Result<(), Ending> {
+        if matches!(*self.gate.borrow_and_update(), Gate::Paused(..)) {
+            let resumed = self.gate.wait_for(|gate| !matches!(gate, Gate::Paused(..))).await.map(drop);
+            resumed.map_err(|_| Ending::Shutdown)?;
+            self.listened();
+        }
+        Ok(())
+    }
+
+    async fn tell(&mut self, input: Input) -> Result<(), Ending> {
+        self.inputs.send(input).await.map_err(|_| Ending::Shutdown)?;
+        // While the server had no time, nobody listened.
+        self.listened();
+        Ok(())
+    }
+}
+
+/// Waits until then, or for ever.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
