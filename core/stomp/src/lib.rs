@@ -3,9 +3,11 @@
 //! - [`frame`]: commands, headers, bodies.
 //! - [`codec`]: frames to bytes and back, without I/O.
 //! - [`heartbeat`]: what is agreed, when one is due, when the peer is dead.
+//! - [`client`]: a client that stays connected.
 //! - [`broker`]: the embedded broker.
 
 pub mod broker;
+pub mod client;
 pub mod codec;
 pub mod frame;
 pub mod heartbeat;
