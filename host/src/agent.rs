@@ -1,0 +1,567 @@
+//! The one task that owns the state: roster, commands under way, asks, events.
+//!
+//! It hears messages by calling words where their frames arrive. A word acts through requests to this same task, so
+//! the calls run beside the loop, one at a time for each guest: a guest's messages take effect in their order, and no
+//! guest waits for another's.
+
+use crate::asks::{Asks, Pending, Purpose};
+use crate::clock::Now;
+use crate::commands::{Active, Command, Failure, State as CommandState};
+use crate::events::{About, EventLog};
+use crate::fault::{Fault, FaultKind};
+use crate::handle::Handle;
+use crate::request::{Answer, Reply, Request, RosterView, Selected, Unheard};
+use crate::roster::{Change, Patience, Roster};
+use crate::target::{Target, is_guest_id};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Instant;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+use vocable_runtime::{Envelope, Heard, Interpreter, Lexicon, LexiconEvent};
+use vocable_stomp::broker::{BrokerEvent, Link};
+use vocable_stomp::{Command as Verb, Frame};
+use vocable_xmlrpc::excerpt;
+
+/// Where a guest's messages come from: `/queue/vocable.out.<id>`, which only that guest may write to.
+pub const FROM_GUESTS: &str = "/queue/vocable.out.";
+/// Where a guest's messages go to: `/queue/vocable.in.<id>`, which only that guest may read.
+pub const TO_GUESTS: &str = "/queue/vocable.in.";
+
+/// Events that are kept for readers who come late.
+const EVENTS_KEPT: usize = 10_000;
+
+/// What the agent is made of.
+pub struct Parts {
+    /// When guests are late and lost.
+    pub patience: Patience,
+    /// Groups of guests, by name.
+    pub groups: BTreeMap<String, Vec<String>>,
+    /// The bus.
+    pub link: Link,
+    /// What happens at the broker.
+    pub broker: mpsc::Receiver<BrokerEvent>,
+    /// The words.
+    pub lexicon: Lexicon,
+    /// What happens to the words.
+    pub words: mpsc::Receiver<LexiconEvent>,
+    /// What everybody asks.
+    pub requests: mpsc::Receiver<Request>,
+    /// For the work that is done beside the loop.
+    pub handle: Handle,
+    /// Commands found under way in the store.
+    pub under_way: Vec<Active>,
+    /// Guests that have credentials.
+    pub known: BTreeSet<String>,
+}
+
+/// A command under way, and who waits for news of it.
+struct Tracked {
+    active: Active,
+    changed: watch::Sender<()>,
+}
+
+/// Work that was done beside the loop.
+enum Done {
+    /// A guest's message was heard.
+    Heard { guest: String, frame: Frame, heard: Heard },
+    /// The words bound to a wish to run something have said it, or none has.
+    Phrased { command: String, message: Result<Envelope, Failure> },
+    /// A word has been said because another one wanted it said.
+    Said { to: String, message: Envelope, reply: Reply<Result<String, Fault>> },
+    /// Something that needs no more attention.
+    Nothing,
+}
+
+/// The state, and the loop around it.
+pub struct Agent {
+    roster: Roster,
+    groups: BTreeMap<String, Vec<String>>,
+    commands: HashMap<String, Tracked>,
+    asks: Asks,
+    next_ask: u64,
+    events: EventLog,
+    link: Link,
+    lexicon: Lexicon,
+    interpreter: Interpreter,
+    handle: Handle,
+    work: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// Messages that wait while one of the same guest is being heard.
+    waiting: HashMap<String, VecDeque<Frame>>,
+}
+
+impl Agent {
+    /// Runs until cancelled. What is under way then stays in the store, and goes on after the next start.
+    pub async fn run(parts: Parts, stop: CancellationToken) {
+        let Parts { patience, groups, link, mut broker, lexicon, mut words, mut requests, handle, .. } = parts;
+        let mut agent = Self {
+            roster: Roster::new(patience),
+            groups,
+            commands: HashMap::new(),
+            asks: Asks::default(),
+            next_ask: 0,
+            events: EventLog::new(EVENTS_KEPT),
+            link,
+            interpreter: Interpreter::new(lexicon.clone()),
+            lexicon,
+            handle,
+            work: FuturesUnordered::new(),
+            waiting: HashMap::new(),
+        };
+        agent.resume(parts.known, parts.under_way);
+        loop {
+            let due = agent.next_deadline();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(request) = requests.recv() => agent.answer(request).await,
+                Some(event) = broker.recv() => agent.broker_said(event),
+                Some(event) = words.recv() => agent.words_changed(event),
+                Some(frame) = agent.link.recv() => agent.arrived(frame),
+                Some(done) = agent.work.next() => agent.done(done).await,
+                () = sleep_until(due) => agent.tick(),
+            }
+        }
+    }
+
+    fn resume(&mut self, known: BTreeSet<String>, under_way: Vec<Active>) {
+        let now = Now::read();
+        for guest in known {
+            self.roster.known(&guest, now);
+        }
+        for active in under_way {
+            self.roster.known(&active.command.guest, now);
+            self.track(active);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        [self.roster.next_tick(), self.asks.next_deadline()].into_iter().flatten().min()
+    }
+
+    fn tick(&mut self) {
+        let now = Now::read();
+        for change in self.roster.tick(now) {
+            self.changed(change);
+        }
+        for ask in self.asks.expired(now.mono) {
+            give_up(ask, FaultKind::TimedOut, "no answer in time");
+        }
+    }
+
+    async fn answer(&mut self, request: Request) {
+        // Whoever asked may have gone: then its answer goes nowhere.
+        match request {
+            Request::Select { target, reply } => drop(reply.send(self.select(&target))),
+            Request::Begin { commands, reply } => {
+                self.begin(commands);
+                drop(reply.send(()));
+            }
+            Request::Ask { guest, message, timeout, reply } => {
+                let deadline = Some(Instant::now() + timeout);
+                let purpose = Purpose::Caller(reply);
+                self.ask(Pending { guest, deadline, purpose }, message).await;
+            }
+            Request::Say { word, to, args, reply } => self.say(word, to, args, reply),
+            Request::Active { id, reply } => drop(reply.send(self.active(&id))),
+            Request::Place { sender, id, part, offset, len, reply } => {
+                let place = self.theirs(&sender, &id).and_then(|it| Ok(it.active.place(part, offset, len)?));
+                drop(reply.send(place));
+            }
+            Request::Placed { id, part, octets, reply } => {
+                if let Some(it) = self.commands.get_mut(&id) {
+                    it.active.received(part, &octets);
+                    it.changed.send_replace(());
+                }
+                drop(reply.send(()));
+            }
+            Request::Finish { sender, id, results, reply } => drop(reply.send(self.finish(&sender, &id, results))),
+            Request::Finished { command, reply } => {
+                self.finished(*command);
+                drop(reply.send(()));
+            }
+            Request::Joined { sender, ip, facts, reply } => {
+                let change = self.roster.joined(&sender, &ip, facts, Now::read());
+                self.changed(change);
+                self.resend(&sender);
+                drop(reply.send(()));
+            }
+            Request::Alive { sender, reply } => {
+                let change = self.roster.alive(&sender, Now::read());
+                change.into_iter().for_each(|change| self.changed(change));
+                drop(reply.send(()));
+            }
+            Request::Left { sender, reason, reply } => {
+                let change = self.roster.left(&sender, &reason, Now::read());
+                change.into_iter().for_each(|change| self.changed(change));
+                drop(reply.send(()));
+            }
+            Request::Expect { guest, reply } => {
+                self.roster.known(&guest, Now::read());
+                drop(reply.send(()));
+            }
+            Request::Roster { reply } => drop(reply.send(self.view())),
+            Request::Events { since, limit, reply } => {
+                // The receiver first: an event between the two would be missed the other way round.
+                let newest = self.events.newest();
+                drop(reply.send((self.events.since(since, limit), newest)));
+            }
+        }
+    }
+
+    fn select(&self, target: &Target) -> Result<Vec<Selected>, Fault> {
+        let known: BTreeSet<String> = self.roster.guests().keys().cloned().collect();
+        let chosen = target.resolve(&known, &self.groups)?;
+        Ok(chosen.into_iter().map(|guest| Selected { away: self.away(&guest), guest }).collect())
+    }
+
+    /// Why a guest can't be reached now, if it can't.
+    fn away(&self, id: &str) -> Option<String> {
+        let guest = self.roster.get(id)?;
+        if guest.state.is_there() {
+            return None;
+        }
+        let reason = if guest.reason.is_empty() { String::new() } else { format!(": {}", guest.reason) };
+        Some(format!("{}{reason}", guest.state.as_str()))
+    }
+
+    fn view(&self) -> RosterView {
+        let now = Now::read();
+        let with_missed = |(id, guest): (&String, &crate::roster::Guest)| {
+            (id.clone(), (guest.clone(), self.roster.missed(guest, now)))
+        };
+        let mut commands = BTreeMap::new();
+        for it in self.commands.values() {
+            *commands.entry(it.active.command.guest.clone()).or_default() += 1;
+        }
+        RosterView {
+            guests: self.roster.guests().iter().map(with_missed).collect(),
+            strangers: self.roster.strangers().clone(),
+            beacon: self.roster.patience().beacon,
+            commands,
+        }
+    }
+
+    // ---- commands
+
+    fn track(&mut self, active: Active) {
+        let id = active.command.id.clone();
+        self.commands.insert(id, Tracked { active, changed: watch::Sender::new(()) });
+    }
+
+    fn begin(&mut self, commands: Vec<Command>) {
+        for command in commands {
+            self.note_command(&command);
+            if !command.state.is_over() {
+                self.phrase(&command);
+                self.track(Active::new(command));
+            }
+        }
+    }
+
+    /// Has the words that are bound to it say that something is to be run.
+    fn phrase(&mut self, command: &Command) {
+        let program = &command.program;
+        let facts = json!({"cmd-id": command.id, "cmd": program.cmd, "args": program.args, "env": program.env,
+            "path": program.path, "options": program.options});
+        let (lexicon, id) = (self.lexicon.clone(), command.id.clone());
+        self.work.push(Box::pin(async move {
+            let message = said_once(lexicon.raise("run-requested", facts.to_string()).await);
+            Done::Phrased { command: id, message }
+        }));
+    }
+
+    /// What a guest has not taken yet is sent again when it is back: the mailbox may have been lost with the broker.
+    fn resend(&mut self, guest: &str) {
+        let queued = |it: &&Tracked| {
+            let command = &it.active.command;
+            command.guest == guest && command.state == CommandState::Queued
+        };
+        let missing: Vec<_> =
+            self.commands.values().filter(queued).map(|it| it.active.command.clone()).collect();
+        for command in missing.iter().filter(|command| !self.asks.carries(&command.id)) {
+            self.phrase(command);
+        }
+    }
+
+    async fn phrased(&mut self, id: String, message: Result<Envelope, Failure>) {
+        let Some(it) = self.commands.get(&id) else { return };
+        let guest = it.active.command.guest.clone();
+        match message {
+            Ok(message) => {
+                let purpose = Purpose::Command(id);
+                self.ask(Pending { guest, deadline: None, purpose }, message).await;
+            }
+            Err(failure) => self.fail(&id, failure),
+        }
+    }
+
+    /// The guest has said whether it takes a command.
+    fn taken(&mut self, id: &str, answer: Answer) {
+        let Some(it) = self.commands.get_mut(id) else { return };
+        match answer {
+            Ok(_) => {
+                it.active.started(Now::read().utc);
+                it.changed.send_replace(());
+                let command = it.active.command.clone();
+                self.note_command(&command);
+                self.write_down(command);
+            }
+            Err(refused) => {
+                let code = if refused.kind == "unknown-word" { "no-such-word" } else { &refused.kind };
+                let guest = &it.active.command.guest;
+                let message = format!("{guest} refused it: {}", refused.text);
+                self.fail(id, Failure { code: code.to_owned(), message });
+            }
+        }
+    }
+
+    fn fail(&mut self, id: &str, failure: Failure) {
+        let Some(mut it) = self.commands.remove(id) else { return };
+        let now = Now::read();
+        warn!(cmd = id, guest = it.active.command.guest, "not run: {}", failure.message);
+        self.roster.failed(&it.active.command.guest, &failure.message, now);
+        it.active.failed(CommandState::Failed, failure, now.utc);
+        self.note_command(&it.active.command);
+        let (handle, command, changed) = (self.handle.clone(), it.active.command, it.changed);
+        self.work.push(Box::pin(async move {
+            handle.write_down(command).await;
+            // Only now: whoever waits looks into the store next.
+            drop(changed);
+            Done::Nothing
+        }));
+    }
+
+    fn write_down(&mut self, command: Command) {
+        let handle = self.handle.clone();
+        self.work.push(Box::pin(async move {
+            handle.write_down(command).await;
+            Done::Nothing
+        }));
+    }
+
+    fn active(&self, id: &str) -> Option<(Command, watch::Receiver<()>)> {
+        self.commands.get(id).map(|it| (it.active.command.clone(), it.changed.subscribe()))
+    }
+
+    fn theirs(&self, sender: &str, id: &str) -> Result<&Tracked, Unheard> {
+        let it = self.commands.get(id).ok_or_else(|| Unheard::Unknown(excerpt(id)))?;
+        if it.active.command.guest != sender {
+            return Err(Unheard::NotYours { id: id.to_owned(), sender: sender.to_owned() });
+        }
+        Ok(it)
+    }
+
+    fn finish(
+        &self,
+        sender: &str,
+        id: &str,
+        results: serde_json::Map<String, Value>,
+    ) -> Result<Box<Command>, Unheard> {
+        let mut ended = self.theirs(sender, id)?.active.clone();
+        ended.finished(results, Now::read().utc)?;
+        Ok(Box::new(ended.command))
+    }
+
+    fn finished(&mut self, command: Command) {
+        self.note_command(&command);
+        // Dropping it wakes whoever waits; the store has the rest.
+        self.commands.remove(&command.id);
+    }
+
+    fn note_command(&mut self, command: &Command) {
+        let kind = match command.state {
+            CommandState::Queued => "cmd.queued",
+            CommandState::Running => "cmd.started",
+            _ => "cmd.done",
+        };
+        let text = match &command.failure {
+            Some(failure) => failure.message.clone(),
+            None => command.state.as_str().to_owned(),
+        };
+        info!(cmd = command.id, guest = command.guest, "{kind}: {text}");
+        self.events.note(kind, About::command(&command.id, &command.guest), text, Now::read());
+    }
+
+    // ---- the bus
+
+    async fn ask(&mut self, pending: Pending, message: Envelope) {
+        self.next_ask += 1;
+        let id = format!("{:x}", self.next_ask);
+        let guest = pending.guest.clone();
+        self.asks.add(id.clone(), pending);
+        if let Err(fault) = self.send(&guest, message.asked(&id)).await
+            && let Some(ask) = self.asks.answered(&id, &guest)
+        {
+            match ask.purpose {
+                Purpose::Caller(reply) => drop(reply.send(Err(fault))),
+                Purpose::Command(command) => {
+                    let failure = Failure { code: fault.kind.slug().into(), message: fault.message };
+                    self.fail(&command, failure);
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, guest: &str, message: Envelope) -> Result<(), Fault> {
+        let frame = message
+            .headers
+            .into_iter()
+            .fold(Frame::new(Verb::Send).with("destination", format!("{TO_GUESTS}{guest}")), |frame, (name, value)| {
+                frame.with(&name, value)
+            })
+            .with_body(message.body);
+        let sent = self.link.send(frame).await;
+        sent.map_err(|error| Fault::new(FaultKind::TooMany, format!("the mailbox of {guest}: {error}")))
+    }
+
+    /// Has a word said because another one wants it said.
+    fn say(&mut self, word: String, to: String, args: String, reply: Reply<Result<String, Fault>>) {
+        if self.roster.get(&to).is_none() {
+            let text = format!("no guest is called {}", excerpt(&to));
+            return drop(reply.send(Err(Fault::new(FaultKind::NoSuchGuest, text))));
+        }
+        let lexicon = self.lexicon.clone();
+        self.work.push(Box::pin(async move {
+            match lexicon.say(&word, args).await {
+                Ok(message) => Done::Said { to, message: vocable_runtime::wrap(&word, message), reply },
+                Err(error) => {
+                    drop(reply.send(Err(error.into())));
+                    Done::Nothing
+                }
+            }
+        }));
+    }
+
+    /// A frame of a guest has arrived; those of one guest are heard one after the other.
+    fn arrived(&mut self, frame: Frame) {
+        let guest = frame.header("destination").and_then(|to| to.strip_prefix(FROM_GUESTS)).map(str::to_owned);
+        let Some(guest) = guest.filter(|guest| is_guest_id(guest)) else {
+            warn!("a message from nobody: {:?}", frame.header("destination"));
+            self.link.ack(&frame);
+            return;
+        };
+        match self.waiting.get_mut(&guest) {
+            Some(waiting) => waiting.push_back(frame),
+            None => {
+                self.waiting.insert(guest.clone(), VecDeque::new());
+                self.hear(guest, frame);
+            }
+        }
+    }
+
+    fn hear(&mut self, guest: String, frame: Frame) {
+        let change = self.roster.sign_of_life(&guest, Now::read());
+        // HELLO, BEAT and BYE say more than a sign of life; only silence that ends is news by itself.
+        change.into_iter().filter(|change| !change.reason.is_empty()).for_each(|change| self.changed(change));
+        let interpreter = self.interpreter.clone();
+        let envelope = Envelope { headers: frame.headers.clone(), body: frame.body.clone() };
+        self.work.push(Box::pin(async move {
+            let heard = interpreter.hear(envelope, &guest).await;
+            Done::Heard { guest, frame, heard }
+        }));
+    }
+
+    async fn done(&mut self, done: Done) {
+        match done {
+            Done::Nothing => {}
+            Done::Said { to, message, reply } => {
+                // It is not asked, so nobody can ask about it by an id.
+                let sent = self.send(&to, message).await.map(|()| String::new());
+                drop(reply.send(sent));
+            }
+            Done::Phrased { command, message } => self.phrased(command, message).await,
+            Done::Heard { guest, frame, heard } => {
+                self.heard(&guest, heard).await;
+                self.link.ack(&frame);
+                match self.waiting.get_mut(&guest).and_then(VecDeque::pop_front) {
+                    Some(next) => self.hear(guest, next),
+                    None => drop(self.waiting.remove(&guest)),
+                }
+            }
+        }
+    }
+
+    async fn heard(&mut self, guest: &str, heard: Heard) {
+        if let Some(error) = &heard.error {
+            let now = Now::read();
+            self.roster.failed(guest, error, now);
+            self.events.note("word.failed", About::guest(guest), error.clone(), now);
+        }
+        if let Some(reply) = heard.reply
+            && let Err(fault) = self.send(guest, reply).await
+        {
+            warn!(guest, "a reply was not sent: {fault}");
+        }
+        let Some(answer) = heard.answer else { return };
+        match self.asks.answered(&answer.to, guest).map(|ask| ask.purpose) {
+            Some(Purpose::Caller(reply)) => drop(reply.send(Ok(answer.result))),
+            Some(Purpose::Command(id)) => self.taken(&id, answer.result),
+            None => debug!(guest, "an answer nobody waits for"),
+        }
+    }
+
+    // ---- what happens elsewhere
+
+    fn changed(&mut self, change: Change) {
+        let Change { guest, state, reason } = change;
+        info!(guest, "guest {}{}{reason}", state.as_str(), if reason.is_empty() { "" } else { ": " });
+        if !state.is_there() {
+            for ask in self.asks.abandoned(&guest) {
+                give_up(ask, FaultKind::GuestOffline, &format!("{}: {reason}", state.as_str()));
+            }
+        }
+        self.events.note(&format!("guest.{}", state.as_str()), About::guest(&guest), reason, Now::read());
+    }
+
+    fn broker_said(&mut self, event: BrokerEvent) {
+        let now = Now::read();
+        match event {
+            BrokerEvent::LoggedIn { login, peer, .. } => self.roster.connected(&login, peer, now),
+            BrokerEvent::LoggedOut { login, reason, .. } => {
+                let change = self.roster.disconnected(&login, &reason.to_string(), now);
+                change.into_iter().for_each(|change| self.changed(change));
+            }
+            BrokerEvent::Refused { login, peer, reason } => {
+                let name = login.unwrap_or_default();
+                warn!(guest = name, ?peer, "login refused: {reason}");
+                self.roster.refused(&name, peer, &reason, now);
+                self.events.note("guest.refused", About::guest(&name), reason, now);
+            }
+            other => warn!("broker: {other}"),
+        }
+    }
+
+    fn words_changed(&mut self, event: LexiconEvent) {
+        let kind = event.kind();
+        info!(word = event.word().unwrap_or_default(), "{event}");
+        self.events.note(kind, About::default(), event.to_string(), Now::read());
+    }
+}
+
+fn give_up(ask: Pending, kind: FaultKind, why: &str) {
+    if let Purpose::Caller(reply) = ask.purpose {
+        drop(reply.send(Err(Fault::new(kind, format!("{}: {why}", ask.guest)))));
+    }
+}
+
+/// The one message that the words bound to an event have made of it.
+fn said_once(
+    said: Vec<(String, Result<vocable_runtime::Message, vocable_runtime::WordError>)>,
+) -> Result<Envelope, Failure> {
+    let refused = |code: &str, message: String| Failure { code: code.to_owned(), message };
+    match said.into_iter().next() {
+        None => Err(refused("no-such-word", "no word is bound to run-requested".to_owned())),
+        Some((word, Ok(message))) => Ok(vocable_runtime::wrap(&word, message)),
+        Some((_, Err(error))) => Err(refused(error.slug(), error.to_string())),
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}

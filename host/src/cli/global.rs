@@ -1,0 +1,34 @@
+//! The options every verb has.
+
+use clap::ColorChoice;
+use std::path::PathBuf;
+
+/// Options of every verb.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Options of every verb")]
+pub struct Global {
+    /// Print JSON: the reply of the agent as it is
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say nothing but errors; lists print names only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Log the calls to the agent on standard error; twice for more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_default_value = true)]
+    pub color: ColorChoice,
+    /// Where the host agent answers [default: as written down by the agent, else http://127.0.0.1:8700]
+    #[arg(long, global = true, value_name = "URL")]
+    pub agent: Option<String>,
+    /// File with the token of the agent [default: `token` in the state folder]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Configuration file, in place of the usual ones
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Don't shorten tables to the width of the terminal
+    #[arg(long, global = true)]
+    pub no_trunc: bool,
+}

@@ -1,0 +1,168 @@
+//! The command line's side of the XML-RPC endpoint: one call after the other, blocking.
+//! Not here: what is said to people about errors, beyond telling them apart.
+
+use std::{io, time::Duration};
+
+use ureq::{
+    Agent,
+    http::{Response, StatusCode, Uri},
+};
+use vocable_xmlrpc::{Call, Fault, Limits, Value, WriteError, excerpt, parse_response, write_call};
+
+/// The longest reply we read, and the most values in it: listings of ten thousand guests fit.
+const REPLY: Limits = Limits { max_bytes: 256 * 1024 * 1024, max_depth: 64, max_values: 5_000_000 };
+
+/// How much of a reply that is no XML-RPC we read for the message, bytes.
+const STRANGE_REPLY: u64 = 4096;
+
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Something answered, but not as a host agent does.
+    #[error("what answers at {address} is no host agent: {problem}")]
+    BadReply {
+        /// Where it answers.
+        address: String,
+        /// What was wrong with the reply.
+        problem: String,
+    },
+    /// The call cannot be sent.
+    #[error(transparent)]
+    BadCall(#[from] WriteError),
+    /// The address is none we can call.
+    #[error("{0} is not of the form http://HOST:PORT/")]
+    BadUrl(String),
+    /// The host agent refused or failed.
+    #[error("{0}")]
+    Fault(Fault),
+    /// The host agent does not know the token.
+    #[error("the host agent at {address} does not accept the token")]
+    NotAuthorised {
+        /// Where it answers.
+        address: String,
+    },
+    /// No reply in time. The call may have been carried out.
+    #[error("the host agent at {address} did not answer within {} s", .timeout.as_secs_f64())]
+    TimedOut {
+        /// Where it listens.
+        address: String,
+        /// How long we waited.
+        timeout: Duration,
+    },
+    /// Nobody listens there, or the connection broke.
+    #[error("no host agent answers at {address}")]
+    Unreachable {
+        /// Where we asked.
+        address: String,
+        /// The operating system's error.
+        source: io::Error,
+    },
+}
+
+impl ClientError {
+    /// The error's name, as users see it in `error[…]`: for a fault the one in its text.
+    pub fn slug(&self) -> &str {
+        match self {
+            Self::BadReply { .. } => "bad-reply",
+            Self::BadCall(_) => "bad-argument",
+            Self::BadUrl(_) => "bad-address",
+            Self::Fault(fault) => fault.slug().unwrap_or("fault"),
+            Self::NotAuthorised { .. } => "not-authorised",
+            Self::TimedOut { .. } => "timed-out",
+            Self::Unreachable { .. } => "no-agent",
+        }
+    }
+}
+
+/// A caller of one host agent. Connections are reused from call to call.
+#[derive(Debug)]
+pub struct Client {
+    agent: Agent,
+    url: String,
+    address: String,
+    token: String,
+}
+
+impl Client {
+    /// A client of the endpoint at `url`, `http://HOST:PORT/RPC2` or without the path. No proxy is asked, whatever
+    /// the environment says. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ClientError::BadUrl`] if this is no such address.
+    pub fn new(url: &str, token: impl Into<String>) -> Result<Self, ClientError> {
+        let bad_url = || ClientError::BadUrl(excerpt(url));
+        let uri: Uri = url.parse().map_err(|_| bad_url())?;
+        let host = uri.host().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(bad_url)?;
+        let address = format!("{host}:{}", uri.port_u16().unwrap_or(80));
+        let path = if uri.path() == "/" { "/RPC2" } else { uri.path() };
+        let config = Agent::config_builder().proxy(None).max_redirects(0).http_status_as_error(false);
+        Ok(Self {
+            agent: config.user_agent(concat!("vocable/", env!("CARGO_PKG_VERSION"))).build().into(),
+            url: format!("http://{address}{path}"),
+            address,
+            token: token.into(),
+        })
+    }
+
+    /// Where the host agent listens: host and port.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Calls a method and waits for its result, at most for `timeout`.
+    ///
+    /// # Errors
+    /// [`ClientError`], which tells apart who failed.
+    pub fn call(&self, method: &str, params: Vec<Value>, timeout: Duration) -> Result<Value, ClientError> {
+        let document = write_call(&Call { method: method.to_owned(), params })?;
+        let request = self
+            .agent
+            .post(&self.url)
+            .header("Authorization", format!("Bearer {}", self.token))
+            .content_type("text/xml; charset=utf-8")
+            .config()
+            .timeout_global(Some(timeout))
+            .build();
+        let reply = request.send(&document).map_err(|error| self.failed(error, timeout))?;
+        self.read(reply, timeout)
+    }
+
+    fn read(&self, mut reply: Response<ureq::Body>, timeout: Duration) -> Result<Value, ClientError> {
+        match reply.status() {
+            StatusCode::OK => {}
+            StatusCode::UNAUTHORIZED => {
+                return Err(ClientError::NotAuthorised { address: self.address.clone() });
+            }
+            status => {
+                let text = reply.body_mut().with_config().limit(STRANGE_REPLY).lossy_utf8(true).read_to_string();
+                let text = text.unwrap_or_default();
+                let line = text.lines().next().unwrap_or_default();
+                return Err(self.bad_reply(format!("HTTP {}, {}", status.as_u16(), excerpt(line))));
+            }
+        }
+        let limit = REPLY.max_bytes as u64;
+        let document = reply.body_mut().with_config().limit(limit).read_to_vec();
+        let document = document.map_err(|error| self.failed(error, timeout))?;
+        let response = parse_response(&document, &REPLY).map_err(|error| self.bad_reply(error.to_string()))?;
+        response.map_err(ClientError::Fault)
+    }
+
+    fn bad_reply(&self, problem: String) -> ClientError {
+        ClientError::BadReply { address: self.address.clone(), problem }
+    }
+
+    fn failed(&self, error: ureq::Error, timeout: Duration) -> ClientError {
+        let address = self.address.clone();
+        match error {
+            ureq::Error::Timeout(_) => ClientError::TimedOut { address, timeout },
+            ureq::Error::Io(source) => ClientError::Unreachable { address, source },
+            ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => {
+                ClientError::Unreachable { address, source: error.into_io() }
+            }
+            other => self.bad_reply(excerpt(&other.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,407 @@
+//! The books of commands: what was asked of whom, how far it is, what came of it.
+//!
+//! ```text
+//!  queued ──(the guest has started it)──▶ running ──▶ done | timeout | cancelled | lost | failed
+//!     └──────────────(refused, or nobody there)──────────────────────────────────▶ failed
+//! ```
+//!
+//! Pure: it decides what an event does to a command, and says what has to be written down; [`crate::store`] writes.
+//! Telling twice changes nothing, and everything a guest says of a command is checked against what was asked of it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use time::OffsetDateTime;
+
+/// What to run. The fields are those of the word that carries it.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Program {
+    /// The program, as given: no shell.
+    pub cmd: String,
+    /// Its arguments.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Variables added to the guest's environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Working directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Open-ended: stdin, timeout … The guest refuses what it does not know.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+}
+
+/// How far a command is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Somebody stopped it.
+    Cancelled,
+    /// It ended by itself or by a signal of its own.
+    Done,
+    /// It never ran.
+    Failed,
+    /// What became of it is not known.
+    Lost,
+    /// Not yet taken by the guest.
+    Queued,
+    /// The guest has started it.
+    Running,
+    /// Its time ran out.
+    Timeout,
+}
+
+impl State {
+    /// The name it has everywhere.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Lost => "lost",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Timeout => "timeout",
+        }
+    }
+
+    /// The state of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [Self::Cancelled, Self::Done, Self::Failed, Self::Lost, Self::Queued, Self::Running, Self::Timeout];
+        all.into_iter().find(|state| state.as_str() == name)
+    }
+
+    /// Whether nothing more will happen.
+    pub const fn is_over(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+}
+
+/// Why a command was not run or not finished, by its slug.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Failure {
+    /// `not-found`, `guest-offline` …
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+}
+
+/// One of the two streams a command writes.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Part {
+    /// Standard error.
+    Err,
+    /// Standard output.
+    Out,
+}
+
+impl Part {
+    /// `out` or `err`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Err => "err",
+            Self::Out => "out",
+        }
+    }
+
+    /// The part of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Err, Self::Out].into_iter().find(|part| part.as_str() == name)
+    }
+}
+
+/// One command on one guest, as it is written down.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Command {
+    /// `run.guest`.
+    pub id: String,
+    /// The request it is part of.
+    pub run: String,
+    /// Who runs it.
+    pub guest: String,
+    /// What was asked.
+    pub program: Program,
+    /// How far.
+    pub state: State,
+    /// When it was asked for.
+    pub created: OffsetDateTime,
+    /// When the guest took it.
+    pub started: Option<OffsetDateTime>,
+    /// When its end was known.
+    pub ended: Option<OffsetDateTime>,
+    /// Octets of standard output received and written down.
+    pub out_bytes: u64,
+    /// The same of standard error.
+    pub err_bytes: u64,
+    /// What the guest told at the end, but for the output.
+    pub results: Option<Map<String, Value>>,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+}
+
+impl Command {
+    /// A command nobody has heard of yet.
+    pub fn new(run: &str, guest: &str, program: Program, now: OffsetDateTime) -> Self {
+        Self {
+            id: format!("{run}.{guest}"),
+            run: run.to_owned(),
+            guest: guest.to_owned(),
+            program,
+            state: State::Queued,
+            created: now,
+            started: None,
+            ended: None,
+            out_bytes: 0,
+            err_bytes: 0,
+            results: None,
+            failure: None,
+        }
+    }
+
+    /// Octets received of a part.
+    pub const fn received(&self, part: Part) -> u64 {
+        match part {
+            Part::Err => self.err_bytes,
+            Part::Out => self.out_bytes,
+        }
+    }
+
+    fn received_mut(&mut self, part: Part) -> &mut u64 {
+        match part {
+            Part::Err => &mut self.err_bytes,
+            Part::Out => &mut self.out_bytes,
+        }
+    }
+}
+
+/// Why something a guest says of a command is not taken.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BookError {
+    /// Output that begins beyond what is there: something in between was lost, and has to be sent again.
+    #[error("{id}: {part} continues at {offset}, and only {have} octets are here")]
+    Gap {
+        /// The command.
+        id: String,
+        /// `out` or `err`.
+        part: &'static str,
+        /// Where the guest goes on.
+        offset: u64,
+        /// How much is here.
+        have: u64,
+    },
+    /// The end was told, and octets are missing or differ.
+    #[error("{id}: {part} is {have} octets here, and {told} were told")]
+    Incomplete {
+        /// The command.
+        id: String,
+        /// `out` or `err`.
+        part: &'static str,
+        /// How much is here.
+        have: u64,
+        /// How much there should be.
+        told: u64,
+    },
+    /// The end was told with another digest.
+    #[error("{id}: {part} arrived with another digest than it left with")]
+    Digest {
+        /// The command.
+        id: String,
+        /// `out` or `err`.
+        part: &'static str,
+    },
+    /// The results make no sense.
+    #[error("{id}: results without {missing}")]
+    Malformed {
+        /// The command.
+        id: String,
+        /// The member that is missing or of the wrong type.
+        missing: &'static str,
+    },
+}
+
+/// A command that is not over, with the digests of what has arrived.
+#[derive(Clone, Debug)]
+pub struct Active {
+    /// As written down.
+    pub command: Command,
+    out: Sha256,
+    err: Sha256,
+}
+
+/// What to append to a stream.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Append {
+    /// Where.
+    pub at: u64,
+    /// So many octets of what came are here already.
+    pub skip: usize,
+}
+
+impl Active {
+    /// A command of which nothing has arrived.
+    pub fn new(command: Command) -> Self {
+        Self { command, out: Sha256::new(), err: Sha256::new() }
+    }
+
+    /// A command as found after a restart, with the digests of what is on disk.
+    pub const fn resumed(command: Command, out: Sha256, err: Sha256) -> Self {
+        Self { command, out, err }
+    }
+
+    /// The guest has taken it.
+    pub fn started(&mut self, now: OffsetDateTime) {
+        if self.command.state == State::Queued {
+            (self.command.state, self.command.started) = (State::Running, Some(now));
+        }
+    }
+
+    /// Where a piece of output belongs; `None` if all of it is here already.
+    pub fn place(&self, part: Part, offset: u64, len: usize) -> Result<Option<Append>, BookError> {
+        let have = self.command.received(part);
+        if offset > have {
+            let id = self.command.id.clone();
+            return Err(BookError::Gap { id, part: part.as_str(), offset, have });
+        }
+        let skip = usize::try_from(have - offset).unwrap_or(usize::MAX);
+        Ok((skip < len).then_some(Append { at: have, skip }))
+    }
+
+    /// These octets were written down, at the end of that part.
+    pub fn received(&mut self, part: Part, octets: &[u8]) {
+        let digest = match part {
+            Part::Err => &mut self.err,
+            Part::Out => &mut self.out,
+        };
+        digest.update(octets);
+        *self.command.received_mut(part) += octets.len() as u64;
+    }
+
+    /// Whether everything the guest says it sent of a part has arrived, octet for octet.
+    pub fn complete(&self, part: Part, results: &Map<String, Value>) -> Result<(), BookError> {
+        let (bytes, digest, sum) = match part {
+            Part::Err => ("err_bytes", "err_sha256", &self.err),
+            Part::Out => ("out_bytes", "out_sha256", &self.out),
+        };
+        let id = || self.command.id.clone();
+        let have = self.command.received(part);
+        if let Some(told) = results.get(bytes).and_then(Value::as_u64)
+            && told != have
+        {
+            return Err(BookError::Incomplete { id: id(), part: part.as_str(), have, told });
+        }
+        match results.get(digest).and_then(Value::as_str) {
+            Some(told) if told != hex(&sum.clone().finalize()) => {
+                Err(BookError::Digest { id: id(), part: part.as_str() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// It is over. `results` are the guest's, without the output; checked for what everybody relies on.
+    pub fn finished(&mut self, results: Map<String, Value>, now: OffsetDateTime) -> Result<(), BookError> {
+        let id = || self.command.id.clone();
+        if !results.get("finished").is_some_and(Value::is_boolean) {
+            return Err(BookError::Malformed { id: id(), missing: "finished (boolean)" });
+        }
+        if !results.get("exitCodeOrSignal").is_some_and(Value::is_i64) {
+            return Err(BookError::Malformed { id: id(), missing: "exitCodeOrSignal (integer)" });
+        }
+        self.complete(Part::Out, &results)?;
+        self.complete(Part::Err, &results)?;
+        let told = results.get("state").and_then(Value::as_str).and_then(State::from_name);
+        self.command.state = told.filter(|state| state.is_over()).unwrap_or(State::Done);
+        self.command.failure = results.get("error").and_then(|error| serde_json::from_value(error.clone()).ok());
+        self.command.started = self.command.started.or(Some(now));
+        (self.command.ended, self.command.results) = (Some(now), Some(results));
+        Ok(())
+    }
+
+    /// It will not be run, or nothing more will be heard of it.
+    pub fn failed(&mut self, state: State, failure: Failure, now: OffsetDateTime) {
+        (self.command.state, self.command.failure, self.command.ended) = (state, Some(failure), Some(now));
+    }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::with_capacity(2 * octets.len()), |mut text, octet| {
+        use std::fmt::Write;
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{octet:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn active() -> Active {
+        Active::new(Command::new("k7mq2x", "vm1", Program::default(), OffsetDateTime::UNIX_EPOCH))
+    }
+
+    fn results(out: &[u8]) -> Map<String, Value> {
+        let told = json!({"finished": true, "exitCodeOrSignal": 0, "state": "done",
+            "out_bytes": out.len(), "out_sha256": hex(&Sha256::digest(out)), "err_bytes": 0});
+        told.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn output_told_twice_is_kept_once_and_a_gap_is_refused() {
+        let mut it = active();
+        it.received(Part::Out, b"hello ");
+        assert_eq!(it.place(Part::Out, 0, 6).unwrap(), None);
+        assert_eq!(it.place(Part::Out, 3, 6).unwrap(), Some(Append { at: 6, skip: 3 }));
+        let gap = it.place(Part::Out, 7, 1).unwrap_err();
+        assert_eq!(gap.to_string(), "k7mq2x.vm1: out continues at 7, and only 6 octets are here");
+    }
+
+    #[test]
+    fn the_end_is_taken_only_with_every_octet() {
+        let mut it = active();
+        it.received(Part::Out, b"hell");
+        assert!(matches!(
+            it.finished(results(b"hello"), OffsetDateTime::UNIX_EPOCH),
+            Err(BookError::Incomplete { have: 4, told: 5, .. })
+        ));
+        it.received(Part::Out, b"0");
+        assert!(matches!(it.finished(results(b"hello"), OffsetDateTime::UNIX_EPOCH), Err(BookError::Digest { .. })));
+        let mut it = active();
+        it.received(Part::Out, b"hello");
+        it.finished(results(b"hello"), OffsetDateTime::UNIX_EPOCH).unwrap();
+        assert_eq!(it.command.state, State::Done);
+    }
+
+    #[test]
+    fn results_that_make_no_sense_are_refused_and_the_command_goes_on() {
+        let mut it = active();
+        it.started(OffsetDateTime::UNIX_EPOCH);
+        let refused = it.finished(Map::new(), OffsetDateTime::UNIX_EPOCH).unwrap_err();
+        assert_eq!(refused.to_string(), "k7mq2x.vm1: results without finished (boolean)");
+        assert_eq!(it.command.state, State::Running);
+    }
+
+    proptest! {
+        /// Whatever pieces come in whatever order, what is kept is a prefix of what was written.
+        #[test]
+        fn pieces_in_any_order_never_damage_the_stream(pieces in prop::collection::vec((0usize..40, 0usize..20), 0..60)) {
+            let written: Vec<u8> = (0..60).collect();
+            let mut it = active();
+            let mut kept = Vec::new();
+            for (from, len) in pieces {
+                let piece = &written[from..(from + len).min(60)];
+                if let Ok(Some(append)) = it.place(Part::Out, from as u64, piece.len()) {
+                    prop_assert_eq!(append.at, kept.len() as u64);
+                    kept.extend_from_slice(&piece[append.skip..]);
+                    it.received(Part::Out, &piece[append.skip..]);
+                }
+            }
+            prop_assert!(written.starts_with(&kept));
+            prop_assert_eq!(it.command.out_bytes, kept.len() as u64);
+        }
+    }
+}

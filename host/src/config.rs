@@ -1,0 +1,128 @@
+//! The configuration of the host: every key of `default.toml`, read and checked. The command line reads it too, to
+//! find the agent.
+
+use crate::credentials::Admit;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use vocable_config::{Application, FileSource, Finding, Loaded, NamedTables, NoHome, Places, Setting, Size, Sources, Span};
+use vocable_logging::LogSettings;
+use vocable_runtime::settings::WordsSettings;
+
+/// How the configuration of hosts is found and read.
+pub const APPLICATION: Application = Application {
+    name: "vocable",
+    file_name: "vocable.toml",
+    default: include_str!("default.toml"),
+    env_prefix: "VOCABLE_",
+    other_variables: &["VOCABLE_AGENT", "VOCABLE_CONFIG", "VOCABLE_TOKEN_FILE"],
+    named_tables: &[NamedTables { parent: "words", template: "default" }],
+};
+
+/// Every key. What they mean is said in `default.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
+pub struct Config {
+    pub state: PathBuf,
+    pub cache: PathBuf,
+    pub broker: Broker,
+    pub api: Api,
+    pub roster: Roster,
+    pub groups: BTreeMap<String, Vec<String>>,
+    pub words: WordsSettings,
+    pub log: LogSettings,
+    pub client: Client,
+}
+
+/// `[broker]`
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
+pub struct Broker {
+    pub listen: Vec<SocketAddr>,
+    pub admit: Admit,
+    pub heartbeat: Span,
+    pub max_frame: Size,
+    pub queue_limit: Size,
+    pub mailbox_expires: Span,
+    pub max_connections: usize,
+}
+
+/// `[api]`
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
+pub struct Api {
+    pub listen: SocketAddr,
+    pub max_request: Size,
+    pub longest_wait: Span,
+    pub max_connections: usize,
+}
+
+/// `[roster]`
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
+pub struct Roster {
+    pub beacon: Span,
+    pub late_after: u32,
+    pub lost_after: u32,
+}
+
+/// `[client]`
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
+pub struct Client {
+    pub agent: String,
+}
+
+/// Reads the configuration of this user on this machine: `file` instead of the usual ones if given, and what the
+/// command line sets on top.
+pub fn load(file: Option<PathBuf>, flags: Vec<Setting>) -> Result<Loaded<Config>, NoHome> {
+    let environment: BTreeMap<String, String> = std::env::vars().collect();
+    let places = Places::of(&APPLICATION, &environment, nix::unistd::getuid().as_raw())?;
+    let named = file.or_else(|| environment.get("VOCABLE_CONFIG").map(PathBuf::from));
+    let quoted = |path: PathBuf| toml_text(&path.to_string_lossy());
+    let words: Vec<_> = places.data.iter().map(|folder| quoted(folder.join("words.d"))).collect();
+    let sources = Sources {
+        computed: vec![
+            ("state", quoted(places.state.clone())),
+            ("cache", quoted(places.cache.clone())),
+            ("words.dirs", format!("[{}]", words.join(", "))),
+        ],
+        files: named.map_or(places.config, |file| vec![FileSource::Required(file)]),
+        environment,
+        flags,
+    };
+    Ok(vocable_config::load(&APPLICATION, &sources, check))
+}
+
+/// A text as TOML writes it.
+fn toml_text(text: &str) -> String {
+    // JSON's escapes are TOML's.
+    serde_json::Value::from(text).to_string()
+}
+
+/// What the types alone do not say.
+fn check(config: &Config) -> Vec<Finding> {
+    let everywhere = |address: &SocketAddr| address.ip().is_unspecified();
+    let listening = config.broker.listen.iter().enumerate().filter(|(_, address)| everywhere(address));
+    let mut found: Vec<_> = listening
+        .map(|(n, _)| {
+            Finding::error(format!("broker.listen[{n}]"), "every interface; guests' commands would be open to your network")
+                .hint("name an address, such as that of the host-only interface")
+        })
+        .collect();
+    if !matches!(config.api.listen.ip(), ip if IpAddr::is_loopback(&ip)) {
+        found.push(
+            Finding::error("api.listen", "not a loopback address; the token would cross the network in the clear")
+                .hint("listen on 127.0.0.1 and forward the port by ssh"),
+        );
+    }
+    if config.roster.lost_after <= config.roster.late_after {
+        found.push(Finding::error("roster.lost_after", "expected more than roster.late_after"));
+    }
+    if config.roster.beacon.duration().is_zero() {
+        found.push(Finding::error("roster.beacon", "expected more than nothing"));
+    }
+    found.extend(config.words.findings());
+    found
+}

@@ -1,0 +1,179 @@
+//! Who may log in at the broker and what for: one token a guest, known here by its digest only.
+//!
+//! A guest may read its own mailbox and write as itself; everything else is denied. The host's own link is not let in
+//! by a token and appears nowhere here.
+
+use crate::agent::{FROM_GUESTS, TO_GUESTS};
+use crate::target::is_guest_id;
+use base64::prelude::*;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, RwLock};
+use subtle::ConstantTimeEq;
+use vocable_stomp::Frame;
+use vocable_stomp::broker::{Access, Action, Denial, Destination, Pattern, Principal};
+use vocable_xmlrpc::excerpt;
+
+/// 256 random bits that prove who somebody is. Shown once, never logged.
+pub struct Token(String);
+
+impl Token {
+    /// A new one; the prefix tells people what it is for.
+    pub fn new(prefix: &str) -> Result<Self, getrandom::Error> {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random)?;
+        Ok(Self(format!("{prefix}_{}", BASE64_URL_SAFE_NO_PAD.encode(random))))
+    }
+
+    /// The text to hand out.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(hidden)")
+    }
+}
+
+/// What is kept of a token. The tokens are random, so no salt and no slow hash is needed.
+pub fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.trim()).into()
+}
+
+/// Whether guests need a token.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Admit {
+    /// A guest without a credential may log in as itself: for networks that nobody else is on.
+    Any,
+    /// Only guests with a credential, and only with theirs.
+    Token,
+}
+
+/// The digests of all guests' tokens. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    admit: Admit,
+    // A lock and not a task: the broker asks in the middle of its own work, and nobody holds it for longer than a
+    // look-up.
+    digests: Arc<RwLock<BTreeMap<String, [u8; 32]>>>,
+}
+
+impl Credentials {
+    /// The credentials found in the store.
+    pub fn new(admit: Admit, digests: BTreeMap<String, [u8; 32]>) -> Self {
+        Self { admit, digests: Arc::new(RwLock::new(digests)) }
+    }
+
+    /// Sets or replaces the one of a guest.
+    pub fn set(&self, guest: &str, digest: [u8; 32]) {
+        let mut digests = self.digests.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        digests.insert(guest.to_owned(), digest);
+    }
+
+    fn of(&self, guest: &str) -> Option<[u8; 32]> {
+        self.digests.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(guest).copied()
+    }
+
+    fn judge(&self, guest: &str, passcode: Option<&str>) -> Result<(), String> {
+        if !is_guest_id(guest) {
+            return Err(format!("{} cannot be the id of a guest", excerpt(guest)));
+        }
+        match (self.of(guest), passcode, self.admit) {
+            (Some(known), Some(given), _) if bool::from(known.ct_eq(&digest(given))) => Ok(()),
+            (Some(_), Some(_), _) => Err(format!("the credential is not that of {guest}")),
+            (Some(_), None, _) => Err(format!("{guest} has a credential, and none was given")),
+            (None, _, Admit::Any) => Ok(()),
+            (None, _, Admit::Token) => Err(format!("no credential was made for {guest}")),
+        }
+    }
+}
+
+impl Access for Credentials {
+    fn authenticate(
+        &self,
+        login: Option<&str>,
+        passcode: Option<&str>,
+        _connect: &Frame,
+        _peer: Option<SocketAddr>,
+    ) -> Result<Principal, Denial> {
+        let guest = login.unwrap_or_default();
+        match self.judge(guest, passcode) {
+            Ok(()) => Ok(Principal::new(guest)),
+            Err(why) => Err(Denial {
+                // Whoever knocks learns nothing about which guests exist.
+                told: format!("login as {} refused", excerpt(guest)),
+                logged: format!("{why}; make one with: vocable token new {guest}"),
+            }),
+        }
+    }
+
+    fn may(&self, who: &Principal, what: Action, destination: &Destination) -> bool {
+        let own = match what {
+            Action::Read => TO_GUESTS,
+            Action::Write => FROM_GUESTS,
+        };
+        destination.as_str().strip_prefix(own) == Some(&*who.login)
+    }
+
+    fn may_read_all(&self, _who: &Principal, _pattern: &Pattern) -> bool {
+        // A guest's rights are single destinations: no pattern is wholly within them.
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials(admit: Admit) -> Credentials {
+        Credentials::new(admit, BTreeMap::from([("vm1".to_owned(), digest("secret"))]))
+    }
+
+    #[test]
+    fn only_the_right_token_of_the_right_guest_is_let_in() {
+        let known = credentials(Admit::Token);
+        assert_eq!(known.judge("vm1", Some("secret")), Ok(()));
+        assert_eq!(known.judge("vm1", Some("other")).unwrap_err(), "the credential is not that of vm1");
+        assert_eq!(known.judge("vm1", None).unwrap_err(), "vm1 has a credential, and none was given");
+        assert_eq!(known.judge("vm2", Some("secret")).unwrap_err(), "no credential was made for vm2");
+        assert!(known.judge("../x", Some("secret")).is_err());
+    }
+
+    #[test]
+    fn without_tokens_a_guest_that_has_one_still_needs_it() {
+        let open = credentials(Admit::Any);
+        assert_eq!(open.judge("vm2", None), Ok(()));
+        assert!(open.judge("vm1", None).is_err());
+    }
+
+    #[test]
+    fn a_guest_reads_its_own_mailbox_and_writes_as_itself_and_nothing_else() {
+        let (known, vm1) = (credentials(Admit::Token), Principal::new("vm1"));
+        let may = |what, to: &str| known.may(&vm1, what, &Destination::parse(to).unwrap());
+        assert!(may(Action::Read, "/queue/vocable.in.vm1"));
+        assert!(may(Action::Write, "/queue/vocable.out.vm1"));
+        for (what, other) in [
+            (Action::Read, "/queue/vocable.in.vm2"),
+            (Action::Read, "/queue/vocable.out.vm1"),
+            (Action::Write, "/queue/vocable.in.vm1"),
+            (Action::Write, "/queue/vocable.in.vm2"),
+            (Action::Write, "/queue/vocable.out.vm1.more"),
+            (Action::Write, "/topic/x"),
+        ] {
+            assert!(!may(what, other), "{other}");
+        }
+    }
+
+    #[test]
+    fn tokens_differ_and_do_not_show_themselves() {
+        let (one, other) = (Token::new("vg").unwrap(), Token::new("vg").unwrap());
+        assert_ne!(one.as_str(), other.as_str());
+        assert!(one.as_str().starts_with("vg_") && one.as_str().len() > 40);
+        assert_eq!(format!("{one:?}"), "Token(hidden)");
+    }
+}

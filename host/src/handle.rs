@@ -1,0 +1,450 @@
+//! What callers and words do with the agent: each operation is a few requests to its task, with the disk and the words
+//! in between, so that the task itself never waits for either.
+
+use crate::clock::Now;
+use crate::commands::{Command, Failure, Part, Program, State};
+use crate::events::Since;
+use crate::fault::{Fault, FaultKind};
+use crate::request::{Answer, Reply, Request, RosterView, Selected, Unheard};
+use crate::store::{Filter, Run, Store, StoreError, Stretch};
+use crate::target::Target;
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
+use tracing::error;
+use vocable_runtime::{AskError, Envelope, Lexicon, WordError};
+use vocable_xmlrpc::excerpt;
+
+/// What a caller wants run.
+#[derive(Clone, Debug)]
+pub struct RunRequest {
+    /// Whom.
+    pub target: String,
+    /// What.
+    pub program: Program,
+    /// The caller's own id: the same id with the same request is the same run.
+    pub id: Option<String>,
+}
+
+/// A run or a command, whichever the caller's id names.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// One command.
+    Command(Box<Command>),
+    /// A request to several guests.
+    Run(Run, Vec<Command>),
+}
+
+/// What came of asking one guest.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Whom.
+    pub guest: String,
+    /// What it answered: JSON, `null` where the word answers with nothing.
+    pub answer: Result<Value, Fault>,
+}
+
+/// Longest id a caller may choose.
+const MAX_RUN_ID: usize = 40;
+/// Guests asked at the same time, so that a word that answers a megabyte each stays bounded.
+const ASKED_AT_ONCE: usize = 256;
+
+/// Cheap to clone; everything goes to the one task that owns the state.
+#[derive(Clone)]
+pub struct Handle {
+    requests: mpsc::Sender<Request>,
+    store: Store,
+}
+
+impl Handle {
+    /// A handle of the agent at the other end of the channel.
+    pub const fn new(requests: mpsc::Sender<Request>, store: Store) -> Self {
+        Self { requests, store }
+    }
+
+    /// Sends a request and awaits its answer.
+    pub async fn request<T>(&self, make: impl FnOnce(Reply<T>) -> Request) -> Result<T, Fault> {
+        let stopping = || Fault::new(FaultKind::Stopping, "the host agent is stopping");
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(make(reply)).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())
+    }
+
+    /// Writes a run down and has it taken to its guests. Gives the id to ask about: of the one command if the target
+    /// was one guest by name, else of the run.
+    pub async fn run(&self, wanted: RunRequest) -> Result<String, Fault> {
+        let target = Target::parse(&wanted.target)?;
+        let single = target.single().is_some();
+        let request = json!({"target": wanted.target, "program": wanted.program}).to_string();
+        if let Some(id) = &wanted.id {
+            check_run_id(id)?;
+            if let Some(known) = self.store.run(id.clone()).await? {
+                return the_same(known, &request);
+            }
+        }
+        let selected = self.request(|reply| Request::Select { target, reply }).await??;
+        if let [Selected { guest, away: Some(why) }] = selected.as_slice()
+            && single
+        {
+            return Err(Fault::new(
+                FaultKind::GuestOffline,
+                format!("{guest} does not answer; nothing was run: {why}"),
+            ));
+        }
+        let id = wanted.id.clone().map_or_else(new_run_id, Ok)?;
+        let now = Now::read().utc;
+        let run = Run { id: id.clone(), target: wanted.target, single, request: request.clone(), created: now };
+        let commands = selected.into_iter().map(|selected| planned(&id, selected, &wanted.program)).collect::<Vec<_>>();
+        let answer = answer_id(&run, &commands);
+        if let Err(error) = self.store.add(run, commands.clone()).await {
+            // The same request twice at the same time: the first one counts.
+            return match self.store.run(id).await? {
+                Some(known) => the_same(known, &request),
+                None => Err(error.into()),
+            };
+        }
+        for command in commands.iter().filter(|command| command.state.is_over()) {
+            self.store.update(command.clone()).await?;
+        }
+        self.request(|reply| Request::Begin { commands, reply }).await?;
+        Ok(answer)
+    }
+
+    /// The run or command of that id, or of the one that begins so.
+    pub async fn find(&self, id: &str) -> Result<Found, Fault> {
+        let unknown = || Fault::new(FaultKind::NoSuchCommand, format!("no command is called {}", excerpt(id)));
+        let id = match self.exact(id).await? {
+            Some(found) => return Ok(found),
+            None => self.unique(id).await?.ok_or_else(unknown)?,
+        };
+        self.exact(&id).await?.ok_or_else(unknown)
+    }
+
+    async fn exact(&self, id: &str) -> Result<Option<Found>, Fault> {
+        if let Some((command, _)) = self.active(id).await? {
+            return Ok(Some(Found::Command(Box::new(command))));
+        }
+        if let Some(command) = self.store.command(id.to_owned()).await? {
+            return Ok(Some(Found::Command(Box::new(command))));
+        }
+        let Some(run) = self.store.run(id.to_owned()).await? else { return Ok(None) };
+        let mut commands = self.store.commands_of(run.id.clone()).await?;
+        for command in &mut commands {
+            if let Some((newer, _)) = self.active(&command.id).await? {
+                *command = newer;
+            }
+        }
+        Ok(Some(Found::Run(run, commands)))
+    }
+
+    /// The one id that begins so; of a run and its only command, the command.
+    async fn unique(&self, prefix: &str) -> Result<Option<String>, Fault> {
+        let found = if prefix.is_empty() { Vec::new() } else { self.store.ids_like(prefix.to_owned()).await? };
+        match found.as_slice() {
+            [] => Ok(None),
+            [only] => Ok(Some(only.clone())),
+            [run, rest @ ..] if rest.iter().all(|id| id.starts_with(&format!("{run}."))) => {
+                Ok(Some(match rest {
+                    [command] => command.clone(),
+                    _ => run.clone(),
+                }))
+            }
+            [one, .., other] => Err(Fault::new(
+                FaultKind::InvalidParameter,
+                format!("{} is the beginning of several ids, {one} and {other} among them", excerpt(prefix)),
+            )),
+        }
+    }
+
+    async fn active(&self, id: &str) -> Result<Option<(Command, watch::Receiver<()>)>, Fault> {
+        self.request(|reply| Request::Active { id: id.to_owned(), reply }).await
+    }
+
+    /// Waits until `enough` holds of a command, it is over, or time is up; gives the command as it then is.
+    pub async fn watch(
+        &self,
+        id: &str,
+        deadline: Instant,
+        enough: impl Fn(&Command) -> bool,
+    ) -> Result<Command, Fault> {
+        loop {
+            let Some((command, mut changed)) = self.active(id).await? else {
+                let stored = self.store.command(id.to_owned()).await?;
+                return stored.ok_or_else(|| {
+                    Fault::new(FaultKind::NoSuchCommand, format!("no command is called {}", excerpt(id)))
+                });
+            };
+            if enough(&command) {
+                return Ok(command);
+            }
+            match timeout_at(deadline, changed.changed()).await {
+                // Over or changed: look again.
+                Ok(_) => {}
+                Err(_) => return Ok(command),
+            }
+        }
+    }
+
+    /// Output of a command.
+    pub async fn output(&self, id: &str, part: Part, offset: u64, most: usize) -> Result<Stretch, Fault> {
+        Ok(self.store.read(id.to_owned(), part, offset, most).await?)
+    }
+
+    /// Commands, newest first; those under way as they are now.
+    pub async fn list(&self, filter: Filter) -> Result<Vec<Command>, Fault> {
+        let mut commands = self.store.list(filter).await?;
+        for command in commands.iter_mut().filter(|command| !command.state.is_over()) {
+            if let Some((newer, _)) = self.active(&command.id).await? {
+                *command = newer;
+            }
+        }
+        Ok(commands)
+    }
+
+    /// Everybody.
+    pub async fn roster(&self) -> Result<RosterView, Fault> {
+        self.request(|reply| Request::Roster { reply }).await
+    }
+
+    /// Makes a credential for a guest, in place of the one it may have had. The token is not kept, only its digest.
+    pub async fn credential(&self, guest: &str, token_sha256: [u8; 32]) -> Result<(), Fault> {
+        self.store.set_credential(guest.to_owned(), token_sha256).await?;
+        self.request(|reply| Request::Expect { guest: guest.to_owned(), reply }).await
+    }
+
+    /// Events from a number on; waits for the first one until the deadline.
+    pub async fn events(&self, since: u64, limit: usize, deadline: Instant) -> Result<Since, Fault> {
+        loop {
+            let (found, mut newest) = self.request(|reply| Request::Events { since, limit, reply }).await?;
+            if !found.events.is_empty() || timeout_at(deadline, newest.changed()).await.is_err() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Says a word to guests and collects their answers, each as soon as it is there, all by the deadline.
+    pub async fn ask(
+        &self,
+        lexicon: &Lexicon,
+        target: &str,
+        word: &str,
+        args: &Value,
+        timeout: Duration,
+    ) -> Result<Vec<Asked>, Fault> {
+        use futures_util::StreamExt;
+        let target = Target::parse(target)?;
+        let selected = self.request(|reply| Request::Select { target, reply }).await??;
+        let message = phrase(lexicon, word, args).await?;
+        let asking = selected.into_iter().map(|selected| self.ask_one(selected, word, message.clone(), timeout));
+        let mut answers: Vec<_> = futures_util::stream::iter(asking).buffer_unordered(ASKED_AT_ONCE).collect().await;
+        answers.sort_by(|one, other| one.guest.cmp(&other.guest));
+        Ok(answers)
+    }
+
+    async fn ask_one(&self, selected: Selected, word: &str, message: Envelope, timeout: Duration) -> Asked {
+        let Selected { guest, away } = selected;
+        let answer = match away {
+            Some(why) => Err(Fault::new(FaultKind::GuestOffline, format!("{guest} does not answer: {why}"))),
+            None => {
+                let ask = |reply| Request::Ask { guest: guest.clone(), message, timeout, reply };
+                self.request(ask).await.and_then(|asked| asked).and_then(|answer| understood(&guest, word, answer))
+            }
+        };
+        Asked { guest, answer }
+    }
+
+    /// A piece of a command's output, from the guest that runs it.
+    pub async fn take_output(
+        &self,
+        sender: &str,
+        id: &str,
+        part: Part,
+        offset: u64,
+        octets: Bytes,
+    ) -> Result<(), TakeError> {
+        let place = |reply| Request::Place {
+            sender: sender.to_owned(),
+            id: id.to_owned(),
+            part,
+            offset,
+            len: octets.len(),
+            reply,
+        };
+        let append = match self.request(place).await? {
+            Err(Unheard::Unknown(_)) if self.is_settled(sender, id).await? => return Ok(()),
+            placed => placed?,
+        };
+        let Some(append) = append else { return Ok(()) };
+        let octets = octets.slice(append.skip.min(octets.len())..);
+        self.store.append(id.to_owned(), part, append.at, octets.clone()).await?;
+        self.request(|reply| Request::Placed { id: id.to_owned(), part, octets, reply }).await?;
+        Ok(())
+    }
+
+    /// The end of a command, from the guest that ran it. Small output comes with it.
+    pub async fn take_results(
+        &self,
+        sender: &str,
+        id: &str,
+        mut results: Map<String, Value>,
+    ) -> Result<(), TakeError> {
+        for part in [Part::Out, Part::Err] {
+            if let Some(inline) = results.remove(part.as_str()) {
+                let octets = octets_of(&inline).ok_or(TakeError::Inline(part.as_str()))?;
+                self.take_output(sender, id, part, 0, octets).await?;
+            }
+        }
+        results.remove("cmd-id");
+        let finish = |reply| Request::Finish { sender: sender.to_owned(), id: id.to_owned(), results, reply };
+        let command = match self.request(finish).await? {
+            Err(Unheard::Unknown(_)) if self.is_settled(sender, id).await? => return Ok(()),
+            finished => *finished?,
+        };
+        self.store.update(command.clone()).await?;
+        self.request(|reply| Request::Finished { command: Box::new(command), reply }).await?;
+        Ok(())
+    }
+}
+
+impl Handle {
+    /// Whether it is a command of this guest whose end is written down: then it is only told once more.
+    async fn is_settled(&self, sender: &str, id: &str) -> Result<bool, StoreError> {
+        let known = self.store.command(id.to_owned()).await?;
+        Ok(known.is_some_and(|command| command.guest == sender && command.state.is_over()))
+    }
+
+    /// Writes down what has become of a command. What cannot be written is in the log: the guest still has it, or
+    /// nothing is lost that could not be found out again.
+    pub(crate) async fn write_down(&self, command: Command) {
+        let (id, guest) = (command.id.clone(), command.guest.clone());
+        if let Err(error) = self.store.update(command).await {
+            error!(cmd = id, guest, "not written down: {error}");
+        }
+    }
+}
+
+/// Why what a guest says of a command was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeError {
+    /// It was not asked for, or the books say otherwise.
+    #[error(transparent)]
+    Unheard(#[from] Unheard),
+    /// It could not be written down; the guest keeps it and tries again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The agent is stopping; the guest tries again.
+    #[error(transparent)]
+    Agent(#[from] Fault),
+    /// Output that is neither text nor base64.
+    #[error("{0} is neither text nor {{\"b64\": base64}}")]
+    Inline(&'static str),
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        let kind = if error.is_full() { FaultKind::NoSpace } else { FaultKind::Internal };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<WordError> for Fault {
+    fn from(error: WordError) -> Self {
+        use vocable_runtime::Refusal;
+        let kind = match &error {
+            WordError::Unknown { .. } => FaultKind::NoSuchWord,
+            WordError::Refused { refusal: Refusal::Denied(_), .. } => FaultKind::WordDenied,
+            WordError::Refused { refusal: Refusal::Invalid(_), .. } => FaultKind::WordInvalid,
+            WordError::Refused { refusal: Refusal::Failed(_), .. } => FaultKind::WordFailed,
+            _ => FaultKind::WordTrapped,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+/// The message of a word: as the word itself says it, or, of a word not installed here, its arguments as they are. So
+/// somebody who mistypes a word hears from the guests which ones they know.
+async fn phrase(lexicon: &Lexicon, word: &str, args: &Value) -> Result<Envelope, Fault> {
+    match lexicon.say(word, args.to_string()).await {
+        Ok(message) => Ok(vocable_runtime::wrap(word, message)),
+        Err(WordError::Unknown { .. }) if vocable_runtime::is_word_name(word) => {
+            Ok(vocable_runtime::wrap_raw(word, args.to_string().into()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn understood(guest: &str, word: &str, answer: Answer) -> Result<Value, Fault> {
+    let of_guest = |kind, text: String| Fault::new(kind, format!("{word} on {guest}: {text}"));
+    match answer {
+        Ok(None) => Ok(Value::Null),
+        Ok(Some(text)) => serde_json::from_str(&text)
+            .map_err(|e| of_guest(FaultKind::WordFailed, format!("the answer is no JSON: {e}"))),
+        Err(AskError { kind, text }) => Err(match kind.as_str() {
+            "unknown-word" => {
+                Fault::new(FaultKind::NoSuchWord, format!("{guest} knows no word {word}; {text}"))
+            }
+            "denied" => of_guest(FaultKind::WordDenied, text),
+            "invalid" => of_guest(FaultKind::WordInvalid, text),
+            "failed" => of_guest(FaultKind::WordFailed, text),
+            _ => of_guest(FaultKind::WordTrapped, text),
+        }),
+    }
+}
+
+/// Output as it stands in results: text, or base64 where it is no text.
+fn octets_of(inline: &Value) -> Option<Bytes> {
+    use base64::prelude::*;
+    match inline {
+        Value::String(text) => Some(Bytes::copy_from_slice(text.as_bytes())),
+        Value::Object(object) => BASE64_STANDARD.decode(object.get("b64")?.as_str()?).ok().map(Bytes::from),
+        _ => None,
+    }
+}
+
+/// A command as it is written down first; of a guest that is away it has failed already.
+fn planned(run: &str, selected: Selected, program: &Program) -> Command {
+    let now = Now::read().utc;
+    let mut command = Command::new(run, &selected.guest, program.clone(), now);
+    if let Some(why) = selected.away {
+        let message = format!("{} does not answer; nothing was run: {why}", selected.guest);
+        command.failure = Some(Failure { code: FaultKind::GuestOffline.slug().into(), message });
+        (command.state, command.ended) = (State::Failed, Some(now));
+    }
+    command
+}
+
+fn answer_id(run: &Run, commands: &[Command]) -> String {
+    match commands {
+        [only] if run.single => only.id.clone(),
+        _ => run.id.clone(),
+    }
+}
+
+fn the_same(known: Run, request: &str) -> Result<String, Fault> {
+    if known.request != request {
+        let text = format!("\"{}\" is the id of another command; nothing was run", known.id);
+        return Err(Fault::new(FaultKind::AlreadyExists, text));
+    }
+    Ok(if known.single { format!("{}.{}", known.id, known.target) } else { known.id })
+}
+
+fn check_run_id(id: &str) -> Result<(), Fault> {
+    let fits = (1..=MAX_RUN_ID).contains(&id.len())
+        && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if fits {
+        return Ok(());
+    }
+    let text = format!("id {}: at most {MAX_RUN_ID} letters, digits, - and _", excerpt(id));
+    Err(Fault::new(FaultKind::InvalidParameter, text))
+}
+
+/// Six letters and digits that are not mistaken for each other.
+fn new_run_id() -> Result<String, Fault> {
+    const SIGNS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
+    let mut random = [0; 6];
+    getrandom::fill(&mut random)
+        .map_err(|e| Fault::new(FaultKind::Internal, format!("no random numbers: {e}")))?;
+    Ok(random.iter().filter_map(|octet| SIGNS.get(usize::from(octet % 32))).map(|sign| char::from(*sign)).collect())
+}

@@ -1,0 +1,84 @@
+//! The HTTP endpoint of the XML-RPC API: who may connect, what a request must look like, how long it may take.
+//! It knows no method but the `system.*` ones every XML-RPC server has; the others are behind [`Methods`].
+//! Not here: XML (`vocable-xmlrpc`), and what methods do.
+//!
+//! ```text
+//! connection ─ limits ─▶ route ─ Origin? 403 ─ token? 401 ─ media type? 415 ─▶ body ─▶ call ─▶ system.* | Methods
+//! ```
+//!
+//! Everything a client can make grow is bounded: connections, headers, bodies (each and together), the time to send
+//! a request or take its reply. A call is not: how long it waits is the method's own matter, and it is dropped when
+//! the client goes away.
+
+use std::{fmt, time::Duration};
+
+use futures_util::future::BoxFuture;
+use vocable_xmlrpc::{Fault, Value};
+
+mod auth;
+mod body;
+mod endpoint;
+mod server;
+mod system;
+
+pub use server::serve;
+
+/// The methods that can be called. They may come and go while the endpoint serves them.
+pub trait Methods: Send + Sync + 'static {
+    /// Carries the call out. An unknown method is a fault of [`vocable_xmlrpc::code::METHOD_NOT_FOUND`].
+    fn call(&self, method: String, params: Vec<Value>) -> BoxFuture<'_, Result<Value, Fault>>;
+
+    /// The methods there are now.
+    fn list(&self) -> Vec<MethodInfo>;
+}
+
+/// A method, as introspection shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MethodInfo {
+    /// The whole name: `guest.list`.
+    pub name: String,
+    /// The types of each way to call it: the result's first, then the parameters'.
+    pub signature: Vec<Vec<String>>,
+    /// What it does, for people.
+    pub help: String,
+}
+
+/// What the endpoint asks of clients.
+#[derive(Clone)]
+pub struct HttpConfig {
+    /// What a client has to know: the password of Basic authentication, or a Bearer token.
+    pub token: String,
+    /// The longest request body, bytes. All bodies together may take four times as much.
+    pub max_request: usize,
+    /// How long a client may take for the head of a request, for its body, and to take the reply; and how long a
+    /// connection may be idle between requests.
+    pub read_timeout: Duration,
+    /// Connections at a time; more wait to be accepted.
+    pub max_connections: usize,
+}
+
+impl HttpConfig {
+    /// The usual limits: 16 MiB, 30 s, 256 connections.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self {
+            token: token.into(),
+            max_request: 16 * 1024 * 1024,
+            read_timeout: Duration::from_secs(30),
+            max_connections: 256,
+        }
+    }
+}
+
+impl fmt::Debug for HttpConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("HttpConfig")
+            .field("max_request", &self.max_request)
+            .field("read_timeout", &self.read_timeout)
+            .field("max_connections", &self.max_connections)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! Everything the agent can be asked: by the endpoint for its callers, and by words for the guests they listen to.
+//!
+//! One enum, so that this file is the agent's interface. Whoever sends a request gets its answer through `reply`.
+
+use crate::commands::{Append, BookError, Command, Part};
+use crate::events::Since;
+use crate::fault::Fault;
+use crate::roster::{Guest, Refusals};
+use crate::target::Target;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+use vocable_runtime::{AskError, Envelope};
+
+/// Where the answer goes.
+pub type Reply<T> = oneshot::Sender<T>;
+
+/// What a guest answered to an ask: JSON, or nothing.
+pub type Answer = Result<Option<String>, AskError>;
+
+/// How it stands with everybody.
+#[derive(Clone, Debug)]
+pub struct RosterView {
+    /// The guests by id, with the number of beacons each has missed.
+    pub guests: BTreeMap<String, (Guest, u32)>,
+    /// Refused logins under names nobody has.
+    pub strangers: BTreeMap<String, Refusals>,
+    /// How often guests say that they are alive.
+    pub beacon: Duration,
+    /// Commands that are not over, by guest.
+    pub commands: BTreeMap<String, u32>,
+}
+
+/// A guest that a target selects.
+#[derive(Clone, Debug)]
+pub struct Selected {
+    /// Its id.
+    pub guest: String,
+    /// Why it can't be reached now, if it can't.
+    pub away: Option<String>,
+}
+
+/// One thing the agent is asked. Names in the order of a command's life, then the rest.
+pub enum Request {
+    /// The guests a target selects.
+    Select {
+        /// Whom.
+        target: Target,
+        /// The guests, or why there are none.
+        reply: Reply<Result<Vec<Selected>, Fault>>,
+    },
+    /// Commands that are written down and have to be taken to their guests.
+    Begin {
+        /// The commands, all of one run.
+        commands: Vec<Command>,
+        /// Done.
+        reply: Reply<()>,
+    },
+    /// A message that expects an answer.
+    Ask {
+        /// Whom.
+        guest: String,
+        /// What; the agent adds the id.
+        message: Envelope,
+        /// When to give up; a guest that is lost meanwhile is given up at once.
+        timeout: Duration,
+        /// What came back.
+        reply: Reply<Result<Answer, Fault>>,
+    },
+    /// A word wants another word said.
+    Say {
+        /// The other word.
+        word: String,
+        /// Whom to.
+        to: String,
+        /// Its arguments, JSON.
+        args: String,
+        /// The id of the message.
+        reply: Reply<Result<String, Fault>>,
+    },
+    /// The state of a command that is not over.
+    Active {
+        /// Its id.
+        id: String,
+        /// The command, if it is under way, and what tells that something about it has changed.
+        reply: Reply<Option<(Command, watch::Receiver<()>)>>,
+    },
+    /// Where a piece of output belongs.
+    Place {
+        /// Who sent it.
+        sender: String,
+        /// Of which command.
+        id: String,
+        /// Of which stream.
+        part: Part,
+        /// From where on.
+        offset: u64,
+        /// How much.
+        len: usize,
+        /// Where; nowhere if it is all here already.
+        reply: Reply<Result<Option<Append>, Unheard>>,
+    },
+    /// A piece of output is on disk.
+    Placed {
+        /// Of which command.
+        id: String,
+        /// Of which stream.
+        part: Part,
+        /// The octets.
+        octets: bytes::Bytes,
+        /// Done.
+        reply: Reply<()>,
+    },
+    /// The end of a command is told.
+    Finish {
+        /// Who told it.
+        sender: String,
+        /// Which.
+        id: String,
+        /// What came of it, without the output.
+        results: Map<String, Value>,
+        /// The command as it is to be written down.
+        reply: Reply<Result<Box<Command>, Unheard>>,
+    },
+    /// The end of a command is on disk.
+    Finished {
+        /// The command as it was written down.
+        command: Box<Command>,
+        /// Done.
+        reply: Reply<()>,
+    },
+    /// A guest said that it is here.
+    Joined {
+        /// Who said it.
+        sender: String,
+        /// Its address, as it sees it.
+        ip: String,
+        /// What else it told.
+        facts: Map<String, Value>,
+        /// Done.
+        reply: Reply<()>,
+    },
+    /// A guest said that it is alive.
+    Alive {
+        /// Who said it.
+        sender: String,
+        /// Done.
+        reply: Reply<()>,
+    },
+    /// A guest said that it is leaving.
+    Left {
+        /// Who said it.
+        sender: String,
+        /// Why.
+        reason: String,
+        /// Done.
+        reply: Reply<()>,
+    },
+    /// The host will know this guest from now on: it has a credential.
+    Expect {
+        /// Its id.
+        guest: String,
+        /// Done.
+        reply: Reply<()>,
+    },
+    /// Everybody.
+    Roster {
+        /// How it stands.
+        reply: Reply<RosterView>,
+    },
+    /// What has happened.
+    Events {
+        /// From this number on.
+        since: u64,
+        /// At most so many.
+        limit: usize,
+        /// The events, and what tells that there are more.
+        reply: Reply<(Since, watch::Receiver<u64>)>,
+    },
+}
+
+/// Why something a guest says of a command is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Unheard {
+    /// The host has never asked for such a command, or it is long over.
+    #[error("the host knows no command {0}")]
+    Unknown(String),
+    /// It was asked of somebody else.
+    #[error("command {id} is not of {sender}")]
+    NotYours {
+        /// The command.
+        id: String,
+        /// Who spoke.
+        sender: String,
+    },
+    /// The books say otherwise.
+    #[error(transparent)]
+    Books(#[from] BookError),
+}

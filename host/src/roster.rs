@@ -1,0 +1,451 @@
+//! Who is there: every guest the host knows, how alive it is, and the reason in words.
+//!
+//! ```text
+//!            HELLO              first sign of life        a beacon missed        lost_after missed
+//!  never ───────────▶ joined ───────────────────▶ alive ─────────────────▶ late ───────────────────▶ lost
+//!    ▲                  ▲  any sign of life          ▲────────────────────────┘                        │
+//!    │ told of it       └───────────────── HELLO ────┴──────────────── (from left and lost too) ◀──────┘
+//!  (credential)         BYE from anywhere: left.   Connection ended without BYE: lost.
+//! ```
+//!
+//! Pure: the clock is an argument, and what changed is returned. Identity is the broker's business; here an id is
+//! somebody who was let in under it.
+
+use crate::clock::{Now, age};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use time::OffsetDateTime;
+
+/// When a silent guest is late, and when it is lost.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How often guests say that they are alive.
+    pub beacon: Duration,
+    /// So many beacons missed, and a guest is late.
+    pub late_after: u32,
+    /// So many missed, and it is lost.
+    pub lost_after: u32,
+}
+
+impl Patience {
+    /// Half an interval of grace: a beacon that is under way is not missed yet.
+    fn silence(&self, missed: u32) -> Duration {
+        self.beacon * missed + self.beacon / 2
+    }
+}
+
+/// How alive a guest is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum State {
+    /// Gives signs of life as often as agreed.
+    Alive,
+    /// Said HELLO, nothing since.
+    Joined,
+    /// Missed a beacon.
+    Late,
+    /// Said BYE.
+    Left,
+    /// Its connection ended without BYE, or it was silent for too long.
+    Lost,
+    /// The host knows of it, and it never said HELLO.
+    Never,
+}
+
+impl State {
+    /// The name it has everywhere.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::Joined => "joined",
+            Self::Late => "late",
+            Self::Left => "left",
+            Self::Lost => "lost",
+            Self::Never => "never",
+        }
+    }
+
+    /// Whether a message sent now is expected to be heard.
+    pub const fn is_there(self) -> bool {
+        matches!(self, Self::Alive | Self::Joined | Self::Late)
+    }
+}
+
+/// A guest's state changed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Change {
+    /// Whose.
+    pub guest: String,
+    /// To what.
+    pub state: State,
+    /// Why, in words; may be empty for the good ones.
+    pub reason: String,
+}
+
+/// A login that was refused.
+#[derive(Clone, Debug)]
+pub struct Refusals {
+    /// How many so far.
+    pub count: u64,
+    /// The last one's reason.
+    pub reason: String,
+    /// The last one's time.
+    pub at: OffsetDateTime,
+    /// Where the last one came from.
+    pub peer: Option<SocketAddr>,
+}
+
+/// A connection to the broker.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// Its other end.
+    pub peer: Option<SocketAddr>,
+    /// When it was let in.
+    pub since: OffsetDateTime,
+}
+
+/// What is known of one guest.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// How alive.
+    pub state: State,
+    /// Since when.
+    pub since: OffsetDateTime,
+    /// Why.
+    pub reason: String,
+    /// The address it gave of itself.
+    pub ip: String,
+    /// What else it told when it joined: agent version, MAC, boot id …
+    pub facts: Map<String, Value>,
+    /// When it last said HELLO.
+    pub hello: Option<OffsetDateTime>,
+    /// Its last sign of life.
+    pub last_sign: Option<OffsetDateTime>,
+    /// Beacons heard since HELLO.
+    pub beats: u64,
+    /// Its connection, if it has one.
+    pub connection: Option<Connection>,
+    /// Logins under its name that were refused.
+    pub refusals: Option<Refusals>,
+    /// The last word that failed for it, and how.
+    pub last_error: Option<(OffsetDateTime, String)>,
+    heard: Option<Instant>,
+    /// How often it says that it beats.
+    beacon: Option<Duration>,
+}
+
+/// A guest may say how often it beats, within these bounds: one that says "never" would never be late.
+const BEACONS: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
+
+impl Guest {
+    fn unknown(now: Now) -> Self {
+        Self {
+            state: State::Never,
+            since: now.utc,
+            reason: "no agent has ever said HELLO under this name".into(),
+            ip: String::new(),
+            facts: Map::new(),
+            hello: None,
+            last_sign: None,
+            beats: 0,
+            connection: None,
+            refusals: None,
+            last_error: None,
+            heard: None,
+            beacon: None,
+        }
+    }
+
+    /// The patience with this guest: as everybody's, at its own pace.
+    fn patience(&self, of_all: Patience) -> Patience {
+        Patience { beacon: self.beacon.unwrap_or(of_all.beacon), ..of_all }
+    }
+
+    /// How long it has been silent.
+    pub fn silent_for(&self, now: Now) -> Option<Duration> {
+        self.heard.map(|at| now.mono.saturating_duration_since(at))
+    }
+
+    fn turn(&mut self, state: State, reason: impl Into<String>, now: Now) {
+        (self.state, self.since, self.reason) = (state, now.utc, reason.into());
+    }
+}
+
+/// All guests.
+#[derive(Debug)]
+pub struct Roster {
+    patience: Patience,
+    guests: BTreeMap<String, Guest>,
+    strangers: BTreeMap<String, Refusals>,
+}
+
+/// Refused logins under names nobody has are remembered for so many names: whoever knocks picks the names.
+const MAX_STRANGERS: usize = 100;
+
+impl Roster {
+    /// Nobody yet.
+    pub const fn new(patience: Patience) -> Self {
+        Self { patience, guests: BTreeMap::new(), strangers: BTreeMap::new() }
+    }
+
+    /// The guests by id.
+    pub const fn guests(&self) -> &BTreeMap<String, Guest> {
+        &self.guests
+    }
+
+    /// Refused logins under names nobody has.
+    pub const fn strangers(&self) -> &BTreeMap<String, Refusals> {
+        &self.strangers
+    }
+
+    /// What is known of one.
+    pub fn get(&self, id: &str) -> Option<&Guest> {
+        self.guests.get(id)
+    }
+
+    /// The settings it judges by.
+    pub const fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    /// How many beacons a guest should have sent since its last sign of life and has not.
+    pub fn missed(&self, guest: &Guest, now: Now) -> u32 {
+        if !guest.state.is_there() && guest.state != State::Lost {
+            return 0;
+        }
+        let beacon = guest.patience(self.patience).beacon;
+        let silent = guest.silent_for(now).unwrap_or_default().saturating_sub(beacon / 2);
+        u32::try_from(silent.as_millis() / beacon.as_millis().max(1)).unwrap_or(u32::MAX)
+    }
+
+    /// The host has heard of a guest otherwise: a credential was made for it.
+    pub fn known(&mut self, id: &str, now: Now) {
+        self.strangers.remove(id);
+        self.guests.entry(id.to_owned()).or_insert_with(|| Guest::unknown(now));
+    }
+
+    /// Removes a guest that is not connected. Gives whether there was one.
+    pub fn forget(&mut self, id: &str) -> bool {
+        let gone = self.guests.get(id).is_some_and(|guest| guest.connection.is_none());
+        gone && self.guests.remove(id).is_some()
+    }
+
+    /// The broker let it in.
+    pub fn connected(&mut self, id: &str, peer: Option<SocketAddr>, now: Now) {
+        self.strangers.remove(id);
+        let guest = self.guests.entry(id.to_owned()).or_insert_with(|| Guest::unknown(now));
+        guest.connection = Some(Connection { peer, since: now.utc });
+    }
+
+    /// Its connection ended. Without a BYE before, it is lost.
+    pub fn disconnected(&mut self, id: &str, reason: &str, now: Now) -> Option<Change> {
+        let guest = self.guests.get_mut(id)?;
+        guest.connection = None;
+        if !guest.state.is_there() {
+            return None;
+        }
+        guest.turn(State::Lost, reason, now);
+        Some(Change { guest: id.to_owned(), state: State::Lost, reason: reason.to_owned() })
+    }
+
+    /// A login under that name was refused.
+    pub fn refused(&mut self, id: &str, peer: Option<SocketAddr>, reason: &str, now: Now) {
+        let refusals = match self.guests.get_mut(id) {
+            Some(guest) => &mut guest.refusals,
+            None if self.strangers.len() < MAX_STRANGERS || self.strangers.contains_key(id) => {
+                let mut told = self.strangers.remove(id);
+                note(&mut told, peer, reason, now);
+                self.strangers.extend(told.map(|told| (id.to_owned(), told)));
+                return;
+            }
+            None => return,
+        };
+        note(refusals, peer, reason, now);
+    }
+
+    /// It said that it is here.
+    pub fn joined(&mut self, id: &str, ip: &str, facts: Map<String, Value>, now: Now) -> Change {
+        let guest = self.guests.entry(id.to_owned()).or_insert_with(|| Guest::unknown(now));
+        guest.turn(State::Joined, "", now);
+        guest.beacon = told_beacon(&facts);
+        (guest.ip, guest.facts, guest.beats) = (ip.to_owned(), facts, 0);
+        guest.hello = Some(now.utc);
+        guest.refusals = None;
+        (guest.heard, guest.last_sign) = (Some(now.mono), Some(now.utc));
+        Change { guest: id.to_owned(), state: State::Joined, reason: String::new() }
+    }
+
+    /// It said that it is alive.
+    pub fn alive(&mut self, id: &str, now: Now) -> Option<Change> {
+        if let Some(guest) = self.guests.get_mut(id) {
+            guest.beats += 1;
+        }
+        self.sign_of_life(id, now)
+    }
+
+    /// Anything was heard of it. One that has not said HELLO, or has said BYE, does not come alive by that.
+    pub fn sign_of_life(&mut self, id: &str, now: Now) -> Option<Change> {
+        let guest = self.guests.get_mut(id)?;
+        (guest.heard, guest.last_sign) = (Some(now.mono), Some(now.utc));
+        let reason = match guest.state {
+            State::Alive | State::Left | State::Never => return None,
+            State::Joined => String::new(),
+            State::Late | State::Lost => format!("heard again after {}", age((now.utc - guest.since).unsigned_abs())),
+        };
+        guest.turn(State::Alive, reason.clone(), now);
+        Some(Change { guest: id.to_owned(), state: State::Alive, reason })
+    }
+
+    /// It said BYE.
+    pub fn left(&mut self, id: &str, reason: &str, now: Now) -> Option<Change> {
+        let guest = self.guests.get_mut(id)?;
+        guest.turn(State::Left, reason, now);
+        Some(Change { guest: id.to_owned(), state: State::Left, reason: reason.to_owned() })
+    }
+
+    /// Something failed for a guest; the last one is kept for whoever asks why.
+    pub fn failed(&mut self, id: &str, error: &str, now: Now) {
+        if let Some(guest) = self.guests.get_mut(id) {
+            guest.last_error = Some((now.utc, error.to_owned()));
+        }
+    }
+
+    /// Judges everybody by the clock.
+    pub fn tick(&mut self, now: Now) -> Vec<Change> {
+        let of_all = self.patience;
+        let judge = |(id, guest): (&String, &mut Guest)| {
+            let (silent, patience) = (guest.silent_for(now)?, guest.patience(of_all));
+            let (state, why) = match guest.state {
+                State::Alive | State::Joined | State::Late if silent >= patience.silence(patience.lost_after) => {
+                    (State::Lost, format!("no beacon for {}", age(silent)))
+                }
+                State::Alive | State::Joined if silent >= patience.silence(patience.late_after) => {
+                    (State::Late, format!("no beacon for {}", age(silent)))
+                }
+                _ => return None,
+            };
+            guest.turn(state, why.clone(), now);
+            Some(Change { guest: id.clone(), state, reason: why })
+        };
+        self.guests.iter_mut().filter_map(judge).collect()
+    }
+
+    /// When [`Self::tick`] has something to do next, if nobody gives a sign of life until then.
+    pub fn next_tick(&self) -> Option<Instant> {
+        let due = |guest: &Guest| {
+            let missed = match guest.state {
+                State::Alive | State::Joined => self.patience.late_after,
+                State::Late => self.patience.lost_after,
+                State::Left | State::Lost | State::Never => return None,
+            };
+            guest.heard.map(|at| at + guest.patience(self.patience).silence(missed))
+        };
+        self.guests.values().filter_map(due).min()
+    }
+}
+
+/// The fact `beacon`: seconds, as text.
+fn told_beacon(facts: &Map<String, Value>) -> Option<Duration> {
+    let seconds = facts.get("beacon")?.as_str()?.parse().ok()?;
+    let beacon = Duration::try_from_secs_f64(seconds).ok()?;
+    Some(beacon.clamp(*BEACONS.start(), *BEACONS.end()))
+}
+
+fn note(refusals: &mut Option<Refusals>, peer: Option<SocketAddr>, reason: &str, now: Now) {
+    let count = refusals.as_ref().map_or(0, |so_far| so_far.count) + 1;
+    *refusals = Some(Refusals { count, reason: reason.to_owned(), at: now.utc, peer });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience { beacon: Duration::from_secs(10), late_after: 1, lost_after: 3 };
+
+    fn at(start: Now, seconds: u64) -> Now {
+        start.after(Duration::from_secs(seconds))
+    }
+
+    fn with_one(start: Now) -> Roster {
+        let mut roster = Roster::new(PATIENCE);
+        roster.connected("vm1", None, start);
+        roster.joined("vm1", "10.0.0.1", Map::new(), start);
+        roster
+    }
+
+    #[test]
+    fn a_guest_joins_lives_misses_beacons_and_is_lost() {
+        let start = Now::read();
+        let mut roster = with_one(start);
+        assert_eq!(roster.get("vm1").unwrap().state, State::Joined);
+        assert_eq!(roster.alive("vm1", at(start, 10)).unwrap().state, State::Alive);
+        assert_eq!(roster.tick(at(start, 24)), []);
+        let late = roster.tick(at(start, 25));
+        assert_eq!(late[0].state, State::Late);
+        assert_eq!(late[0].reason, "no beacon for 15s");
+        assert_eq!(roster.tick(at(start, 44)), []);
+        assert_eq!(roster.tick(at(start, 45))[0].state, State::Lost);
+        assert_eq!(roster.tick(at(start, 99)), []);
+        assert_eq!(roster.alive("vm1", at(start, 100)).unwrap().reason, "heard again after 55s");
+    }
+
+    #[test]
+    fn the_next_tick_is_exactly_when_the_next_judgement_falls() {
+        let start = Now::read();
+        let mut roster = with_one(start);
+        let due = roster.next_tick().unwrap();
+        assert_eq!(due, start.mono + Duration::from_secs(15));
+        assert_eq!(roster.tick(Now { mono: due, ..start }).len(), 1);
+        assert_eq!(roster.next_tick().unwrap(), start.mono + Duration::from_secs(35));
+    }
+
+    #[test]
+    fn a_guest_is_judged_at_the_pace_it_told_within_bounds() {
+        let start = Now::read();
+        let mut roster = Roster::new(PATIENCE);
+        let told = |beacon: &str| serde_json::json!({"beacon": beacon}).as_object().unwrap().clone();
+        roster.joined("vm1", "", told("1"), start);
+        assert_eq!(roster.next_tick().unwrap(), start.mono + Duration::from_millis(1500));
+        roster.joined("vm1", "", told("1e300"), start);
+        assert_eq!(roster.next_tick().unwrap(), start.mono + Duration::from_secs(15));
+        roster.joined("vm1", "", told("86400"), start);
+        assert_eq!(roster.next_tick().unwrap(), start.mono + Duration::from_secs(450));
+    }
+
+    #[test]
+    fn a_connection_that_ends_without_bye_is_a_loss_and_with_bye_is_none() {
+        let start = Now::read();
+        let mut roster = with_one(start);
+        let lost = roster.disconnected("vm1", "connection reset", at(start, 1)).unwrap();
+        assert_eq!((lost.state, lost.reason.as_str()), (State::Lost, "connection reset"));
+        let mut roster = with_one(start);
+        roster.left("vm1", "stopping", at(start, 1));
+        assert_eq!(roster.disconnected("vm1", "closed", at(start, 2)), None);
+        assert_eq!(roster.get("vm1").unwrap().state, State::Left);
+        assert_eq!(roster.sign_of_life("vm1", at(start, 3)), None);
+    }
+
+    #[test]
+    fn refused_logins_are_counted_and_strangers_are_bounded() {
+        let start = Now::read();
+        let mut roster = with_one(start);
+        roster.refused("vm1", None, "wrong token", start);
+        roster.refused("vm1", None, "wrong token", start);
+        assert_eq!(roster.get("vm1").unwrap().refusals.as_ref().unwrap().count, 2);
+        for n in 0..500 {
+            roster.refused(&format!("stranger{n}"), None, "no such guest", start);
+        }
+        assert_eq!(roster.strangers().len(), MAX_STRANGERS);
+    }
+
+    #[test]
+    fn only_guests_without_a_connection_are_forgotten() {
+        let start = Now::read();
+        let mut roster = with_one(start);
+        assert!(!roster.forget("vm1"));
+        roster.disconnected("vm1", "gone", start);
+        assert!(roster.forget("vm1"));
+        assert!(roster.get("vm1").is_none());
+    }
+}

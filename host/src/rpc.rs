@@ -1,0 +1,130 @@
+//! The methods callers have, by family: each takes its parameters apart, asks the agent, and puts the answer together.
+//! Nothing is decided here.
+//!
+//! The list changes while the agent runs: every word that answers is a method `word.<NAME>`.
+
+use crate::fault::Fault as HostFault;
+use crate::handle::Handle;
+use crate::http::{MethodInfo, Methods};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use vocable_runtime::Lexicon;
+use vocable_xmlrpc::{Fault, Params, Value, code};
+
+mod agent;
+mod cmd;
+mod guest;
+mod word;
+
+/// What methods need.
+#[derive(Clone)]
+pub struct Context {
+    /// The agent.
+    pub handle: Handle,
+    /// The words.
+    pub lexicon: Lexicon,
+    /// The longest a call waits: some clients give up after half a minute.
+    pub longest_wait: Duration,
+    /// What does not change while the agent runs.
+    pub about: Arc<About>,
+    /// Who may log in at the broker.
+    pub credentials: crate::credentials::Credentials,
+}
+
+/// What does not change while the agent runs.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Where guests find the broker.
+    pub broker: Vec<String>,
+    /// When the agent started.
+    pub started: OffsetDateTime,
+}
+
+/// One method.
+struct Method {
+    name: &'static str,
+    /// Result first, then the parameters; one line for each number of parameters.
+    signatures: &'static [&'static [&'static str]],
+    help: &'static str,
+    call: fn(Context, Params) -> BoxFuture<'static, Result<Value, Fault>>,
+}
+
+/// All methods that do not come from words.
+fn methods() -> impl Iterator<Item = &'static Method> {
+    [agent::METHODS, cmd::METHODS, guest::METHODS, word::METHODS].into_iter().flatten()
+}
+
+/// The methods as the endpoint sees them.
+pub struct Api {
+    context: Context,
+}
+
+impl Api {
+    /// The methods of this agent.
+    pub const fn new(context: Context) -> Self {
+        Self { context }
+    }
+}
+
+impl Methods for Api {
+    fn call(&self, method: String, params: Vec<Value>) -> BoxFuture<'_, Result<Value, Fault>> {
+        let context = self.context.clone();
+        Box::pin(async move {
+            let params = Params::new(method.clone(), params);
+            if let Some(found) = methods().find(|known| known.name == method) {
+                return (found.call)(context, params).await;
+            }
+            match method.strip_prefix("word.") {
+                Some(word) if word::answers(&context, word) => word::ask_by_name(context, word.to_owned(), params).await,
+                _ => {
+                    let text = format!("no-such-method: there is no method {}", vocable_xmlrpc::excerpt(&method));
+                    Err(Fault::new(code::METHOD_NOT_FOUND, text))
+                }
+            }
+        })
+    }
+
+    fn list(&self) -> Vec<MethodInfo> {
+        let fixed = methods().map(|method| MethodInfo {
+            name: method.name.to_owned(),
+            signature: method.signatures.iter().map(|line| line.iter().map(|t| (*t).to_owned()).collect()).collect(),
+            help: method.help.to_owned(),
+        });
+        let mut all: Vec<_> = fixed.chain(word::methods(&self.context)).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+}
+
+impl From<HostFault> for Fault {
+    fn from(fault: HostFault) -> Self {
+        Self::new(fault.kind.code(), fault.to_string())
+    }
+}
+
+/// When a call that may wait for `seconds` has to answer, within what is allowed.
+fn deadline(context: &Context, seconds: f64) -> Instant {
+    let wanted = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(context.longest_wait);
+    Instant::now() + wanted.min(context.longest_wait)
+}
+
+/// A struct of those members that are there: an absent thing is an absent member.
+fn members(given: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Value {
+    given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// JSON as a value; numbers beyond 32 bits as doubles, null members left out.
+fn json_value(json: serde_json::Value) -> Value {
+    vocable_xmlrpc::from_json(json).unwrap_or_else(|_| Value::from("null"))
+}
+
+/// Seconds since 1970, for those who do not want to parse a date.
+fn unix(at: OffsetDateTime) -> Value {
+    // Milliseconds are exact in a double until the year 287,396.
+    #[expect(clippy::cast_precision_loss, reason = "exact to the millisecond")]
+    let millis = (at.unix_timestamp_nanos() / 1_000_000) as f64;
+    Value::from(millis / 1000.0)
+}

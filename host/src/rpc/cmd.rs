@@ -1,0 +1,331 @@
+//! `cmd.*`: run programs on guests, and hear what came of them.
+
+use super::{Context, Method, deadline, json_value, unix};
+use crate::commands::{Command, Part, Program, State};
+use crate::fault::{Fault as HostFault, FaultKind};
+use crate::handle::{Found, Handle, RunRequest};
+use crate::store::{Filter, Run};
+use base64::prelude::*;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::collections::BTreeMap;
+use tokio::time::{Instant, timeout_at};
+use vocable_xmlrpc::{Fault, Options, Params, Value};
+
+/// Octets of output in one answer, over all its commands: more is asked for with the next offset.
+const MOST_OUTPUT: usize = 1 << 20;
+/// Commands in one list, unless the caller wants fewer.
+const MOST_LISTED: u32 = 1000;
+
+pub(super) const METHODS: &[Method] = &[
+    Method {
+        name: "cmd.list",
+        signatures: &[&["array"], &["array", "struct"]],
+        help: "cmd.list({guest, state, all, limit}): commands, newest first, without their output; those under way, \
+               or with `all` also those that are over.",
+        call: |context, params| Box::pin(list(context, params)),
+    },
+    Method {
+        name: "cmd.poll",
+        signatures: &[&["struct", "string"], &["struct", "string", "struct"]],
+        help: "cmd.poll(cmd_id, {out_offset, err_offset, offsets}): how it stands with a command: {cmd_id, guest, state, \
+               cmd, args, out, err, out_offset, err_offset, out_bytes, err_bytes, more, finished, exitCodeOrSignal, \
+               resources, error, …}. Output that is no text comes as base64. out_offset and err_offset are where to go \
+               on; `more` says that there is more already. state is queued, running, done, timeout, cancelled, lost or \
+               failed. Of a request to several guests: {cmd_id, state, summary, commands: […]}, and `offsets` is a \
+               struct {cmd_id: [out_offset, err_offset]} of those commands to report.",
+        call: |context, params| Box::pin(poll(context, params)),
+    },
+    Method {
+        name: "cmd.run",
+        signatures: &[
+            &["string", "string", "string"],
+            &["string", "string", "string", "array"],
+            &["string", "string", "string", "array", "struct"],
+        ],
+        help: "cmd.run(target, cmd, args, {env, path, stdin, timeout_s, grace_s, id}): runs a program, without a shell, on \
+               a guest, a glob, @group or a comma list of them, and gives the id to ask about. The same `id` with the \
+               same request is the same command: a retry runs nothing twice.",
+        call: |context, params| Box::pin(run(context, params)),
+    },
+    Method {
+        name: "cmd.wait",
+        signatures: &[&["struct", "string", "double"], &["struct", "string", "double", "struct"]],
+        help: "cmd.wait(cmd_id, timeout_s, {until, out_offset, err_offset, offsets}): as cmd.poll, once the command is \
+               over, or with until=\"output\" once there is more output than at the offsets; at the latest after timeout_s \
+               seconds, of which at most 20 count: ask again while state is queued or running.",
+        call: |context, params| Box::pin(wait(context, params)),
+    },
+];
+
+async fn run(context: Context, mut params: Params) -> Result<Value, Fault> {
+    let target: String = params.required("target")?;
+    let cmd: String = params.required("cmd")?;
+    let args: Vec<String> = params.optional("args")?.unwrap_or_default();
+    let mut options = params.options()?;
+    let mut program = Program { cmd, args, ..Program::default() };
+    program.env = options.take("env")?.unwrap_or_default();
+    program.path = options.take("path")?;
+    if let Some(stdin) = options.take::<Vec<u8>>("stdin")? {
+        program.options.insert("stdin".into(), BASE64_STANDARD.encode(stdin));
+    }
+    for (name, option) in [("timeout_s", "timeout"), ("grace_s", "grace")] {
+        if let Some(seconds) = options.take::<f64>(name)? {
+            program.options.insert(option.into(), seconds.to_string());
+        }
+    }
+    let id = options.take("id")?;
+    options.finish()?;
+    Ok(Value::from(context.handle.run(RunRequest { target, program, id }).await?))
+}
+
+async fn list(context: Context, params: Params) -> Result<Value, Fault> {
+    let mut options = params.options()?;
+    let state = match options.take::<String>("state")? {
+        Some(name) => Some(State::from_name(&name).ok_or_else(|| options.invalid("option \"state\": no such state"))?),
+        None => None,
+    };
+    let limit = options.take::<i32>("limit")?.and_then(|n| u32::try_from(n).ok()).unwrap_or(MOST_LISTED);
+    let filter = Filter {
+        guest: options.take("guest")?,
+        state,
+        all: options.take("all")?.unwrap_or(false),
+        limit: limit.clamp(1, MOST_LISTED),
+    };
+    options.finish()?;
+    Ok(context.handle.list(filter).await?.iter().map(|command| Value::from_iter(facts(command))).collect())
+}
+
+async fn poll(context: Context, mut params: Params) -> Result<Value, Fault> {
+    let id: String = params.required("cmd_id")?;
+    let mut options = params.options()?;
+    let offsets = Offsets::take(&mut options)?;
+    options.finish()?;
+    report(&context.handle, &id, &offsets, None).await
+}
+
+async fn wait(context: Context, mut params: Params) -> Result<Value, Fault> {
+    let id: String = params.required("cmd_id")?;
+    let timeout: f64 = params.required("timeout_s")?;
+    let mut options = params.options()?;
+    let until = match options.take::<String>("until")?.as_deref() {
+        None | Some("end") => Until::End,
+        Some("output") => Until::Output,
+        Some(_) => return Err(options.invalid("option \"until\": expected end or output")),
+    };
+    let offsets = Offsets::take(&mut options)?;
+    options.finish()?;
+    let patience = Patience { until, deadline: deadline(&context, timeout) };
+    report(&context.handle, &id, &offsets, Some(patience)).await
+}
+
+/// What a waiting caller waits for.
+#[derive(Clone, Copy)]
+enum Until {
+    End,
+    Output,
+}
+
+/// For what and until when.
+#[derive(Clone, Copy)]
+struct Patience {
+    until: Until,
+    deadline: Instant,
+}
+
+impl Patience {
+    fn is_over(self, command: &Command, (out, err): (u64, u64)) -> bool {
+        let more = command.out_bytes > out || command.err_bytes > err;
+        command.state.is_over() || matches!(self.until, Until::Output) && more
+    }
+}
+
+/// From where on the caller wants output.
+struct Offsets {
+    of_one: (u64, u64),
+    of_each: Option<BTreeMap<String, (u64, u64)>>,
+}
+
+impl Offsets {
+    fn take(options: &mut Options) -> Result<Self, Fault> {
+        // Offsets are exact in a double up to 8 PiB; what is below zero is the beginning.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what a u64 holds")]
+        let offset = |number: f64| number.max(0.0) as u64;
+        let out = options.take::<f64>("out_offset")?.map_or(0, offset);
+        let err = options.take::<f64>("err_offset")?.map_or(0, offset);
+        let each = options.take::<BTreeMap<String, Vec<f64>>>("offsets")?;
+        let of_each = each.map(|each| {
+            let pair = |numbers: Vec<f64>| {
+                (numbers.first().copied().map_or(0, offset), numbers.get(1).copied().map_or(0, offset))
+            };
+            each.into_iter().map(|(id, numbers)| (id, pair(numbers))).collect()
+        });
+        Ok(Self { of_one: (out, err), of_each })
+    }
+
+    fn of(&self, id: &str) -> (u64, u64) {
+        self.of_each.as_ref().and_then(|each| each.get(id)).copied().unwrap_or(self.of_one)
+    }
+
+    fn wants(&self, id: &str) -> bool {
+        self.of_each.as_ref().is_none_or(|each| each.contains_key(id))
+    }
+}
+
+async fn report(handle: &Handle, id: &str, offsets: &Offsets, patience: Option<Patience>) -> Result<Value, Fault> {
+    let mut budget = MOST_OUTPUT;
+    match handle.find(id).await? {
+        Found::Command(mut command) => {
+            if let Some(patience) = patience {
+                let from = offsets.of(&command.id);
+                let enough = |command: &Command| patience.is_over(command, from);
+                *command = handle.watch(&command.id, patience.deadline, enough).await?;
+            }
+            Ok(with_output(handle, &command, offsets.of(&command.id), &mut budget).await?)
+        }
+        Found::Run(run, mut commands) => {
+            if let Some(patience) = patience {
+                wait_for_some(handle, &mut commands, offsets, patience).await?;
+            }
+            run_report(handle, &run, &commands, offsets, &mut budget).await
+        }
+    }
+}
+
+/// Waits until one of the commands has news (with [`Until::Output`]) or all are over (with [`Until::End`]).
+async fn wait_for_some(
+    handle: &Handle,
+    commands: &mut [Command],
+    offsets: &Offsets,
+    patience: Patience,
+) -> Result<(), Fault> {
+    let mut waiting: FuturesUnordered<_> = commands
+        .iter()
+        .enumerate()
+        .filter(|(_, command)| offsets.wants(&command.id))
+        .map(|(n, command)| {
+            let (id, from) = (command.id.clone(), offsets.of(&command.id));
+            async move {
+                let enough = |command: &Command| patience.is_over(command, from);
+                (n, handle.watch(&id, patience.deadline, enough).await)
+            }
+        })
+        .collect();
+    let mut news = Vec::new();
+    while let Ok(Some((n, command))) = timeout_at(patience.deadline, waiting.next()).await {
+        news.push((n, command?));
+        if matches!(patience.until, Until::Output) {
+            break;
+        }
+    }
+    drop(waiting);
+    for command in commands.iter_mut().filter(|command| offsets.wants(&command.id)) {
+        *command = handle.watch(&command.id, Instant::now(), |_| true).await?;
+    }
+    Ok(())
+}
+
+async fn run_report(
+    handle: &Handle,
+    run: &Run,
+    commands: &[Command],
+    offsets: &Offsets,
+    budget: &mut usize,
+) -> Result<Value, Fault> {
+    let mut reports = Vec::new();
+    for command in commands.iter().filter(|command| offsets.wants(&command.id)) {
+        reports.push(with_output(handle, command, offsets.of(&command.id), budget).await?);
+    }
+    let count = |which: fn(&Command) -> bool| Value::from(commands.iter().filter(|it| which(it)).count() as u64);
+    let over = commands.iter().all(|command| command.state.is_over());
+    Ok(Value::from([
+        ("cmd_id", Value::from(run.id.as_str())),
+        ("target", Value::from(run.target.as_str())),
+        ("created", Value::from(run.created)),
+        ("state", Value::from(if over { "done" } else { "running" })),
+        (
+            "summary",
+            Value::from([
+                ("ok", count(|it| it.state.is_over() && is_ok(it))),
+                ("failed", count(|it| it.state.is_over() && !is_ok(it) && it.state != State::Lost)),
+                ("lost", count(|it| it.state == State::Lost)),
+                ("running", count(|it| !it.state.is_over())),
+            ]),
+        ),
+        ("commands", Value::from(reports)),
+    ]))
+}
+
+fn is_ok(command: &Command) -> bool {
+    let told = |name: &str| command.results.as_ref().and_then(|results| results.get(name));
+    command.state == State::Done
+        && told("finished").and_then(serde_json::Value::as_bool) == Some(true)
+        && told("exitCodeOrSignal").and_then(serde_json::Value::as_i64) == Some(0)
+}
+
+async fn with_output(
+    handle: &Handle,
+    command: &Command,
+    (out, err): (u64, u64),
+    budget: &mut usize,
+) -> Result<Value, Fault> {
+    let mut told = facts(command);
+    let mut more = false;
+    for (part, from, at) in [(Part::Out, out, "out_offset"), (Part::Err, err, "err_offset")] {
+        let there = command.received(part).saturating_sub(from);
+        let most = usize::try_from(there).unwrap_or(usize::MAX).min(*budget);
+        let octets = if most == 0 { Vec::new() } else { handle.output(&command.id, part, from, most).await?.octets };
+        if octets.len() < most {
+            // Written down, told, and not there any more: say so rather than give less.
+            let text = format!("{}: {} octets of {} are gone", command.id, most - octets.len(), part.as_str());
+            return Err(HostFault::new(FaultKind::Internal, text).into());
+        }
+        *budget -= octets.len();
+        let next = from + octets.len() as u64;
+        more |= command.received(part) > next;
+        told.push((at, Value::from(next)));
+        told.push((part.as_str(), text_or_base64(octets)));
+    }
+    told.push(("more", Value::from(more)));
+    Ok(told.into_iter().collect())
+}
+
+fn text_or_base64(octets: Vec<u8>) -> Value {
+    String::from_utf8(octets).map_or_else(|binary| Value::Base64(binary.into_bytes()), Value::String)
+}
+
+/// Everything about a command but its output. What the guest told at the end stands beside what the host knows.
+fn facts(command: &Command) -> Vec<(&'static str, Value)> {
+    let program = &command.program;
+    let results = command.results.as_ref();
+    let told = |name: &str| results.and_then(|results| results.get(name)).cloned().map(json_value);
+    let failure = command.failure.as_ref().map(|failure| {
+        Value::from([
+            ("code", Value::from(failure.code.as_str())),
+            ("message", Value::from(failure.message.as_str())),
+        ])
+    });
+    let all = [
+        ("cmd_id", Some(Value::from(command.id.as_str()))),
+        ("guest", Some(Value::from(command.guest.as_str()))),
+        ("state", Some(Value::from(command.state.as_str()))),
+        ("cmd", Some(Value::from(program.cmd.as_str()))),
+        ("args", Some(program.args.iter().map(|arg| Value::from(arg.as_str())).collect())),
+        ("path", program.path.as_deref().map(Value::from)),
+        ("created", Some(Value::from(command.created))),
+        ("created_unix", Some(unix(command.created))),
+        ("started", command.started.map(Value::from)),
+        ("started_unix", command.started.map(unix)),
+        ("ended", command.ended.map(Value::from)),
+        ("ended_unix", command.ended.map(unix)),
+        ("out_bytes", Some(Value::from(command.out_bytes))),
+        ("err_bytes", Some(Value::from(command.err_bytes))),
+        ("error", failure),
+        ("finished", told("finished")),
+        ("exitCodeOrSignal", told("exitCodeOrSignal")),
+        ("resources", told("resources")),
+        ("left_out", told("left_out")),
+        ("out_sha256", told("out_sha256")),
+        ("err_sha256", told("err_sha256")),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}

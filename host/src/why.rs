@@ -1,0 +1,289 @@
+//! What is wrong with a guest: a verdict that names one cause, the evidence link by link, and what to do.
+//!
+//! Pure: facts in, verdict out, the clock as an argument. The links are checked in the order of the chain a command
+//! takes; the first that is broken is the cause. A new support case is a new row in the tests.
+
+use crate::clock::{Now, age};
+use crate::request::RosterView;
+use crate::roster::{Guest, Refusals, State};
+use std::time::Duration;
+use vocable_xmlrpc::Value;
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// It is broken.
+    Bad,
+    /// It is well.
+    Ok,
+    /// There is nothing to judge by.
+    Unknown,
+}
+
+impl Outcome {
+    /// The name it has everywhere.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bad => "bad",
+            Self::Ok => "ok",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One link of the chain, with its evidence.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Check {
+    /// `session`, `identity`, `agent`, `words`, `commands`.
+    pub link: &'static str,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// The evidence.
+    pub text: String,
+}
+
+/// Something to do, most promising first.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Advice {
+    /// To type, or to do.
+    pub command: String,
+    /// What it brings.
+    pub text: String,
+}
+
+/// What is wrong with a guest, if anything.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Verdict {
+    /// The guest.
+    pub subject: String,
+    /// Whether nothing is wrong.
+    pub well: bool,
+    /// One sentence.
+    pub verdict: String,
+    /// The broken link.
+    pub cause: Option<&'static str>,
+    /// The evidence.
+    pub checks: Vec<Check>,
+    /// What to do.
+    pub advice: Vec<Advice>,
+}
+
+/// What is known.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    id: String,
+    guest: Option<(Guest, u32)>,
+    refusals: Option<Refusals>,
+    beacon: Duration,
+    commands: u32,
+}
+
+impl Facts {
+    /// What the host knows about somebody.
+    pub fn gather(id: &str, view: &RosterView) -> Self {
+        let guest = view.guests.get(id).cloned();
+        let refusals = guest.as_ref().and_then(|(guest, _)| guest.refusals.clone());
+        Self {
+            id: id.to_owned(),
+            refusals: refusals.or_else(|| view.strangers.get(id).cloned()),
+            guest,
+            beacon: view.beacon,
+            commands: view.commands.get(id).copied().unwrap_or(0),
+        }
+    }
+}
+
+/// Judges.
+pub fn judge(facts: &Facts, now: Now) -> Verdict {
+    let checks = vec![session(facts, now), identity(facts, now), agent(facts, now), words(facts, now), commands(facts)];
+    let cause = checks.iter().find(|check| check.outcome == Outcome::Bad).map(|check| check.link);
+    let (verdict, advice) = sentence(facts, now);
+    let well = cause.is_none() && facts.guest.as_ref().is_some_and(|(guest, _)| guest.state.is_there());
+    Verdict { subject: facts.id.clone(), well, verdict, cause, checks, advice }
+}
+
+fn ago(at: time::OffsetDateTime, now: Now) -> String {
+    format!("{} ago", age((now.utc - at).unsigned_abs()))
+}
+
+fn session(facts: &Facts, now: Now) -> Check {
+    let (outcome, text) = match facts.guest.as_ref().map(|(guest, _)| (guest, guest.connection)) {
+        Some((_, Some(connection))) => {
+            let peer = connection.peer.map_or_else(String::new, |peer| format!(" from {peer}"));
+            (Outcome::Ok, format!("connected{peer}, since {}", ago(connection.since, now)))
+        }
+        Some((guest, None)) if guest.state == State::Lost => {
+            (Outcome::Bad, format!("no connection; ended {}: {}", ago(guest.since, now), guest.reason))
+        }
+        Some((guest, None)) if guest.state == State::Left => {
+            (Outcome::Bad, format!("no connection; it left {}", ago(guest.since, now)))
+        }
+        _ => (Outcome::Bad, "no connection has ever been let in under this name".to_owned()),
+    };
+    Check { link: "session", outcome, text }
+}
+
+fn identity(facts: &Facts, now: Now) -> Check {
+    let (outcome, text) = match (&facts.refusals, &facts.guest) {
+        (Some(Refusals { count, reason, at, peer }), _) => {
+            let peer = peer.map_or_else(String::new, |peer| format!(" from {peer}"));
+            let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
+            (Outcome::Bad, format!("login refused {times}, last {}{peer}: {reason}", ago(*at, now)))
+        }
+        (None, Some((guest, _))) if guest.hello.is_some() => (Outcome::Ok, "logged in under its own name".to_owned()),
+        _ => (Outcome::Unknown, "nobody has tried to log in under this name".to_owned()),
+    };
+    Check { link: "identity", outcome, text }
+}
+
+fn agent(facts: &Facts, now: Now) -> Check {
+    let Some((guest, missed)) = facts.guest.as_ref().filter(|(guest, _)| guest.hello.is_some()) else {
+        return Check { link: "agent", outcome: Outcome::Unknown, text: "has never said HELLO".to_owned() };
+    };
+    let fact = |name: &str| guest.facts.get(name).and_then(serde_json::Value::as_str).unwrap_or("unknown");
+    let sign = guest.last_sign.map_or_else(|| "never".to_owned(), |at| ago(at, now));
+    let every = age(facts.beacon);
+    let text = format!("version {}, last sign of life {sign}, {} beacons heard, {missed} missed (one every {every})", fact("agent"), guest.beats);
+    let outcome = if guest.state.is_there() && *missed == 0 { Outcome::Ok } else { Outcome::Bad };
+    Check { link: "agent", outcome, text }
+}
+
+fn words(facts: &Facts, now: Now) -> Check {
+    let last_error = facts.guest.as_ref().and_then(|(guest, _)| guest.last_error.as_ref());
+    let (outcome, text) = match last_error {
+        Some((at, error)) => (Outcome::Unknown, format!("last error {}: {error}", ago(*at, now))),
+        None => (Outcome::Ok, "no word has failed for it".to_owned()),
+    };
+    Check { link: "words", outcome, text }
+}
+
+fn commands(facts: &Facts) -> Check {
+    let text = match facts.commands {
+        0 => "none under way".to_owned(),
+        1 => "1 is under way".to_owned(),
+        n => format!("{n} are under way"),
+    };
+    Check { link: "commands", outcome: Outcome::Ok, text }
+}
+
+fn sentence(facts: &Facts, now: Now) -> (String, Vec<Advice>) {
+    let id = &facts.id;
+    let advise = |command: String, text: &str| Advice { command, text: text.to_owned() };
+    let token = || advise(format!("vocable token new {id}"), "then put it into its /etc/vocable/token");
+    let refused = facts.refusals.as_ref().filter(|_| !facts.guest.as_ref().is_some_and(|(it, _)| it.state.is_there()));
+    if let Some(refusals) = refused {
+        return (format!("{id} is not let in: {}", refusals.reason), vec![token()]);
+    }
+    let Some((guest, missed)) = &facts.guest else {
+        let nobody = format!("no guest is called \"{id}\", and nobody has tried to log in under that name");
+        return (nobody, vec![advise("vocable guests".to_owned(), "shows who is there"), token()]);
+    };
+    let since = ago(guest.since, now);
+    let restart = || advise(format!("vocable-guest on {id}"), "see whether it runs there, and what its log says");
+    match guest.state {
+        State::Never => (format!("{id} has never joined: nothing has connected under its name"), vec![restart()]),
+        State::Left => (format!("{id} left {since}: {}", guest.reason), vec![restart()]),
+        State::Lost => (format!("{id} was lost {since}: {}", guest.reason), vec![restart()]),
+        State::Late => (format!("{id} is late: {}, {missed} beacons missed, and still connected", guest.reason), vec![]),
+        State::Joined | State::Alive if facts.refusals.is_some() => {
+            (format!("{id} is well, and somebody else tries to log in under its name"), vec![])
+        }
+        State::Joined | State::Alive => (format!("{id} is well"), vec![]),
+    }
+}
+
+impl From<Verdict> for Value {
+    fn from(verdict: Verdict) -> Self {
+        let check = |check: Check| {
+            Self::from([
+                ("link", Self::from(check.link)),
+                ("result", Self::from(check.outcome.as_str())),
+                ("text", Self::from(check.text)),
+            ])
+        };
+        let advice = |advice: Advice| {
+            Self::from([("command", Self::from(advice.command)), ("text", Self::from(advice.text))])
+        };
+        let all = [
+            ("subject", Some(Self::from(verdict.subject))),
+            ("well", Some(Self::from(verdict.well))),
+            ("verdict", Some(Self::from(verdict.verdict))),
+            ("cause", verdict.cause.map(Self::from)),
+            ("checks", Some(verdict.checks.into_iter().map(check).collect())),
+            ("do", Some(verdict.advice.into_iter().map(advice).collect())),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roster::{Patience, Roster};
+    use std::collections::BTreeMap;
+
+    fn verdict(tell: impl FnOnce(&mut Roster, Now)) -> Verdict {
+        let patience = Patience { beacon: Duration::from_secs(10), late_after: 1, lost_after: 3 };
+        let (mut roster, now) = (Roster::new(patience), Now::read());
+        tell(&mut roster, now);
+        let now = now.after(Duration::from_secs(30));
+        let guests = roster.guests().iter().map(|(id, it)| (id.clone(), (it.clone(), roster.missed(it, now)))).collect();
+        let view = RosterView {
+            guests,
+            strangers: roster.strangers().clone(),
+            beacon: patience.beacon,
+            commands: BTreeMap::new(),
+        };
+        judge(&Facts::gather("vm1", &view), now)
+    }
+
+    /// One row a support case: what happened, the verdict, the broken link.
+    #[test]
+    fn each_case_has_its_verdict() {
+        type Case = (fn(&mut Roster, Now), &'static str, Option<&'static str>);
+        let joined: fn(&mut Roster, Now) = |roster, now| {
+            roster.connected("vm1", None, now);
+            roster.joined("vm1", "10.0.0.1", serde_json::Map::new(), now.after(Duration::from_secs(25)));
+        };
+        let cases: [Case; 6] = [
+            (joined, "vm1 is well", None),
+            (
+                |_, _| {},
+                "no guest is called \"vm1\", and nobody has tried to log in under that name",
+                Some("session"),
+            ),
+            (
+                |roster, now| roster.known("vm1", now),
+                "vm1 has never joined: nothing has connected under its name",
+                Some("session"),
+            ),
+            (
+                |roster, now| roster.refused("vm1", None, "the credential is not that of vm1", now),
+                "vm1 is not let in: the credential is not that of vm1",
+                Some("session"),
+            ),
+            (
+                |roster, now| {
+                    roster.joined("vm1", "", serde_json::Map::new(), now);
+                    roster.disconnected("vm1", "connection reset", now);
+                },
+                "vm1 was lost 30s ago: connection reset",
+                Some("session"),
+            ),
+            (
+                |roster, now| {
+                    roster.joined("vm1", "", serde_json::Map::new(), now);
+                    roster.left("vm1", "the guest agent was stopped", now);
+                },
+                "vm1 left 30s ago: the guest agent was stopped",
+                Some("session"),
+            ),
+        ];
+        for (tell, sentence, cause) in cases {
+            let found = verdict(tell);
+            assert_eq!(found.verdict, sentence);
+            assert_eq!(found.cause, cause, "{sentence}");
+            assert_eq!(found.well, cause.is_none(), "{sentence}");
+        }
+    }
+}
