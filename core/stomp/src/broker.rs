@@ -21,6 +21,8 @@ pub mod link;
 mod meter;
 pub mod rules;
 mod server;
+#[cfg(test)]
+mod tests;
 
 pub use access::{Access, Action, Denial, Principal};
 pub use config::BrokerConfig;

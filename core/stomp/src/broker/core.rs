@@ -23,7 +23,7 @@ mod report;
 mod session;
 mod subscribe;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod transaction;
 
 pub use refusal::Refusal;

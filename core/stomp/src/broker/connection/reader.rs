@@ -36,7 +36,7 @@ pub(super) struct Reader<'a> {
 /// Until when something has to come.
 enum Stage {
     Login(Instant),
-    /// The server has been told that the login is overdue, or what is wrong: it will close the connection.
+    /// The server closes the connection, or has been told why it should: what comes is discarded.
     Over,
     Open(HeartBeats),
 }
@@ -80,19 +80,29 @@ impl<'a> Reader<'a> {
             let next = tokio::select! {
                 ready = self.stream.readable() => Next::Readable(ready),
                 () = until(self.deadline()) => Next::Deadline,
-                changed = self.gate.changed() => match changed {
+                changed = self.gate.changed(), if !matches!(self.stage, Stage::Over) => match changed {
                     Ok(()) => Next::GateChanged,
                     Err(_) => return Ending::Shutdown,
                 },
             };
             let result = match next {
                 Next::Deadline => self.overdue().await,
-                Next::GateChanged => Ok(()),
+                Next::GateChanged => {
+                    self.stop_if_closing();
+                    Ok(())
+                }
                 Next::Readable(ready) => self.read_ready(ready).await,
             };
             if let Err(ending) = result {
                 return ending;
             }
+        }
+    }
+
+    /// From now on, what comes is discarded.
+    fn stop_if_closing(&mut self) {
+        if *self.gate.borrow() == Gate::Closing {
+            self.stage = Stage::Over;
         }
     }
 
@@ -159,7 +169,8 @@ impl<'a> Reader<'a> {
 
     async fn pass_frames_on(&mut self) -> Result<(), Ending> {
         loop {
-            if matches!(self.stage, Stage::Over) || *self.gate.borrow() == Gate::Closing {
+            self.stop_if_closing();
+            if matches!(self.stage, Stage::Over) {
                 self.buffer.clear();
                 return Ok(());
             }

@@ -15,7 +15,10 @@ impl Core {
     /// # Errors
     /// [`Refusal::TooMany`], and the connection does not exist.
     pub fn open(&mut self, peer: SocketAddr) -> Result<ConnectionId, Refusal> {
-        self.check_connections()?;
+        if let Err(refusal) = self.check_connections() {
+            self.event(BrokerEvent::Refused { login: None, peer: Some(peer), reason: refusal.to_string() });
+            return Err(refusal);
+        }
         if self.pending.len() >= self.limits.pending {
             self.close_oldest_pending();
         }

@@ -1,6 +1,6 @@
 //! The broker's rules, told as behaviour. Frames are written in one line: `SEND destination:/queue/a | body`.
 
-mod bench;
+pub(in crate::broker) mod bench;
 mod connecting;
 mod limits;
 mod properties;

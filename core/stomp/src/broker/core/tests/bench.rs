@@ -22,7 +22,7 @@ pub(super) struct Bench {
 }
 
 /// Guests `g1` and `g2`, the `host` as in the product; `a`, `b` and `c` may do anything, `tool` come twice.
-pub(super) fn rules() -> AccessRules {
+pub(in crate::broker) fn rules() -> AccessRules {
     let rules =
         ["g1", "g2", "host", "a", "b", "c"].into_iter().fold(AccessRules::default(), |rules, login| {
             rules.with_login(Principal::new(login), Secret::of(login))
@@ -170,7 +170,7 @@ impl Bench {
     }
 }
 
-pub(super) fn frame(line: &str) -> Frame {
+pub(in crate::broker) fn frame(line: &str) -> Frame {
     let (head, body) = line.split_once(" | ").unwrap_or((line, ""));
     let mut words = head.split(' ');
     let command = Command::from_name(words.next().unwrap().as_bytes()).unwrap();
@@ -180,7 +180,7 @@ pub(super) fn frame(line: &str) -> Frame {
         .with_body(body.to_owned())
 }
 
-fn line(frame: &Frame) -> String {
+pub(in crate::broker) fn line(frame: &Frame) -> String {
     let headers = frame.headers.iter().map(|(name, value)| format!(" {name}:{value}"));
     let body = String::from_utf8_lossy(&frame.body);
     let body = if body.is_empty() { String::new() } else { format!(" | {body}") };

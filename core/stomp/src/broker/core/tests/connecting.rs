@@ -215,7 +215,11 @@ fn connections_are_counted() {
     assert_eq!(refusal.to_string(), "too many connections: the limit is 3");
     bench.close(oldest);
     bench.open();
-    assert_eq!(bench.events.len(), 1, "somebody who came and went without a word is no news");
+    assert_eq!(
+        bench.events.len(),
+        2,
+        "one came in, one was refused; who came and went without a word is no news"
+    );
 }
 
 #[test]

@@ -1,0 +1,101 @@
+//! Fast publishers and slow consumers: who waits, who goes, and that nothing is lost.
+
+use super::kit::{Client, broker, ending_of, event, soon};
+use crate::broker::{AckMode, BrokerConfig, BrokerEvent, BrokerLimits, Principal};
+use crate::frame::{Command, Frame};
+use crate::heartbeat::HeartBeat;
+use std::time::Duration;
+
+fn large(destination: &str, number: usize) -> Frame {
+    let frame = Frame::new(Command::Send).with("destination", destination).with("number", number.to_string());
+    frame.with_body(vec![b'x'; 64 << 10])
+}
+
+fn number(frame: &Frame) -> usize {
+    frame.header("number").unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_slow_consumer_of_a_topic_is_cut_off_and_nobody_else_notices() {
+    let limits = BrokerLimits { outgoing_bytes: 256 << 10, ..BrokerLimits::default() };
+    let broker = broker(BrokerConfig { limits, ..BrokerConfig::default() }).await;
+    let mut events = broker.events();
+    let (mut fast, mut slow) = (Client::login(&broker, "a").await, Client::login(&broker, "b").await);
+    fast.confirm("SUBSCRIBE id:1 destination:/topic/x").await;
+    slow.confirm("SUBSCRIBE id:1 destination:/topic/x").await;
+    let publisher = broker.link(Principal::new("c")).await.unwrap();
+    let publish = async {
+        // Far more than the system's socket buffers hold; the fast one reads each before the next is sent.
+        for count in 0..1_000 {
+            publisher.sender().send(large("/topic/x", count)).await.unwrap();
+            assert_eq!(number(&fast.message().await), count);
+        }
+    };
+    soon(publish).await;
+    let dropped = event(&mut events, |event| match event {
+        BrokerEvent::Dropped { messages, .. } => Some(messages),
+        _ => None,
+    });
+    assert!(dropped.await > 0);
+    let reason = ending_of(&mut events, "b").await;
+    assert!(reason.starts_with("slow consumer: "), "{reason}");
+}
+
+#[tokio::test]
+async fn a_slow_consumer_of_a_queue_loses_nothing() {
+    let limits = BrokerLimits { outgoing_bytes: 256 << 10, queue_bytes: 64 << 20, ..BrokerLimits::default() };
+    let broker = broker(BrokerConfig { limits, ..BrokerConfig::default() }).await;
+    for ack in ["auto", "client-individual"] {
+        let mut slow = Client::login(&broker, "tool").await;
+        slow.confirm(&format!("SUBSCRIBE id:1 destination:/queue/q ack:{ack}")).await;
+        let publisher = broker.link(Principal::new("c")).await.unwrap();
+        for count in 0..400 {
+            publisher.sender().send(large("/queue/q", count)).await.unwrap();
+        }
+        let info = broker.connections().await.unwrap();
+        assert!(info.iter().all(|info| info.outgoing_bytes < 512 << 10), "{info:?}");
+        for count in 0..400 {
+            let message = slow.message().await;
+            assert_eq!((number(&message), message.header("redelivered")), (count, None));
+            if let Some(ack) = message.header("ack") {
+                slow.say(&format!("ACK id:{ack}")).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_publisher_faster_than_the_consumer_is_read_slower_and_still_beaten_to() {
+    let limits = BrokerLimits { queue_bytes: 1 << 20, ..BrokerLimits::default() };
+    let heart_beat = HeartBeat::every(Duration::from_millis(300));
+    let broker = broker(BrokerConfig { limits, heart_beat, ..BrokerConfig::default() }).await;
+    let mut publisher = Client::login_with(&broker, "a", "heart-beat:300,300").await;
+    let mut consumer = broker.link(Principal::new("b")).await.unwrap();
+    // Thirty times as much as fits into the queue. The publisher is stuck in the middle of a write most of the time,
+    // so that it is neither heard of nor able to beat.
+    let sending = tokio::spawn(async move {
+        for count in 0..500 {
+            publisher.send(&large("/queue/q", count)).await;
+        }
+        publisher
+    });
+    let is_paused = async {
+        while !broker.connections().await.unwrap().iter().any(|info| info.paused) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(is_paused).await;
+    // Longer than a peer may be silent: as long as nobody listens to it, that is not held against it.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert!(!sending.is_finished());
+    consumer.sender().subscribe("1", "/queue/q", AckMode::Auto).await.unwrap();
+    for count in 0..500 {
+        assert_eq!(number(&soon(consumer.receive()).await.unwrap()), count);
+    }
+    let mut publisher = soon(sending).await.unwrap();
+    // The decoder takes a run of heart-beats for one: here every octet counts.
+    let mut beats = [0; 64];
+    let count = publisher.stream.try_read(&mut beats).unwrap();
+    assert!(count >= 3 && beats[..count].iter().all(|octet| *octet == b'\n'), "{count}");
+    publisher.confirm("SEND destination:/queue/other | well").await;
+}
