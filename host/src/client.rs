@@ -1,7 +1,7 @@
 //! The command line's side of the XML-RPC endpoint: one call after the other, blocking.
 //! Not here: what is said to people about errors, beyond telling them apart.
 
-use std::{io, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use ureq::{
     Agent,
@@ -29,6 +29,14 @@ pub enum ClientError {
     /// The call cannot be sent.
     #[error(transparent)]
     BadCall(#[from] WriteError),
+    /// The connection ended before the reply did. The call may have been carried out.
+    #[error("the connection to the host agent at {address} broke")]
+    Broken {
+        /// Where it answers.
+        address: String,
+        /// The operating system's error.
+        source: io::Error,
+    },
     /// The address is none we can call.
     #[error("{0} is not of the form http://HOST:PORT/")]
     BadUrl(String),
@@ -49,7 +57,7 @@ pub enum ClientError {
         /// How long we waited.
         timeout: Duration,
     },
-    /// Nobody listens there, or the connection broke.
+    /// Nobody listens there. Nothing was called.
     #[error("no host agent answers at {address}")]
     Unreachable {
         /// Where we asked.
@@ -66,6 +74,7 @@ impl ClientError {
             Self::BadReply { .. } => "bad-reply",
             Self::BadCall(_) => "bad-argument",
             Self::BadUrl(_) => "bad-address",
+            Self::Broken { .. } => "connection-lost",
             Self::Fault(fault) => fault.slug().unwrap_or("fault"),
             Self::NotAuthorised { .. } => "not-authorised",
             Self::TimedOut { .. } => "timed-out",
@@ -75,7 +84,6 @@ impl ClientError {
 }
 
 /// A caller of one host agent. Connections are reused from call to call.
-#[derive(Debug)]
 pub struct Client {
     agent: Agent,
     url: String,
@@ -134,7 +142,8 @@ impl Client {
                 return Err(ClientError::NotAuthorised { address: self.address.clone() });
             }
             status => {
-                let text = reply.body_mut().with_config().limit(STRANGE_REPLY).lossy_utf8(true).read_to_string();
+                let text =
+                    reply.body_mut().with_config().limit(STRANGE_REPLY).lossy_utf8(true).read_to_string();
                 let text = text.unwrap_or_default();
                 let line = text.lines().next().unwrap_or_default();
                 return Err(self.bad_reply(format!("HTTP {}, {}", status.as_u16(), excerpt(line))));
@@ -143,7 +152,8 @@ impl Client {
         let limit = REPLY.max_bytes as u64;
         let document = reply.body_mut().with_config().limit(limit).read_to_vec();
         let document = document.map_err(|error| self.failed(error, timeout))?;
-        let response = parse_response(&document, &REPLY).map_err(|error| self.bad_reply(error.to_string()))?;
+        let response =
+            parse_response(&document, &REPLY).map_err(|error| self.bad_reply(error.to_string()))?;
         response.map_err(ClientError::Fault)
     }
 
@@ -155,12 +165,35 @@ impl Client {
         let address = self.address.clone();
         match error {
             ureq::Error::Timeout(_) => ClientError::TimedOut { address, timeout },
-            ureq::Error::Io(source) => ClientError::Unreachable { address, source },
+            ureq::Error::Io(source) if is_of_connecting(&source) => {
+                ClientError::Unreachable { address, source }
+            }
+            ureq::Error::Io(source) => ClientError::Broken { address, source },
             ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => {
                 ClientError::Unreachable { address, source: error.into_io() }
             }
             other => self.bad_reply(excerpt(&other.to_string())),
         }
+    }
+}
+
+/// Whether there never was a connection.
+fn is_of_connecting(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::AddrNotAvailable
+            | Kind::ConnectionRefused
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+            | Kind::NotFound
+            | Kind::PermissionDenied
+    )
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Client").field("url", &self.url).finish_non_exhaustive()
     }
 }
 

@@ -79,7 +79,7 @@ impl Params {
         self.taken += 1;
         let method = self.method.clone();
         self.finish()?;
-        Ok(Options { method, members, known: Vec::new() })
+        Ok(Options::new(method, members))
     }
 
     /// Makes sure that all parameters were taken.
@@ -115,6 +115,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// The members of any struct that `method` was given.
+    pub fn new(method: impl Into<String>, members: BTreeMap<String, Value>) -> Self {
+        Self { method: method.into(), members, known: Vec::new() }
+    }
+
     /// The option of that name, or None if it was left out.
     ///
     /// # Errors

@@ -50,7 +50,9 @@ mod tests {
 
     #[test]
     fn nothing_else_is() {
-        for header in ["", "Bearer", "Bearer s3:cre", "Bearer s3:crett", "s3:cret", "Digest s3:cret", "Basic s3:cret"] {
+        for header in
+            ["", "Bearer", "Bearer s3:cre", "Bearer s3:crett", "s3:cret", "Digest s3:cret", "Basic s3:cret"]
+        {
             assert!(!with(header), "{header}");
         }
         assert!(!with(&basic("s3:cret")));

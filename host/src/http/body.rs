@@ -35,9 +35,7 @@ pub(super) enum BodyError {
     /// The time is up.
     Slow,
     /// The body is too long. `rest` says that the client is still sending it.
-    TooLong {
-        rest: bool,
-    },
+    TooLong { rest: bool },
 }
 
 /// The memory all bodies share.
@@ -71,8 +69,13 @@ impl Bodies {
     }
 
     /// Memory for a body of the announced length, or of the greatest if the client announced none.
-    async fn share(&self, announced: Option<u64>, deadline: Instant) -> Result<OwnedSemaphorePermit, BodyError> {
-        let length = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(self.config.max_request);
+    async fn share(
+        &self,
+        announced: Option<u64>,
+        deadline: Instant,
+    ) -> Result<OwnedSemaphorePermit, BodyError> {
+        let length =
+            announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(self.config.max_request);
         let pieces = u32::try_from(length.div_ceil(PIECE)).unwrap_or(u32::MAX);
         let share = timeout_at(deadline, self.pieces.clone().acquire_many_owned(pieces)).await;
         share.ok().and_then(Result::ok).ok_or(BodyError::Busy)

@@ -25,7 +25,8 @@ use super::{
 };
 
 /// What a person sees who opens the address in a browser.
-const GREETING: &str = "Vocable host agent. XML-RPC: POST to /RPC2 with the token as password; start with system.listMethods.\n";
+const GREETING: &str =
+    "Vocable host agent. XML-RPC: POST to /RPC2 with the token as password; start with system.listMethods.\n";
 
 /// Documents longer than this are not parsed on the threads that serve connections, bytes.
 const LONG: usize = 64 * 1024;
@@ -116,9 +117,10 @@ fn unread(error: &BodyError, limit: usize) -> Response {
         BodyError::Broken => plain(StatusCode::BAD_REQUEST, "the request's body is broken"),
         BodyError::Busy => fault(TOO_MANY, "too-many: too many large requests at a time".to_owned()),
         BodyError::Slow => plain(StatusCode::REQUEST_TIMEOUT, "the request's body took too long"),
-        BodyError::TooLong { .. } => {
-            fault(code::TOO_BIG, format!("too-big: the request is longer than {limit} bytes (api.max_request)"))
-        }
+        BodyError::TooLong { .. } => fault(
+            code::TOO_BIG,
+            format!("too-big: the request is longer than {limit} bytes (api.max_request)"),
+        ),
     };
     if !matches!(error, BodyError::TooLong { rest: false }) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -134,7 +136,10 @@ async fn respond<M: Methods>(endpoint: &Endpoint<M>, document: Bytes) -> Vec<u8>
     };
     write_response(&response).unwrap_or_else(|error| {
         tracing::error!(%error, "a result cannot be sent");
-        write_fault(&Fault::new(code::INTERNAL_ERROR, format!("internal: the result cannot be sent: {error}")))
+        write_fault(&Fault::new(
+            code::INTERNAL_ERROR,
+            format!("internal: the result cannot be sent: {error}"),
+        ))
     })
 }
 

@@ -95,7 +95,12 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, patience: Duration, shutdown: CancellationToken) {
+async fn serve_connection(
+    stream: TcpStream,
+    router: Router,
+    patience: Duration,
+    shutdown: CancellationToken,
+) {
     // Small replies should not wait for the acknowledgement of earlier ones. Without it, everything still works.
     let _ = stream.set_nodelay(true);
     let mut stream = Box::pin(TimeoutStream::new(stream));
