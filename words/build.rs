@@ -46,7 +46,7 @@ fn table(names: &[String], built: &Path, out: &Path) -> Result<String, Box<dyn E
         let file = format!("{name}.wasm");
         fs::copy(built.join(format!("word_{}.wasm", name.replace('-', "_"))), out.join(&file))?;
         let component = format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\"))");
-        writeln!(source, "    BuiltIn {{ name: {name:?}, component: {component} }},")?;
+        writeln!(source, "    ({name:?}, {component}),")?;
     }
     Ok(source + "]")
 }

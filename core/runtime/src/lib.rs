@@ -1,1 +1,64 @@
-//! To be written.
+//! Loads words, and lets them say and listen. The only crate that names wasmtime; it knows no word by
+//! name, and nothing of the bus.
+//!
+//! A word is a component that speaks the contract `word.wit`. An agent makes an [`Engine`], says what it
+//! can do for words ([`Powers`]) and what each may ([`Policies`]), and opens a [`Lexicon`]: name → word,
+//! kept current while files change. An [`Interpreter`] tells it what becomes of a message it has heard.
+//! Each call gets a fresh instance with nothing but what the policy grants; a word that loops, crashes
+//! or takes too much ends that call, and nothing else.
+//!
+//! In reading order:
+//!
+//! - the contract: [`contract`], what an agent can do for words: [`powers`], what it allows them:
+//!   [`policy`], as it stands in a configuration: [`settings`], what goes wrong: [`error`];
+//! - one call: `call` (a store with its limits), `host` (the functions it can import), `meter` (time),
+//!   `last_words` (what a crash leaves behind);
+//! - one component: `component`, what holds for it here: `word`, how it does: [`health`];
+//! - all of them: `sources`, `loader`, `table`, [`lexicon`], `watch`;
+//! - messages: `token`, [`envelope`], [`interpreter`];
+//! - beneath: [`engine`], its `ticker` and its cache of `precompiled` words; [`shelves`] for agents that
+//!   need a place for the state of words.
+
+pub mod contract;
+pub mod error;
+pub mod policy;
+pub mod powers;
+pub mod settings;
+
+mod call;
+mod host;
+mod last_words;
+mod meter;
+
+mod component;
+pub mod health;
+mod word;
+
+pub mod lexicon;
+mod loader;
+mod sources;
+mod table;
+mod watch;
+
+pub mod envelope;
+pub mod interpreter;
+mod token;
+
+pub mod engine;
+mod precompiled;
+pub mod shelves;
+mod ticker;
+
+pub use contract::{ALWAYS_GRANTED, CONTRACT, EVENTS, Message, Output, Program, Refusal, Role};
+pub use engine::{Engine, EngineConfig, EngineError};
+pub use envelope::{CORE_HEADERS, Envelope, wrap, wrap_raw};
+pub use error::{LoadError, Problem, WordError, WordSource};
+pub use health::WordState;
+pub use interpreter::{Answer, AskError, Heard, Interpreter};
+pub use lexicon::{Changes, Events, Lexicon, LexiconEvent};
+pub use policy::{Limits, Policies, Policy};
+pub use powers::{Caller, Level, Powers, Soon};
+pub use shelves::Shelves;
+pub use token::is_word_name;
+pub use watch::Watching;
+pub use word::WordInfo;

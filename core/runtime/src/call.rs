@@ -1,0 +1,213 @@
+//! One call of a word: what it may reach, what it may use up, and how it ends. The store of a call lives
+//! as long as the call; whatever goes wrong, dropping it is all there is to do.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use crate::contract::Refusal;
+use crate::engine::Engine;
+use crate::last_words::LastWords;
+use crate::meter::Meter;
+use crate::policy::Limits;
+use crate::powers::{Caller, Powers, not_here};
+
+/// Elements over all tables of a component. The largest seen had 9,000.
+const TABLE_ELEMENTS: usize = 100_000;
+
+/// On whose behalf a call is made, and what it can reach.
+pub(crate) struct Scope {
+    pub(crate) word: Arc<str>,
+    pub(crate) powers: Arc<dyn Powers>,
+    /// The interfaces it may call.
+    pub(crate) reach: Arc<BTreeSet<String>>,
+    /// The words known here, with their versions.
+    pub(crate) known: Arc<Vec<(String, String)>>,
+    pub(crate) sender: Option<String>,
+}
+
+impl Scope {
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        Caller { word: &self.word, sender: self.sender.as_deref() }
+    }
+}
+
+/// The data of a store.
+pub(crate) struct Call {
+    pub(crate) scope: Arc<Scope>,
+    pub(crate) quota: Quota,
+    memory: Memory,
+    vitals: Arc<Vitals>,
+    table: ResourceTable,
+    wasi: WasiCtx,
+}
+
+/// What is left of the things that are counted.
+pub(crate) struct Quota {
+    /// Messages.
+    pub(crate) messages: u32,
+    /// Jobs.
+    pub(crate) jobs: u32,
+    /// Bytes of log; none once a line did not fit.
+    pub(crate) log: Option<usize>,
+}
+
+/// What is watched from outside while a call runs.
+pub(crate) struct Vitals {
+    meter: Meter,
+    last_words: LastWords,
+    /// Whether memory was asked for beyond the limit.
+    out_of_memory: AtomicBool,
+}
+
+/// How a call ended that did not give what it should.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("computed for more than {0:?}")]
+    Computed(Duration),
+    #[error("took longer than {0:?}")]
+    TooLong(Duration),
+    #[error("trapped: {0}")]
+    Trapped(String),
+}
+
+impl Call {
+    /// A fresh store for one call.
+    pub(crate) fn store(engine: &Engine, scope: Scope, limits: &Limits) -> (Store<Self>, Arc<Vitals>) {
+        let vitals = Arc::new(Vitals {
+            meter: Meter::default(),
+            last_words: LastWords::new(limits.log),
+            out_of_memory: AtomicBool::new(false),
+        });
+        let call = Self {
+            scope: Arc::new(scope),
+            quota: Quota { messages: limits.messages, jobs: limits.jobs, log: Some(limits.log) },
+            memory: Memory { limit: limits.memory, used: 0, elements: 0, vitals: vitals.clone() },
+            vitals: vitals.clone(),
+            table: ResourceTable::new(),
+            wasi: WasiCtxBuilder::new().stderr(vitals.last_words.clone()).build(),
+        };
+        let mut store = Store::new(engine.wasm(), call);
+        store.limiter(|call| &mut call.memory);
+        store.set_epoch_deadline(1);
+        let compute = limits.compute;
+        store.epoch_deadline_callback(move |store| {
+            if store.data().vitals.meter.spent() > compute {
+                return Err(wasmtime::Error::new(Overrun));
+            }
+            Ok(UpdateDeadline::Yield(1))
+        });
+        (store, vitals)
+    }
+
+    /// Refuses what the word may not call. Imports were checked when it was loaded; this is for what was
+    /// not there to be granted then, and it costs nothing.
+    pub(crate) fn require(&self, interface: &str) -> Result<Arc<Scope>, Refusal> {
+        if self.scope.reach.contains(interface) { Ok(self.scope.clone()) } else { Err(not_here(interface)) }
+    }
+}
+
+impl WasiView for Call {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// A word has used up its time. Travels through wasmtime as the cause of a trap.
+#[derive(Debug, thiserror::Error)]
+#[error("computed too long")]
+struct Overrun;
+
+impl Vitals {
+    /// Runs a call to its end, or until one of its times is up.
+    pub(crate) async fn guard<T>(
+        &self,
+        engine: &Engine,
+        limits: &Limits,
+        work: impl Future<Output = wasmtime::Result<T>>,
+    ) -> Result<T, Fault> {
+        let _ticking = engine.ticker().tick();
+        match tokio::time::timeout(limits.wall, self.meter.count(work)).await {
+            Err(_) => Err(Fault::TooLong(limits.wall)),
+            Ok(Err(error)) if error.is::<Overrun>() => Err(Fault::Computed(limits.compute)),
+            Ok(Err(error)) => Err(Fault::Trapped(self.explain(&error, limits))),
+            Ok(Ok(value)) => Ok(value),
+        }
+    }
+
+    /// What is known about a crash: the word's own last words say more than the trap.
+    fn explain(&self, error: &wasmtime::Error, limits: &Limits) -> String {
+        let trap = error.downcast_ref::<Trap>().map(ToString::to_string);
+        let mut text = trap.unwrap_or_else(|| error.root_cause().to_string());
+        if self.out_of_memory.load(Ordering::Relaxed) {
+            let _ = write!(text, "; it wanted more than {} bytes of memory", limits.memory);
+        }
+        let last_words = self.last_words.text();
+        if !last_words.is_empty() {
+            let _ = write!(text, "; {last_words}");
+        }
+        text
+    }
+}
+
+/// Counts what all memories and tables of a component hold together.
+struct Memory {
+    limit: usize,
+    used: usize,
+    elements: usize,
+    vitals: Arc<Vitals>,
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let fits = grow(&mut self.used, current, desired, self.limit);
+        self.vitals.out_of_memory.fetch_or(!fits, Ordering::Relaxed);
+        Ok(fits)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(grow(&mut self.elements, current, desired, TABLE_ELEMENTS))
+    }
+
+    fn instances(&self) -> usize {
+        64
+    }
+
+    fn tables(&self) -> usize {
+        64
+    }
+
+    fn memories(&self) -> usize {
+        16
+    }
+}
+
+fn grow(used: &mut usize, current: usize, desired: usize, limit: usize) -> bool {
+    let total = used.saturating_sub(current).saturating_add(desired);
+    let fits = total <= limit;
+    if fits {
+        *used = total;
+    }
+    fits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_are_counted_together() {
+        let mut used = 0;
+        assert!(grow(&mut used, 0, 60, 100));
+        assert!(grow(&mut used, 0, 30, 100), "a second memory");
+        assert!(!grow(&mut used, 60, 71, 100), "the first would take all there is and one more");
+        assert!(grow(&mut used, 60, 70, 100));
+        assert_eq!(used, 100);
+    }
+}

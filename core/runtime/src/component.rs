@@ -1,0 +1,299 @@
+//! A component that has been looked at: compiled, its imports listed, described by itself with nothing
+//! within reach. Whether it may be used is for the policy to say.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use wasmtime::component::Component as Compiled;
+use wasmtime::component::types::ComponentItem;
+
+use crate::call::{Call, Fault, Scope};
+use crate::contract::bindings::FullPre;
+use crate::contract::{ALWAYS_GRANTED, CONTRACT, Description, Import, Message, Refusal, Role, WORD};
+use crate::engine::Engine;
+use crate::error::LoadError;
+use crate::policy::Limits;
+use crate::powers::{Caller, Level, Powers};
+use crate::token;
+
+/// How a description may be: these go into help texts and tables.
+const LONGEST_TEXT: usize = 200;
+/// A schema is read by every client.
+const LONGEST_SCHEMA: usize = 64 << 10;
+/// Events that one word may be bound to.
+const MOST_EVENTS: usize = 32;
+
+/// A sound component that is a word.
+pub(crate) struct Component {
+    pub(crate) pre: FullPre<Call>,
+    pub(crate) sha256: String,
+    /// The version of the contract it was built with.
+    pub(crate) contract: String,
+    /// The interfaces it imports, by their full names; those without functions do not count.
+    pub(crate) imports: Vec<String>,
+    pub(crate) about: About,
+}
+
+/// What a word tells about itself, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct About {
+    pub(crate) name: Arc<str>,
+    pub(crate) summary: String,
+    pub(crate) version: String,
+    pub(crate) on: Vec<String>,
+    pub(crate) parameters: Value,
+    pub(crate) reply: Value,
+}
+
+impl Component {
+    /// Compiles and examines a component.
+    pub(crate) async fn examine(
+        engine: &Engine,
+        sha256: String,
+        bytes: Arc<[u8]>,
+    ) -> Result<Self, LoadError> {
+        require_component(&bytes)?;
+        let (compiling, digest) = (engine.clone(), sha256.clone());
+        let compiled = tokio::task::spawn_blocking(move || compiling.compile(&digest, &bytes));
+        let compiled =
+            compiled.await.map_err(|e| LoadError::Invalid(e.to_string()))?.map_err(LoadError::Invalid)?;
+        let contract = contract(engine, &compiled)?;
+        let imports = imports(engine, &compiled);
+        require_known(&imports)?;
+        let missing = |error: wasmtime::Error| LoadError::Missing(format!("{error:#}"));
+        let pre =
+            FullPre::new(engine.linker().instantiate_pre(&compiled).map_err(missing)?).map_err(missing)?;
+        let about = About::check(describe(engine, &pre).await?)?;
+        Ok(Self { pre, sha256, contract, imports, about })
+    }
+
+    /// The short names of the interfaces of the contract that it imports.
+    pub(crate) fn interfaces(&self) -> BTreeSet<&str> {
+        let interface = |name| match Import::of(name) {
+            Import::Contract(interface) => Some(interface),
+            Import::Inert | Import::Foreign => None,
+        };
+        self.imports.iter().map(String::as_str).filter_map(interface).collect()
+    }
+
+    /// One call, one instance: builds a message.
+    #[allow(clippy::ptr_arg, reason = "the generated function takes no less")]
+    pub(crate) async fn say(
+        &self,
+        engine: &Engine,
+        scope: Scope,
+        limits: &Limits,
+        args: &String,
+    ) -> Result<Result<Message, Refusal>, Fault> {
+        let (mut store, vitals) = Call::store(engine, scope, limits);
+        let work = async {
+            let word = self.pre.instantiate_async(&mut store).await?;
+            word.vocable_word_word().call_say(&mut store, args).await
+        };
+        vitals.guard(engine, limits, work).await
+    }
+
+    /// One call, one instance: acts on a message.
+    pub(crate) async fn listen(
+        &self,
+        engine: &Engine,
+        scope: Scope,
+        limits: &Limits,
+        heard: &Message,
+    ) -> Result<Result<Option<String>, Refusal>, Fault> {
+        let (mut store, vitals) = Call::store(engine, scope, limits);
+        let work = async {
+            let word = self.pre.instantiate_async(&mut store).await?;
+            word.vocable_word_word().call_listen(&mut store, heard).await
+        };
+        vitals.guard(engine, limits, work).await
+    }
+}
+
+/// WebAssembly's own errors about these are hard to read.
+fn require_component(bytes: &[u8]) -> Result<(), LoadError> {
+    match bytes.get(..8) {
+        Some(b"\0asm\x0d\0\x01\0") => Ok(()),
+        Some(b"\0asm\x01\0\0\0") => Err(LoadError::CoreModule),
+        _ => Err(LoadError::NotWasm),
+    }
+}
+
+/// The version of the contract: the export tells, for a word need not import anything.
+fn contract(engine: &Engine, compiled: &Compiled) -> Result<String, LoadError> {
+    let ty = compiled.component_type();
+    let version = ty.exports(engine.wasm()).find_map(|(name, _)| {
+        let rest = name.strip_prefix(WORD)?;
+        if rest.is_empty() { Some("no version") } else { rest.strip_prefix('@') }.map(str::to_owned)
+    });
+    let theirs = version.ok_or(LoadError::NoWord)?;
+    if compatible(&theirs) { Ok(theirs) } else { Err(LoadError::OtherContract { theirs }) }
+}
+
+/// Before 1.0 the minor version has to be the same, after that the major one.
+fn compatible(theirs: &str) -> bool {
+    let significant = |version: &str| {
+        let mut parts = version.split('.').map(str::to_owned);
+        let major = parts.next().unwrap_or_default();
+        let minor = if major == "0" { parts.next() } else { None };
+        (major, minor)
+    };
+    !theirs.contains('-') && significant(theirs) == significant(CONTRACT)
+}
+
+/// Interfaces with at least one function: some share types only.
+fn imports(engine: &Engine, compiled: &Compiled) -> Vec<String> {
+    let ty = compiled.component_type();
+    let does_something = |item: &ComponentItem| match item {
+        ComponentItem::ComponentInstance(interface) => interface
+            .exports(engine.wasm())
+            .any(|(_, export)| matches!(export.ty, ComponentItem::ComponentFunc(_))),
+        _ => true,
+    };
+    let imports = ty.imports(engine.wasm()).filter(|(_, import)| does_something(&import.ty));
+    imports.map(|(name, _)| name.to_owned()).collect()
+}
+
+fn require_known(imports: &[String]) -> Result<(), LoadError> {
+    let foreign: Vec<_> =
+        imports.iter().filter(|name| Import::of(name) == Import::Foreign).cloned().collect();
+    if foreign.is_empty() { Ok(()) } else { Err(LoadError::Foreign { imports: foreign }) }
+}
+
+/// Asks the component what it is. It can reach nothing, and has little time and room for it.
+async fn describe(engine: &Engine, pre: &FullPre<Call>) -> Result<Description, LoadError> {
+    let limits = Limits {
+        compute: Duration::from_millis(500),
+        wall: Duration::from_secs(5),
+        log: 4 << 10,
+        messages: 0,
+        jobs: 0,
+        ..Limits::default()
+    };
+    let scope = Scope {
+        word: "?".into(),
+        powers: Arc::new(Mute),
+        reach: Arc::new(ALWAYS_GRANTED.map(str::to_owned).into()),
+        known: Arc::default(),
+        sender: None,
+    };
+    let (mut store, vitals) = Call::store(engine, scope, &limits);
+    let work = async {
+        let word = pre.instantiate_async(&mut store).await?;
+        word.vocable_word_word().call_describe(&mut store).await
+    };
+    vitals.guard(engine, &limits, work).await.map_err(|fault| LoadError::Describe(fault.to_string()))
+}
+
+/// The powers of a component that has not been let in.
+struct Mute;
+
+impl Powers for Mute {
+    fn role(&self) -> Role {
+        Role::Guest
+    }
+
+    fn id(&self) -> String {
+        String::new()
+    }
+
+    fn ip(&self) -> String {
+        String::new()
+    }
+
+    fn interfaces(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn log(&self, _: Caller<'_>, _: Level, _: &str) {}
+}
+
+impl About {
+    fn check(description: Description) -> Result<Self, LoadError> {
+        let Description { name, summary, version, on, parameters, reply } = description;
+        let bad = |what: String| Err(LoadError::BadDescription(what));
+        if !token::is_word_name(&name) {
+            let name = token::printable(name.as_bytes());
+            return bad(format!("its name, {name:?}, is not one: A-Z, then up to 31 of A-Z 0-9 _ -"));
+        }
+        for (what, text) in [("summary", &summary), ("version", &version)] {
+            if text.len() > LONGEST_TEXT || text.chars().any(char::is_control) {
+                return bad(format!("{name}: its {what} is not one line of at most {LONGEST_TEXT} bytes"));
+            }
+        }
+        if on.len() > MOST_EVENTS || on.iter().any(|event| event.len() > LONGEST_TEXT) {
+            return bad(format!("{name}: it names more than {MOST_EVENTS} events, or very long ones"));
+        }
+        let parameters = schema(&name, "parameters", &parameters)?;
+        let reply = schema(&name, "reply", &reply)?;
+        Ok(Self { name: name.into(), summary, version, on, parameters, reply })
+    }
+}
+
+fn schema(word: &str, what: &str, text: &str) -> Result<Value, LoadError> {
+    let bad =
+        |why: String| LoadError::BadDescription(format!("{word}: its {what} are not a JSON Schema: {why}"));
+    if text.len() > LONGEST_SCHEMA {
+        return Err(bad(format!("more than {LONGEST_SCHEMA} bytes")));
+    }
+    match serde_json::from_str(text).map_err(|e| bad(e.to_string()))? {
+        schema @ (Value::Object(_) | Value::Bool(_)) => Ok(schema),
+        _ => Err(bad("neither an object nor a boolean".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn description() -> Description {
+        Description {
+            name: "DF".into(),
+            summary: "Tells".into(),
+            version: "1.0.0".into(),
+            on: vec![],
+            parameters: "{}".into(),
+            reply: "true".into(),
+        }
+    }
+
+    #[test]
+    fn patches_are_compatible_and_nothing_else_before_1_0() {
+        assert!(compatible("0.1.0") && compatible("0.1.9"));
+        for other in ["0.2.0", "1.1.0", "0.1.0-rc.1", "0", "", "no version"] {
+            assert!(!compatible(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_component_is_told_what_it_is() {
+        assert_eq!(require_component(b"\0asm\x01\0\0\0..."), Err(LoadError::CoreModule));
+        assert_eq!(require_component(b"#!/bin/sh\n"), Err(LoadError::NotWasm));
+        assert_eq!(require_component(b"\0asm"), Err(LoadError::NotWasm));
+    }
+
+    #[test]
+    fn a_good_description_is_taken_as_it_is() {
+        let about = About::check(description()).unwrap();
+        assert_eq!((&*about.name, about.reply), ("DF", Value::Bool(true)));
+    }
+
+    #[test]
+    fn a_bad_description_is_told_what_is_bad() {
+        let bad: [(fn(&mut Description), &str); 5] = [
+            (|d| d.name = "d f\u{1b}".into(), "its name, \"d f"),
+            (|d| d.summary = "one\ntwo".into(), "DF: its summary is not one line"),
+            (|d| d.on = vec![String::new(); 33], "DF: it names more than 32 events"),
+            (|d| d.parameters = "{".into(), "DF: its parameters are not a JSON Schema: EOF"),
+            (|d| d.reply = "[]".into(), "DF: its reply are not a JSON Schema: neither"),
+        ];
+        for (spoil, expected) in bad {
+            let mut description = description();
+            spoil(&mut description);
+            let error = About::check(description).unwrap_err().to_string();
+            assert!(error.contains(expected) && !error.contains('\u{1b}'), "{error}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! WebAssembly, set up for words: one engine for an agent, its clock, its compiled-code cache, the
+//! functions a component can import. It runs nothing by itself.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::call::Call;
+use crate::host;
+use crate::precompiled::Cache;
+use crate::ticker::Ticker;
+
+/// Calls that may be under way at the same time; more wait. Each can take a word's whole memory.
+const CALLS: u32 = 256;
+
+/// How an [`Engine`] is set up.
+#[derive(Clone, Debug, Default)]
+pub struct EngineConfig {
+    /// Keep memories and stacks ready for the next call. Twice as fast; takes terabytes of address
+    /// space, though hardly any memory. For hosts.
+    pub pooling: bool,
+    /// Where compiled words are kept; made if it is not there. A word takes 0.1 s to compile and 1 ms to
+    /// read. It is not used unless it belongs to this user and nobody else can write there: what is read
+    /// from it is run.
+    pub cache: Option<PathBuf>,
+}
+
+/// The engine cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No thread for its clock.
+    #[error("no thread for the clock of the words: {0}")]
+    Clock(#[from] std::io::Error),
+    /// WebAssembly does not work on this machine.
+    #[error("WebAssembly does not work here: {0}")]
+    WebAssembly(String),
+}
+
+/// What all words of an agent run on. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    wasm: wasmtime::Engine,
+    linker: Linker<Call>,
+    ticker: Ticker,
+    cache: Option<Cache>,
+    places: Semaphore,
+}
+
+impl Engine {
+    /// Sets WebAssembly up. Where there is not the address space for a pool, it goes without; where the
+    /// cache is not safe, without that: both are logged, and neither is an error.
+    pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
+        let wasm = wasm(config.pooling).map_err(|e| EngineError::WebAssembly(format!("{e:#}")))?;
+        let linker = host::linker(&wasm).map_err(|e| EngineError::WebAssembly(format!("{e:#}")))?;
+        let cache = config.cache.and_then(|folder| match Cache::open(&folder, &wasm) {
+            Ok(cache) => Some(cache),
+            Err(reason) => {
+                tracing::warn!("compiled words are not kept: {}: {reason}", folder.display());
+                None
+            }
+        });
+        let ticker = Ticker::start(wasm.clone())?;
+        let places = Semaphore::new(CALLS as usize);
+        Ok(Self { inner: Arc::new(Inner { wasm, linker, ticker, cache, places }) })
+    }
+
+    pub(crate) fn wasm(&self) -> &wasmtime::Engine {
+        &self.inner.wasm
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<Call> {
+        &self.inner.linker
+    }
+
+    pub(crate) fn ticker(&self) -> &Ticker {
+        &self.inner.ticker
+    }
+
+    /// Waits for room for one call. Without the permit there would be none; the semaphore is never closed.
+    pub(crate) async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        self.inner.places.acquire().await.ok()
+    }
+
+    /// Compiles a component, or takes it from the cache. Takes its time: call it where blocking is fine.
+    pub(crate) fn compile(&self, sha256: &str, bytes: &[u8]) -> Result<Component, String> {
+        let cache = self.inner.cache.as_ref();
+        if let Some(component) = cache.and_then(|cache| cache.load(&self.inner.wasm, sha256)) {
+            return Ok(component);
+        }
+        let component = Component::new(&self.inner.wasm, bytes).map_err(|e| format!("{e:#}"))?;
+        if let Some(cache) = cache {
+            cache.store(sha256, &component);
+        }
+        Ok(component)
+    }
+}
+
+fn wasm(pooling: bool) -> wasmtime::Result<wasmtime::Engine> {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    // Nobody sees the back-trace of a word: what it wrote to standard error says more.
+    config.wasm_backtrace_max_frames(None);
+    if pooling {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+        match wasmtime::Engine::new(&config) {
+            Ok(engine) => return Ok(engine),
+            Err(e) => tracing::warn!("words run without a pool of memories: {e:#}"),
+        }
+        config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    }
+    wasmtime::Engine::new(&config)
+}
+
+/// Room for [`CALLS`] components of the sort that tools make: a few instances, memories and tables each.
+fn pool() -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(CALLS)
+        .total_stacks(CALLS)
+        .max_core_instances_per_component(16)
+        .total_core_instances(CALLS * 16)
+        .max_memories_per_component(4)
+        .total_memories(CALLS * 4)
+        .max_tables_per_component(8)
+        .total_tables(CALLS * 8);
+    pool
+}

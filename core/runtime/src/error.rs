@@ -1,0 +1,185 @@
+//! What can go wrong with a word: at load ([`Problem`]), when it is called ([`WordError`]). Messages are
+//! for people and name the word and, at load, the file; slugs are for programs, and stay.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::contract::{CONTRACT, Refusal};
+
+/// Where a component came from.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum WordSource {
+    /// The agent itself.
+    BuiltIn,
+    /// A file in one of the directories.
+    File(PathBuf),
+}
+
+impl fmt::Display for WordSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("built-in"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// A component, or a whole directory, that could not be loaded. Never fatal: the other words go on.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{source}: {error}", source = .origin)]
+pub struct Problem {
+    /// What could not be loaded.
+    pub origin: WordSource,
+    /// Why not.
+    pub error: LoadError,
+}
+
+/// Why a component is not in the lexicon.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum LoadError {
+    /// Its description is not what the contract asks for.
+    #[error("describes itself badly: {0}")]
+    BadDescription(String),
+    /// A module, from before there were components.
+    #[error("a core module, not a component: build with --target wasm32-wasip2")]
+    CoreModule,
+    /// `describe` went wrong.
+    #[error("cannot describe itself: {0}")]
+    Describe(String),
+    /// The directory has the word already.
+    #[error("word {word} is in {first} already; one of the two has to go")]
+    Duplicate {
+        /// The word that both claim to be.
+        word: String,
+        /// The file that has it.
+        first: WordSource,
+    },
+    /// Imports that no agent offers to a word.
+    #[error("imports {}, which no word gets: build it without (see the README of the plugins)", imports.join(", "))]
+    Foreign {
+        /// Their full names.
+        imports: Vec<String>,
+    },
+    /// WebAssembly does not read it.
+    #[error("not a sound component: {0}")]
+    Invalid(String),
+    /// It uses what this version of the contract does not have.
+    #[error("is written for a later vocable:word than the {CONTRACT} of this agent: {0}")]
+    Missing(String),
+    /// A component, but no word.
+    #[error("a component, but no word: it does not export vocable:word/word")]
+    NoWord,
+    /// The operator has not granted it.
+    #[error("word {word} imports {}, which [words.{word}] grants does not allow", names(interfaces))]
+    NotGranted {
+        /// The word.
+        word: String,
+        /// What is missing, by short names: `process`.
+        interfaces: Vec<String>,
+    },
+    /// Not WebAssembly at all.
+    #[error("not WebAssembly")]
+    NotWasm,
+    /// It speaks another contract.
+    #[error("is written for vocable:word@{theirs}; this agent speaks {CONTRACT}")]
+    OtherContract {
+        /// The version it was built with.
+        theirs: String,
+    },
+    /// More than any word needs.
+    #[error("has more than {limit} bytes")]
+    TooLarge {
+        /// How many would be fine.
+        limit: u64,
+    },
+    /// The system does not give it.
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl LoadError {
+    /// Whether a file that is still being written could look like that.
+    pub(crate) fn may_be_unfinished(&self) -> bool {
+        matches!(self, Self::Invalid(_) | Self::NoWord | Self::NotWasm | Self::Unreadable(_))
+    }
+}
+
+fn names(interfaces: &[String]) -> String {
+    interfaces.iter().map(|name| format!("vocable:word/{name}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Why a call of a word gave nothing.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum WordError {
+    /// It used up its time on the processor.
+    #[error("word {word} computed for more than {limit:?}")]
+    Computed {
+        /// The word.
+        word: String,
+        /// How long it may.
+        limit: Duration,
+    },
+    /// It answered, but not in JSON.
+    #[error("word {word} gave what is not JSON: {reason}")]
+    NotJson {
+        /// The word.
+        word: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It has gone wrong before, and is given no work for a while.
+    #[error("word {word} is in quarantine for {remaining:?} more: {reason}")]
+    Quarantined {
+        /// The word.
+        word: String,
+        /// How much longer.
+        remaining: Duration,
+        /// How it went wrong last.
+        reason: String,
+    },
+    /// It refused.
+    #[error("word {word}, {}: {}", refusal.slug(), refusal.text())]
+    Refused {
+        /// The word.
+        word: String,
+        /// Its reason.
+        refusal: Refusal,
+    },
+    /// It took longer than it may, waiting included.
+    #[error("word {word} took longer than {limit:?}")]
+    TooLong {
+        /// The word.
+        word: String,
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// It crashed.
+    #[error("word {word} trapped: {message}")]
+    Trapped {
+        /// The word.
+        word: String,
+        /// The trap, and what the word wrote to its standard error.
+        message: String,
+    },
+    /// There is no such word here.
+    #[error("no word {word} is known here")]
+    Unknown {
+        /// What was asked for.
+        word: String,
+    },
+}
+
+impl WordError {
+    /// The kind, as it goes over the bus in the header `refusal`.
+    pub fn slug(&self) -> &'static str {
+        match self {
+            Self::Computed { .. } | Self::TooLong { .. } => "too-long",
+            Self::NotJson { .. } => "not-json",
+            Self::Quarantined { .. } => "quarantined",
+            Self::Refused { refusal, .. } => refusal.slug(),
+            Self::Trapped { .. } => "trapped",
+            Self::Unknown { .. } => "unknown-word",
+        }
+    }
+}

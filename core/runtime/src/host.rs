@@ -1,0 +1,225 @@
+//! The functions a component can import: each checks that the word may, counts what is counted, and
+//! passes the call on to the agent's [`Powers`](crate::Powers). WASI is linked as far as it is harmless.
+
+use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::WasiView;
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
+use wasmtime_wasi::random::WasiRandom;
+
+use crate::call::Call;
+use crate::contract::bindings::Full;
+use crate::contract::bindings::vocable::word::{
+    about, commands, jobs, log, process, roster, speech, store, types,
+};
+use crate::contract::{Output, Program, Refusal, Role};
+use crate::powers::Level;
+
+/// Links the contract, all of it on both ends, and inert WASI.
+pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Call>> {
+    let mut linker = Linker::new(engine);
+    Full::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call)?;
+    link_wasi(&mut linker)?;
+    Ok(linker)
+}
+
+/// Sockets are not linked, so their code is not even in the agent.
+fn link_wasi(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
+    use wasmtime_wasi::p2::bindings::io::{error, poll, streams};
+    use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
+
+    error::add_to_linker::<_, Table>(linker, |call| call.ctx().table)?;
+    poll::add_to_linker::<_, Table>(linker, |call| call.ctx().table)?;
+    streams::add_to_linker::<_, Table>(linker, |call| call.ctx().table)?;
+    clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, Call::clocks)?;
+    clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, Call::clocks)?;
+    random::random::add_to_linker::<_, WasiRandom>(linker, |call| call.ctx().ctx.random())?;
+    random::insecure::add_to_linker::<_, WasiRandom>(linker, |call| call.ctx().ctx.random())?;
+    random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, |call| call.ctx().ctx.random())?;
+    filesystem::types::add_to_linker::<_, WasiFilesystem>(linker, Call::filesystem)?;
+    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(linker, Call::filesystem)?;
+    cli::environment::add_to_linker::<_, WasiCli>(linker, Call::cli)?;
+    cli::exit::add_to_linker::<_, WasiCli>(linker, Call::cli)?;
+    cli::stdin::add_to_linker::<_, WasiCli>(linker, Call::cli)?;
+    cli::stdout::add_to_linker::<_, WasiCli>(linker, Call::cli)?;
+    cli::stderr::add_to_linker::<_, WasiCli>(linker, Call::cli)?;
+    cli::terminal_input::add_to_linker::<_, WasiCli>(linker, Call::cli)?;
+    cli::terminal_output::add_to_linker::<_, WasiCli>(linker, Call::cli)?;
+    cli::terminal_stdin::add_to_linker::<_, WasiCli>(linker, Call::cli)?;
+    cli::terminal_stdout::add_to_linker::<_, WasiCli>(linker, Call::cli)?;
+    cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, Call::cli)
+}
+
+/// Tells wasmtime that streams are kept in the call's table.
+struct Table;
+
+impl HasData for Table {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+impl types::Host for Call {}
+
+impl log::Host for Call {
+    async fn debug(&mut self, text: String) {
+        self.log(Level::Debug, &text);
+    }
+
+    async fn info(&mut self, text: String) {
+        self.log(Level::Info, &text);
+    }
+
+    async fn warn(&mut self, text: String) {
+        self.log(Level::Warn, &text);
+    }
+
+    async fn error(&mut self, text: String) {
+        self.log(Level::Error, &text);
+    }
+}
+
+impl Call {
+    /// Logs a line, if there is room for it. The first that does not fit is said to be missing, and all
+    /// further ones are.
+    fn log(&mut self, level: Level, text: &str) {
+        let Some(left) = self.quota.log else { return };
+        let caller = self.scope.caller();
+        self.quota.log = left.checked_sub(text.len());
+        match self.quota.log {
+            Some(_) => self.scope.powers.log(caller, level, text),
+            None => self.scope.powers.log(
+                caller,
+                Level::Warn,
+                "logs more than it may in one call; the rest is dropped",
+            ),
+        }
+    }
+}
+
+impl about::Host for Call {
+    async fn my_role(&mut self) -> Role {
+        self.scope.powers.role()
+    }
+
+    async fn my_id(&mut self) -> String {
+        self.scope.powers.id()
+    }
+
+    async fn my_ip(&mut self) -> String {
+        self.scope.powers.ip()
+    }
+
+    async fn sender(&mut self) -> Option<String> {
+        self.scope.sender.clone()
+    }
+
+    async fn words(&mut self) -> Vec<(String, String)> {
+        self.scope.known.to_vec()
+    }
+}
+
+impl store::Host for Call {
+    async fn get(&mut self, key: String) -> Result<Option<String>, Refusal> {
+        let scope = self.require("store")?;
+        scope.powers.store_get(scope.caller(), key).await
+    }
+
+    async fn set(&mut self, key: String, value: String) -> Result<(), Refusal> {
+        let scope = self.require("store")?;
+        scope.powers.store_set(scope.caller(), key, value).await
+    }
+
+    async fn remove(&mut self, key: String) -> Result<(), Refusal> {
+        let scope = self.require("store")?;
+        scope.powers.store_remove(scope.caller(), key).await
+    }
+}
+
+impl speech::Host for Call {
+    async fn say(&mut self, word: String, to: String, args: String) -> Result<String, Refusal> {
+        let scope = self.require("speech")?;
+        self.quota.messages = spend("messages", self.quota.messages)?;
+        scope.powers.speech_say(scope.caller(), word, to, args).await
+    }
+}
+
+impl process::Host for Call {
+    async fn run(&mut self, program: Program) -> Result<Output, Refusal> {
+        let scope = self.require("process")?;
+        scope.powers.process_run(scope.caller(), program).await
+    }
+}
+
+impl jobs::Host for Call {
+    async fn start(&mut self, cmd_id: String, program: Program) -> Result<(), Refusal> {
+        let scope = self.require("jobs")?;
+        self.quota.jobs = spend("jobs", self.quota.jobs)?;
+        scope.powers.jobs_start(scope.caller(), cmd_id, program).await
+    }
+
+    async fn signal(&mut self, cmd_id: String, number: i32) -> Result<(), Refusal> {
+        let scope = self.require("jobs")?;
+        scope.powers.jobs_signal(scope.caller(), cmd_id, number).await
+    }
+
+    async fn usage(&mut self, cmd_id: String) -> Result<String, Refusal> {
+        let scope = self.require("jobs")?;
+        scope.powers.jobs_usage(scope.caller(), cmd_id).await
+    }
+
+    async fn read(
+        &mut self,
+        cmd_id: String,
+        part: String,
+        offset: u64,
+        max: u32,
+    ) -> Result<Vec<u8>, Refusal> {
+        let scope = self.require("jobs")?;
+        scope.powers.jobs_read(scope.caller(), cmd_id, part, offset, max).await
+    }
+}
+
+impl roster::Host for Call {
+    async fn joined(&mut self, id: String, ip: String, facts: String) -> Result<(), Refusal> {
+        let scope = self.require("roster")?;
+        scope.powers.roster_joined(scope.caller(), id, ip, facts).await
+    }
+
+    async fn alive(&mut self, id: String) -> Result<(), Refusal> {
+        let scope = self.require("roster")?;
+        scope.powers.roster_alive(scope.caller(), id).await
+    }
+
+    async fn left(&mut self, id: String, reason: String) -> Result<(), Refusal> {
+        let scope = self.require("roster")?;
+        scope.powers.roster_left(scope.caller(), id, reason).await
+    }
+
+    async fn look_up(&mut self, id: String) -> Result<String, Refusal> {
+        let scope = self.require("roster")?;
+        scope.powers.roster_look_up(scope.caller(), id).await
+    }
+}
+
+impl commands::Host for Call {
+    async fn output(
+        &mut self,
+        cmd_id: String,
+        part: String,
+        offset: u64,
+        bytes: Vec<u8>,
+    ) -> Result<(), Refusal> {
+        let scope = self.require("commands")?;
+        scope.powers.commands_output(scope.caller(), cmd_id, part, offset, bytes).await
+    }
+
+    async fn finished(&mut self, cmd_id: String, results: String) -> Result<(), Refusal> {
+        let scope = self.require("commands")?;
+        scope.powers.commands_finished(scope.caller(), cmd_id, results).await
+    }
+}
+
+/// One less of something that is counted.
+fn spend(what: &str, left: u32) -> Result<u32, Refusal> {
+    left.checked_sub(1).ok_or_else(|| Refusal::Denied(format!("{what}: no more in this call")))
+}

@@ -1,0 +1,202 @@
+//! What becomes of a message that has been heard: which word listens, and what goes back. Knows no word
+//! and nothing of the bus; sending is the agent's.
+//!
+//! - A message with the header `asked` always gets a reply: the answer, or why there is none.
+//! - A message with `in-reply-to` never gets one. Whatever two agents do not understand about each other,
+//!   they cannot send each other messages for ever.
+//! - A word that is not known raises the event `unknown-word`; what is bound to it says so to the sender.
+
+use bytes::Bytes;
+use serde::de::IgnoredAny;
+use serde_json::json;
+
+use crate::contract::Message;
+use crate::envelope::{Envelope, wrap, wrap_raw};
+use crate::error::WordError;
+use crate::lexicon::Lexicon;
+use crate::token;
+
+/// The event of a word that is not known, and the header value of the same name.
+const UNKNOWN: &str = "unknown-word";
+/// In place of a word, where there is none that could be said.
+const NO_WORD: &str = "?";
+/// Bytes of a reason that somebody else gives.
+const LONGEST_REASON: usize = 4 << 10;
+
+/// Lets the words of a lexicon hear messages.
+#[derive(Clone)]
+pub struct Interpreter {
+    lexicon: Lexicon,
+}
+
+/// What hearing a message has come to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Heard {
+    /// What it began with, as it can be shown: not necessarily a word.
+    pub word: String,
+    /// This goes back to the sender.
+    pub reply: Option<Envelope>,
+    /// This is for whoever asked.
+    pub answer: Option<Answer>,
+    /// What went wrong, for the log. It is in the reply already if there is one.
+    pub error: Option<String>,
+}
+
+/// An answer, or the reason why there is none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The name under which it was asked for. Whether it was, and of this sender, is for the agent to
+    /// know.
+    pub to: String,
+    /// JSON text, or nothing.
+    pub result: Result<Option<String>, AskError>,
+}
+
+/// Why an ask has no answer, as the one who was asked tells it.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{kind}: {text}")]
+pub struct AskError {
+    /// The kind: a [slug](WordError::slug).
+    pub kind: String,
+    /// The reason.
+    pub text: String,
+}
+
+impl Interpreter {
+    /// Speaks with these words.
+    pub fn new(lexicon: Lexicon) -> Self {
+        Self { lexicon }
+    }
+
+    /// Lets the word of a message act on it. `sender` is who the broker says has sent it.
+    pub async fn hear(&self, envelope: Envelope, sender: &str) -> Heard {
+        let heard = Parts::of(envelope);
+        match (heard.message.header("in-reply-to"), heard.message.header("asked")) {
+            (Some(ask), _) => {
+                let ask = ask.to_owned();
+                self.hear_answer(heard, ask, sender).await
+            }
+            (None, asked) => {
+                let asked = asked.map(str::to_owned);
+                self.hear_message(heard, asked, sender).await
+            }
+        }
+    }
+
+    async fn hear_message(&self, heard: Parts, asked: Option<String>, sender: &str) -> Heard {
+        let Some(word) = heard.word.filter(|word| self.lexicon.knows(word)) else {
+            return self.hear_unknown(heard.shown, &heard.message, sender).await;
+        };
+        match self.lexicon.listen(&word, &heard.message, Some(sender)).await {
+            // It was removed since.
+            Err(WordError::Unknown { .. }) => self.hear_unknown(word, &heard.message, sender).await,
+            result => {
+                let reply = asked.map(|asked| reply(&word, result.as_ref(), &asked, sender));
+                Heard { word, reply, answer: None, error: result.err().map(|error| error.to_string()) }
+            }
+        }
+    }
+
+    /// Says that a word is not known, in whatever way is bound to that. The reply always answers
+    /// something: a reply to it there will never be.
+    async fn hear_unknown(&self, shown: String, message: &Message, sender: &str) -> Heard {
+        let facts = json!({"word": shown, "known": *self.lexicon.known()}).to_string();
+        let said = self.lexicon.raise(UNKNOWN, facts).await;
+        let said = said.into_iter().find_map(|(word, message)| Some(wrap(&word, message.ok()?)));
+        let error = WordError::Unknown { word: shown.clone() }.to_string();
+        let asked = message.header("asked");
+        let bare = || asked.map(|_| wrap_raw(replying_word(&shown), text(&error)));
+        let replied_to = asked.or_else(|| message.header("message-id")).unwrap_or(NO_WORD);
+        let address = |said: Envelope| said.refusal(UNKNOWN).in_reply_to(replied_to).to(sender);
+        let reply = said.or_else(bare).map(address);
+        Heard { word: shown, reply, answer: None, error: Some(error) }
+    }
+
+    /// Gives an answer to whoever asked. A word that says that it does not know another is listened to
+    /// as well: it is not the word that was asked.
+    async fn hear_answer(&self, heard: Parts, ask: String, sender: &str) -> Heard {
+        let result = answer(&heard.message);
+        let unknown = heard.message.header("refusal") == Some(UNKNOWN);
+        let listener = heard.word.filter(|word| unknown && self.lexicon.bound_to(UNKNOWN).contains(word));
+        let error = match listener {
+            Some(word) => self.lexicon.listen(&word, &heard.message, Some(sender)).await.err(),
+            None => None,
+        };
+        let error = error.map(|error| error.to_string());
+        Heard { word: heard.shown, reply: None, answer: Some(Answer { to: ask, result }), error }
+    }
+}
+
+/// An envelope taken apart.
+struct Parts {
+    /// The word, if it begins with one.
+    word: Option<String>,
+    /// What it begins with, as it can be shown.
+    shown: String,
+    /// What the word gets to see.
+    message: Message,
+}
+
+impl Parts {
+    fn of(envelope: Envelope) -> Self {
+        let Envelope { headers, body } = envelope;
+        let (first, rest) = token::split(&body);
+        let (word, shown) =
+            (str::from_utf8(first).ok().filter(|word| token::is_word_name(word)), token::printable(first));
+        let word = word.map(str::to_owned);
+        Self { word, shown, message: Message { headers, body: body.slice(rest..).into() } }
+    }
+}
+
+/// The reply to an ask.
+fn reply(word: &str, result: Result<&Option<String>, &WordError>, asked: &str, sender: &str) -> Envelope {
+    let reply = match result {
+        Ok(value) => wrap_raw(word, value.clone().unwrap_or_default().into()),
+        Err(error) => wrap_raw(word, text(&reason(error))).refusal(error.slug()),
+    };
+    reply.in_reply_to(asked).to(sender)
+}
+
+/// The word's own words where it refused; the core's where it could not.
+fn reason(error: &WordError) -> String {
+    match error {
+        WordError::Refused { refusal, .. } => refusal.text().to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// What answers an ask.
+fn answer(message: &Message) -> Result<Option<String>, AskError> {
+    if let Some(kind) = message.header("refusal") {
+        return Err(AskError { kind: kind_of(kind), text: reason_of(&message.body) });
+    }
+    if message.body.is_empty() {
+        return Ok(None);
+    }
+    let broken = |reason: String| AskError { kind: "not-json".to_owned(), text: reason };
+    let text = str::from_utf8(&message.body).map_err(|e| broken(e.to_string()))?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|e| broken(e.to_string()))?;
+    Ok(Some(text.to_owned()))
+}
+
+/// A kind from outside is not taken at its word.
+fn kind_of(kind: &str) -> String {
+    let is_slug = kind.len() <= 32 && kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    if is_slug { kind } else { "failed" }.to_owned()
+}
+
+/// A reason is a JSON string; what is not is shown as it is.
+fn reason_of(body: &[u8]) -> String {
+    let body = body.get(..LONGEST_REASON).unwrap_or(body);
+    serde_json::from_slice::<String>(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned())
+}
+
+/// The reply to a word nobody knows carries it all the same, if it is one.
+fn replying_word(shown: &str) -> &str {
+    if token::is_word_name(shown) { shown } else { NO_WORD }
+}
+
+/// A reason, as a body.
+fn text(reason: &str) -> Bytes {
+    json!(reason).to_string().into()
+}

@@ -1,0 +1,331 @@
+//! Name → word, for one agent: calls words, and is kept current. Knows no word by name, and nothing of
+//! how messages travel.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde::de::IgnoredAny;
+use tokio::sync::{Mutex, broadcast};
+
+use crate::call::Scope;
+use crate::contract::Message;
+use crate::engine::Engine;
+use crate::error::{Problem, WordError, WordSource};
+use crate::loader::Loader;
+use crate::policy::Policies;
+use crate::powers::Powers;
+use crate::sources::Sources;
+use crate::table::Table;
+use crate::word::{Word, WordInfo};
+
+/// Events that a slow reader may be behind before it misses some.
+const EVENTS_KEPT: usize = 256;
+
+/// Something has happened to the words.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LexiconEvent {
+    /// A word that was not known before.
+    Loaded {
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: String,
+        /// Where it came from.
+        source: WordSource,
+    },
+    /// Whoever reads these events was too slow.
+    Missed {
+        /// How many are lost.
+        count: u64,
+    },
+    /// A word keeps going wrong.
+    Quarantined {
+        /// Its name.
+        name: String,
+        /// How it went wrong last.
+        reason: String,
+    },
+    /// A component cannot be loaded; what was there before stays.
+    Refused(Problem),
+    /// A word is no longer known.
+    Removed {
+        /// Its name.
+        name: String,
+        /// The version it had.
+        version: String,
+    },
+    /// Another component is the word now: a newer one, or after the newer one was removed the one that
+    /// is built in. Calls under way end on the old one.
+    Replaced {
+        /// Its name.
+        name: String,
+        /// The version it had.
+        old: String,
+        /// The version it has.
+        new: String,
+        /// Where that came from.
+        source: WordSource,
+    },
+    /// The system does not tell about changes in the directories: some go unnoticed.
+    Unwatched {
+        /// Its reason.
+        reason: String,
+    },
+}
+
+impl LexiconEvent {
+    /// What kind it is, for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Loaded { .. } => "word.loaded",
+            Self::Missed { .. } => "word.missed",
+            Self::Quarantined { .. } => "word.quarantined",
+            Self::Refused(_) => "word.refused",
+            Self::Removed { .. } => "word.removed",
+            Self::Replaced { .. } => "word.replaced",
+            Self::Unwatched { .. } => "word.unwatched",
+        }
+    }
+
+    /// The word it is about, if it is about one.
+    pub fn word(&self) -> Option<&str> {
+        match self {
+            Self::Loaded { name, .. }
+            | Self::Quarantined { name, .. }
+            | Self::Removed { name, .. }
+            | Self::Replaced { name, .. } => Some(name),
+            Self::Missed { .. } | Self::Refused(_) | Self::Unwatched { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for LexiconEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loaded { name, version, source } => write!(f, "word {name} {version} loaded: {source}"),
+            Self::Missed { count } => write!(f, "{count} events of words were missed"),
+            Self::Quarantined { name, reason } => write!(f, "word {name} is put in quarantine: {reason}"),
+            Self::Refused(problem) => problem.fmt(f),
+            Self::Removed { name, version } => write!(f, "word {name} {version} removed"),
+            Self::Replaced { name, old, new, source } => {
+                write!(f, "word {name} {old} replaced by {new}: {source}")
+            }
+            Self::Unwatched { reason } => {
+                write!(f, "changes in the directories of words go unnoticed: {reason}")
+            }
+        }
+    }
+}
+
+/// The words of an agent. Cheap to clone; all clones are the same.
+#[derive(Clone)]
+pub struct Lexicon {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    powers: Arc<dyn Powers>,
+    table: ArcSwap<Table>,
+    /// The directories, absolute.
+    dirs: Vec<PathBuf>,
+    loader: Mutex<Loader>,
+    events: broadcast::Sender<LexiconEvent>,
+}
+
+/// What a reload has brought.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// What happened, the same as the events.
+    pub events: Vec<LexiconEvent>,
+    /// Everything that could not be loaded, whether new or not.
+    pub problems: Vec<Problem>,
+}
+
+impl Lexicon {
+    /// Loads what is built in (name of the folder, component) and what is in the directories: later ones
+    /// win over earlier ones, and all over what is built in. A directory need not be there (yet). What
+    /// cannot be loaded is told, and the rest goes on without.
+    pub async fn open(
+        engine: Engine,
+        powers: Arc<dyn Powers>,
+        policies: Policies,
+        built_in: &[(&'static str, &'static [u8])],
+        dirs: Vec<PathBuf>,
+    ) -> (Self, Vec<Problem>) {
+        let dirs: Vec<_> = dirs.into_iter().map(|dir| std::path::absolute(&dir).unwrap_or(dir)).collect();
+        let sources = Sources::new(built_in, dirs.clone());
+        let loader = Loader::new(engine.clone(), powers.interfaces(), sources, policies);
+        let inner = Inner {
+            engine,
+            powers,
+            table: ArcSwap::default(),
+            dirs,
+            loader: Mutex::new(loader),
+            events: broadcast::channel(EVENTS_KEPT).0,
+        };
+        let lexicon = Self { inner: Arc::new(inner) };
+        let problems = lexicon.reload_dirs().await.problems;
+        (lexicon, problems)
+    }
+
+    /// All words, in the order of their names.
+    pub fn words(&self) -> Vec<WordInfo> {
+        self.inner.table.load().words().map(|word| word.info()).collect()
+    }
+
+    /// One word.
+    pub fn word(&self, name: &str) -> Option<WordInfo> {
+        self.inner.table.load().get(name).map(|word| word.info())
+    }
+
+    /// Whether a word is known.
+    pub fn knows(&self, name: &str) -> bool {
+        self.inner.table.load().get(name).is_some()
+    }
+
+    /// Names and versions, in the order of the names.
+    pub fn known(&self) -> Arc<Vec<(String, String)>> {
+        self.inner.table.load().known.clone()
+    }
+
+    /// The names of the words that are said on an event, in their order.
+    pub fn bound_to(&self, event: &str) -> Vec<String> {
+        let table = self.inner.table.load();
+        let bound = table.words().filter(|word| word.on().iter().any(|on| on == event));
+        bound.map(|word| word.name().to_string()).collect()
+    }
+
+    /// Lets a word build a message from arguments, which are JSON text.
+    pub async fn say(&self, word: &str, args: String) -> Result<Message, WordError> {
+        let (word, scope) = self.call(word, None)?;
+        let _place = self.inner.engine.place().await;
+        let told = word.component.say(&self.inner.engine, scope, &word.policy.limits, &args).await;
+        self.settle(&word, None, told)
+    }
+
+    /// Lets a word act on a message. `sender` is who the broker says has sent it. A value is the answer:
+    /// JSON text.
+    pub async fn listen(
+        &self,
+        word: &str,
+        heard: &Message,
+        sender: Option<&str>,
+    ) -> Result<Option<String>, WordError> {
+        let (word, scope) = self.call(word, sender)?;
+        let _place = self.inner.engine.place().await;
+        let told = word.component.listen(&self.inner.engine, scope, &word.policy.limits, heard).await;
+        let answer = self.settle(&word, sender, told)?;
+        answer.map(|text| require_json(&word, text)).transpose()
+    }
+
+    /// Lets every word that is bound to an event say what it has to say; `facts` is the JSON text of an
+    /// object. One after the other, in the order of their names.
+    pub async fn raise(&self, event: &str, facts: String) -> Vec<(String, Result<Message, WordError>)> {
+        let mut said = Vec::new();
+        for word in self.bound_to(event) {
+            let message = self.say(&word, facts.clone()).await;
+            said.push((word, message));
+        }
+        said
+    }
+
+    /// Puts other policies in force. Words come and go by that; calls under way end as they began.
+    pub async fn set_policies(&self, policies: Policies) -> Changes {
+        let mut loader = self.inner.loader.lock().await;
+        loader.policies = policies;
+        self.look(&mut loader, false).await.0
+    }
+
+    /// Looks at the directories anew.
+    pub async fn reload_dirs(&self) -> Changes {
+        self.look(&mut *self.inner.loader.lock().await, false).await.0
+    }
+
+    /// What could not be loaded when the directories were last looked at.
+    pub async fn problems(&self) -> Vec<Problem> {
+        self.inner.loader.lock().await.problems().to_vec()
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> Events {
+        Events(self.inner.events.subscribe())
+    }
+
+    /// Looks at the directories anew; a file that may be half written is let be. Tells whether there is
+    /// one.
+    pub(crate) async fn look_patiently(&self) -> bool {
+        self.look(&mut *self.inner.loader.lock().await, true).await.1
+    }
+
+    pub(crate) fn dirs(&self) -> &[PathBuf] {
+        &self.inner.dirs
+    }
+
+    async fn look(&self, loader: &mut Loader, patience: bool) -> (Changes, bool) {
+        let old = self.inner.table.load_full();
+        let outcome = loader.look(&old, patience).await;
+        let mut events = outcome.table.changes_since(&old);
+        events.extend(outcome.new_problems.into_iter().map(LexiconEvent::Refused));
+        self.inner.table.store(Arc::new(outcome.table));
+        events.iter().for_each(|event| self.publish(event.clone()));
+        (Changes { events, problems: loader.problems().to_vec() }, outcome.unsettled)
+    }
+
+    /// The word, and what it can reach while it works for a sender.
+    fn call(&self, name: &str, sender: Option<&str>) -> Result<(Arc<Word>, Scope), WordError> {
+        let table = self.inner.table.load();
+        let word = table.get(name).ok_or_else(|| WordError::Unknown { word: name.to_owned() })?.clone();
+        word.admit(sender)?;
+        let scope = Scope {
+            word: word.name().clone(),
+            powers: self.inner.powers.clone(),
+            reach: word.reach.clone(),
+            known: table.known.clone(),
+            sender: sender.map(str::to_owned),
+        };
+        Ok((word, scope))
+    }
+
+    fn settle<T>(
+        &self,
+        word: &Word,
+        sender: Option<&str>,
+        told: Result<Result<T, crate::contract::Refusal>, crate::call::Fault>,
+    ) -> Result<T, WordError> {
+        let (result, quarantine) = word.settle(sender, told);
+        if let Some(reason) = quarantine {
+            self.publish(LexiconEvent::Quarantined { name: word.name().to_string(), reason });
+        }
+        result
+    }
+
+    /// It is no matter if nobody listens.
+    pub(crate) fn publish(&self, event: LexiconEvent) {
+        let _ = self.inner.events.send(event);
+    }
+}
+
+fn require_json(word: &Word, text: String) -> Result<String, WordError> {
+    match serde_json::from_str::<IgnoredAny>(&text) {
+        Ok(_) => Ok(text),
+        Err(e) => Err(WordError::NotJson { word: word.name().to_string(), reason: e.to_string() }),
+    }
+}
+
+/// What happens to the words of a lexicon, one event after the other.
+#[derive(Debug)]
+pub struct Events(broadcast::Receiver<LexiconEvent>);
+
+impl Events {
+    /// Waits for the next event; none when the lexicon is gone. Nothing is lost if the waiting is given up.
+    pub async fn recv(&mut self) -> Option<LexiconEvent> {
+        match self.0.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(count)) => Some(LexiconEvent::Missed { count }),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}

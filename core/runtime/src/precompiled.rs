@@ -1,0 +1,156 @@
+//! Compiled words on disk, so that an agent is ready at once. The one module with `unsafe`: what is read
+//! from here is run, so the folder has to be ours alone, and the file the one that was written.
+//!
+//! A file is named after what it was made of and what is in it:
+//! `<SHA-256 of the component>-<engine>-<SHA-256 of the file>.cwasm`. It is written under another name
+//! and renamed, so half a file is never found, and one that has changed since is not used.
+
+use std::fs::{self, DirBuilder, File, Metadata};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// Bytes of compiled words that are kept; beyond, those longest unused go. Six words from Rust take 2 MB,
+/// one from JavaScript 33 MB.
+const KEPT: u64 = 256 << 20;
+
+/// A folder of compiled words.
+pub(crate) struct Cache {
+    folder: PathBuf,
+    /// What compiled code depends on beside its source: wasmtime's version and settings, the processor.
+    engine: String,
+}
+
+impl Cache {
+    /// Opens the folder, and makes it if it is not there. The error says why it cannot be trusted.
+    pub(crate) fn open(folder: &Path, engine: &Engine) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let metadata = fs::symlink_metadata(folder)?;
+        if !metadata.is_dir() {
+            return Err(io::Error::other("not a directory"));
+        }
+        require_ours(&metadata)?;
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        Ok(Self { folder: folder.to_owned(), engine: format!("{:016x}", hasher.finish()) })
+    }
+
+    /// The compiled component, if it is here and as it was written.
+    pub(crate) fn load(&self, engine: &Engine, sha256: &str) -> Option<Component> {
+        let prefix = self.prefix(sha256);
+        let path =
+            self.files().ok()?.into_iter().map(|file| file.path).find(|path| {
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
+            })?;
+        match read(engine, &path, &prefix) {
+            Ok(component) => Some(component),
+            Err(reason) => {
+                tracing::warn!("a compiled word is made anew: {}: {reason}", path.display());
+                let _ = fs::remove_file(&path);
+                None
+            }
+        }
+    }
+
+    /// Keeps a compiled component. Not being able to is no misfortune: it is compiled again next time.
+    pub(crate) fn store(&self, sha256: &str, component: &Component) {
+        let stored =
+            component.serialize().map_err(io::Error::other).and_then(|code| self.write(sha256, &code));
+        if let Err(reason) = stored.and_then(|()| self.trim(KEPT)) {
+            tracing::warn!("a compiled word is not kept: {}: {reason}", self.folder.display());
+        }
+    }
+
+    fn prefix(&self, sha256: &str) -> String {
+        format!("{sha256}-{}-", self.engine)
+    }
+
+    fn write(&self, sha256: &str, code: &[u8]) -> io::Result<()> {
+        let name = format!("{}{}", self.prefix(sha256), hex(&Sha256::digest(code)));
+        let unfinished = self.folder.join(format!("{name}.{}.new", std::process::id()));
+        let mut file = File::create(&unfinished)?;
+        file.write_all(code)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, self.folder.join(format!("{name}.cwasm")))
+    }
+
+    /// Removes files until no more than `kept` bytes are left, the longest unused first.
+    fn trim(&self, kept: u64) -> io::Result<()> {
+        let mut files = self.files()?;
+        files.sort_by_key(|file| file.used);
+        let mut total: u64 = files.iter().map(|file| file.bytes).sum();
+        for file in files {
+            if total <= kept {
+                break;
+            }
+            fs::remove_file(&file.path)?;
+            total = total.saturating_sub(file.bytes);
+        }
+        Ok(())
+    }
+
+    fn files(&self) -> io::Result<Vec<Kept>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            // Another agent of the same user may remove what it has just seen.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_file() {
+                files.push(Kept { path: entry.path(), bytes: metadata.len(), used: metadata.modified()? });
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// A file of the cache.
+struct Kept {
+    path: PathBuf,
+    bytes: u64,
+    /// The time of modification, set anew whenever the file is read.
+    used: SystemTime,
+}
+
+/// Reads a compiled component after making sure that it is ours and unchanged.
+fn read(engine: &Engine, path: &Path, prefix: &str) -> io::Result<Component> {
+    let code = fs::read(path)?;
+    let metadata = fs::symlink_metadata(path)?;
+    require_ours(&metadata)?;
+    let expected = format!("{prefix}{}.cwasm", hex(&Sha256::digest(&code)));
+    if path.file_name().is_none_or(|name| name.to_string_lossy() != expected) {
+        return Err(io::Error::other("it has changed since it was written"));
+    }
+    let component = trusted(engine, &code).map_err(io::Error::other)?;
+    let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+    Ok(component)
+}
+
+#[allow(unsafe_code, reason = "wasmtime cannot know where compiled code comes from; the caller does")]
+fn trusted(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes are what `Component::serialize` gave for this engine. They come from a folder and
+    // a file that belong to this user and that nobody else can write to, and their digest is in the name
+    // under which this user stored them. Who can forge that is this user, and needs no forgery.
+    unsafe { Component::deserialize(engine, code) }
+}
+
+/// Whether nobody but this user (and root, who may do anything) can write there.
+fn require_ours(metadata: &Metadata) -> io::Result<()> {
+    if metadata.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(io::Error::other("it belongs to another user"));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return Err(io::Error::other("others can write to it; chmod go-w would help"));
+    }
+    Ok(())
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
