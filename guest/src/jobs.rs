@@ -1,16 +1,108 @@
-//! jobs
-pub(crate) mod error;
+//! Commands that outlive the message, the connection and the agent.  A job is a folder and a
+//! process: everything about it lies in the folder, and a supervisor of its own
+//! ([`supervisor`](crate::supervisor)) runs the program, spools what it writes and leaves the
+//! results.  This module is the agent's side: it records jobs, starts supervisors, follows what
+//! they tell, finds everything again after a restart, and reads from the folders.
+//!
+//! ```text
+//!            start                started                    ended
+//!  (nothing) ─────▶ recorded ───────────────▶ running ─────────────────────▶ ended ──acknowledged──▶ kept ──keep──▶ (nothing)
+//!                      │     nothing was run     │  done, failed, timeout,     ▲
+//!                      └─────── failed ──────────┴─ cancelled; lost if nobody ─┘
+//!                                                   saw the end
+//! ```
+//!
+//! - The record is on the disk before the supervisor is started, and a supervisor never starts a
+//!   program twice: an id that is tried again starts nothing, for as long as it is remembered.
+//! - Results are announced again after every restart, until they are acknowledged.
+//! - Nothing here polls: a supervisor writes into a FIFO, whose end tells its death.
+//! - It does not know words, hosts or connections; what becomes of a job when the connection is
+//!   lost ([`OnDisconnect`]) is done by whoever has the connection.
+//! - Signals are those of 1 to 31: real-time signals can end a job, but not be sent to one.
+//! - An agent run by a service manager must be stopped alone (systemd: `KillMode=process`), or its
+//!   jobs are stopped with it.
+
+mod environment;
+mod error;
 pub(crate) mod folder;
+mod follow;
+mod keeper;
 pub(crate) mod launch;
 pub(crate) mod limits;
 pub(crate) mod lines;
+mod once;
 pub(crate) mod processes;
 pub(crate) mod program;
 pub(crate) mod record;
+mod recovery;
 pub(crate) mod results;
+mod usage;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::AbortOnDropHandle;
+
+pub use self::error::JobError;
+pub use self::once::Output;
+pub use self::program::{OnDisconnect, Program};
+pub use self::results::{Failure, FailureCode, LeftOut, Resources, Results, State};
+pub use self::usage::{Usage, UsageSource};
+
+use self::environment::Surroundings;
+use self::folder::{Folder, open_fifo, read_json};
+use self::keeper::{Keeper, Request};
+use self::lines::Control;
+use self::processes::{Identity, Snapshot};
+use self::program::CommandId;
+
+/// How an agent keeps its jobs.
+#[derive(Clone, Debug)]
+pub struct JobsConfig {
+    /// The folder of all jobs; made if it is missing.
+    pub dir: PathBuf,
+    /// The executable that calls [`supervisor::main`](crate::supervisor::main) …
+    pub supervisor: PathBuf,
+    /// … given these arguments and the folder of the job.
+    pub supervisor_args: Vec<OsString>,
+    /// Bytes of output kept for a command, both streams together.
+    pub spool_limit: u64,
+    /// What to do with a command that writes more, or fills the disk.
+    pub when_spool_full: WhenFull,
+    /// Commands at a time.
+    pub max_running: usize,
+    /// The working directory of commands that ask for none.
+    pub default_dir: PathBuf,
+    /// Added to the environment of every command.
+    pub env: BTreeMap<String, String>,
+    /// How long an acknowledged command is remembered.
+    pub keep: Duration,
+}
+
+/// What to do when a job's spool takes no more.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenFull {
+    /// End the command; its results say what was left out.
+    Kill,
+    /// Read no more: the command waits in its next write until it is ended, or until the disk has
+    /// room again.  (The limit itself is never lifted.)
+    #[default]
+    Pause,
+}
 
 /// Which of a command's two output streams.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
     /// Standard error.
@@ -20,7 +112,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// The name on the wire and of the spool file.
+    /// The name on the wire, and of the spool file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Err => "err",
@@ -29,13 +121,213 @@ impl Part {
     }
 }
 
-/// What to do when a job's spool takes no more.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WhenFull {
-    /// End the command; its results say what was left out.
-    Kill,
-    /// Read no more: the command waits in its next write.
-    #[default]
-    Pause,
+/// What the agent hears of its jobs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JobEvent {
+    /// The results are there; [`Output`](Self::Output) has told of all the output before.
+    Ended {
+        /// The command.
+        cmd_id: String,
+        /// How it went.
+        results: Results,
+    },
+    /// There is more to read.  At most one of these is waiting for each stream of a command.
+    Output {
+        /// The command.
+        cmd_id: String,
+        /// The stream.
+        part: Part,
+        /// How many bytes can be read by now, from the beginning.
+        bytes: u64,
+    },
+}
+
+/// The answer to [`Jobs::start`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Started {
+    /// The command was known already; nothing was started.
+    pub already: bool,
+}
+
+/// One line of the list of jobs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct JobInfo {
+    /// The command.
+    pub cmd_id: String,
+    /// Its program, as asked for.
+    pub cmd: String,
+    /// The program's arguments.
+    pub args: Vec<String>,
+    /// Whose rights it has, if not the agent's.
+    pub user: Option<String>,
+    /// When it was asked for, in seconds since 1970.
+    pub recorded: f64,
+    /// What is to become of it if the agent loses its host.
+    pub on_disconnect: OnDisconnect,
+    /// Bytes of standard output announced so far.
+    pub out_bytes: u64,
+    /// Bytes of standard error announced so far.
+    pub err_bytes: u64,
+    /// How it went; `None` as long as it runs.
+    pub results: Option<Results>,
+    /// Whether its results have been acknowledged.
+    pub acknowledged: bool,
+}
+
+/// The jobs of this agent: a handle to the task that owns them.
+#[derive(Clone, Debug)]
+pub struct Jobs {
+    shared: Arc<Surroundings>,
+    requests: mpsc::Sender<Request>,
+}
+
+impl Jobs {
+    /// Opens the folder, follows again the jobs in it that run, and announces again what was not
+    /// acknowledged.  The jobs are kept until the handle in third place is dropped, or all `Jobs`
+    /// are; the commands themselves go on regardless.
+    pub async fn open(
+        config: JobsConfig,
+    ) -> Result<(Self, mpsc::Receiver<JobEvent>, AbortOnDropHandle<()>), JobError> {
+        let (shared, lock, found) = blocking(move || {
+            let shared = Surroundings::find(config)?;
+            let lock = recovery::lock(&shared.config.dir)?;
+            let found = recovery::scan(&shared)?;
+            Ok((Arc::new(shared), lock, found))
+        })
+        .await?;
+        let (requests, asked) = mpsc::channel(64);
+        // One: what waits longer waits with the owner, who lets new totals replace old ones.
+        let (events, heard) = mpsc::channel(1);
+        let keeper = Keeper::new(shared.clone(), lock, asked, found);
+        let task = AbortOnDropHandle::new(tokio::spawn(keeper.run(events)));
+        Ok((Self { shared, requests }, heard, task))
+    }
+
+    /// Records the command and starts it.  When this returns it can be signalled; a program that
+    /// could not be started is no error here but the state `failed` of its results.
+    ///
+    /// An id that is known already, with the same program, starts nothing.
+    pub async fn start(&self, cmd_id: &str, program: Program) -> Result<Started, JobError> {
+        let cmd_id = cmd_id.parse()?;
+        let options = program.check()?;
+        self.ask(|reply| Request::Start { cmd_id, program, options, reply }).await?
+    }
+
+    /// Sends one signal to every process of the command, and says to how many.
+    pub async fn signal(&self, cmd_id: &str, signal: i32) -> Result<usize, JobError> {
+        let signal = Signal::try_from(signal)
+            .map_err(|_| JobError::invalid("signal", format!("{signal} is no signal, there are 1 to 31")))?;
+        let (folder, cmd_id) = self.folder(cmd_id)?;
+        blocking(move || {
+            let (snapshot, supervisor) = running(&folder, &cmd_id)?;
+            let processes = snapshot.descendants(supervisor.pid);
+            Ok(processes.into_iter().filter(|process| process.signal(signal)).count())
+        })
+        .await
+    }
+
+    /// Ends the command: SIGTERM to every process of it, after the grace (its own, if none is
+    /// given) SIGKILL.  This asks for the end; [`JobEvent::Ended`] tells of it.
+    pub async fn cancel(&self, cmd_id: &str, grace: Option<Duration>) -> Result<(), JobError> {
+        let (folder, cmd_id) = self.folder(cmd_id)?;
+        blocking(move || {
+            known(&folder, &cmd_id)?;
+            let not_running = |_| JobError::NotRunning { cmd_id: cmd_id.to_string() };
+            if folder.result().exists() {
+                return Err(JobError::NotRunning { cmd_id: cmd_id.to_string() });
+            }
+            let control = open_fifo(&folder.control(), false, true).map_err(not_running)?;
+            let line = Control::Cancel { grace }.to_string();
+            nix::unistd::write(&control, line.as_bytes())
+                .map_err(|cause| JobError::io("write to", &folder.control())(cause.into()))?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// What the command uses now, all its processes together.
+    pub async fn usage(&self, cmd_id: &str) -> Result<Usage, JobError> {
+        let (folder, cmd_id) = self.folder(cmd_id)?;
+        blocking(move || {
+            let (snapshot, supervisor) = running(&folder, &cmd_id)?;
+            Ok(Usage::of(&snapshot, supervisor))
+        })
+        .await
+    }
+
+    /// Reads at most `max` bytes of a stream, from an offset in bytes.  Less comes only at the end
+    /// of what is there; nothing comes from behind it.
+    pub async fn read(&self, cmd_id: &str, part: Part, offset: u64, max: usize) -> Result<Vec<u8>, JobError> {
+        let (folder, cmd_id) = self.folder(cmd_id)?;
+        blocking(move || {
+            known(&folder, &cmd_id)?;
+            read_spool(&folder, part, offset, max)
+        })
+        .await
+    }
+
+    /// Every command that is remembered, by id.
+    pub async fn list(&self) -> Result<Vec<JobInfo>, JobError> {
+        self.ask(|reply| Request::List { reply }).await
+    }
+
+    /// The host has the results: they are not announced again, and after the configured time the
+    /// command is forgotten.
+    pub async fn acknowledged(&self, cmd_id: &str) -> Result<(), JobError> {
+        let cmd_id = cmd_id.parse()?;
+        self.ask(|reply| Request::Acknowledged { cmd_id, reply }).await?
+    }
+
+    /// Runs a program that is no job: it is read to its end, and killed with its whole process
+    /// group when it takes longer than its `timeout` (default 10 s), writes more than `max_output`
+    /// bytes, or when the caller no longer waits.  Of the options only `stdin` and `timeout` are
+    /// for such a program.
+    pub async fn run_once(&self, program: Program, max_output: usize) -> Result<Output, JobError> {
+        once::run(self.shared.clone(), program, max_output).await
+    }
+
+    fn folder(&self, cmd_id: &str) -> Result<(Folder, CommandId), JobError> {
+        let cmd_id = cmd_id.parse()?;
+        Ok((self.shared.folder(&cmd_id), cmd_id))
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, JobError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(request(reply)).await.map_err(|_| JobError::Closed)?;
+        answer.await.map_err(|_| JobError::Closed)
+    }
+}
+
+/// Disks and process tables are slow: nothing of that on the agent's own thread.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, JobError> + Send + 'static,
+) -> Result<T, JobError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(JobError::Closed))
+}
+
+fn known(folder: &Folder, cmd_id: &CommandId) -> Result<(), JobError> {
+    if folder.record().exists() { Ok(()) } else { Err(JobError::Unknown { cmd_id: cmd_id.to_string() }) }
+}
+
+/// The process table with the supervisor of a running job in it.
+fn running(folder: &Folder, cmd_id: &CommandId) -> Result<(Snapshot, Identity), JobError> {
+    known(folder, cmd_id)?;
+    let not_running = || JobError::NotRunning { cmd_id: cmd_id.to_string() };
+    let supervisor: Identity = read_json(&folder.supervisor()).map_err(|_| not_running())?;
+    let snapshot = Snapshot::take().map_err(JobError::io("read", "/proc".as_ref()))?;
+    if folder.result().exists() || snapshot.find(supervisor).is_none() {
+        return Err(not_running());
+    }
+    Ok((snapshot, supervisor))
+}
+
+fn read_spool(folder: &Folder, part: Part, offset: u64, max: usize) -> Result<Vec<u8>, JobError> {
+    let path = folder.spool(part);
+    let left = folder.spooled(part).saturating_sub(offset);
+    let mut bytes = vec![0; usize::try_from(left).unwrap_or(max).min(max)];
+    if !bytes.is_empty() {
+        let file = std::fs::File::open(&path).map_err(JobError::io("open", &path))?;
+        file.read_exact_at(&mut bytes, offset).map_err(JobError::io("read", &path))?;
+    }
+    Ok(bytes)
 }

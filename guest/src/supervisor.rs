@@ -62,7 +62,7 @@ pub fn main(job_dir: &Path) -> ExitCode {
     };
     done.unwrap_or_else(|cause| {
         // Standard error is the supervisor's log in the folder.
-        drop(writeln!(io::stderr(), "cannot supervise {}: {cause}", job_dir.display()));
+        let _ = writeln!(io::stderr(), "cannot supervise {}: {cause}", job_dir.display());
         ExitCode::FAILURE
     })
 }
@@ -72,7 +72,7 @@ pub(crate) fn supervise(folder: &Folder) -> io::Result<()> {
     let record: Record = read_json(&folder.record())?;
     let (control, events) = (duplicate(io::stdin().as_fd())?, duplicate(io::stdout().as_fd())?);
     // Fails for the leader of a process group only, and such a one is detached already.
-    drop(setsid());
+    let _ = setsid();
     set_child_subreaper(true)?;
     let wakes = Wakes::register()?;
     // A job whose spool exists has been started before, and is never started again.
@@ -120,7 +120,7 @@ fn leave(folder: &Folder, results: &Results) {
     let mut told = false;
     while let Err(cause) = folder.write_result(results) {
         if !told {
-            drop(writeln!(io::stderr(), "cannot write the results, trying on: {cause}"));
+            let _ = writeln!(io::stderr(), "cannot write the results, trying on: {cause}");
             told = true;
         }
         // Nothing tells when somebody makes room on a disk.

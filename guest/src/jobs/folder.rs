@@ -42,10 +42,8 @@ impl Folder {
     }
 
     /// Makes the folder, which must not exist.
-    pub(crate) fn create(path: impl Into<PathBuf>) -> io::Result<Self> {
-        let folder = Self::new(path);
-        DirBuilder::new().mode(PRIVATE_FOLDER).create(folder.path())?;
-        Ok(folder)
+    pub(crate) fn create(&self) -> io::Result<()> {
+        DirBuilder::new().mode(PRIVATE_FOLDER).create(&self.0)
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -99,6 +99,11 @@ impl Snapshot {
         Ok(Self(processes))
     }
 
+    #[cfg(test)]
+    pub(crate) fn pids(&self) -> impl Iterator<Item = i32> {
+        self.0.keys().copied()
+    }
+
     /// The process, if the one that has the number now is the one that is meant.
     pub(crate) fn find(&self, identity: Identity) -> Option<&Process> {
         self.0.get(&identity.pid).filter(|process| process.born == identity.born)

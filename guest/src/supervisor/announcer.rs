@@ -28,7 +28,7 @@ impl Announcer {
     /// can be read from the job's folder.  The same if the pipe is full: then the agent has more
     /// than a thousand lines to read already.
     pub(super) fn tell(&mut self, event: Event) {
-        drop(self.pipe.write_all(event.to_string().as_bytes()));
+        let _ = self.pipe.write_all(event.to_string().as_bytes());
     }
 
     /// Notes how much is in the spool, and announces it if it is time.

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{WaitOptions, waitpid};
+use rustix::process::{WaitOptions, wait};
 use signal_hook::consts::{SIGCHLD, SIGTERM};
 
 use super::announcer::Announcer;
@@ -71,7 +71,7 @@ pub(super) struct Job {
     when_full: WhenFull,
     announcer: Announcer,
     full_told: bool,
-    control: File,
+    control: Option<File>,
     requests: Lines,
     wakes: Wakes,
     status: Option<Status>,
@@ -101,7 +101,7 @@ impl Job {
             when_full: record.when_spool_full,
             announcer,
             full_told: false,
-            control,
+            control: Some(control),
             requests: Lines::default(),
             wakes,
             status: None,
@@ -130,7 +130,7 @@ impl Job {
     pub(super) fn announce_rest(&mut self) {
         self.spool.drain(Instant::now());
         if let Err(cause) = self.spool.sync() {
-            drop(writeln!(io::stderr(), "the spool may not survive a crash: {cause}"));
+            let _ = writeln!(io::stderr(), "the spool may not survive a crash: {cause}");
         }
         let (out, err) = self.spool.totals();
         self.announcer.tell(Event::Output { out, err });
@@ -202,8 +202,8 @@ impl Job {
         let mut sources: Vec<(Source, BorrowedFd<'_>)> = vec![
             (Source::Children, self.wakes.children.as_fd()),
             (Source::Terminate, self.wakes.terminate.as_fd()),
-            (Source::Control, self.control.as_fd()),
         ];
+        sources.extend(self.control.as_ref().map(|control| (Source::Control, control.as_fd())));
         sources.extend(self.spool.pipes().map(|(part, pipe)| (Source::Output(part), pipe)));
         let mut polled: Vec<PollFd<'_>> =
             sources.iter().map(|(_, fd)| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
@@ -248,7 +248,7 @@ impl Job {
     fn reap(&mut self) {
         clear(&self.wakes.children);
         loop {
-            match waitpid(None, WaitOptions::NOHANG) {
+            match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid.as_raw_nonzero().get() == self.program => {
                     let signalled = || status.terminating_signal().map(Status::Signalled);
                     let exited = status.exit_status().map(Status::Exited);
@@ -278,8 +278,13 @@ impl Job {
     /// Does what the agent asks for.
     fn obey(&mut self) {
         let mut bytes = [0; 512];
-        let Ok(length) = self.control.read(&mut bytes) else { return };
-        for request in self.requests.take(bytes.get(..length).unwrap_or_default()) {
+        let length = self.control.as_mut().map(|control| control.read(&mut bytes));
+        // A FIFO that is held open for both directions does not end; whatever does is of no use.
+        if let Some(Ok(0)) = length {
+            self.control = None;
+        }
+        let read = bytes.get(..length.and_then(Result::ok).unwrap_or_default()).unwrap_or_default();
+        for request in self.requests.take(read) {
             match request {
                 Control::Cancel { grace } => self.end(Cause::Cancelled, grace),
             }
@@ -308,7 +313,7 @@ impl Job {
     /// Signals the whole tree; without `/proc`, what is left of the program's own group.
     fn signal(&self, signal: Signal) {
         if signal_descendants(Pid::this().as_raw(), signal).is_err() {
-            drop(killpg(Pid::from_raw(self.program), signal));
+            let _ = killpg(Pid::from_raw(self.program), signal);
         }
     }
 }

@@ -1,0 +1,97 @@
+//! What commands find around them: the environment, the working directory, the user.  The agent's
+//! own environment is not handed on, since it may hold secrets: of that only `PATH`, `LANG`,
+//! `LC_ALL` and `TZ`.
+
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Uid, User as Passwd};
+
+use super::JobsConfig;
+use super::error::{JobError, excerpt};
+use super::folder::Folder;
+use super::processes;
+use super::program::{CommandId, Program};
+use super::record::User;
+
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const HANDED_ON: [&str; 3] = ["LANG", "LC_ALL", "TZ"];
+
+/// The configuration, and what was found out about the machine when the jobs were opened.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    pub(super) config: JobsConfig,
+    pub(super) boot_id: String,
+    /// The entry of the agent's own user, if there is one.
+    own: Option<Passwd>,
+}
+
+impl Surroundings {
+    /// Makes the folder of the jobs, and makes its path absolute: supervisors work elsewhere.
+    pub(super) fn find(mut config: JobsConfig) -> Result<Self, JobError> {
+        std::fs::create_dir_all(&config.dir).map_err(JobError::io("create", &config.dir))?;
+        config.dir = config.dir.canonicalize().map_err(JobError::io("resolve", &config.dir))?;
+        let boot_id =
+            processes::boot_id().map_err(JobError::io("read", "/proc/sys/kernel/random/boot_id".as_ref()))?;
+        let own = Passwd::from_uid(Uid::effective()).ok().flatten();
+        Ok(Self { config, boot_id, own })
+    }
+
+    /// Where a job lies.
+    pub(super) fn folder(&self, cmd_id: &CommandId) -> Folder {
+        Folder::new(self.config.dir.join(cmd_id.as_str()))
+    }
+
+    /// Whose rights a command has; its entry of the user database.
+    pub(super) fn look_up(&self, user: Option<&str>) -> Result<Option<Passwd>, JobError> {
+        let Some(name) = user else { return Ok(self.own.clone()) };
+        let found = match name.parse() {
+            Ok(number) => Passwd::from_uid(Uid::from_raw(number)),
+            Err(_) => Passwd::from_name(name),
+        };
+        match found {
+            Ok(Some(user)) => Ok(Some(user)),
+            Ok(None) => {
+                Err(JobError::invalid("option \"user\"", format!("there is no user {}", excerpt(name))))
+            }
+            Err(cause) => Err(JobError::invalid(
+                "option \"user\"",
+                format!("{} cannot be looked up: {cause}", excerpt(name)),
+            )),
+        }
+    }
+
+    /// The whole environment of a command; of a name given twice, the last counts.
+    pub(super) fn environment(&self, user: Option<&Passwd>, program: &Program) -> Vec<(String, String)> {
+        let own = |name: &str| std::env::var(name).ok();
+        let mut env = vec![("PATH".to_owned(), own("PATH").unwrap_or_else(|| DEFAULT_PATH.to_owned()))];
+        env.extend(HANDED_ON.iter().filter_map(|name| Some(((*name).to_owned(), own(name)?))));
+        if let Some(user) = user {
+            env.extend(home(user));
+        }
+        env.extend(self.config.env.clone());
+        env.extend(program.env.iter().cloned());
+        env
+    }
+
+    /// The working directory, absolute.
+    pub(super) fn directory(&self, program: &Program) -> PathBuf {
+        let asked = program.path.as_deref().map_or(Path::new(""), Path::new);
+        self.config.default_dir.join(asked)
+    }
+}
+
+fn home(user: &Passwd) -> [(String, String); 4] {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    [
+        ("HOME".to_owned(), text(&user.dir)),
+        ("LOGNAME".to_owned(), user.name.clone()),
+        ("SHELL".to_owned(), text(&user.shell)),
+        ("USER".to_owned(), user.name.clone()),
+    ]
+}
+
+impl From<&Passwd> for User {
+    fn from(user: &Passwd) -> Self {
+        Self { name: user.name.clone(), uid: user.uid.as_raw(), gid: user.gid.as_raw() }
+    }
+}

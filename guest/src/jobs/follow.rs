@@ -1,0 +1,216 @@
+//! One task for each job that is not over: it records the job and starts its supervisor, or takes
+//! up one that was found, and passes on what that supervisor tells until its end.
+
+use std::fs::File;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+
+use super::blocking;
+use super::environment::Surroundings;
+use super::error::JobError;
+use super::folder::{Folder, open_fifo, private, private_new};
+use super::lines::{Event, Lines};
+use super::program::{CommandId, Options, Program};
+use super::record::{Record, User, unix_time};
+use super::recovery;
+use super::results::Results;
+
+/// What such a task tells the owner of the jobs.
+pub(super) enum News {
+    Ended(Box<Results>),
+    Full,
+    Output {
+        out: u64,
+        err: u64,
+    },
+    Recorded(Box<Record>),
+    /// Nothing was run, and nothing is left of it.
+    Refused(JobError),
+    Started,
+}
+
+/// The way to the owner.
+#[derive(Clone)]
+pub(super) struct Reporter {
+    pub(super) cmd_id: CommandId,
+    pub(super) news: mpsc::Sender<(CommandId, News)>,
+}
+
+impl Reporter {
+    async fn tell(&self, news: News) {
+        // The owner ends these tasks with itself.
+        let _ = self.news.send((self.cmd_id.clone(), news)).await;
+    }
+}
+
+/// A job on the disk, ready to be started.
+struct Prepared {
+    folder: Folder,
+    record: Record,
+    /// Our end of `events`.
+    events: File,
+    /// What the supervisor is born with: `control`, `events` and its log.
+    stdio: [File; 3],
+}
+
+/// Starts a job and follows it to its end.
+pub(super) async fn begin(shared: Arc<Surroundings>, program: Program, options: Options, reporter: Reporter) {
+    let cmd_id = reporter.cmd_id.clone();
+    let prepared = {
+        let shared = shared.clone();
+        blocking(move || prepare(&shared, &cmd_id, &program, options)).await
+    };
+    let begun = match prepared {
+        Ok(prepared) => {
+            let folder = prepared.folder.clone();
+            let begun = start(&shared, prepared);
+            if begun.is_err() {
+                let cmd_id = reporter.cmd_id.clone();
+                let _ = blocking(move || Ok(recovery::discard(&folder, &cmd_id))).await;
+            }
+            begun
+        }
+        Err(refusal) => Err(refusal),
+    };
+    match begun {
+        Ok((record, events, supervisor)) => {
+            reporter.tell(News::Recorded(Box::new(record.clone()))).await;
+            follow(&shared, record, events, Some(supervisor), reporter).await;
+        }
+        Err(refusal) => reporter.tell(News::Refused(refusal)).await,
+    }
+}
+
+/// Takes up a job whose supervisor was found running.
+pub(super) async fn take_up(shared: Arc<Surroundings>, record: Record, events: File, reporter: Reporter) {
+    match Receiver::from_file(events) {
+        Ok(events) => follow(&shared, record, events, None, reporter).await,
+        Err(error) => tracing::error!(cmd = %reporter.cmd_id, %error, "a running command cannot be followed"),
+    }
+}
+
+async fn follow(
+    shared: &Surroundings,
+    record: Record,
+    mut events: Receiver,
+    supervisor: Option<Child>,
+    reporter: Reporter,
+) {
+    let folder = shared.folder(&reporter.cmd_id);
+    let mut lines = Lines::default();
+    let mut bytes = [0; 4096];
+    'told: while let Ok(length @ 1..) = events.read(&mut bytes).await {
+        for event in lines.take(bytes.get(..length).unwrap_or_default()) {
+            match event {
+                Event::Ended => break 'told,
+                Event::Full => reporter.tell(News::Full).await,
+                Event::Output { out, err } => reporter.tell(News::Output { out, err }).await,
+                Event::Started => reporter.tell(News::Started).await,
+            }
+        }
+    }
+    if let Ok(results) = blocking(move || Ok(recovery::results(&folder, &record))).await {
+        reporter.tell(News::Ended(Box::new(results))).await;
+    }
+    if let Some(mut supervisor) = supervisor
+        && let Err(error) = supervisor.wait().await
+    {
+        tracing::warn!(cmd = %reporter.cmd_id, %error, "the supervisor of a command was not waited for");
+    }
+}
+
+/// Puts the job on the disk.  When this returns it is there for good; on failure nothing is.
+fn prepare(
+    shared: &Surroundings,
+    cmd_id: &CommandId,
+    program: &Program,
+    options: Options,
+) -> Result<Prepared, JobError> {
+    let stdin = options.stdin.clone();
+    let record = record(shared, cmd_id, program, options)?;
+    let folder = shared.folder(cmd_id);
+    folder.create().map_err(JobError::io("create", folder.path()))?;
+    fill(shared, &folder, &record, stdin.as_deref()).and_then(|()| connect(&folder)).map_or_else(
+        |cause| {
+            recovery::discard(&folder, cmd_id);
+            Err(JobError::io("record a command in", folder.path())(cause))
+        },
+        |(events, stdio)| Ok(Prepared { folder: folder.clone(), record: record.clone(), events, stdio }),
+    )
+}
+
+fn record(
+    shared: &Surroundings,
+    cmd_id: &CommandId,
+    program: &Program,
+    options: Options,
+) -> Result<Record, JobError> {
+    let user = shared.look_up(options.user.as_deref())?;
+    Ok(Record {
+        cmd_id: cmd_id.to_string(),
+        program_sha256: program.digest(),
+        boot_id: shared.boot_id.clone(),
+        recorded: unix_time(),
+        cmd: program.cmd.clone(),
+        args: program.args.clone(),
+        env: shared.environment(user.as_ref(), program),
+        directory: shared.directory(program),
+        user: options.user.and(user.as_ref().map(User::from)),
+        nice: options.nice,
+        limits: options.limits,
+        stdin: options.stdin.is_some(),
+        timeout: options.timeout,
+        grace: options.grace,
+        on_disconnect: options.on_disconnect,
+        spool_limit: shared.config.spool_limit,
+        when_spool_full: shared.config.when_spool_full,
+    })
+}
+
+fn fill(
+    shared: &Surroundings,
+    folder: &Folder,
+    record: &Record,
+    stdin: Option<&[u8]>,
+) -> std::io::Result<()> {
+    if let Some(stdin) = stdin {
+        std::io::Write::write_all(&mut private_new(&folder.stdin())?, stdin)?;
+    }
+    folder.write_durably(&folder.record(), record)?;
+    File::open(&shared.config.dir)?.sync_all()
+}
+
+/// Makes the FIFOs and opens both ends of them, so that neither side ever waits for the other to
+/// be there, and the end of one is always seen by the other.
+fn connect(folder: &Folder) -> std::io::Result<(File, [File; 3])> {
+    Folder::make_fifo(&folder.events())?;
+    Folder::make_fifo(&folder.control())?;
+    let events = open_fifo(&folder.events(), true, false)?;
+    let told = open_fifo(&folder.events(), false, true)?;
+    // Read and write, so that it does not end when an agent does.
+    let control = open_fifo(&folder.control(), true, true)?;
+    let log = private(&folder.log(), true)?;
+    Ok((events, [control, told, log]))
+}
+
+fn start(shared: &Surroundings, prepared: Prepared) -> Result<(Record, Receiver, Child), JobError> {
+    let Prepared { folder, record, events, stdio: [control, told, log] } = prepared;
+    let receiver = Receiver::from_file(events).map_err(JobError::io("listen to", &folder.events()))?;
+    let config = &shared.config;
+    let supervisor = Command::new(&config.supervisor)
+        .args(&config.supervisor_args)
+        .arg(folder.path())
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(control))
+        .stdout(Stdio::from(told))
+        .stderr(Stdio::from(log))
+        .spawn()
+        .map_err(JobError::io("start", &config.supervisor))?;
+    Ok((record, receiver, supervisor))
+}

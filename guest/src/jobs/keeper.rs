@@ -1,0 +1,362 @@
+//! The task that owns the jobs: which there are, in which state, and who has yet to hear of it.
+//! It waits for nothing but its channels; whatever touches the disk is a task of its own, held
+//! here and ended with this one.  The commands themselves go on without it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::File;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use nix::fcntl::Flock;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::environment::Surroundings;
+use super::error::JobError;
+use super::folder::private;
+use super::follow::{self, News, Reporter};
+use super::program::{CommandId, OnDisconnect, Options, Program};
+use super::record::Record;
+use super::recovery::{self, Found, FoundState};
+use super::results::Results;
+use super::{JobEvent, JobInfo, Part, Started, blocking};
+
+/// How many commands are remembered at most, running, waiting for their acknowledgement or kept
+/// after it: a thousand bytes each in memory, a folder each on the disk.
+const MOST_KNOWN: usize = 10_000;
+
+type Reply<T> = oneshot::Sender<T>;
+
+/// What can be asked of the owner.
+#[derive(Debug)]
+pub(super) enum Request {
+    Acknowledged { cmd_id: CommandId, reply: Reply<Result<(), JobError>> },
+    List { reply: Reply<Vec<JobInfo>> },
+    Start { cmd_id: CommandId, program: Program, options: Options, reply: Reply<Result<Started, JobError>> },
+}
+
+/// What the owner knows of one job.
+struct Job {
+    digest: String,
+    info: JobInfo,
+    /// Who waits for its start, and whether it was known when they asked.
+    waiting: Vec<(Reply<Result<Started, JobError>>, bool)>,
+    started: bool,
+}
+
+/// The owner.
+pub(super) struct Keeper {
+    shared: Arc<Surroundings>,
+    jobs: BTreeMap<CommandId, Job>,
+    /// When acknowledged jobs are to be forgotten.
+    forget_at: BTreeSet<(Instant, CommandId)>,
+    requests: mpsc::Receiver<Request>,
+    news: mpsc::Receiver<(CommandId, News)>,
+    reporter: mpsc::Sender<(CommandId, News)>,
+    /// Told to the agent in this order; at most one event a stream.
+    outbox: VecDeque<JobEvent>,
+    tasks: JoinSet<()>,
+    removals: JoinSet<CommandId>,
+    _lock: Flock<File>,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        shared: Arc<Surroundings>,
+        lock: Flock<File>,
+        requests: mpsc::Receiver<Request>,
+        found: Vec<Found>,
+    ) -> Self {
+        let (reporter, news) = mpsc::channel(64);
+        let mut keeper = Self {
+            shared,
+            jobs: BTreeMap::new(),
+            forget_at: BTreeSet::new(),
+            requests,
+            news,
+            reporter,
+            outbox: VecDeque::new(),
+            tasks: JoinSet::new(),
+            removals: JoinSet::new(),
+            _lock: lock,
+        };
+        found.into_iter().for_each(|found| keeper.take_up(found));
+        keeper
+    }
+
+    /// Until nobody can ask any more.
+    pub(super) async fn run(mut self, events: mpsc::Sender<JobEvent>) {
+        loop {
+            let forget = self.forget_at.first().map(|(when, _)| *when);
+            tokio::select! {
+                request = self.requests.recv() => match request {
+                    Some(request) => self.serve(request),
+                    None => return,
+                },
+                Some((cmd_id, news)) = self.news.recv() => self.hear(cmd_id, news),
+                permit = events.reserve(), if !self.outbox.is_empty() => match permit {
+                    Ok(permit) => if let Some(event) = self.outbox.pop_front() { permit.send(event) },
+                    Err(_) => self.outbox.clear(),
+                },
+                () = sleep_until_some(forget) => self.forget_due(),
+                Some(removed) = self.removals.join_next() => if let Ok(cmd_id) = removed {
+                    self.jobs.remove(&cmd_id);
+                },
+                Some(ended) = self.tasks.join_next() => if let Err(error) = ended {
+                    tracing::error!(%error, "a task of the jobs failed");
+                },
+            }
+        }
+    }
+
+    fn serve(&mut self, request: Request) {
+        match request {
+            Request::Acknowledged { cmd_id, reply } => self.acknowledge(cmd_id, reply),
+            Request::List { reply } => {
+                let _ = reply.send(self.jobs.values().map(|job| job.info.clone()).collect());
+            }
+            Request::Start { cmd_id, program, options, reply } => self.start(cmd_id, program, options, reply),
+        }
+    }
+
+    fn start(
+        &mut self,
+        cmd_id: CommandId,
+        program: Program,
+        options: Options,
+        reply: Reply<Result<Started, JobError>>,
+    ) {
+        let digest = program.digest();
+        if let Some(job) = self.jobs.get_mut(&cmd_id) {
+            return job.start_again(&digest, reply);
+        }
+        if let Some(refusal) = self.no_room() {
+            let _ = reply.send(Err(refusal));
+            return;
+        }
+        let info = JobInfo::new(&cmd_id, &program, options.on_disconnect, options.user.clone());
+        self.jobs.insert(cmd_id.clone(), Job { digest, info, waiting: vec![(reply, false)], started: false });
+        let reporter = self.reporter(cmd_id);
+        self.tasks.spawn(follow::begin(self.shared.clone(), program, options, reporter));
+    }
+
+    fn no_room(&self) -> Option<JobError> {
+        let limit = self.shared.config.max_running;
+        let running = self.jobs.values().filter(|job| job.info.results.is_none()).count();
+        if running >= limit {
+            return Some(JobError::TooManyRunning { limit });
+        }
+        (self.jobs.len() >= MOST_KNOWN).then_some(JobError::TooManyKnown { limit: MOST_KNOWN })
+    }
+
+    fn reporter(&self, cmd_id: CommandId) -> Reporter {
+        Reporter { cmd_id, news: self.reporter.clone() }
+    }
+
+    /// A job that was there before this agent.
+    fn take_up(&mut self, Found { cmd_id, record, state }: Found) {
+        let job = Job {
+            digest: record.program_sha256.clone(),
+            info: JobInfo::of(&record),
+            waiting: Vec::new(),
+            started: true,
+        };
+        self.jobs.insert(cmd_id.clone(), job);
+        match state {
+            FoundState::Running { events } => {
+                let folder = self.shared.folder(&cmd_id);
+                self.output(&cmd_id, folder.spooled(Part::Out), folder.spooled(Part::Err));
+                tracing::info!(cmd = %cmd_id, "a command goes on that was started before this agent");
+                let reporter = self.reporter(cmd_id);
+                self.tasks.spawn(follow::take_up(self.shared.clone(), record, events, reporter));
+            }
+            FoundState::Ended { results, acknowledged: None } => self.ended(&cmd_id, *results),
+            FoundState::Ended { results, acknowledged: Some(when) } => {
+                let age = SystemTime::now().duration_since(when).unwrap_or_default();
+                let left = self.shared.config.keep.saturating_sub(age);
+                if let Some(job) = self.jobs.get_mut(&cmd_id) {
+                    job.info.acknowledge(*results);
+                }
+                self.forget_after(left, cmd_id);
+            }
+        }
+    }
+
+    fn hear(&mut self, cmd_id: CommandId, news: News) {
+        match news {
+            News::Ended(results) => self.ended(&cmd_id, *results),
+            News::Full => tracing::warn!(cmd = %cmd_id, "the output spool of a command takes no more"),
+            News::Output { out, err } => self.output(&cmd_id, out, err),
+            News::Recorded(record) => {
+                if let Some(job) = self.jobs.get_mut(&cmd_id) {
+                    job.info.recorded = record.recorded;
+                }
+            }
+            News::Refused(refusal) => {
+                if let Some(job) = self.jobs.remove(&cmd_id) {
+                    job.refuse(refusal);
+                }
+            }
+            News::Started => {
+                if let Some(job) = self.jobs.get_mut(&cmd_id) {
+                    job.has_started();
+                }
+            }
+        }
+    }
+
+    /// Announces totals that are new.
+    fn output(&mut self, cmd_id: &CommandId, out: u64, err: u64) {
+        let Some(job) = self.jobs.get_mut(cmd_id) else { return };
+        let announced =
+            [(Part::Out, &mut job.info.out_bytes, out), (Part::Err, &mut job.info.err_bytes, err)];
+        for (part, known, total) in announced {
+            if total > *known {
+                *known = total;
+                announce(&mut self.outbox, cmd_id, part, total);
+            }
+        }
+    }
+
+    fn ended(&mut self, cmd_id: &CommandId, results: Results) {
+        self.output(cmd_id, results.out_bytes, results.err_bytes);
+        let Some(job) = self.jobs.get_mut(cmd_id) else { return };
+        job.has_started();
+        job.info.results = Some(results.clone());
+        tracing::debug!(cmd = %cmd_id, state = ?results.state, code = ?results.exit_code_or_signal, "a command ended");
+        self.outbox.push_back(JobEvent::Ended { cmd_id: cmd_id.to_string(), results });
+    }
+
+    fn acknowledge(&mut self, cmd_id: CommandId, reply: Reply<Result<(), JobError>>) {
+        let answer = match self.jobs.get_mut(&cmd_id) {
+            None => Err(JobError::Unknown { cmd_id: cmd_id.to_string() }),
+            Some(job) if job.info.results.is_none() => Err(JobError::NotEnded { cmd_id: cmd_id.to_string() }),
+            Some(job) if job.info.acknowledged => Ok(()),
+            Some(job) => {
+                job.info.acknowledged = true;
+                self.tasks.spawn(mark_acknowledged(self.shared.clone(), cmd_id.clone(), reply));
+                return self.forget_after(self.shared.config.keep, cmd_id);
+            }
+        };
+        let _ = reply.send(answer);
+    }
+
+    fn forget_after(&mut self, time: Duration, cmd_id: CommandId) {
+        // A time nobody lives to see is one the clock may not be able to count.
+        if let Some(when) = Instant::now().checked_add(time) {
+            self.forget_at.insert((when, cmd_id));
+        }
+    }
+
+    fn forget_due(&mut self) {
+        let now = Instant::now();
+        while self.forget_at.first().is_some_and(|(when, _)| *when <= now) {
+            if let Some((_, cmd_id)) = self.forget_at.pop_first() {
+                self.removals.spawn(remove(self.shared.clone(), cmd_id));
+            }
+        }
+    }
+}
+
+impl Job {
+    /// The answer to an id that is known: a retry, or a mistake.
+    fn start_again(&mut self, digest: &str, reply: Reply<Result<Started, JobError>>) {
+        if self.digest != digest {
+            let _ = reply.send(Err(JobError::Differs { cmd_id: self.info.cmd_id.clone() }));
+        } else if self.started {
+            let _ = reply.send(Ok(Started { already: true }));
+        } else {
+            self.waiting.push((reply, true));
+        }
+    }
+
+    fn has_started(&mut self) {
+        self.started = true;
+        for (reply, already) in self.waiting.drain(..) {
+            let _ = reply.send(Ok(Started { already }));
+        }
+    }
+
+    /// Nothing was run: whoever asked first hears why, the others that it is not running.
+    fn refuse(self, refusal: JobError) {
+        let cmd_id = self.info.cmd_id;
+        let mut refusal = Some(refusal);
+        for (reply, _) in self.waiting {
+            let refusal = refusal.take().unwrap_or_else(|| JobError::NotRunning { cmd_id: cmd_id.clone() });
+            let _ = reply.send(Err(refusal));
+        }
+    }
+}
+
+impl JobInfo {
+    fn new(cmd_id: &CommandId, program: &Program, on_disconnect: OnDisconnect, user: Option<String>) -> Self {
+        Self {
+            cmd_id: cmd_id.to_string(),
+            cmd: program.cmd.clone(),
+            args: program.args.clone(),
+            user,
+            recorded: super::record::unix_time(),
+            on_disconnect,
+            out_bytes: 0,
+            err_bytes: 0,
+            results: None,
+            acknowledged: false,
+        }
+    }
+
+    fn of(record: &Record) -> Self {
+        Self {
+            cmd_id: record.cmd_id.clone(),
+            cmd: record.cmd.clone(),
+            args: record.args.clone(),
+            user: record.user.as_ref().map(|user| user.name.clone()),
+            recorded: record.recorded,
+            on_disconnect: record.on_disconnect,
+            out_bytes: 0,
+            err_bytes: 0,
+            results: None,
+            acknowledged: false,
+        }
+    }
+
+    fn acknowledge(&mut self, results: Results) {
+        (self.out_bytes, self.err_bytes) = (results.out_bytes, results.err_bytes);
+        self.results = Some(results);
+        self.acknowledged = true;
+    }
+}
+
+/// A new total takes the place of one that nobody has heard yet.
+fn announce(outbox: &mut VecDeque<JobEvent>, id: &CommandId, stream: Part, total: u64) {
+    for event in outbox.iter_mut() {
+        if let JobEvent::Output { cmd_id, part, bytes } = event
+            && cmd_id == id.as_str()
+            && *part == stream
+        {
+            *bytes = total;
+            return;
+        }
+    }
+    outbox.push_back(JobEvent::Output { cmd_id: id.to_string(), part: stream, bytes: total });
+}
+
+async fn sleep_until_some(when: Option<Instant>) {
+    match when {
+        Some(when) => sleep_until(when).await,
+        None => pending().await,
+    }
+}
+
+async fn mark_acknowledged(shared: Arc<Surroundings>, cmd_id: CommandId, reply: Reply<Result<(), JobError>>) {
+    let mark = shared.folder(&cmd_id).acknowledged();
+    let marked = blocking(move || private(&mark, true).map(drop).map_err(JobError::io("write", &mark))).await;
+    let _ = reply.send(marked);
+}
+
+async fn remove(shared: Arc<Surroundings>, cmd_id: CommandId) -> CommandId {
+    let (folder, removed) = (shared.folder(&cmd_id), cmd_id.clone());
+    let _ = blocking(move || Ok(recovery::discard(&folder, &removed))).await;
+    cmd_id
+}

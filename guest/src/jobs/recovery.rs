@@ -1,0 +1,210 @@
+//! What lies in the folder of the jobs when an agent starts, and what became of jobs that ended
+//! without results.  All of it looks at the disk and waits for it.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::Signal;
+use sha2::{Digest, Sha256};
+
+use super::Part;
+use super::environment::Surroundings;
+use super::error::JobError;
+use super::folder::{Folder, open_fifo, private, read_json};
+use super::processes::{Identity, Snapshot};
+use super::program::{CommandId, hexadecimal};
+use super::record::{Record, unix_time};
+use super::results::{Failure, FailureCode, Results, State};
+
+/// Keeps a second agent out of the folder, for as long as it is held.
+pub(super) fn lock(dir: &Path) -> Result<Flock<File>, JobError> {
+    // No job can have this name: it has a character that no id has.
+    let path = dir.join("lock~");
+    let file = private(&path, false).map_err(JobError::io("open", &path))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| JobError::InUse { dir: dir.to_owned() })
+}
+
+/// One job that was found.
+pub(super) struct Found {
+    pub(super) cmd_id: CommandId,
+    pub(super) record: Record,
+    pub(super) state: FoundState,
+}
+
+/// In which state it was found.
+pub(super) enum FoundState {
+    Ended {
+        results: Box<Results>,
+        acknowledged: Option<SystemTime>,
+    },
+    /// With the agent's end of `events`.
+    Running {
+        events: File,
+    },
+}
+
+/// Finds every job.
+pub(super) fn scan(shared: &Surroundings) -> Result<Vec<Found>, JobError> {
+    let dir = &shared.config.dir;
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(JobError::io("read", dir))? {
+        let name = entry.map_err(JobError::io("read", dir))?.file_name();
+        let Some(cmd_id) = name.to_str().and_then(|name| name.parse::<CommandId>().ok()) else { continue };
+        found.extend(look_at(shared, cmd_id));
+    }
+    Ok(found)
+}
+
+fn look_at(shared: &Surroundings, cmd_id: CommandId) -> Option<Found> {
+    let folder = shared.folder(&cmd_id);
+    match read_json::<Record>(&folder.record()) {
+        Ok(record) => {
+            let state = state(shared, &folder, &record);
+            Some(Found { cmd_id, record, state })
+        }
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+            // The agent ended while it was asked: nothing was promised, nothing was run.
+            discard(&folder, &cmd_id);
+            None
+        }
+        Err(error) => {
+            tracing::error!(cmd = %cmd_id, %error, "the record of a command cannot be read; it stays as it is");
+            None
+        }
+    }
+}
+
+/// Removes a folder without regret.
+pub(super) fn discard(folder: &Folder, cmd_id: &CommandId) {
+    if let Err(error) = fs::remove_dir_all(folder.path()) {
+        tracing::error!(cmd = %cmd_id, %error, "the folder of a command cannot be removed");
+    }
+}
+
+fn state(shared: &Surroundings, folder: &Folder, record: &Record) -> FoundState {
+    if let Ok(Some(results)) = folder.read_result() {
+        return ended(folder, results);
+    }
+    if record.boot_id != shared.boot_id {
+        let failure =
+            Failure::new(FailureCode::GuestRestarted, "the guest was restarted while the command ran");
+        return ended(folder, lost(folder, record, failure));
+    }
+    match supervised(folder) {
+        Some(events) => FoundState::Running { events },
+        None => ended(folder, results(folder, record)),
+    }
+}
+
+fn ended(folder: &Folder, results: Results) -> FoundState {
+    let acknowledged = fs::metadata(folder.acknowledged()).and_then(|metadata| metadata.modified()).ok();
+    FoundState::Ended { results: Box::new(results), acknowledged }
+}
+
+/// The agent's end of `events`, if a supervisor has the other.  What was in the FIFO is read, and
+/// missed by nobody: the job's folder says the same.
+fn supervised(folder: &Folder) -> Option<File> {
+    let mut events = open_fifo(&folder.events(), true, false).ok()?;
+    let mut bytes = [0; 4096];
+    loop {
+        match events.read(&mut bytes) {
+            Ok(0) => return None,
+            Ok(_) => {}
+            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => return Some(events),
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// The results of a job that has no supervisor any more; if it left none, they are made up from
+/// what is known, and kept.
+pub(super) fn results(folder: &Folder, record: &Record) -> Results {
+    if let Ok(Some(results)) = folder.read_result() {
+        return results;
+    }
+    if !folder.spool(Part::Out).exists() {
+        let message = "the command was recorded but never started; nothing was run";
+        let results = Results::not_started(Failure::new(FailureCode::NotStarted, message), record.recorded);
+        return keep(folder, results);
+    }
+    end_remains(folder);
+    let message = match last_words(folder) {
+        Some(words) => format!("the supervisor of the command ended before it: {words}"),
+        None => "the supervisor of the command ended before it, without a word; it may have been killed"
+            .to_owned(),
+    };
+    lost(folder, record, Failure::new(FailureCode::SupervisorGone, message))
+}
+
+/// The results of a job whose end nobody saw: what was spooled, and why that is all.
+fn lost(folder: &Folder, record: &Record, failure: Failure) -> Results {
+    let (out_bytes, out_sha256) = digest(folder, Part::Out);
+    let (err_bytes, err_sha256) = digest(folder, Part::Err);
+    let results = Results {
+        state: State::Lost,
+        finished: false,
+        exit_code_or_signal: None,
+        resources: None,
+        started: record.recorded,
+        ended: unix_time(),
+        out_bytes,
+        err_bytes,
+        out_sha256,
+        err_sha256,
+        error: Some(failure),
+        left_out: None,
+    };
+    keep(folder, results)
+}
+
+/// Keeps results made up here, so that they stay the same.
+fn keep(folder: &Folder, results: Results) -> Results {
+    if let Err(error) = folder.write_result(&results) {
+        tracing::error!(folder = %folder.path().display(), %error, "results cannot be kept");
+    }
+    results
+}
+
+fn digest(folder: &Folder, part: Part) -> (u64, String) {
+    let mut digest = Sha256::new();
+    let mut length = 0;
+    if let Ok(mut spool) = File::open(folder.spool(part)) {
+        let mut block = vec![0; 64 * 1024];
+        while let Ok(read @ 1..) = spool.read(&mut block) {
+            digest.update(block.get(..read).unwrap_or_default());
+            length += read as u64;
+        }
+    }
+    (length, hexadecimal(&digest.finalize()))
+}
+
+/// The last line a supervisor in trouble wrote.
+fn last_words(folder: &Folder) -> Option<String> {
+    const LONGEST: usize = 200;
+    let log = fs::read(folder.log()).ok()?;
+    let log = String::from_utf8_lossy(&log).into_owned();
+    let line = log.lines().rev().find(|line| !line.trim().is_empty())?;
+    Some(line.chars().take(LONGEST).collect())
+}
+
+/// Kills what a dead supervisor left: its session, and what descends from that.  What had left the
+/// session *and* its parents cannot be told from strangers any more, and goes on.
+fn end_remains(folder: &Folder) {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    const PAUSE: Duration = Duration::from_millis(5);
+    let Ok(supervisor) = read_json::<Identity>(&folder.supervisor()) else { return };
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let Ok(snapshot) = Snapshot::take() else { return };
+        let remains = snapshot.remains_of_session(supervisor);
+        if remains.iter().filter(|process| process.signal(Signal::SIGKILL)).count() == 0 {
+            return;
+        }
+        // They are not our children: nothing tells when they are gone.
+        std::thread::sleep(PAUSE);
+    }
+}

@@ -1,0 +1,159 @@
+//! Agents and supervisors come and go, and machines too.
+
+use nix::sys::signal::{SIGKILL, Signal, kill};
+use nix::unistd::Pid;
+
+use super::super::folder::{Folder, read_json};
+use super::super::processes::Identity;
+use super::super::record::Record;
+use super::super::{FailureCode, JobError, State};
+use super::*;
+
+fn folder(bed: &Bed, cmd_id: &str) -> Folder {
+    Folder::new(bed.dir.path().join("jobs").join(cmd_id))
+}
+
+pub(super) fn supervisor(bed: &Bed, cmd_id: &str) -> i32 {
+    read_json::<Identity>(&folder(bed, cmd_id).supervisor()).unwrap().pid
+}
+
+pub(super) fn kill_supervisor(bed: &Bed, cmd_id: &str, signal: Signal) {
+    kill(Pid::from_raw(supervisor(bed, cmd_id)), signal).unwrap();
+}
+
+#[tokio::test]
+async fn a_running_command_is_followed_again_by_the_next_agent() {
+    let bed = Bed::new().await;
+    let asked = shell("echo one; while [ ! -e go ]; do sleep 0.01; done; echo two; exit 6");
+    bed.start("lives", asked.clone()).await;
+    let mut bed = bed.again().await;
+    assert!(bed.jobs.start("lives", asked).await.unwrap().already);
+    bed.output_of("lives", Part::Out, 4).await;
+    std::fs::write(bed.dir.path().join("go"), "").unwrap();
+    let results = bed.end_of("lives").await;
+    assert_eq!((results.state, results.exit_code_or_signal), (State::Done, Some(6)));
+    assert_eq!(bed.text("lives", Part::Out).await, "one\ntwo\n");
+}
+
+#[tokio::test]
+async fn a_command_that_ends_without_an_agent_is_announced_by_the_next() {
+    let bed = Bed::new().await;
+    bed.start("alone", shell("while [ ! -e go ]; do sleep 0.01; done; echo done; exit 7")).await;
+    let result = folder(&bed, "alone").result();
+    let dir = bed.stop().await;
+    std::fs::write(dir.path().join("go"), "").unwrap();
+    until(|| result.exists()).await;
+    let mut bed = Bed::open(dir, |_| {}).await;
+    assert_eq!(bed.end_of("alone").await.exit_code_or_signal, Some(7));
+}
+
+#[tokio::test]
+async fn an_end_is_announced_after_every_restart_until_it_is_acknowledged() {
+    let mut bed = Bed::new().await;
+    let first = bed.run("again", shell("echo text; exit 1")).await;
+    let mut bed = bed.again().await;
+    assert_eq!(bed.end_of("again").await, first);
+    bed.jobs.acknowledged("again").await.unwrap();
+    let mut bed = bed.again().await;
+    let list = bed.jobs.list().await.unwrap();
+    assert!(list.iter().any(|job| job.cmd_id == "again" && job.acknowledged && job.results.is_some()));
+    // What comes next is another command's: the acknowledged one stays silent.
+    bed.run("other", shell("true")).await;
+    assert!(!bed.ended.contains_key("again"));
+}
+
+#[tokio::test]
+async fn the_time_of_an_acknowledged_command_goes_on_over_a_restart() {
+    let mut bed = Bed::new().await;
+    bed.run("old", shell("true")).await;
+    bed.jobs.acknowledged("old").await.unwrap();
+    let path = folder(&bed, "old").path().to_owned();
+    let dir = bed.stop().await;
+    let bed = Bed::open(dir, |config| config.keep = Duration::from_millis(1)).await;
+    until(|| !path.exists()).await;
+    drop(bed);
+}
+
+#[tokio::test]
+async fn a_killed_supervisor_means_a_lost_job_that_keeps_its_output_and_leaves_nobody() {
+    let mut bed = Bed::new().await;
+    let time = unique_time();
+    bed.start("lost", shell(&format!("echo kept; (sleep {time} &); setsid sleep {time} & sleep {time}")))
+        .await;
+    bed.output_of("lost", Part::Out, 5).await;
+    until(|| processes_with(&time) == 3).await;
+    kill_supervisor(&bed, "lost", SIGKILL);
+    let results = bed.end_of("lost").await;
+    assert_eq!((results.state, results.finished, results.exit_code_or_signal), (State::Lost, false, None));
+    assert_eq!((results.out_bytes, &results.resources), (5, &None));
+    assert_eq!(results.error.as_ref().unwrap().code, FailureCode::SupervisorGone);
+    assert_eq!(bed.text("lost", Part::Out).await, "kept\n");
+    until(|| processes_with(&time) == 0).await;
+    assert_eq!(bed.again().await.end_of("lost").await, results);
+}
+
+#[tokio::test]
+async fn a_supervisor_that_died_without_an_agent_is_found_out() {
+    let bed = Bed::new().await;
+    let time = unique_time();
+    bed.start("lost", shell(&format!("sleep {time}"))).await;
+    let pid = supervisor(&bed, "lost");
+    let dir = bed.stop().await;
+    kill(Pid::from_raw(pid), SIGKILL).unwrap();
+    let mut bed = Bed::open(dir, |_| {}).await;
+    assert_eq!(bed.end_of("lost").await.state, State::Lost);
+    until(|| processes_with(&time) == 0).await;
+}
+
+#[tokio::test]
+async fn after_a_restart_of_the_guest_an_unfinished_job_is_lost() {
+    let mut bed = Bed::new().await;
+    bed.run("before", shell("echo kept; exit 1")).await;
+    let folder = folder(&bed, "before");
+    let dir = bed.stop().await;
+    let mut record: Record = read_json(&folder.record()).unwrap();
+    record.boot_id = "another".to_owned();
+    folder.write_durably(&folder.record(), &record).unwrap();
+    std::fs::remove_file(folder.result()).unwrap();
+    let mut bed = Bed::open(dir, |_| {}).await;
+    let results = bed.end_of("before").await;
+    let error = results.error.unwrap();
+    assert_eq!((results.state, error.code, results.out_bytes), (State::Lost, FailureCode::GuestRestarted, 5));
+    assert!(error.message.contains("the guest was restarted"));
+}
+
+#[tokio::test]
+async fn a_job_that_was_recorded_and_never_started_is_not_started_later() {
+    let mut bed = Bed::new().await;
+    let mark = bed.dir.path().join("mark");
+    bed.run("recorded", shell(&format!("touch {}", mark.display()))).await;
+    let folder = folder(&bed, "recorded");
+    let dir = bed.stop().await;
+    for file in
+        [folder.result(), folder.supervisor(), folder.spool(Part::Out), folder.spool(Part::Err), mark.clone()]
+    {
+        std::fs::remove_file(file).unwrap();
+    }
+    let mut bed = Bed::open(dir, |_| {}).await;
+    let results = bed.end_of("recorded").await;
+    assert_eq!((results.state, results.error.unwrap().code), (State::Failed, FailureCode::NotStarted));
+    assert!(!mark.exists());
+}
+
+#[tokio::test]
+async fn what_was_not_recorded_in_full_never_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let half = dir.path().join("jobs/half");
+    std::fs::create_dir_all(&half).unwrap();
+    std::fs::write(half.join("job.json.new"), "{").unwrap();
+    let mut bed = Bed::open(dir, |_| {}).await;
+    assert!(bed.jobs.list().await.unwrap().is_empty());
+    assert_eq!(bed.run("half", shell("exit 4")).await.exit_code_or_signal, Some(4));
+}
+
+#[tokio::test]
+async fn a_second_agent_is_kept_out() {
+    let bed = Bed::new().await;
+    let refusal = Jobs::open(test_config(bed.dir.path())).await.unwrap_err();
+    assert!(matches!(refusal, JobError::InUse { .. }), "{refusal}");
+}
