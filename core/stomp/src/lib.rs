@@ -13,3 +13,7 @@ pub mod frame;
 pub mod heartbeat;
 
 pub use frame::{Command, Frame, Version};
+
+/// The tests that are fuzz targets as well call this crate by its name.
+#[cfg(test)]
+extern crate self as vocable_stomp;

@@ -2,6 +2,7 @@
 
 pub(in crate::broker) mod bench;
 mod connecting;
+mod exercise;
 mod limits;
 mod properties;
 mod queues;
