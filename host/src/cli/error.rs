@@ -11,6 +11,9 @@ const MOST_CAUSES: usize = 3;
 /// Most `hint:` lines of one failure.
 const MOST_HINTS: usize = 2;
 
+/// The exit code of `run` and `wait` when the reason is ours, as of `docker run` and `podman run`.
+pub(super) const NOT_THE_COMMANDS: u8 = 125;
+
 /// Why a verb failed. Displayed in several lines, the way it stands on standard error.
 #[derive(Clone, Debug)]
 pub struct CliError(Box<Report>);
@@ -35,6 +38,7 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 struct Report {
     kind: Kind,
+    exit_code: u8,
     code: String,
     message: String,
     causes: Vec<String>,
@@ -45,8 +49,7 @@ struct Report {
 }
 
 impl Kind {
-    /// The exit code of a verb that fails like this; `run`, `wait` and `attach` have 125 for all of them.
-    pub const fn exit_code(self) -> u8 {
+    const fn exit_code(self) -> u8 {
         match self {
             Self::BrokenPipe => 0,
             Self::Failed => 1,
@@ -63,6 +66,7 @@ impl CliError {
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self(Box::new(Report {
             kind: Kind::Failed,
+            exit_code: Kind::Failed.exit_code(),
             code: code.into(),
             message: message.into(),
             causes: Vec::new(),
@@ -98,6 +102,16 @@ impl CliError {
     #[must_use]
     pub fn kind(mut self, kind: Kind) -> Self {
         self.0.kind = kind;
+        self.0.exit_code = kind.exit_code();
+        self
+    }
+
+    /// With the one exit code that `run` and `wait` keep for all failures of ours.
+    #[must_use]
+    pub(super) fn beside_commands(mut self) -> Self {
+        if self.0.kind != Kind::BrokenPipe {
+            self.0.exit_code = NOT_THE_COMMANDS;
+        }
         self
     }
 
@@ -144,6 +158,11 @@ impl CliError {
         &self.0.message
     }
 
+    /// The exit code of the process.
+    pub const fn exit_code(&self) -> u8 {
+        self.0.exit_code
+    }
+
     /// The class.
     pub const fn class(&self) -> Kind {
         self.0.kind
@@ -169,7 +188,10 @@ impl CliError {
             ("hints", list(hints)),
             ("transient", Some(json!(self.is_transient()))),
         ];
-        all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect::<Map<_, _>>().into()
+        all.into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect::<Map<_, _>>()
+            .into()
     }
 
     /// The lines under the first: label and text.
@@ -228,7 +250,7 @@ mod tests {
         let fault = Fault::new(103, "guest-offline: vm2 does not answer");
         let error = CliError::from(fault).guest("vm2").hint("vocable why vm2");
         insta::assert_snapshot!(error.to_json(), @"");
-        assert_eq!(error.class().exit_code(), 1);
+        assert_eq!(error.exit_code(), 1);
     }
 
     #[test]
@@ -241,6 +263,6 @@ mod tests {
     #[test]
     fn a_reader_that_went_away_is_no_failure() {
         let error = CliError::from(io::Error::from(io::ErrorKind::BrokenPipe));
-        assert_eq!(error.class().exit_code(), 0);
+        assert_eq!(error.exit_code(), 0);
     }
 }

@@ -4,7 +4,7 @@ use clap::ColorChoice;
 use std::path::PathBuf;
 
 /// Options of every verb.
-#[derive(clap::Args, Clone, Debug)]
+#[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Options of every verb")]
 pub struct Global {
     /// Print JSON: the reply of the agent as it is

@@ -26,6 +26,8 @@ pub struct Terminal {
     err: Stream,
     json: bool,
     quiet: bool,
+    verbose: bool,
+    progress: bool,
     utf8: bool,
     width: Option<usize>,
 }
@@ -59,7 +61,8 @@ impl Surroundings {
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         // POSIX: the first of the three that is set and not empty decides.
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok());
-        let locale = locale.into_iter().find(|value| !value.is_empty()).unwrap_or_default().to_ascii_lowercase();
+        let locale =
+            locale.into_iter().find(|value| !value.is_empty()).unwrap_or_default().to_ascii_lowercase();
         Self {
             out_is_terminal: io::stdout().is_terminal(),
             err_is_terminal: io::stderr().is_terminal(),
@@ -93,6 +96,8 @@ impl Terminal {
             err: Stream { writer: err, colour: around.colour(global.color, around.err_is_terminal) },
             json: global.json,
             quiet: global.quiet,
+            verbose: global.verbose > 0,
+            progress: around.err_is_terminal && !global.quiet && !global.json,
             utf8: around.utf8,
             width: shortens.then(|| around.columns.unwrap_or(USUAL_WIDTH)),
         }
@@ -106,6 +111,16 @@ impl Terminal {
     /// Whether only the data is wanted: `-q`.
     pub const fn is_quiet(&self) -> bool {
         self.quiet
+    }
+
+    /// Whether every step is wanted: `-v`.
+    pub const fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
+    /// Whether a person sees what moves on standard error.
+    pub const fn shows_progress(&self) -> bool {
+        self.progress
     }
 
     /// Whether more than ASCII can be shown.

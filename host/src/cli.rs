@@ -1,0 +1,186 @@
+//! The command line: one file a verb, each taking its arguments, asking the agent over its XML-RPC endpoint as
+//! everybody does, and telling what came of it.
+//!
+//! Standard output is data, standard error is talk. A verb gives its exit code or a [`CliError`]; only
+//! [`Terminal`](output::Terminal) prints. The agent itself (`serve`) and the demonstration (`demo`) are elsewhere, here
+//! are only their names.
+
+mod agent;
+mod error;
+mod global;
+mod hints;
+mod output;
+mod reply;
+mod usage;
+
+mod filter;
+mod fold;
+mod human;
+mod progress;
+mod table;
+
+mod command;
+mod ending;
+mod follow;
+mod prefix;
+
+mod api;
+mod ask;
+mod completion;
+mod config;
+mod events;
+mod guests;
+mod logs;
+mod ps;
+mod run;
+mod token;
+mod wait;
+mod why;
+mod words;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use error::{CliError, Kind};
+pub use global::Global;
+pub use output::Terminal;
+
+use crate::clock::Now;
+use crate::demo::{DemoArgs, demo};
+use crate::serve::{ServeArgs, serve};
+use agent::Connection;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::CompleteEnv;
+use std::ffi::OsString;
+use std::process::ExitCode;
+use time::UtcOffset;
+
+/// Run commands, ask words and watch a fleet of virtual machines
+#[derive(Debug, Parser)]
+#[command(name = "vocable", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(subcommand_required = true, arg_required_else_help = true, subcommand_value_name = "VERB")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    #[command(flatten)]
+    Asking(AskingVerb),
+    #[command(subcommand)]
+    Config(config::ConfigVerb),
+    Completion(completion::CompletionArgs),
+    Demo(DemoArgs),
+    Serve(ServeArgs),
+}
+
+/// The verbs that ask the agent.
+#[derive(Debug, Subcommand)]
+enum AskingVerb {
+    Api(api::ApiArgs),
+    Ask(ask::AskArgs),
+    #[command(visible_alias = "monitor")]
+    Events(events::EventsArgs),
+    #[command(visible_alias = "list")]
+    Guests(guests::GuestsArgs),
+    Logs(logs::LogsArgs),
+    Ps(ps::PsArgs),
+    #[command(visible_alias = "exec")]
+    Run(run::RunArgs),
+    #[command(subcommand)]
+    Token(token::TokenVerb),
+    Wait(wait::WaitArgs),
+    Why(why::WhyArgs),
+    Words(words::WordsArgs),
+}
+
+/// What every verb works with.
+struct Session<'a> {
+    /// Where it tells.
+    terminal: &'a mut Terminal,
+    /// Whom it asks.
+    agent: &'a Connection,
+    /// What time it is.
+    now: fn() -> Now,
+    /// Where people read the time: their offset from UTC.
+    offset: UtcOffset,
+    /// The options, if the streams and signals of this process are meant.
+    process: Option<&'a Global>,
+}
+
+/// The command line of this process: completes, prints help, or does what a verb says.
+pub fn main() -> ExitCode {
+    CompleteEnv::with_factory(command).complete();
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let Cli { global, verb } = match parse(&args) {
+        Ok(cli) => cli,
+        Err(error) => return usage::told(&args, &error),
+    };
+    let result = match verb {
+        Verb::Asking(verb) => verb.perform(&global).map(ExitCode::from),
+        Verb::Completion(args) => completion::completion(&mut Terminal::of_process(&global), &args),
+        Verb::Config(verb) => config::config(&global, &mut Terminal::of_process(&global), &verb),
+        Verb::Demo(args) => demo(&global, args),
+        Verb::Serve(args) => serve(&global, args),
+    };
+    result.unwrap_or_else(|error| {
+        // That telling it fails too changes nothing.
+        drop(Terminal::of_process(&global).error(&error));
+        ExitCode::from(error.exit_code())
+    })
+}
+
+/// All verbs and options, with the verbs in groups.
+fn command() -> clap::Command {
+    usage::grouped(Cli::command())
+}
+
+fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
+    Cli::from_arg_matches(&command().try_get_matches_from(args)?)
+}
+
+impl AskingVerb {
+    fn perform(self, global: &Global) -> Result<u8, CliError> {
+        let offset = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
+        let mut terminal = Terminal::of_process(global);
+        let agent = Connection::find(global).map_err(|error| self.own_exit_code(error))?;
+        self.ask(&mut Session {
+            terminal: &mut terminal,
+            agent: &agent,
+            now: Now::read,
+            offset,
+            process: Some(global),
+        })
+    }
+
+    /// Does it, and gives the exit code.
+    fn ask(&self, session: &mut Session<'_>) -> Result<u8, CliError> {
+        let result = match self {
+            Self::Api(args) => api::api(session, args),
+            Self::Ask(args) => ask::ask(session, args),
+            Self::Events(args) => events::events(session, args),
+            Self::Guests(args) => guests::guests(session, args),
+            Self::Logs(args) => logs::logs(session, args),
+            Self::Ps(args) => ps::ps(session, args),
+            Self::Run(args) => run::run(session, args),
+            Self::Token(verb) => token::token(session, verb),
+            Self::Wait(args) => wait::wait(session, args),
+            Self::Why(args) => why::why(session, args),
+            Self::Words(args) => words::words(session, args),
+        };
+        result.map_err(|error| self.own_exit_code(error))
+    }
+
+    /// Verbs that pass on the exit code of a command have one number for all our own failures.
+    fn own_exit_code(&self, error: CliError) -> CliError {
+        match self {
+            Self::Run(_) | Self::Wait(_) => error.beside_commands(),
+            _ => error,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The seam between the verbs and the host agent: where it is, how it is asked, and what its refusals become.
+//! Tests put an agent of their own behind [`Agent`].
+
+use super::error::{CliError, Kind};
+use super::global::Global;
+use super::hints;
+use crate::client::{Client, ClientError};
+use crate::config::{self, Config};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use vocable_config::Loaded;
+use vocable_xmlrpc::Value;
+
+/// Where an agent answers that says nothing else.
+const USUAL_URL: &str = "http://127.0.0.1:8700";
+/// In the state folder: where the running agent answers.
+const URL_FILE: &str = "agent.url";
+/// In the state folder: what callers have to know.
+const TOKEN_FILE: &str = "token";
+/// How long the agent may take for a call that does not wait for anything.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one call waits inside the agent before we ask again; the agent allows no more.
+pub(super) const LONG_POLL: Duration = Duration::from_secs(20);
+
+/// Whoever carries out calls.
+pub(super) trait Agent {
+    /// Calls a method and waits for its result, at most for `timeout`.
+    fn call(&self, method: &str, params: Vec<Value>, timeout: Duration) -> Result<Value, ClientError>;
+}
+
+impl Agent for Client {
+    fn call(&self, method: &str, params: Vec<Value>, timeout: Duration) -> Result<Value, ClientError> {
+        tracing::debug!(method, "call");
+        let result = Self::call(self, method, params, timeout);
+        if let Err(error) = &result {
+            tracing::debug!(method, %error, "call failed");
+        }
+        result
+    }
+}
+
+/// An agent, with what is told when it does not want us.
+pub(super) struct Connection {
+    agent: Box<dyn Agent>,
+    token: Token,
+}
+
+/// What we show the agent to be let in.
+#[derive(Debug)]
+struct Token {
+    text: String,
+    file: PathBuf,
+    problem: Option<String>,
+}
+
+impl Connection {
+    /// Looks up where the agent is and what lets us in. Nothing is sent yet.
+    pub(super) fn find(global: &Global) -> Result<Self, CliError> {
+        let config = configuration(global)?;
+        let url = url(global, &config)?;
+        let token = token(global, &config)?;
+        let client = Client::new(&url, token.text.as_str()).map_err(hints::of_client)?;
+        Ok(Self { agent: Box::new(client), token })
+    }
+
+    /// That agent.
+    #[cfg(test)]
+    pub(super) fn to(agent: impl Agent + 'static) -> Self {
+        let token = Token { text: String::new(), file: "/state/token".into(), problem: None };
+        Self { agent: Box::new(agent), token }
+    }
+
+    /// Calls a method that does not wait for anything.
+    pub(super) fn call(&self, method: &str, params: Vec<Value>) -> Result<Value, CliError> {
+        self.call_within(method, params, PATIENCE)
+    }
+
+    /// Calls a method that waits in the agent for `wait`.
+    pub(super) fn call_waiting(
+        &self,
+        method: &str,
+        params: Vec<Value>,
+        wait: Duration,
+    ) -> Result<Value, CliError> {
+        self.call_within(method, params, wait + PATIENCE)
+    }
+
+    /// Calls a method, with so much time for all of it.
+    pub(super) fn call_within(
+        &self,
+        method: &str,
+        params: Vec<Value>,
+        timeout: Duration,
+    ) -> Result<Value, CliError> {
+        self.agent.call(method, params, timeout).map_err(|error| self.explained(error))
+    }
+
+    fn explained(&self, error: ClientError) -> CliError {
+        let refused = matches!(error, ClientError::NotAuthorised { .. });
+        let error = hints::of_client(error);
+        match &self.token.problem {
+            _ if !refused => error,
+            Some(problem) => error.cause(problem.clone()),
+            None => error.at(self.token.file.display().to_string()),
+        }
+    }
+}
+
+/// What decides where the agent is. Mistakes elsewhere in the configuration are no reason not to answer.
+fn configuration(global: &Global) -> Result<Config, CliError> {
+    let Loaded { value, problems, .. } = load(global)?;
+    value.ok_or_else(|| {
+        let first = problems.iter().find(|problem| problem.severity == vocable_config::Severity::Error);
+        let error = CliError::new("bad-configuration", "the configuration cannot be used");
+        let error = first.into_iter().fold(error, |error, problem| {
+            error.cause(problem.message.clone()).at(problem.origin.to_string())
+        });
+        error.hint("vocable config check")
+    })
+}
+
+/// The configuration with everything that is wrong with it.
+pub(super) fn load(global: &Global) -> Result<Loaded<Config>, CliError> {
+    config::load(global.config.clone(), Vec::new()).map_err(|error| {
+        CliError::new("no-home", error.to_string())
+            .hint("set HOME, or name the files: --config, --token-file")
+    })
+}
+
+/// `--agent`, `VOCABLE_AGENT`, `client.agent`, what a running agent has written down, or the usual place.
+fn url(global: &Global, config: &Config) -> Result<String, CliError> {
+    let named = global.agent.clone().or_else(|| variable("VOCABLE_AGENT"));
+    let configured = || Some(config.client.agent.clone()).filter(|url| !url.is_empty());
+    match named.or_else(configured) {
+        Some(url) => Ok(url),
+        None => Ok(optional(&config.state.join(URL_FILE))?.unwrap_or_else(|| USUAL_URL.to_owned())),
+    }
+}
+
+/// A token that cannot be read is told only if the agent asks for one: perhaps there is no agent at all.
+fn token(global: &Global, config: &Config) -> Result<Token, CliError> {
+    let named = global.token_file.clone().or_else(|| variable("VOCABLE_TOKEN_FILE").map(PathBuf::from));
+    if let Some(file) = named {
+        let text = fs::read_to_string(&file).map_err(|error| cannot_read(&file, &error))?;
+        return Ok(Token { text: text.trim().to_owned(), file, problem: None });
+    }
+    let file = config.state.join(TOKEN_FILE);
+    let (text, problem) = match fs::read_to_string(&file) {
+        Ok(text) => (text.trim().to_owned(), None),
+        Err(error) => (String::new(), Some(format!("{}: {error}", file.display()))),
+    };
+    Ok(Token { text, file, problem })
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn optional(file: &Path) -> Result<Option<String>, CliError> {
+    match fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
+            Ok(None)
+        }
+        Err(error) => Err(cannot_read(file, &error)),
+    }
+}
+
+fn cannot_read(file: &Path, error: &io::Error) -> CliError {
+    CliError::new("cannot-read", format!("{} cannot be read", file.display()))
+        .cause(error.to_string())
+        .kind(Kind::Usage)
+}

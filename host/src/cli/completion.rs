@@ -1,0 +1,110 @@
+//! `vocable completion`, and what Tab proposes: names that the agent knows, asked for with a short limit. Whatever
+//! goes wrong, nothing is proposed and nothing is said.
+
+use super::agent::Connection;
+use super::reply::Members;
+use super::{CliError, Global, Terminal, ps};
+use clap_complete::CompletionCandidate;
+use std::ffi::OsStr;
+use std::process::ExitCode;
+use std::time::Duration;
+use vocable_xmlrpc::{Value, to_json};
+
+/// A person waits for Tab.
+const PATIENCE: Duration = Duration::from_millis(150);
+
+/// Print the line that makes a shell complete verbs, guests, commands and words
+///
+/// For bash: echo 'source <(vocable completion bash)' >> ~/.bashrc
+#[derive(clap::Args, Debug)]
+pub(super) struct CompletionArgs {
+    /// The shell
+    #[arg(value_parser = ["bash", "elvish", "fish", "powershell", "zsh"])]
+    shell: String,
+}
+
+/// Prints the line.
+pub(super) fn completion(terminal: &mut Terminal, args: &CompletionArgs) -> Result<ExitCode, CliError> {
+    terminal.line(line(&args.shell))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The line asks this program for the script each time a shell starts, so that both always fit.
+fn line(shell: &str) -> &'static str {
+    match shell {
+        "bash" => "source <(COMPLETE=bash vocable)",
+        "elvish" => "eval (E:COMPLETE=elvish vocable | slurp)",
+        "fish" => "COMPLETE=fish vocable | source",
+        "powershell" => {
+            "$env:COMPLETE = \"powershell\"; vocable | Out-String | Invoke-Expression; Remove-Item Env:\\COMPLETE"
+        }
+        _ => "source <(COMPLETE=zsh vocable)",
+    }
+}
+
+/// Guests, with their states.
+pub(super) fn guests(typed: &OsStr) -> Vec<CompletionCandidate> {
+    propose(typed, "guest.list", Vec::new(), |guest| {
+        let reason = guest.text("reason").map_or_else(String::new, |reason| format!(", {reason}"));
+        Some((guest.text("guest")?.to_owned(), format!("{}{reason}", guest.text("state")?)))
+    })
+}
+
+/// Guests after the last comma of a target.
+pub(super) fn targets(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(typed) = typed.to_str() else { return Vec::new() };
+    let (before, last) = typed.rsplit_once(',').map_or(("", typed), |(before, last)| (before, last));
+    let before = if before.is_empty() { String::new() } else { format!("{before},") };
+    guests(OsStr::new(last)).into_iter().map(|guest| guest.add_prefix(before.clone())).collect()
+}
+
+/// Commands, with what they run.
+pub(super) fn commands(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let all = Value::from([("all", Value::from(true)), ("limit", Value::from(100))]);
+    propose(typed, "cmd.list", vec![all], |command| {
+        Some((
+            command.text("cmd_id")?.to_owned(),
+            format!("{} {}", command.text("state")?, ps::command_line(command)),
+        ))
+    })
+}
+
+/// Words, with what they say of themselves.
+pub(super) fn words(typed: &OsStr) -> Vec<CompletionCandidate> {
+    propose(typed, "word.list", Vec::new(), |word| {
+        Some((word.text("word")?.to_owned(), word.text("summary")?.to_owned()))
+    })
+}
+
+/// Methods.
+pub(super) fn methods(typed: &OsStr) -> Vec<CompletionCandidate> {
+    propose(typed, "system.listMethods", Vec::new(), |name| {
+        Some((to_json(name).as_str()?.to_owned(), String::new()))
+    })
+}
+
+/// What a method lists, as far as it begins with what was typed.
+fn propose(
+    typed: &OsStr,
+    method: &str,
+    params: Vec<Value>,
+    name_and_help: impl Fn(&Value) -> Option<(String, String)>,
+) -> Vec<CompletionCandidate> {
+    let (Some(typed), Ok(agent)) = (typed.to_str(), Connection::find(&Global::default())) else {
+        return Vec::new();
+    };
+    let Ok(reply) = agent.call_within(method, params, PATIENCE) else { return Vec::new() };
+    candidates(typed, &reply, name_and_help)
+}
+
+fn candidates(
+    typed: &str,
+    reply: &Value,
+    name_and_help: impl Fn(&Value) -> Option<(String, String)>,
+) -> Vec<CompletionCandidate> {
+    let fitting = reply.list().iter().filter_map(name_and_help).filter(|(name, _)| name.starts_with(typed));
+    let candidate = |(name, help): (String, String)| {
+        CompletionCandidate::new(name).help((!help.is_empty()).then(|| help.into()))
+    };
+    fitting.map(candidate).collect()
+}

@@ -1,0 +1,321 @@
+//! What came of a command: the exit code it has for us, and how it is told. From the agent's report to both, and from
+//! the endings of several commands to one code; nothing is asked or printed here.
+
+use super::error::{CliError, NOT_THE_COMMANDS};
+use super::human;
+use super::reply::Members;
+use nix::sys::signal::Signal;
+use vocable_xmlrpc::Value;
+
+/// Our time limit ended it, as of coreutils' `timeout`.
+const TIMED_OUT: u8 = 124;
+/// Some command of several failed, as of `xargs`.
+const SOME_FAILED: u8 = 123;
+
+/// A report of a command, read for how it ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending<'a>(&'a Value);
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum How {
+    /// It ended by itself with this code.
+    Exited(u8),
+    /// What became of it is not known.
+    Lost,
+    /// The guest could not find or execute it: 127 or 126.
+    NotExecuted(u8),
+    /// It never got to the guest, or the guest refused.
+    NotRun,
+    /// This signal ended it.
+    Signalled(u8),
+    /// Somebody or something of ours ended it.
+    Stopped,
+    /// Its time ran out.
+    TimedOut,
+    /// It is not over.
+    UnderWay,
+}
+
+impl<'a> Ending<'a> {
+    /// Of a report.
+    pub(super) const fn of(report: &'a Value) -> Self {
+        Self(report)
+    }
+
+    /// The command.
+    pub(super) fn id(self) -> &'a str {
+        self.0.text("cmd_id").unwrap_or_default()
+    }
+
+    /// Who ran it.
+    pub(super) fn guest(self) -> &'a str {
+        self.0.text("guest").unwrap_or_default()
+    }
+
+    /// How it ended.
+    pub(super) fn how(self) -> How {
+        match self.0.text("state") {
+            Some("done") => self.by_itself().unwrap_or(How::Lost),
+            Some("cancelled") if self.0.member("error").is_none() => self.by_itself().unwrap_or(How::Stopped),
+            Some("cancelled") => How::Stopped,
+            Some("failed") => match self.code_or_signal() {
+                Some(code @ (126 | 127)) => How::NotExecuted(code),
+                _ => How::NotRun,
+            },
+            Some("timeout") => How::TimedOut,
+            Some("queued" | "running") => How::UnderWay,
+            _ => How::Lost,
+        }
+    }
+
+    fn by_itself(self) -> Option<How> {
+        let number = self.code_or_signal()?;
+        Some(if self.0.truth("finished") { How::Exited(number) } else { How::Signalled(number) })
+    }
+
+    fn code_or_signal(self) -> Option<u8> {
+        let number = self.0.number("exitCodeOrSignal")?;
+        // As a parent process sees it: the low eight bits.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the low eight bits are meant"
+        )]
+        Some((number as i64 & 0xff) as u8)
+    }
+
+    /// Whether it did what it was run for, and all it wrote is here.
+    pub(super) fn is_ok(self) -> bool {
+        self.how() == How::Exited(0) && self.left_out().is_none()
+    }
+
+    /// Whether the reason of the end is the command's, not ours.
+    pub(super) fn is_its_own(self) -> bool {
+        matches!(self.how(), How::Exited(_) | How::Signalled(_))
+            && (self.left_out().is_none() || !self.succeeded())
+    }
+
+    /// Whether it never got to its guest.
+    pub(super) fn was_not_taken(self) -> bool {
+        matches!(self.how(), How::Lost | How::NotExecuted(_) | How::NotRun)
+    }
+
+    fn succeeded(self) -> bool {
+        self.how() == How::Exited(0)
+    }
+
+    /// The exit code of `run` and `wait` for this one command.
+    pub(super) fn exit_code(self) -> u8 {
+        match self.how() {
+            How::Exited(0) if self.left_out().is_some() => NOT_THE_COMMANDS,
+            How::Exited(code) | How::NotExecuted(code) => code,
+            How::Signalled(number) => 128_u8.saturating_add(number),
+            How::TimedOut => TIMED_OUT,
+            How::Lost | How::NotRun | How::Stopped | How::UnderWay => NOT_THE_COMMANDS,
+        }
+    }
+
+    /// `exit 2`, `SIGSEGV`, `timed out`, `guest-offline: …`
+    pub(super) fn brief(self) -> String {
+        match self.how() {
+            How::Exited(_) if self.left_out().is_some() => format!("output dropped, {}", self.exit_column()),
+            How::Exited(code) => format!("exit {code}"),
+            How::Signalled(number) => signal_name(number),
+            How::TimedOut => "timed out".to_owned(),
+            How::UnderWay => "not over".to_owned(),
+            How::Lost | How::NotExecuted(_) | How::NotRun | How::Stopped => {
+                let (code, message) = self.told_or(self.slug());
+                format!("{code}: {message}")
+            }
+        }
+    }
+
+    /// What stands in the EXIT column: a code, a signal, or the slug of a failure.
+    pub(super) fn exit_column(self) -> String {
+        match self.how() {
+            How::Exited(code) | How::NotExecuted(code) => code.to_string(),
+            How::Signalled(number) => signal_name(number),
+            How::TimedOut | How::UnderWay => String::new(),
+            How::Lost | How::NotRun | How::Stopped => {
+                self.0.member("error").and_then(|error| error.text("code")).unwrap_or_default().to_owned()
+            }
+        }
+    }
+
+    /// The failure, if the reason is ours: what happened, and what to do.
+    pub(super) fn error(self) -> Option<CliError> {
+        if self.is_its_own() {
+            return None;
+        }
+        let (guest, id) = (self.guest(), self.id());
+        let (code, message) = self.told_or(self.slug());
+        let error = CliError::new(code, message).guest(guest);
+        Some(match self.how() {
+            How::Lost => error.hint(format!("vocable why {guest}")).hint(format!("vocable logs {id}")),
+            How::NotRun if code == "guest-offline" => {
+                let (message, cause) = message.split_once("; nothing was run: ").unwrap_or((message, ""));
+                let told = CliError::new(code, format!("{message}; nothing was run")).guest(guest);
+                let told = if cause.is_empty() { told } else { told.cause(cause) };
+                told.hint(format!("vocable why {guest}"))
+            }
+            How::Exited(_) | How::Stopped | How::TimedOut => {
+                error.hint(format!("what it wrote is kept: vocable logs {id}"))
+            }
+            _ => error,
+        })
+    }
+
+    fn slug(self) -> &'static str {
+        match self.how() {
+            How::Exited(_) | How::Signalled(_) => "output-dropped",
+            How::Lost => "lost",
+            How::NotExecuted(126) => "not-executable",
+            How::NotExecuted(_) => "not-found",
+            How::NotRun => "not-run",
+            How::Stopped => "cancelled",
+            How::TimedOut => "timed-out",
+            How::UnderWay => "not-over",
+        }
+    }
+
+    /// What the agent or the guest said, or a sentence of our own for the slug.
+    fn told_or(self, slug: &'static str) -> (&'a str, &'a str) {
+        let error = self.0.member("error");
+        let message = match slug {
+            "cancelled" => "somebody ended it",
+            "lost" => "what became of it is not known",
+            "not-executable" => "the guest cannot execute it",
+            "not-found" => "the guest has no such program",
+            "not-over" => "it is not over",
+            "output-dropped" => "a part of its output was dropped",
+            "timed-out" => "it was ended because its time ran out",
+            _ => "it was not run",
+        };
+        let text = |name, otherwise| error.and_then(|error| error.text(name)).unwrap_or(otherwise);
+        (text("code", slug), text("message", message))
+    }
+
+    /// What was read from the command and not kept: `1.2 MiB of output dropped (spool limit 1 GiB)`.
+    pub(super) fn left_out(self) -> Option<String> {
+        let left_out = self.0.member("left_out")?;
+        let octets = left_out.count("out").unwrap_or(0).saturating_add(left_out.count("err").unwrap_or(0));
+        let reason = left_out.text("reason").unwrap_or("no reason told");
+        Some(format!("{} of output dropped ({reason})", human::size(octets)))
+    }
+
+    /// How long it ran.
+    pub(super) fn took(self) -> Option<std::time::Duration> {
+        (self.0.moment("ended")? - self.0.moment("started")?).try_into().ok()
+    }
+
+    /// What it used: `cpu 38.9 s (user 36.1, sys 2.8)  max rss 412 MiB  read 1.2 GiB  written 88 MiB`.
+    pub(super) fn usage(self) -> Option<String> {
+        /// What getrusage(2) counts blocks in.
+        const BLOCK: u64 = 512;
+        let used = self.0.member("resources")?;
+        let (user, system) = (used.number("ru_utime")?, used.number("ru_stime")?);
+        let size = |name, unit: u64| human::size(used.count(name).unwrap_or(0).saturating_mul(unit));
+        let (rss, read, written) =
+            (size("ru_maxrss", 1024), size("ru_inblock", BLOCK), size("ru_oublock", BLOCK));
+        let cpu = user + system;
+        Some(format!(
+            "cpu {cpu:.1} s (user {user:.1}, sys {system:.1})  max rss {rss}  read {read}  written {written}"
+        ))
+    }
+}
+
+/// The exit code of `run` and `wait` for several commands: who was not asked or is lost weighs most.
+pub(super) fn exit_code_of_all<'a>(endings: impl IntoIterator<Item = Ending<'a>>) -> u8 {
+    let weight = |ending: Ending<'_>| match ending.how() {
+        _ if ending.is_ok() => 0,
+        How::Lost | How::NotRun | How::UnderWay => NOT_THE_COMMANDS,
+        _ => SOME_FAILED,
+    };
+    endings.into_iter().map(weight).max().unwrap_or(0)
+}
+
+fn signal_name(number: u8) -> String {
+    Signal::try_from(i32::from(number))
+        .map_or_else(|_| format!("signal {number}"), |signal| signal.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(state: &str, finished: bool, number: i32) -> Value {
+        Value::from([
+            ("cmd_id", Value::from("k7mq2x.vm1")),
+            ("guest", Value::from("vm1")),
+            ("state", Value::from(state)),
+            ("finished", Value::from(finished)),
+            ("exitCodeOrSignal", Value::from(number)),
+        ])
+    }
+
+    fn with(mut report: Value, name: &str, value: Value) -> Value {
+        if let Value::Struct(members) = &mut report {
+            members.insert(name.to_owned(), value);
+        }
+        report
+    }
+
+    fn failed(code: &str, message: &str) -> Value {
+        let error = Value::from([("code", Value::from(code)), ("message", Value::from(message))]);
+        Value::from([
+            ("cmd_id", Value::from("k7mq2x.vm2")),
+            ("guest", Value::from("vm2")),
+            ("state", Value::from("failed")),
+            ("error", error),
+        ])
+    }
+
+    #[test]
+    fn the_exit_code_is_the_commands_own_or_says_whose_fault_it_was() {
+        let code = |report: &Value| Ending::of(report).exit_code();
+        assert_eq!(code(&report("done", true, 0)), 0);
+        assert_eq!(code(&report("done", true, 125)), 125);
+        assert_eq!(code(&report("done", true, 255)), 255);
+        assert_eq!(code(&report("done", false, 11)), 139);
+        assert_eq!(code(&report("timeout", false, 15)), 124);
+        assert_eq!(code(&report("cancelled", false, 9)), 137);
+        assert_eq!(code(&report("failed", true, 127)), 127);
+        assert_eq!(code(&report("failed", true, 126)), 126);
+        assert_eq!(code(&failed("guest-offline", "vm2 does not answer")), 125);
+        assert_eq!(code(&report("lost", false, 0)), 125);
+        let dropped = Value::from([("out", Value::from(5)), ("reason", Value::from("spool limit 1 GiB"))]);
+        assert_eq!(code(&with(report("done", true, 0), "left_out", dropped)), 125, "never 0 and cut");
+    }
+
+    #[test]
+    fn of_several_the_one_that_was_not_asked_weighs_most() {
+        let (ok, bad) = (report("done", true, 0), report("done", true, 2));
+        let away = failed("guest-offline", "vm2 does not answer");
+        let code = |reports: &[&Value]| exit_code_of_all(reports.iter().map(|report| Ending::of(report)));
+        assert_eq!(code(&[&ok, &ok]), 0);
+        assert_eq!(code(&[&ok, &bad]), 123);
+        assert_eq!(code(&[&ok, &report("timeout", false, 15)]), 123);
+        assert_eq!(code(&[&away, &bad, &ok]), 125);
+    }
+
+    #[test]
+    fn an_end_is_told_briefly() {
+        let brief = |report: &Value| Ending::of(report).brief();
+        assert_eq!(brief(&report("done", true, 2)), "exit 2");
+        assert_eq!(brief(&report("done", false, 11)), "SIGSEGV");
+        assert_eq!(brief(&report("done", false, 77)), "signal 77");
+        assert_eq!(brief(&report("timeout", false, 15)), "timed out");
+        assert_eq!(brief(&failed("not-allowed", "no")), "not-allowed: no");
+        assert_eq!(brief(&report("lost", false, 0)), "lost: what became of it is not known");
+    }
+
+    #[test]
+    fn only_failures_of_ours_are_told_as_errors() {
+        assert!(Ending::of(&report("done", true, 3)).error().is_none());
+        let away = failed("guest-offline", "vm2 does not answer; nothing was run: lost since 09:01:54");
+        insta::assert_snapshot!(Ending::of(&away).error().unwrap(), @"");
+        let late = report("timeout", false, 15);
+        insta::assert_snapshot!(Ending::of(&late).error().unwrap(), @"");
+    }
+}

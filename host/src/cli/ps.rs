@@ -1,0 +1,139 @@
+//! `vocable ps`: commands, those under way or all.
+
+use super::output::{BAD, GOOD, WARN};
+use super::reply::{Members, wrapped};
+use super::table::{Cell, Column, Table};
+use super::{CliError, Session, completion, ending::Ending, filter, human};
+use crate::clock::age;
+use clap_complete::ArgValueCompleter;
+use vocable_xmlrpc::Value;
+
+/// List commands: those under way, or all
+#[derive(clap::Args, Debug)]
+pub(super) struct PsArgs {
+    /// Only commands of these guests: names and globs, separated by commas
+    #[arg(add = ArgValueCompleter::new(completion::guests))]
+    target: Option<String>,
+    /// Those that are over too
+    #[arg(short, long)]
+    all: bool,
+    /// Only commands in this state
+    #[arg(
+        long,
+        value_name = "STATE",
+        value_parser = ["queued", "running", "done", "timeout", "cancelled", "lost", "failed"],
+    )]
+    state: Option<String>,
+    /// At most so many, the newest [default: 1000]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=1000))]
+    limit: Option<i32>,
+}
+
+/// Lists commands.
+pub(super) fn ps(session: &mut Session<'_>, args: &PsArgs) -> Result<u8, CliError> {
+    let reply = session.agent.call("cmd.list", vec![options(args)])?;
+    let guests = reply.list().iter().filter_map(|command| command.text("guest"));
+    // A guest without commands is no mistake: only the grammar of the target is checked.
+    let wanted = match filter::selected(args.target.as_deref(), guests) {
+        Err(error) if error.code() == "no-such-guest" => Default::default(),
+        other => other?,
+    };
+    let is_wanted = |command: &&Value| command.text("guest").is_some_and(|guest| wanted.contains(guest));
+    let listed: Vec<_> = reply.list().iter().filter(is_wanted).collect();
+    if session.terminal.is_json() {
+        let listed = Value::from_iter(listed.into_iter().cloned());
+        session.terminal.document(&wrapped("commands", &listed))?;
+    } else if session.terminal.is_quiet() {
+        listed
+            .iter()
+            .filter_map(|command| command.text("cmd_id"))
+            .try_for_each(|id| session.terminal.line(id))?;
+    } else {
+        print(session, args, &listed)?;
+    }
+    Ok(0)
+}
+
+fn options(args: &PsArgs) -> Value {
+    let over = args.state.as_deref().is_some_and(|state| !matches!(state, "queued" | "running"));
+    let one = args.target.as_deref().filter(|target| filter::is_one(target));
+    let all = [
+        ("all", Some(Value::from(args.all || over))),
+        ("guest", one.map(Value::from)),
+        ("state", args.state.as_deref().map(Value::from)),
+        ("limit", args.limit.map(Value::from)),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+fn print(session: &mut Session<'_>, args: &PsArgs, listed: &[&Value]) -> Result<(), CliError> {
+    let mut columns = ["id", "guest", "state", "age"].map(Column::text).to_vec();
+    columns.extend(["cpu", "rss"].map(Column::number));
+    columns.extend([Column::text("exit"), Column::prose("command")]);
+    let mut table = Table::new(columns);
+    for command in listed {
+        table.row(row(session, command));
+    }
+    table.print(session.terminal)?;
+    if listed.is_empty() {
+        let all = args.all || args.state.is_some();
+        session.terminal.note(if all {
+            "no commands"
+        } else {
+            "no commands under way; vocable ps -a lists all"
+        })?;
+    }
+    Ok(())
+}
+
+fn row(session: &Session<'_>, command: &Value) -> Vec<Cell> {
+    let state = command.text("state").unwrap_or_default();
+    let style = match state {
+        "running" | "done" => GOOD,
+        "queued" => WARN,
+        _ => BAD,
+    };
+    let now = (session.now)().utc;
+    let since = command.moment("created").map(|since| age((now - since).try_into().unwrap_or_default()));
+    let used = command.member("resources");
+    let cpu = used.and_then(|used| Some(used.number("ru_utime")? + used.number("ru_stime")?));
+    let rss = used.and_then(|used| used.count("ru_maxrss")).map(|kib| human::size(kib.saturating_mul(1024)));
+    vec![
+        command.text("cmd_id").unwrap_or_default().into(),
+        command.text("guest").unwrap_or_default().into(),
+        Cell::styled(state, style),
+        since.unwrap_or_default().into(),
+        cpu.map(|cpu| human::took(human::seconds(cpu)).replace(' ', "")).unwrap_or_default().into(),
+        rss.unwrap_or_default().into(),
+        Ending::of(command).exit_column().into(),
+        command_line(command).into(),
+    ]
+}
+
+/// The program with its arguments, as a shell would have to be told.
+pub(super) fn command_line(command: &Value) -> String {
+    let words = command.text("cmd").into_iter().chain(command.texts("args"));
+    words.map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
+    let shown = word.escape_debug().to_string();
+    match word {
+        "" => "''".to_owned(),
+        _ if word.chars().all(is_plain) => word.to_owned(),
+        _ if word.contains(|c: char| c.is_control()) => format!("$'{shown}'"),
+        _ => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_as_a_shell_wants_them() {
+        let told = ["ls", "-l", "a b", "", "it's", "two\nlines", "$HOME"].map(quoted);
+        assert_eq!(told, ["ls", "-l", "'a b'", "''", r"'it'\''s'", r"$'two\nlines'", "'$HOME'"]);
+    }
+}

@@ -1,0 +1,174 @@
+//! `vocable run`: a command on one guest, as if it were here, or on many, line by line.
+
+mod interrupt;
+mod program;
+mod status;
+mod summary;
+
+use super::ending::{Ending, exit_code_of_all};
+use super::error::NOT_THE_COMMANDS;
+use super::follow::{Printer, Streams, Until, follow, reports};
+use super::{CliError, Kind, Session, command, completion, filter, hints};
+use clap_complete::ArgValueCompleter;
+use interrupt::Interrupt;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use vocable_config::Span;
+use vocable_xmlrpc::Value;
+
+/// Run a command in guests
+///
+/// The command runs without a shell, and goes on whatever becomes of this connection. Of one guest its output comes
+/// octet for octet and its exit code becomes ours; of several it comes in lines that begin with the guest's name.
+/// Options may stand after TARGET too; everything after COMMAND is the command's own.
+#[derive(clap::Args, Debug)]
+pub(super) struct RunArgs {
+    /// Whom: a guest, a glob, @group, or several of them separated by commas
+    #[arg(add = ArgValueCompleter::new(completion::targets))]
+    target: String,
+    /// The program and its arguments; `--` before it if it begins with a dash
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    command: Vec<String>,
+    /// Print the id and leave the command running
+    #[arg(short, long)]
+    detach: bool,
+    /// End the command after this time: 10s, 5m, 1h30m
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<Span>,
+    /// Set a variable of its environment
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = program::variable)]
+    env: Vec<(String, String)>,
+    /// Directory it works in
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// Send it our standard input, read to its end first
+    #[arg(short = 'i', long = "stdin")]
+    stdin: bool,
+    /// Give it a terminal (not yet)
+    #[arg(short, long)]
+    tty: bool,
+    /// Choose its id: a retry with the same id runs nothing twice
+    #[arg(long)]
+    id: Option<String>,
+    /// Write how it ended to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    status: Option<PathBuf>,
+    /// Tell what it used when it is over
+    #[arg(long)]
+    usage: bool,
+    /// Run it with /bin/sh -c
+    #[arg(long)]
+    shell: bool,
+    /// Print the lines of several guests without their names
+    #[arg(short = 'N', long)]
+    no_prefix: bool,
+}
+
+/// What came of it: the exit code and the last report of each command.
+struct Ran {
+    exit_code: u8,
+    reports: Vec<Value>,
+}
+
+/// Runs a command.
+pub(super) fn run(session: &mut Session<'_>, args: &RunArgs) -> Result<u8, CliError> {
+    let ran = perform(session, args);
+    if let Some(file) = &args.status {
+        status::write(file, ran.as_ref().map(|ran| ran.reports.as_slice()))?;
+    }
+    Ok(ran?.exit_code)
+}
+
+fn perform(session: &mut Session<'_>, args: &RunArgs) -> Result<Ran, CliError> {
+    if args.tty {
+        let error = CliError::not_yet("a terminal in the guest is not there yet (-t); nothing was run");
+        return Err(error.hint("without -t the command runs, and -i sends it what is typed before"));
+    }
+    let started = (session.now)().mono;
+    let params = program::params(args, || program::read_stdin(std::io::stdin().lock()))?;
+    let reply = session.agent.call("cmd.run", params);
+    let reply = reply.map_err(|error| hints::about_target(error, &args.target, session.agent))?;
+    let Value::String(id) = reply else { return Err(CliError::bad_reply("cmd.run", "id")) };
+    if args.detach {
+        return detached(session, &id);
+    }
+    let reports =
+        if session.terminal.is_json() && filter::is_one(&args.target) && !session.terminal.is_verbose() {
+            vec![collected(session, &id)?]
+        } else {
+            streamed(session, args, &id)?
+        };
+    let took = (session.now)().mono.saturating_duration_since(started);
+    told(session, args, &id, reports, took)
+}
+
+/// Prints the output as it comes. If we are told to stop, the command goes on.
+fn streamed(session: &mut Session<'_>, args: &RunArgs, id: &str) -> Result<Vec<Value>, CliError> {
+    let streams = Streams { out: true, err: true };
+    let mut printer = match (session.terminal.is_json(), args.no_prefix || filter::is_one(&args.target)) {
+        (true, _) => Printer::json(streams),
+        (false, true) => Printer::raw(streams),
+        (false, false) => Printer::named(streams),
+    };
+    let interrupt = Interrupt::leaves(session, id, &args.target, args.status.as_deref())?;
+    let reports = follow(session, id, Until::End, BTreeMap::new(), &mut printer);
+    drop(interrupt);
+    reports.map_err(|error| goes_on(error, id))
+}
+
+/// The one document of a command on one guest: its report with all its output, once it is over.
+fn collected(session: &mut Session<'_>, id: &str) -> Result<Value, CliError> {
+    let whole = command::whole_report(session, id).map_err(|error| goes_on(error, id))?;
+    session.terminal.document(&vocable_xmlrpc::to_json(&whole))?;
+    Ok(whole)
+}
+
+/// The agent took the command, and we cannot hear it any more.
+fn goes_on(error: CliError, id: &str) -> CliError {
+    match error.class() {
+        Kind::BrokenPipe => error,
+        _ => error.cause("the command goes on").hint(format!("vocable logs -f {id}")),
+    }
+}
+
+fn detached(session: &mut Session<'_>, id: &str) -> Result<Ran, CliError> {
+    let reply = session.agent.call("cmd.poll", vec![Value::from(id), command::no_output()])?;
+    if session.terminal.is_json() {
+        session.terminal.document(&command::without_output(&reply))?;
+    } else {
+        session.terminal.line(id)?;
+    }
+    let reports = reports(&reply).to_vec();
+    let endings: Vec<_> = reports.iter().map(Ending::of).collect();
+    let missed = |ending: &&Ending<'_>| ending.was_not_taken();
+    let missing: Vec<_> = endings.iter().copied().filter(|ending| missed(&ending)).collect();
+    summary::not_taken(session.terminal, endings.len(), &missing)?;
+    let exit_code = if missing.is_empty() { 0 } else { NOT_THE_COMMANDS };
+    Ok(Ran { exit_code, reports })
+}
+
+/// Tells how it ended, unless it ended well or as the command wanted.
+fn told(
+    session: &mut Session<'_>,
+    args: &RunArgs,
+    id: &str,
+    reports: Vec<Value>,
+    took: Duration,
+) -> Result<Ran, CliError> {
+    let endings: Vec<_> = reports.iter().map(Ending::of).collect();
+    if args.usage {
+        summary::usage(session.terminal, &endings)?;
+    }
+    let exit_code = match endings.as_slice() {
+        [only] if filter::is_one(&args.target) => {
+            summary::one(session.terminal, *only)?;
+            only.exit_code()
+        }
+        all => {
+            summary::several(session.terminal, id, all, took)?;
+            exit_code_of_all(all.iter().copied())
+        }
+    };
+    Ok(Ran { exit_code, reports })
+}

@@ -1,0 +1,115 @@
+//! Help and wrong usage: what clap finds out, told in our shape.
+
+use super::error::CliError;
+use super::global::Global;
+use super::output::Terminal;
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Command, FromArgMatches};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// The verbs as people look for them. A test keeps it complete.
+const GROUPS: [(&str, &[&str]); 4] = [
+    ("Run", &["run", "ps", "logs", "wait"]),
+    ("Fleet", &["guests", "why", "events"]),
+    ("Words", &["ask", "words"]),
+    ("Setup", &["serve", "demo", "token", "config", "api", "completion"]),
+];
+
+/// What `--help` says beyond `-h`.
+const LONG_HELP: &str = "\
+Targets
+  vm1               a guest by its name
+  'cern-*'          a glob; quote it, or the shell expands it
+  @lab              a group of the configuration
+  vm1,@lab,'pi-*'   several of them
+
+Exit codes
+  run, wait         of one command its own code, 128+n if signal n ended it, 124 if its time ran out,
+                    126 or 127 if the guest could not execute or find it, 125 if the reason is ours;
+                    of several 0 if all are 0, 123 if one failed, 125 if one was not asked or is lost
+  everything else   0 done or yes, 1 failed or no, 2 wrong usage, 3 no agent, 4 not allowed,
+                    124 timed out, 130 interrupted
+
+Files and variables
+  VOCABLE_AGENT, VOCABLE_TOKEN_FILE, VOCABLE_CONFIG, NO_COLOR; vocable config list";
+
+/// The same command with its verbs listed in groups.
+pub(super) fn grouped(command: Command) -> Command {
+    let verbs = GROUPS.iter().map(|(title, verbs)| group(&command, title, verbs)).collect::<String>();
+    command
+        .help_template(format!(
+            "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{verbs}{{options}}{{after-help}}"
+        ))
+        .after_long_help(LONG_HELP)
+}
+
+fn group(command: &Command, title: &str, verbs: &[&str]) -> String {
+    let line = |verb: &&str| {
+        let verb = command.find_subcommand(verb)?;
+        Some(format!("  {:<12}{}\n", verb.get_name(), verb.get_about()?))
+    };
+    let lines: String = verbs.iter().filter_map(line).collect();
+    format!("{title}\n{lines}\n")
+}
+
+/// Prints help where it was asked for, and a failure where the usage is wrong; gives the exit code.
+pub(super) fn told(args: &[OsString], error: &clap::Error) -> ExitCode {
+    let matches = super::command().ignore_errors(true).try_get_matches_from(args).ok();
+    let global =
+        matches.as_ref().and_then(|matches| Global::from_arg_matches(matches).ok()).unwrap_or_default();
+    let verb = matches.as_ref().and_then(ArgMatches::subcommand_name);
+    let mut terminal = Terminal::of_process(&global);
+    // Nobody to tell it to: the exit code says it.
+    ExitCode::from(tell(&mut terminal, verb, error).unwrap_or_default())
+}
+
+/// As [`told`], on a given terminal.
+pub(super) fn tell(terminal: &mut Terminal, verb: Option<&str>, error: &clap::Error) -> std::io::Result<u8> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            terminal.bytes(error.render().to_string().as_bytes())?;
+            Ok(0)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            terminal.error_bytes(error.render().to_string().as_bytes())?;
+            Ok(2)
+        }
+        _ => {
+            let error = wrong_usage(verb, error);
+            terminal.error(&error)?;
+            Ok(error.exit_code())
+        }
+    }
+}
+
+/// clap's message: a sentence, perhaps a list, perhaps tips, then the usage.
+fn wrong_usage(verb: Option<&str>, error: &clap::Error) -> CliError {
+    let text = error.render().to_string();
+    let mut paragraphs = text.split("\n\n");
+    let first = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
+    let mut told = CliError::usage(first.split_whitespace().collect::<Vec<_>>().join(" "));
+    let tips = paragraphs.flat_map(str::lines).filter_map(|line| line.trim_start().strip_prefix("tip: "));
+    for tip in tips {
+        told = told.hint(tip);
+    }
+    let help = verb.map_or_else(|| "vocable --help".to_owned(), |verb| format!("vocable {verb} --help"));
+    let told = told.hint(help);
+    if matches!(verb, Some("run" | "wait")) { told.beside_commands() } else { told }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_verb_is_in_one_group() {
+        let command = crate::cli::Cli::command();
+        let mut verbs: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
+        let mut grouped: Vec<_> = GROUPS.iter().flat_map(|(_, verbs)| verbs.iter().copied()).collect();
+        verbs.sort_unstable();
+        grouped.sort_unstable();
+        assert_eq!(verbs, grouped);
+    }
+}
