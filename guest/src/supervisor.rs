@@ -52,7 +52,7 @@ use crate::jobs::record::{Record, unix_time};
 use crate::jobs::results::{Failure, FailureCode, Results};
 
 /// Watches over the job in this folder until it has ended; what `main` does under the hidden
-/// argument.  Success means that the results are in the folder, however the job went.
+/// argument.  Success means that the results are in the folder and on the disk, however the job went.
 pub fn main(job_dir: &Path) -> ExitCode {
     let folder = Folder::new(job_dir);
     let done = if launcher::is_this() {
@@ -83,21 +83,26 @@ pub(crate) fn supervise(folder: &Folder) -> io::Result<()> {
     let started = unix_time();
     let program = start(folder, &record);
     announcer.tell(Event::Started);
-    match program {
+    let spool = match program {
         Ok(program) => {
             let mut job = Job::new(&record, program, files, control, wakes, announcer)?;
             job.watch()?;
             job.announce_rest();
-            let results = launcher::failure(folder).map(|failure| Results::not_started(failure, started));
-            leave(folder, &results.unwrap_or_else(|| job.results(started)));
-            job.tell(Event::Ended);
+            let results = job.results(started);
+            let failure = launcher::failure(folder);
+            leave(folder, &failure.map_or(results.clone(), |failure| results.but_not_started(failure)));
+            Some(job.take_leave())
         }
         Err(failure) => {
             leave(folder, &Results::not_started(failure, started));
             announcer.tell(Event::Ended);
+            None
         }
-    }
-    Ok(())
+    };
+    // Whoever waits for the results does not wait for the disk.  A machine that stops before this
+    // is through has lost the job, unless somebody else has the results by then.
+    spool.map_or(Ok(()), |spool| spool.sync())?;
+    folder.sync_result()
 }
 
 fn start(folder: &Folder, record: &Record) -> Result<Child, Failure> {

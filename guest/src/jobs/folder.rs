@@ -7,7 +7,7 @@
 //! control       FIFO, agent to supervisor
 //! supervisor.json  the supervisor as a process                     supervisor
 //! out, err      what the program wrote                             supervisor
-//! result.json   the results                                        supervisor, durable
+//! result.json   the results, durable a moment after they appear    supervisor
 //! acknowledged  the host has the results; its age is the delay of the removal      agent
 //! supervisor.log   what a supervisor in trouble had to say
 //! ```
@@ -23,6 +23,7 @@ use nix::unistd::mkfifo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::record::Record;
 use super::results::Results;
 
 /// Output may be confidential: nothing in a job's folder is for other users.
@@ -101,9 +102,20 @@ impl Folder {
         private(&new(&self.result()), false)?.write_all(&[b' '; ROOM_FOR_RESULT])
     }
 
-    /// Puts the results in place; when this returns they survive a crash of the machine.
+    /// Puts the results in place, for everybody to see; [`sync_result`](Self::sync_result) makes
+    /// them survive a crash of the machine.
     pub(crate) fn write_result(&self, results: &Results) -> io::Result<()> {
-        self.write_durably(&self.result(), results)
+        let json = serde_json::to_vec(results)?;
+        // Over what was reserved.
+        let file = private(&new(&self.result()), false)?;
+        file.write_all_at(&json, 0)?;
+        file.set_len(json.len() as u64)?;
+        fs::rename(new(&self.result()), self.result())
+    }
+
+    pub(crate) fn sync_result(&self) -> io::Result<()> {
+        File::open(self.result())?.sync_all()?;
+        File::open(&self.0)?.sync_all()
     }
 
     /// The results, if there are any yet.
@@ -114,15 +126,14 @@ impl Folder {
         }
     }
 
-    /// Writes a document next to its place, over what was reserved there, and renames it.
-    pub(crate) fn write_durably(&self, path: &Path, document: &impl Serialize) -> io::Result<()> {
-        let json = serde_json::to_vec(document)?;
-        let file = private(&new(path), false)?;
-        file.write_all_at(&json, 0)?;
-        file.set_len(json.len() as u64)?;
+    /// Writes the record, which must not exist; when this returns, it survives a crash of the
+    /// machine.  A record that cannot be read was cut off by one, and its job never started.
+    pub(crate) fn write_record(&self, record: &Record) -> io::Result<()> {
+        let mut file = private_new(&self.record())?;
+        file.write_all(&serde_json::to_vec(record)?)?;
         file.sync_all()?;
-        fs::rename(new(path), path)?;
-        File::open(&self.0)?.sync_all()
+        File::open(&self.0)?.sync_all()?;
+        self.0.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
     }
 
     /// Writes a document that need not survive the machine, but is never seen half written.

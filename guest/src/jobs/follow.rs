@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::blocking;
 use super::environment::Surroundings;
@@ -22,6 +22,8 @@ use super::results::Results;
 
 /// What such a task tells the owner of the jobs.
 pub(super) enum News {
+    /// The mark of it is made, or cannot be.
+    Acknowledged,
     Ended(Box<Results>),
     Full,
     Output {
@@ -94,6 +96,18 @@ pub(super) async fn take_up(shared: Arc<Surroundings>, record: Record, events: F
     }
 }
 
+/// Marks a job as acknowledged, for the next agent to see.
+pub(super) async fn mark_acknowledged(
+    shared: Arc<Surroundings>,
+    reporter: Reporter,
+    reply: oneshot::Sender<Result<(), JobError>>,
+) {
+    let mark = shared.folder(&reporter.cmd_id).acknowledged();
+    let marked = blocking(move || private(&mark, true).map(drop).map_err(JobError::io("write", &mark))).await;
+    let _ = reply.send(marked);
+    reporter.tell(News::Acknowledged).await;
+}
+
 async fn follow(
     shared: &Surroundings,
     record: Record,
@@ -135,7 +149,7 @@ fn prepare(
     let record = record(shared, cmd_id, program, options)?;
     let folder = shared.folder(cmd_id);
     folder.create().map_err(JobError::io("create", folder.path()))?;
-    fill(shared, &folder, &record, stdin.as_deref()).and_then(|()| connect(&folder)).map_or_else(
+    fill(&folder, &record, stdin.as_deref()).and_then(|()| connect(&folder)).map_or_else(
         |cause| {
             recovery::discard(&folder, cmd_id);
             Err(JobError::io("record a command in", folder.path())(cause))
@@ -172,17 +186,11 @@ fn record(
     })
 }
 
-fn fill(
-    shared: &Surroundings,
-    folder: &Folder,
-    record: &Record,
-    stdin: Option<&[u8]>,
-) -> std::io::Result<()> {
+fn fill(folder: &Folder, record: &Record, stdin: Option<&[u8]>) -> std::io::Result<()> {
     if let Some(stdin) = stdin {
         std::io::Write::write_all(&mut private_new(&folder.stdin())?, stdin)?;
     }
-    folder.write_durably(&folder.record(), record)?;
-    File::open(&shared.config.dir)?.sync_all()
+    folder.write_record(record)
 }
 
 /// Makes the FIFOs and opens both ends of them, so that neither side ever waits for the other to

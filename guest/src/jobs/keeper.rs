@@ -15,7 +15,6 @@ use tokio::time::{Instant, sleep_until};
 
 use super::environment::Surroundings;
 use super::error::JobError;
-use super::folder::private;
 use super::follow::{self, News, Reporter};
 use super::program::{CommandId, OnDisconnect, Options, Program};
 use super::record::Record;
@@ -186,6 +185,7 @@ impl Keeper {
 
     fn hear(&mut self, cmd_id: CommandId, news: News) {
         match news {
+            News::Acknowledged => self.forget_after(self.shared.config.keep, cmd_id),
             News::Ended(results) => self.ended(&cmd_id, *results),
             News::Full => tracing::warn!(cmd = %cmd_id, "the output spool of a command takes no more"),
             News::Output { out, err } => self.output(&cmd_id, out, err),
@@ -236,8 +236,9 @@ impl Keeper {
             Some(job) if job.info.acknowledged => Ok(()),
             Some(job) => {
                 job.info.acknowledged = true;
-                self.tasks.spawn(mark_acknowledged(self.shared.clone(), cmd_id.clone(), reply));
-                return self.forget_after(self.shared.config.keep, cmd_id);
+                let reporter = self.reporter(cmd_id);
+                self.tasks.spawn(follow::mark_acknowledged(self.shared.clone(), reporter, reply));
+                return;
             }
         };
         let _ = reply.send(answer);
@@ -347,12 +348,6 @@ async fn sleep_until_some(when: Option<Instant>) {
         Some(when) => sleep_until(when).await,
         None => pending().await,
     }
-}
-
-async fn mark_acknowledged(shared: Arc<Surroundings>, cmd_id: CommandId, reply: Reply<Result<(), JobError>>) {
-    let mark = shared.folder(&cmd_id).acknowledged();
-    let marked = blocking(move || private(&mark, true).map(drop).map_err(JobError::io("write", &mark))).await;
-    let _ = reply.send(marked);
 }
 
 async fn remove(shared: Arc<Surroundings>, cmd_id: CommandId) -> CommandId {

@@ -55,7 +55,8 @@ pub(crate) struct User {
     pub(crate) gid: u32,
 }
 
-/// Now, in seconds since 1970.
+/// Now, in seconds since 1970, to the microsecond: such numbers survive being written as decimals.
 pub(crate) fn unix_time() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_micros() as f64 / 1e6
 }

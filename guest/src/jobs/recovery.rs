@@ -65,8 +65,8 @@ fn look_at(shared: &Surroundings, cmd_id: CommandId) -> Option<Found> {
             let state = state(shared, &folder, &record);
             Some(Found { cmd_id, record, state })
         }
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-            // The agent ended while it was asked: nothing was promised, nothing was run.
+        // The agent or the machine ended while it was asked: nothing was promised, nothing was run.
+        Err(_) if !folder.events().exists() => {
             discard(&folder, &cmd_id);
             None
         }
@@ -163,7 +163,7 @@ fn lost(folder: &Folder, record: &Record, failure: Failure) -> Results {
 
 /// Keeps results made up here, so that they stay the same.
 fn keep(folder: &Folder, results: Results) -> Results {
-    if let Err(error) = folder.write_result(&results) {
+    if let Err(error) = folder.write_result(&results).and_then(|()| folder.sync_result()) {
         tracing::error!(folder = %folder.path().display(), %error, "results cannot be kept");
     }
     results

@@ -44,7 +44,18 @@ pub struct Results {
 }
 
 impl Results {
-    /// Of a program that never ran.
+    /// Of a launcher that could not become the program.
+    pub(crate) fn but_not_started(self, failure: Failure) -> Self {
+        Self {
+            state: State::Failed,
+            finished: true,
+            exit_code_or_signal: Some(failure.code.exit_code()),
+            error: Some(failure),
+            ..self
+        }
+    }
+
+    /// Of a program that was not even tried.
     pub(crate) fn not_started(failure: Failure, when: f64) -> Self {
         let nothing = hexadecimal(&Sha256::digest(b""));
         Self {
@@ -197,7 +208,8 @@ impl From<Rusage> for Resources {
 }
 
 fn seconds(time: TimeVal) -> f64 {
-    time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6
+    // One division, so that the number survives being written as a decimal.
+    (time.tv_sec() * 1_000_000 + time.tv_usec()) as f64 / 1e6
 }
 
 #[cfg(test)]

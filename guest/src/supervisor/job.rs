@@ -2,7 +2,7 @@
 //! children, for the agent and for the next deadline, and says at the end how it went.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Child;
@@ -126,18 +126,17 @@ impl Job {
         Ok(())
     }
 
-    /// Takes what is left of the output, puts it beyond harm, and announces it.
+    /// Takes what is left of the output, and announces it.
     pub(super) fn announce_rest(&mut self) {
         self.spool.drain(Instant::now());
-        if let Err(cause) = self.spool.sync() {
-            let _ = writeln!(io::stderr(), "the spool may not survive a crash: {cause}");
-        }
         let (out, err) = self.spool.totals();
         self.announcer.tell(Event::Output { out, err });
     }
 
-    pub(super) fn tell(&mut self, event: Event) {
-        self.announcer.tell(event);
+    /// Announces the results; what is left of the job is its spool.
+    pub(super) fn take_leave(mut self) -> Spool {
+        self.announcer.tell(Event::Ended);
+        self.spool
     }
 
     /// How it went, when it is over and the output is complete.

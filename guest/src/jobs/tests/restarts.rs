@@ -113,7 +113,7 @@ async fn after_a_restart_of_the_guest_an_unfinished_job_is_lost() {
     let dir = bed.stop().await;
     let mut record: Record = read_json(&folder.record()).unwrap();
     record.boot_id = "another".to_owned();
-    folder.write_durably(&folder.record(), &record).unwrap();
+    Folder::write_briefly(&folder.record(), &record).unwrap();
     std::fs::remove_file(folder.result()).unwrap();
     let mut bed = Bed::open(dir, |_| {}).await;
     let results = bed.end_of("before").await;
@@ -145,7 +145,7 @@ async fn what_was_not_recorded_in_full_never_was() {
     let dir = tempfile::tempdir().unwrap();
     let half = dir.path().join("jobs/half");
     std::fs::create_dir_all(&half).unwrap();
-    std::fs::write(half.join("job.json.new"), "{").unwrap();
+    std::fs::write(half.join("job.json"), "{").unwrap();
     let mut bed = Bed::open(dir, |_| {}).await;
     assert!(bed.jobs.list().await.unwrap().is_empty());
     assert_eq!(bed.run("half", shell("exit 4")).await.exit_code_or_signal, Some(4));
