@@ -94,8 +94,25 @@ impl Command {
     }
 
     /// The command of that name, if STOMP has one.
-    pub fn from_name(name: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|command| command.as_str().as_bytes() == name)
+    pub const fn from_name(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"ABORT" => Self::Abort,
+            b"ACK" => Self::Ack,
+            b"BEGIN" => Self::Begin,
+            b"COMMIT" => Self::Commit,
+            b"CONNECT" => Self::Connect,
+            b"CONNECTED" => Self::Connected,
+            b"DISCONNECT" => Self::Disconnect,
+            b"ERROR" => Self::Error,
+            b"MESSAGE" => Self::Message,
+            b"NACK" => Self::Nack,
+            b"RECEIPT" => Self::Receipt,
+            b"SEND" => Self::Send,
+            b"STOMP" => Self::Stomp,
+            b"SUBSCRIBE" => Self::Subscribe,
+            b"UNSUBSCRIBE" => Self::Unsubscribe,
+            _ => return None,
+        })
     }
 }
 

@@ -53,6 +53,13 @@ enum Step {
     Starved(State),
 }
 
+/// What a line among the headers was.
+enum Line {
+    Header,
+    Last,
+    Unfinished,
+}
+
 impl Decoder {
     /// A decoder at the beginning of a connection.
     pub const fn new(limits: Limits, dialect: Dialect) -> Self {
@@ -110,7 +117,7 @@ impl Decoder {
     fn step(&mut self, buffer: &mut BytesMut) -> Result<Step, DecodeError> {
         match mem::take(&mut self.state) {
             State::Between => self.begin(buffer),
-            State::Headers(frame) => self.header(frame, buffer),
+            State::Headers(frame) => self.headers(frame, buffer),
             State::Body(frame, Some(length)) => measured_body(frame, length, buffer),
             State::Body(frame, None) => self.terminated_body(frame, buffer),
             State::Failed(error) => Err(error),
@@ -141,7 +148,17 @@ impl Decoder {
         })))
     }
 
-    fn header(&mut self, mut frame: Frame, buffer: &mut BytesMut) -> Result<Step, DecodeError> {
+    fn headers(&mut self, mut frame: Frame, buffer: &mut BytesMut) -> Result<Step, DecodeError> {
+        loop {
+            match self.header(&mut frame, buffer)? {
+                Line::Header => {}
+                Line::Last => return self.end_of_headers(frame),
+                Line::Unfinished => return Ok(Step::Starved(State::Headers(frame))),
+            }
+        }
+    }
+
+    fn header(&mut self, frame: &mut Frame, buffer: &mut BytesMut) -> Result<Line, DecodeError> {
         let (command, header, limits) = (frame.command, frame.headers.len() + 1, self.limits);
         let end = self.search(buffer, |rest| memchr2(b'\n', 0, rest));
         let (whole, rest) = buffer.split_at_checked(end.unwrap_or(buffer.len())).unwrap_or_default();
@@ -150,20 +167,20 @@ impl Decoder {
             return Err(DecodeError::LineTooLong { header, limit: limits.line });
         }
         match rest.first() {
-            None => return Ok(Step::Starved(State::Headers(frame))),
-            Some(0) if self.dialect.lenient && line.is_empty() => return self.end_of_headers(frame),
+            None => return Ok(Line::Unfinished),
+            Some(0) if self.dialect.lenient && line.is_empty() => return Ok(Line::Last),
             Some(0) => return Err(DecodeError::NulInHeader { header }),
             Some(_) => {}
         }
-        let (taken, is_header) = (whole.len() + 1, !line.is_empty());
-        if is_header && header > limits.headers {
+        let (taken, is_last) = (whole.len() + 1, line.is_empty());
+        if !is_last && header > limits.headers {
             return Err(DecodeError::TooManyHeaders { command, limit: limits.headers });
         }
-        if is_header {
+        if !is_last {
             frame.headers.push(self.name_and_value(command, line, header)?);
         }
         buffer.advance(taken);
-        if is_header { Ok(Step::Next(State::Headers(frame))) } else { self.end_of_headers(frame) }
+        Ok(if is_last { Line::Last } else { Line::Header })
     }
 
     fn name_and_value(
@@ -172,16 +189,22 @@ impl Decoder {
         line: &[u8],
         header: usize,
     ) -> Result<(String, String), DecodeError> {
-        let version = self.dialect.version.unwrap_or(Version::V1_2);
-        if self.dialect == Dialect::strict(Version::V1_2) && line.contains(&b'\r') {
+        let special = memchr2(b'\\', b'\r', line).is_some();
+        if special && self.dialect == Dialect::strict(Version::V1_2) && line.contains(&b'\r') {
             return Err(DecodeError::CarriageReturn { header });
         }
+        let colon = memchr(b':', line).ok_or(DecodeError::HeaderWithoutColon { header })?;
         let line = str::from_utf8(line).map_err(|_| DecodeError::NotUtf8 { header })?;
-        let (name, value) = line.split_once(':').ok_or(DecodeError::HeaderWithoutColon { header })?;
+        let (name, value) = line.split_at_checked(colon).unwrap_or_default();
+        let value = value.get(1..).unwrap_or_default();
         if name.is_empty() {
             return Err(DecodeError::HeaderWithoutName { header });
         }
+        if !special {
+            return Ok((name.to_owned(), value.to_owned()));
+        }
         let escapes = Escapes::of(command, self.dialect);
+        let version = self.dialect.version.unwrap_or(Version::V1_2);
         let plain = |text| escapes.unescape(text).ok_or(DecodeError::UndefinedEscape { header, version });
         Ok((plain(name)?, plain(value)?))
     }
