@@ -1,5 +1,6 @@
 //! What a STOMP frame costs to read and to write, beside copying the same octets: a message as the agents exchange
 //! them, 230 octets of headers and a body of 1 KiB.
+#![expect(clippy::expect_used, reason = "a benchmark that fails has no figure to give")]
 
 use bytes::{Buf, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
