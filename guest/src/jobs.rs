@@ -123,6 +123,10 @@ impl Part {
 
 /// What the agent hears of its jobs.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time is on its way, and results are what it is all about"
+)]
 pub enum JobEvent {
     /// The results are there; [`Output`](Self::Output) has told of all the output before.
     Ended {
@@ -209,8 +213,8 @@ impl Jobs {
     /// An id that is known already, with the same program, starts nothing.
     pub async fn start(&self, cmd_id: &str, program: Program) -> Result<Started, JobError> {
         let cmd_id = cmd_id.parse()?;
-        let options = program.check()?;
-        self.ask(|reply| Request::Start { cmd_id, program, options, reply }).await?
+        let order = Box::new(program.check()?);
+        self.ask(|reply| Request::Start { cmd_id, order, reply }).await?
     }
 
     /// Sends one signal to every process of the command, and says to how many.

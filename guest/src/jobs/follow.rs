@@ -15,7 +15,7 @@ use super::environment::Surroundings;
 use super::error::JobError;
 use super::folder::{Folder, open_fifo, private, private_new};
 use super::lines::{Event, Lines};
-use super::program::{CommandId, Options, Program};
+use super::program::{CommandId, Order};
 use super::record::{Record, User, unix_time};
 use super::recovery;
 use super::results::Results;
@@ -30,7 +30,6 @@ pub(super) enum News {
         out: u64,
         err: u64,
     },
-    Recorded(Box<Record>),
     /// Nothing was run, and nothing is left of it.
     Refused(JobError),
     Started,
@@ -61,31 +60,27 @@ struct Prepared {
 }
 
 /// Starts a job and follows it to its end.
-pub(super) async fn begin(shared: Arc<Surroundings>, program: Program, options: Options, reporter: Reporter) {
-    let cmd_id = reporter.cmd_id.clone();
-    let prepared = {
-        let shared = shared.clone();
-        blocking(move || prepare(&shared, &cmd_id, &program, options)).await
-    };
-    let begun = match prepared {
-        Ok(prepared) => {
-            let folder = prepared.folder.clone();
-            let begun = start(&shared, prepared);
-            if begun.is_err() {
-                let cmd_id = reporter.cmd_id.clone();
-                let _ = blocking(move || Ok(recovery::discard(&folder, &cmd_id))).await;
-            }
-            begun
-        }
-        Err(refusal) => Err(refusal),
-    };
-    match begun {
-        Ok((record, events, supervisor)) => {
-            reporter.tell(News::Recorded(Box::new(record.clone()))).await;
-            follow(&shared, record, events, Some(supervisor), reporter).await;
-        }
+pub(super) async fn begin(shared: Arc<Surroundings>, order: Order, reporter: Reporter) {
+    match record_and_start(&shared, order, &reporter.cmd_id).await {
+        Ok((record, events, supervisor)) => follow(&shared, record, events, Some(supervisor), reporter).await,
         Err(refusal) => reporter.tell(News::Refused(refusal)).await,
     }
+}
+
+async fn record_and_start(
+    shared: &Arc<Surroundings>,
+    order: Order,
+    cmd_id: &CommandId,
+) -> Result<(Record, Receiver, Child), JobError> {
+    let prepared = {
+        let (shared, cmd_id) = (shared.clone(), cmd_id.clone());
+        blocking(move || prepare(&shared, &cmd_id, order)).await?
+    };
+    let started = start(shared, prepared);
+    if started.is_err() {
+        recovery::discard_later(shared.folder(cmd_id), cmd_id.clone()).await;
+    }
+    started
 }
 
 /// Takes up a job whose supervisor was found running.
@@ -139,41 +134,32 @@ async fn follow(
 }
 
 /// Puts the job on the disk.  When this returns it is there for good; on failure nothing is.
-fn prepare(
-    shared: &Surroundings,
-    cmd_id: &CommandId,
-    program: &Program,
-    options: Options,
-) -> Result<Prepared, JobError> {
-    let stdin = options.stdin.clone();
-    let record = record(shared, cmd_id, program, options)?;
+fn prepare(shared: &Surroundings, cmd_id: &CommandId, order: Order) -> Result<Prepared, JobError> {
+    let stdin = order.options.stdin.clone();
+    let record = record(shared, cmd_id, order)?;
     let folder = shared.folder(cmd_id);
     folder.create().map_err(JobError::io("create", folder.path()))?;
-    fill(&folder, &record, stdin.as_deref()).and_then(|()| connect(&folder)).map_or_else(
-        |cause| {
+    match fill(&folder, &record, stdin.as_deref()).and_then(|()| connect(&folder)) {
+        Ok((events, stdio)) => Ok(Prepared { folder, record, events, stdio }),
+        Err(cause) => {
             recovery::discard(&folder, cmd_id);
             Err(JobError::io("record a command in", folder.path())(cause))
-        },
-        |(events, stdio)| Ok(Prepared { folder: folder.clone(), record: record.clone(), events, stdio }),
-    )
+        }
+    }
 }
 
-fn record(
-    shared: &Surroundings,
-    cmd_id: &CommandId,
-    program: &Program,
-    options: Options,
-) -> Result<Record, JobError> {
+fn record(shared: &Surroundings, cmd_id: &CommandId, order: Order) -> Result<Record, JobError> {
+    let Order { program, options, digest } = order;
     let user = shared.look_up(options.user.as_deref())?;
     Ok(Record {
         cmd_id: cmd_id.to_string(),
-        program_sha256: program.digest(),
+        program_sha256: digest,
         boot_id: shared.boot_id.clone(),
         recorded: unix_time(),
-        cmd: program.cmd.clone(),
-        args: program.args.clone(),
-        env: shared.environment(user.as_ref(), program),
-        directory: shared.directory(program),
+        env: shared.environment(user.as_ref(), &program),
+        directory: shared.directory(&program),
+        cmd: program.cmd,
+        args: program.args,
         user: options.user.and(user.as_ref().map(User::from)),
         nice: options.nice,
         limits: options.limits,

@@ -16,11 +16,11 @@ use tokio::time::{Instant, sleep_until};
 use super::environment::Surroundings;
 use super::error::JobError;
 use super::follow::{self, News, Reporter};
-use super::program::{CommandId, OnDisconnect, Options, Program};
-use super::record::Record;
+use super::program::{CommandId, Order};
+use super::record::{Record, unix_time};
 use super::recovery::{self, Found, FoundState};
 use super::results::Results;
-use super::{JobEvent, JobInfo, Part, Started, blocking};
+use super::{JobEvent, JobInfo, Part, Started};
 
 /// How many commands are remembered at most, running, waiting for their acknowledgement or kept
 /// after it: a thousand bytes each in memory, a folder each on the disk.
@@ -33,7 +33,7 @@ type Reply<T> = oneshot::Sender<T>;
 pub(super) enum Request {
     Acknowledged { cmd_id: CommandId, reply: Reply<Result<(), JobError>> },
     List { reply: Reply<Vec<JobInfo>> },
-    Start { cmd_id: CommandId, program: Program, options: Options, reply: Reply<Result<Started, JobError>> },
+    Start { cmd_id: CommandId, order: Box<Order>, reply: Reply<Result<Started, JobError>> },
 }
 
 /// What the owner knows of one job.
@@ -116,29 +116,21 @@ impl Keeper {
             Request::List { reply } => {
                 let _ = reply.send(self.jobs.values().map(|job| job.info.clone()).collect());
             }
-            Request::Start { cmd_id, program, options, reply } => self.start(cmd_id, program, options, reply),
+            Request::Start { cmd_id, order, reply } => self.start(cmd_id, *order, reply),
         }
     }
 
-    fn start(
-        &mut self,
-        cmd_id: CommandId,
-        program: Program,
-        options: Options,
-        reply: Reply<Result<Started, JobError>>,
-    ) {
-        let digest = program.digest();
+    fn start(&mut self, cmd_id: CommandId, order: Order, reply: Reply<Result<Started, JobError>>) {
         if let Some(job) = self.jobs.get_mut(&cmd_id) {
-            return job.start_again(&digest, reply);
+            return job.start_again(&order.digest, reply);
         }
         if let Some(refusal) = self.no_room() {
             let _ = reply.send(Err(refusal));
             return;
         }
-        let info = JobInfo::new(&cmd_id, &program, options.on_disconnect, options.user.clone());
-        self.jobs.insert(cmd_id.clone(), Job { digest, info, waiting: vec![(reply, false)], started: false });
+        self.jobs.insert(cmd_id.clone(), Job::ordered(&cmd_id, &order, reply));
         let reporter = self.reporter(cmd_id);
-        self.tasks.spawn(follow::begin(self.shared.clone(), program, options, reporter));
+        self.tasks.spawn(follow::begin(self.shared.clone(), order, reporter));
     }
 
     fn no_room(&self) -> Option<JobError> {
@@ -156,13 +148,7 @@ impl Keeper {
 
     /// A job that was there before this agent.
     fn take_up(&mut self, Found { cmd_id, record, state }: Found) {
-        let job = Job {
-            digest: record.program_sha256.clone(),
-            info: JobInfo::of(&record),
-            waiting: Vec::new(),
-            started: true,
-        };
-        self.jobs.insert(cmd_id.clone(), job);
+        self.jobs.insert(cmd_id.clone(), Job::recorded(&record));
         match state {
             FoundState::Running { events } => {
                 let folder = self.shared.folder(&cmd_id);
@@ -189,11 +175,6 @@ impl Keeper {
             News::Ended(results) => self.ended(&cmd_id, *results),
             News::Full => tracing::warn!(cmd = %cmd_id, "the output spool of a command takes no more"),
             News::Output { out, err } => self.output(&cmd_id, out, err),
-            News::Recorded(record) => {
-                if let Some(job) = self.jobs.get_mut(&cmd_id) {
-                    job.info.recorded = record.recorded;
-                }
-            }
             News::Refused(refusal) => {
                 if let Some(job) = self.jobs.remove(&cmd_id) {
                     job.refuse(refusal);
@@ -262,6 +243,38 @@ impl Keeper {
 }
 
 impl Job {
+    fn ordered(cmd_id: &CommandId, order: &Order, reply: Reply<Result<Started, JobError>>) -> Self {
+        let info = JobInfo {
+            cmd_id: cmd_id.to_string(),
+            cmd: order.program.cmd.clone(),
+            args: order.program.args.clone(),
+            user: order.options.user.clone(),
+            recorded: unix_time(),
+            on_disconnect: order.options.on_disconnect,
+            out_bytes: 0,
+            err_bytes: 0,
+            results: None,
+            acknowledged: false,
+        };
+        Self { digest: order.digest.clone(), info, waiting: vec![(reply, false)], started: false }
+    }
+
+    fn recorded(record: &Record) -> Self {
+        let info = JobInfo {
+            cmd_id: record.cmd_id.clone(),
+            cmd: record.cmd.clone(),
+            args: record.args.clone(),
+            user: record.user.as_ref().map(|user| user.name.clone()),
+            recorded: record.recorded,
+            on_disconnect: record.on_disconnect,
+            out_bytes: 0,
+            err_bytes: 0,
+            results: None,
+            acknowledged: false,
+        };
+        Self { digest: record.program_sha256.clone(), info, waiting: Vec::new(), started: true }
+    }
+
     /// The answer to an id that is known: a retry, or a mistake.
     fn start_again(&mut self, digest: &str, reply: Reply<Result<Started, JobError>>) {
         if self.digest != digest {
@@ -292,36 +305,6 @@ impl Job {
 }
 
 impl JobInfo {
-    fn new(cmd_id: &CommandId, program: &Program, on_disconnect: OnDisconnect, user: Option<String>) -> Self {
-        Self {
-            cmd_id: cmd_id.to_string(),
-            cmd: program.cmd.clone(),
-            args: program.args.clone(),
-            user,
-            recorded: super::record::unix_time(),
-            on_disconnect,
-            out_bytes: 0,
-            err_bytes: 0,
-            results: None,
-            acknowledged: false,
-        }
-    }
-
-    fn of(record: &Record) -> Self {
-        Self {
-            cmd_id: record.cmd_id.clone(),
-            cmd: record.cmd.clone(),
-            args: record.args.clone(),
-            user: record.user.as_ref().map(|user| user.name.clone()),
-            recorded: record.recorded,
-            on_disconnect: record.on_disconnect,
-            out_bytes: 0,
-            err_bytes: 0,
-            results: None,
-            acknowledged: false,
-        }
-    }
-
     fn acknowledge(&mut self, results: Results) {
         (self.out_bytes, self.err_bytes) = (results.out_bytes, results.err_bytes);
         self.results = Some(results);
@@ -351,7 +334,6 @@ async fn sleep_until_some(when: Option<Instant>) {
 }
 
 async fn remove(shared: Arc<Surroundings>, cmd_id: CommandId) -> CommandId {
-    let (folder, removed) = (shared.folder(&cmd_id), cmd_id.clone());
-    let _ = blocking(move || Ok(recovery::discard(&folder, &removed))).await;
+    recovery::discard_later(shared.folder(&cmd_id), cmd_id.clone()).await;
     cmd_id
 }

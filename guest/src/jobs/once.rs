@@ -17,7 +17,7 @@ use super::blocking;
 use super::environment::Surroundings;
 use super::error::{JobError, excerpt};
 use super::launch::Launch;
-use super::program::Program;
+use super::program::{Order, Program};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -40,7 +40,7 @@ pub(super) async fn run(
     program: Program,
     max_output: usize,
 ) -> Result<Output, JobError> {
-    let options = program.check()?;
+    let Order { program, options, .. } = program.check()?;
     if let Some((name, _)) = program.options.iter().find(|(name, _)| name != "stdin" && name != "timeout") {
         return Err(JobError::invalid(format!("option {}", excerpt(name)), "is for commands that are jobs"));
     }

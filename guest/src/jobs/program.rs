@@ -45,7 +45,7 @@ pub struct Program {
 
 impl Program {
     /// Tells programs apart, as SHA-256 in hexadecimal; the order of options is no difference.
-    pub(super) fn digest(&self) -> String {
+    fn digest(&self) -> String {
         let mut canonical = self.clone();
         canonical.options.sort();
         let json = serde_json::to_vec(&canonical).unwrap_or_default();
@@ -53,7 +53,7 @@ impl Program {
     }
 
     /// Checks everything that can be checked without looking at the system.
-    pub(super) fn check(&self) -> Result<Options, JobError> {
+    pub(super) fn check(self) -> Result<Order, JobError> {
         if self.cmd.is_empty() {
             return Err(JobError::invalid("cmd", "is empty"));
         }
@@ -61,8 +61,16 @@ impl Program {
         self.args.iter().try_for_each(|arg| without_nul("args", arg))?;
         self.path.iter().try_for_each(|path| without_nul("path", path))?;
         self.env.iter().try_for_each(variable)?;
-        Options::parse(&self.options)
+        Ok(Order { options: Options::parse(&self.options)?, digest: self.digest(), program: self })
     }
+}
+
+/// A program that has passed all checks.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) program: Program,
+    pub(super) options: Options,
+    pub(super) digest: String,
 }
 
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
@@ -300,7 +308,7 @@ mod tests {
     #[test]
     fn nul_is_refused_wherever_it_stands() {
         let good = Program { cmd: "true".into(), ..Program::default() };
-        assert!(good.check().is_ok());
+        assert!(good.clone().check().is_ok());
         for bad in [
             Program { cmd: "tr\0ue".into(), ..good.clone() },
             Program { args: vec!["a\0".into()], ..good.clone() },
@@ -309,7 +317,7 @@ mod tests {
             Program { path: Some("\0".into()), ..good.clone() },
             Program { cmd: String::new(), ..good.clone() },
         ] {
-            assert!(matches!(bad.check(), Err(JobError::Invalid { .. })), "{bad:?}");
+            assert!(matches!(bad.clone().check(), Err(JobError::Invalid { .. })), "{bad:?}");
         }
     }
 

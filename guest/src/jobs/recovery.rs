@@ -10,7 +10,6 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use sha2::{Digest, Sha256};
 
-use super::Part;
 use super::environment::Surroundings;
 use super::error::JobError;
 use super::folder::{Folder, open_fifo, private, read_json};
@@ -18,6 +17,7 @@ use super::processes::{Identity, Snapshot};
 use super::program::{CommandId, hexadecimal};
 use super::record::{Record, unix_time};
 use super::results::{Failure, FailureCode, Results, State};
+use super::{Part, blocking};
 
 /// Keeps a second agent out of the folder, for as long as it is held.
 pub(super) fn lock(dir: &Path) -> Result<Flock<File>, JobError> {
@@ -82,6 +82,15 @@ pub(super) fn discard(folder: &Folder, cmd_id: &CommandId) {
     if let Err(error) = fs::remove_dir_all(folder.path()) {
         tracing::error!(cmd = %cmd_id, %error, "the folder of a command cannot be removed");
     }
+}
+
+/// The same, without waiting for the disk on the agent's own thread.
+pub(super) async fn discard_later(folder: Folder, cmd_id: CommandId) {
+    let work = move || {
+        discard(&folder, &cmd_id);
+        Ok(())
+    };
+    let _ = blocking(work).await;
 }
 
 fn state(shared: &Surroundings, folder: &Folder, record: &Record) -> FoundState {

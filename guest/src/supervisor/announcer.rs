@@ -48,3 +48,40 @@ impl Announcer {
         (self.latest != self.announced).then_some(self.quiet_until)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read};
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+
+    #[test]
+    fn the_first_output_is_announced_at_once_and_then_at_intervals() {
+        let now = Instant::now();
+        let (mut heard, pipe) = io::pipe().unwrap();
+        let mut announcer = Announcer::new(File::from(OwnedFd::from(pipe)), now);
+        announcer.output((0, 0), now);
+        assert_eq!(announcer.deadline(), None);
+        announcer.output((1, 0), now);
+        announcer.output((2, 0), now);
+        announcer.output((3, 1), now + INTERVAL / 2);
+        assert_eq!(announcer.deadline(), Some(now + INTERVAL));
+        announcer.output((3, 1), now + INTERVAL);
+        assert_eq!(announcer.deadline(), None);
+        drop(announcer);
+        let mut lines = String::new();
+        heard.read_to_string(&mut lines).unwrap();
+        assert_eq!(lines, "output 1 0\noutput 3 1\n");
+    }
+
+    #[test]
+    fn without_an_agent_it_goes_nowhere() {
+        let (heard, pipe) = io::pipe().unwrap();
+        let mut announcer = Announcer::new(File::from(OwnedFd::from(pipe)), Instant::now());
+        drop(heard);
+        announcer.tell(Event::Started);
+        announcer.output((1, 1), Instant::now());
+        assert_eq!(announcer.deadline(), None);
+    }
+}

@@ -248,3 +248,105 @@ impl Stream {
         Some(polled.revents()).filter(|ready| !ready.is_empty())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+
+    /// A spool with two pipes to write into and two files to read back from.
+    struct Bed {
+        spool: Spool,
+        writers: [io::PipeWriter; 2],
+        files: [File; 2],
+    }
+
+    fn bed(limit: u64, out: File) -> Bed {
+        let (out_pipe, out_writer) = io::pipe().unwrap();
+        let (err_pipe, err_writer) = io::pipe().unwrap();
+        let err = tempfile::tempfile().unwrap();
+        let files = [out.try_clone().unwrap(), err.try_clone().unwrap()];
+        let pipe = |reader: io::PipeReader| File::from(OwnedFd::from(reader));
+        let spool = Spool::new((pipe(out_pipe), out), (pipe(err_pipe), err), limit);
+        Bed { spool, writers: [out_writer, err_writer], files }
+    }
+
+    fn content(file: &mut File) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        io::Seek::rewind(file).unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn full_disk() -> File {
+        OpenOptions::new().read(true).write(true).open("/dev/full").unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_spooled_counted_and_digested() {
+        let mut bed = bed(100, tempfile::tempfile().unwrap());
+        bed.writers[0].write_all(b"one").unwrap();
+        bed.writers[1].write_all(b"two!").unwrap();
+        bed.spool.drain(Instant::now());
+        assert_eq!(bed.spool.totals(), (3, 4));
+        assert_eq!(bed.files.each_mut().map(content), [b"one".to_vec(), b"two!".to_vec()]);
+        assert_eq!(bed.spool.digests().0, hexadecimal(&Sha256::digest(b"one")));
+        assert_eq!(bed.spool.left_out(), None);
+        bed.spool.sync().unwrap();
+    }
+
+    #[test]
+    fn what_is_beyond_the_limit_is_not_read_before_the_end_and_then_counted() {
+        let mut bed = bed(5, tempfile::tempfile().unwrap());
+        bed.writers[0].write_all(b"12345678").unwrap();
+        for _ in 0..3 {
+            bed.spool.copy(Part::Out, PollFlags::IN, Instant::now());
+        }
+        assert!(bed.spool.full().unwrap().contains('5'));
+        assert_eq!(bed.spool.pipes().count(), 0, "the program has to wait");
+        bed.spool.drain(Instant::now());
+        assert_eq!((bed.spool.totals(), content(&mut bed.files[0])), ((5, 0), b"12345".to_vec()));
+        let left_out = bed.spool.left_out().unwrap();
+        assert_eq!((left_out.out, left_out.err), (3, 0));
+    }
+
+    #[test]
+    fn a_full_disk_loses_nothing_silently_and_is_tried_again() {
+        let now = Instant::now();
+        let mut bed = bed(1000, full_disk());
+        bed.writers[0].write_all(b"12345678").unwrap();
+        bed.spool.copy(Part::Out, PollFlags::IN, now);
+        assert!(bed.spool.full().unwrap().contains("No space left"));
+        assert_eq!((bed.spool.pipes().count(), bed.spool.deadline()), (0, Some(now + RETRY)));
+        bed.spool.out.file = tempfile::tempfile().unwrap();
+        bed.spool.retry(now + RETRY);
+        assert_eq!((bed.spool.full(), bed.spool.totals()), (None, (8, 0)));
+        assert_eq!(content(&mut bed.spool.out.file), b"12345678");
+    }
+
+    #[test]
+    fn what_a_full_disk_never_took_is_counted_with_the_reason() {
+        let mut bed = bed(1000, full_disk());
+        bed.writers[0].write_all(b"12345678").unwrap();
+        bed.spool.copy(Part::Out, PollFlags::IN, Instant::now());
+        bed.writers[0].write_all(b"9").unwrap();
+        bed.writers[1].write_all(b"err").unwrap();
+        bed.spool.drain(Instant::now());
+        let left_out = bed.spool.left_out().unwrap();
+        assert_eq!((left_out.out, left_out.err, bed.spool.totals()), (9, 3, (0, 0)));
+        assert!(left_out.reason.contains("No space left"), "{}", left_out.reason);
+    }
+
+    #[test]
+    fn a_daemon_that_goes_on_writing_does_not_hold_up_the_end() {
+        let mut bed = bed(u64::MAX, tempfile::tempfile().unwrap());
+        let mut writer = bed.writers[0].try_clone().unwrap();
+        let daemon = std::thread::spawn(move || while writer.write_all(&[b'x'; 4096]).is_ok() {});
+        bed.spool.drain(Instant::now());
+        assert!(bed.spool.totals().0 <= 2 * BLOCK as u64);
+        drop(bed);
+        daemon.join().unwrap();
+    }
+}

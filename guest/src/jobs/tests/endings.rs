@@ -100,7 +100,7 @@ async fn background_processes_do_not_hold_up_the_end_and_are_left_alone() {
     let time = unique_time();
     let results = bed.run("daemon", shell(&format!("echo $$; sleep {time} & exit 0"))).await;
     assert_eq!((results.state, results.exit_code_or_signal), (State::Done, Some(0)));
-    assert_eq!(processes_with(&time), 1);
+    until(|| processes_with(&time) == 1).await;
     let id = bed.text("daemon", Part::Out).await.trim().parse().unwrap();
     nix::sys::signal::killpg(nix::unistd::Pid::from_raw(id), nix::sys::signal::SIGKILL).unwrap();
 }

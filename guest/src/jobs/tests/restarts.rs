@@ -36,6 +36,35 @@ async fn a_running_command_is_followed_again_by_the_next_agent() {
 }
 
 #[tokio::test]
+async fn a_killed_agent_takes_no_command_with_it() {
+    const AS_AGENT: &str = "as-agent";
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == AS_AGENT) {
+        let (jobs, _events, _task) = Jobs::open(test_config(Path::new(&arguments[at + 1]))).await.unwrap();
+        jobs.start("orphan", shell("echo one; while [ ! -e go ]; do sleep 0.01; done; exit 8"))
+            .await
+            .unwrap();
+        std::future::pending::<()>().await;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let test =
+        concat!(module_path!(), "::a_killed_agent_takes_no_command_with_it").split_once("::").unwrap().1;
+    let mut agent = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--quiet", test, AS_AGENT])
+        .arg(dir.path())
+        .spawn()
+        .unwrap();
+    let folder = Folder::new(dir.path().join("jobs/orphan"));
+    until(|| folder.spooled(Part::Out) == 4).await;
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    std::fs::write(dir.path().join("go"), "").unwrap();
+    let mut bed = Bed::open(dir, |_| {}).await;
+    let results = bed.end_of("orphan").await;
+    assert_eq!((results.state, results.exit_code_or_signal), (State::Done, Some(8)));
+}
+
+#[tokio::test]
 async fn a_command_that_ends_without_an_agent_is_announced_by_the_next() {
     let bed = Bed::new().await;
     bed.start("alone", shell("while [ ! -e go ]; do sleep 0.01; done; echo done; exit 7")).await;
