@@ -4,7 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use vocable_xmlrpc::{
-    Call, Limits, ParseError, Value, from_json, parse_call, parse_response, to_json, write_call, write_response,
+    Call, Limits, ParseError, Value, from_json, parse_call, parse_response, to_json, write_call,
+    write_response,
 };
 
 const LIMITS: Limits = Limits { max_bytes: 64 * 1024, max_depth: 8, max_values: 1000 };
@@ -55,7 +56,9 @@ fn whole_seconds(value: Value) -> Value {
     match value {
         Value::Array(items) => items.into_iter().map(whole_seconds).collect(),
         Value::DateTime(time) => Value::DateTime(time.truncate_to_second()),
-        Value::Struct(members) => members.into_iter().map(|(name, value)| (name, whole_seconds(value))).collect(),
+        Value::Struct(members) => {
+            members.into_iter().map(|(name, value)| (name, whole_seconds(value))).collect()
+        }
         other => other,
     }
 }

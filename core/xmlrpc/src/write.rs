@@ -9,7 +9,7 @@ use std::fmt::{Display, Write as _};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use time::{UtcDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
-use crate::{Call, Fault, Response, Value, excerpt, parse::encoding::is_xml};
+use crate::{Call, Fault, Response, Value, excerpt, parse::encoding::is_xml_text};
 
 const DECLARATION: &str = "<?xml version=\"1.0\"?>\n";
 
@@ -159,7 +159,7 @@ fn push_double(xml: &mut String, number: f64) -> Result<(), WriteError> {
 }
 
 fn push_string(xml: &mut String, text: &str) {
-    if !text.chars().all(is_xml) {
+    if !is_xml_text(text) {
         return push_base64(xml, text.as_bytes());
     }
     xml.push_str("<string>");
@@ -168,7 +168,7 @@ fn push_string(xml: &mut String, text: &str) {
 }
 
 fn push_name(xml: &mut String, name: &str) -> Result<(), WriteError> {
-    if !name.chars().all(is_xml) {
+    if !is_xml_text(name) {
         return Err(WriteError::Name(excerpt(name)));
     }
     push_escaped(xml, name);

@@ -1,6 +1,8 @@
 //! The texts of the simple types. Each reader gives the value, or what is wrong with the text.
 //! White space around a number, a boolean or a date means nothing; in a string it does.
 
+use std::borrow::Cow;
+
 use base64::{
     Engine as _,
     alphabet::STANDARD,
@@ -75,8 +77,12 @@ pub(super) fn double(text: &str) -> Result<f64, String> {
 
 /// Bytes, however the text is wrapped into lines.
 pub(super) fn base64(text: &str) -> Result<Vec<u8>, String> {
-    let unwrapped: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    BASE64.decode(unwrapped).map_err(|error| error.to_string().trim_end_matches('.').to_lowercase())
+    let text = trimmed(text);
+    let wrapped = text.contains(WHITE_SPACE);
+    let unwrapped = if wrapped { Cow::Owned(text.replace(WHITE_SPACE, "")) } else { Cow::Borrowed(text) };
+    BASE64
+        .decode(unwrapped.as_bytes())
+        .map_err(|error| error.to_string().trim_end_matches('.').to_lowercase())
 }
 
 /// A time without a zone is UTC.
