@@ -121,9 +121,13 @@ fn stdin(folder: &Folder, record: &Record) -> io::Result<File> {
 }
 
 /// Puts the results in place, however long that takes: without them nobody knows of the end.
+/// Only if the folder itself is gone, nobody wants to.
 fn leave(folder: &Folder, results: &Results) {
     let mut told = false;
     while let Err(cause) = folder.write_result(results) {
+        if cause.kind() == io::ErrorKind::NotFound {
+            return;
+        }
         if !told {
             let _ = writeln!(io::stderr(), "cannot write the results, trying on: {cause}");
             told = true;

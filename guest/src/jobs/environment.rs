@@ -28,7 +28,7 @@ pub(super) struct Surroundings {
 impl Surroundings {
     /// Makes the folder of the jobs, and makes its path absolute: supervisors work elsewhere.
     pub(super) fn find(mut config: JobsConfig) -> Result<Self, JobError> {
-        std::fs::create_dir_all(&config.dir).map_err(JobError::io("create", &config.dir))?;
+        Folder::new(&config.dir).create_with_parents().map_err(JobError::io("create", &config.dir))?;
         config.dir = config.dir.canonicalize().map_err(JobError::io("resolve", &config.dir))?;
         let boot_id =
             processes::boot_id().map_err(JobError::io("read", "/proc/sys/kernel/random/boot_id".as_ref()))?;

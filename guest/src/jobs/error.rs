@@ -27,7 +27,7 @@ pub enum JobError {
         dir: PathBuf,
     },
     /// A parameter that can never be right; `what` names it.
-    #[error("{what}: {reason}; nothing was run")]
+    #[error("{what}: {reason}")]
     Invalid {
         /// The parameter or option, by the name its user knows it by.
         what: String,

@@ -26,7 +26,7 @@ use serde::de::DeserializeOwned;
 use super::record::Record;
 use super::results::Results;
 
-/// Output may be confidential: nothing in a job's folder is for other users.
+/// Output may be confidential: nothing here is for other users.
 const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_FOLDER: u32 = 0o700;
 
@@ -45,6 +45,11 @@ impl Folder {
     /// Makes the folder, which must not exist.
     pub(crate) fn create(&self) -> io::Result<()> {
         DirBuilder::new().mode(PRIVATE_FOLDER).create(&self.0)
+    }
+
+    /// Makes sure that the folder exists, and the way to it.
+    pub(crate) fn create_with_parents(&self) -> io::Result<()> {
+        DirBuilder::new().mode(PRIVATE_FOLDER).recursive(true).create(&self.0)
     }
 
     pub(crate) fn path(&self) -> &Path {

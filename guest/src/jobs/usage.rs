@@ -16,9 +16,10 @@ pub struct Usage {
     pub system_s: f64,
     /// Bytes in memory; what processes share is counted for each of them.
     pub rss_bytes: u64,
-    /// Bytes read from storage; `None` where the kernel keeps no such books.
+    /// Bytes read from storage by processes that live, and the children they waited for; `None`
+    /// where the kernel keeps no such books.
     pub read_bytes: Option<u64>,
-    /// Bytes written to storage; `None` where the kernel keeps no such books.
+    /// Bytes written to storage, counted in the same way.
     pub written_bytes: Option<u64>,
     /// How many processes there are.
     pub processes: usize,

@@ -181,6 +181,18 @@ async fn what_was_not_recorded_in_full_never_was() {
 }
 
 #[tokio::test]
+async fn a_supervisor_whose_folder_is_gone_ends_with_its_program() {
+    let bed = Bed::new().await;
+    bed.start("gone", shell("while [ ! -e go ]; do sleep 0.01; done")).await;
+    let pid = supervisor(&bed, "gone");
+    let folder = folder(&bed, "gone");
+    let dir = bed.stop().await;
+    std::fs::remove_dir_all(folder.path()).unwrap();
+    std::fs::write(dir.path().join("go"), "").unwrap();
+    until(|| !Snapshot::take().unwrap().pids().any(|other| other == pid)).await;
+}
+
+#[tokio::test]
 async fn a_second_agent_is_kept_out() {
     let bed = Bed::new().await;
     let refusal = Jobs::open(test_config(bed.dir.path())).await.unwrap_err();

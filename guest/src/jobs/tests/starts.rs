@@ -44,6 +44,46 @@ async fn without_input_standard_input_is_at_its_end() {
     assert_eq!(bed.run("cat", program("cat", &[])).await.out_bytes, 0);
 }
 
+/// Descriptors that the tests were given by whoever started them, and would hand on.
+fn inheritable() -> Vec<i32> {
+    const CLOSE_ON_EXEC: u32 = 0o2_000_000;
+    let fds = std::fs::read_dir("/proc/self/fd").unwrap();
+    let fds = fds.filter_map(|fd| fd.unwrap().file_name().to_str()?.parse().ok());
+    fds.filter(|fd: &i32| {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
+        let flags =
+            info.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+        flags.is_some_and(|flags| flags & CLOSE_ON_EXEC == 0)
+    })
+    .collect()
+}
+
+fn ignored_signals(status: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    // Not the real-time signals: the C library keeps two for itself.
+    u64::from_str_radix(mask.trim(), 16).unwrap() & 0x7fff_ffff
+}
+
+#[tokio::test]
+async fn a_program_inherits_nothing_of_ours_but_its_three_streams() {
+    const PIPE: u64 = 1 << 12;
+    let mut bed = Bed::new().await;
+    bed.run("clean", shell("ls /proc/self/fd >&2; grep Sig /proc/self/status; env")).await;
+    let fds = bed.text("clean", Part::Err).await;
+    let fds: Vec<i32> = fds.lines().map(|fd| fd.parse().unwrap()).collect();
+    // The fourth is the directory that ls reads.
+    assert!(fds.iter().all(|fd| *fd < 4 || inheritable().contains(fd)), "{fds:?}");
+    let text = bed.text("clean", Part::Out).await;
+    assert!(text.contains("SigBlk:\t0000000000000000\n"), "{text}");
+    // What the tests ignore, except what every Rust program does.
+    let own = ignored_signals(&std::fs::read_to_string("/proc/self/status").unwrap());
+    assert_eq!(ignored_signals(&text), own & !PIPE);
+    let names: Vec<_> = text.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    let known =
+        ["FROM_AGENT", "HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "PWD", "SHELL", "TZ", "USER", "_"];
+    assert!(names.iter().all(|name| known.contains(name)) && names.contains(&"PATH"), "{names:?}");
+}
+
 #[tokio::test]
 async fn what_cannot_be_started_says_why_and_names_program_and_directory() {
     let mut bed = Bed::new().await;
