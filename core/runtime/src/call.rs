@@ -2,7 +2,6 @@
 //! as long as the call; whatever goes wrong, dropping it is all there is to do.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -141,18 +140,18 @@ impl Vitals {
         }
     }
 
-    /// What is known about a crash: the word's own last words say more than the trap.
+    /// What is known about a crash. What the word said at the end tells more than the trap it ran into.
     fn explain(&self, error: &wasmtime::Error, limits: &Limits) -> String {
-        let trap = error.downcast_ref::<Trap>().map(ToString::to_string);
-        let mut text = trap.unwrap_or_else(|| error.root_cause().to_string());
-        if self.out_of_memory.load(Ordering::Relaxed) {
-            let _ = write!(text, "; it wanted more than {} bytes of memory", limits.memory);
-        }
         let last_words = self.last_words.text();
-        if !last_words.is_empty() {
-            let _ = write!(text, "; {last_words}");
-        }
-        text
+        let memory = format!("it wanted more than {} bytes of memory", limits.memory);
+        let trap = match error.downcast_ref::<Trap>() {
+            Some(Trap::UnreachableCodeReached) if !last_words.is_empty() => String::new(),
+            Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
+            None => error.root_cause().to_string(),
+        };
+        let memory = if self.out_of_memory.load(Ordering::Relaxed) { memory } else { String::new() };
+        let parts = [trap, memory, last_words];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
     }
 }
 

@@ -31,7 +31,7 @@ impl LastWords {
     pub(crate) fn text(&self) -> String {
         let bytes = Vec::from(self.lock().clone());
         let text = String::from_utf8_lossy(&bytes);
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !is_noise(line));
+        let lines = text.lines().map(without_thread).filter(|line| !line.is_empty() && !is_advice(line));
         lines.collect::<Vec<_>>().join(" ")
     }
 
@@ -47,8 +47,14 @@ impl LastWords {
     }
 }
 
+/// A word has but one thread, and Rust doesn't know its name.
+fn without_thread(line: &str) -> &str {
+    let line = line.trim();
+    line.strip_prefix("thread '").and_then(|rest| Some(&rest[rest.find("panicked at ")?..])).unwrap_or(line)
+}
+
 /// Rust's advice is for those who can run the word by hand.
-fn is_noise(line: &str) -> bool {
+fn is_advice(line: &str) -> bool {
     line.starts_with("note: run with `RUST_BACKTRACE=")
 }
 
@@ -120,6 +126,6 @@ mod tests {
     fn a_panic_becomes_one_line() {
         let words = LastWords::new(1000);
         words.keep(b"\nthread '<unnamed>' panicked at src/lib.rs:1:2:\nto order\nnote: run with `RUST_BACKTRACE=1` environment\n");
-        assert_eq!(words.text(), "thread '<unnamed>' panicked at src/lib.rs:1:2: to order");
+        assert_eq!(words.text(), "panicked at src/lib.rs:1:2: to order");
     }
 }

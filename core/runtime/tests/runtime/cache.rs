@@ -1,0 +1,60 @@
+//! Compiled words are kept on disk, if the disk can be trusted.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use vocable_runtime::{Engine, EngineConfig, Lexicon};
+
+use crate::support::*;
+
+/// Opens a lexicon with BEAT alone, on an engine of its own.
+async fn speak(cache: &Path) -> Lexicon {
+    let engine = Engine::new(EngineConfig { pooling: false, cache: Some(cache.to_owned()) }).unwrap();
+    let words = [("beat", built_in("beat"))];
+    let (lexicon, problems) = Lexicon::open(engine, FakeAgent::host(), generous(), &words, vec![]).await;
+    assert_eq!(problems, []);
+    lexicon.say("BEAT", "{}".to_owned()).await.unwrap();
+    lexicon
+}
+
+fn files(cache: &Path) -> Vec<PathBuf> {
+    fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[tokio::test]
+async fn what_was_compiled_once_is_read_the_next_time() {
+    let root = tempfile::tempdir().unwrap();
+    let cache = root.path().join("not/there/yet");
+    speak(&cache).await;
+    let compiled = files(&cache);
+    assert_eq!(compiled.len(), 1);
+    assert_eq!(fs::metadata(&cache).unwrap().permissions().mode() & 0o777, 0o700);
+    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&compiled[0]).unwrap());
+    speak(&cache).await;
+    assert_eq!(files(&cache), compiled);
+    assert_eq!(std::os::unix::fs::MetadataExt::ino(&fs::metadata(&compiled[0]).unwrap()), inode);
+}
+
+#[tokio::test]
+async fn what_has_been_changed_is_not_run() {
+    let root = tempfile::tempdir().unwrap();
+    let cache = root.path().join("cache");
+    speak(&cache).await;
+    let compiled = files(&cache);
+    let mut code = fs::read(&compiled[0]).unwrap();
+    let middle = code.len() / 2;
+    code[middle] ^= 1;
+    fs::write(&compiled[0], &code).unwrap();
+    speak(&cache).await;
+    assert_eq!(files(&cache), compiled, "it was made anew");
+    assert_ne!(fs::read(&compiled[0]).unwrap(), code);
+}
+
+#[tokio::test]
+async fn where_others_can_write_nothing_is_kept_and_nothing_is_read() {
+    let root = tempfile::tempdir().unwrap();
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    speak(root.path()).await;
+    assert_eq!(files(root.path()), [PathBuf::new(); 0]);
+}
