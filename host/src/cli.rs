@@ -56,6 +56,7 @@ use clap_complete::CompleteEnv;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use time::UtcOffset;
+use vocable_logging::{LogError, LogFormat, LogSettings};
 
 /// Run commands, ask words and watch a fleet of virtual machines
 #[derive(Debug, Parser)]
@@ -144,8 +145,22 @@ fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&command().try_get_matches_from(args)?)
 }
 
+/// `-v`: the calls to the agent, `-vv`: what the libraries do too.
+fn log_calls(global: &Global) -> Result<(), CliError> {
+    let level = match global.verbose {
+        0 => return Ok(()),
+        1 => "vocable=debug",
+        _ => "trace",
+    };
+    let settings = LogSettings { level: level.to_owned(), format: LogFormat::Auto };
+    let cannot =
+        |error: LogError| CliError::new("internal", "the calls cannot be logged").cause(error.to_string());
+    vocable_logging::start(&settings).map_err(cannot)
+}
+
 impl AskingVerb {
     fn perform(self, global: &Global) -> Result<u8, CliError> {
+        log_calls(global)?;
         let offset = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
         let mut terminal = Terminal::of_process(global);
         let agent = Connection::find(global).map_err(|error| self.own_exit_code(error))?;

@@ -2,7 +2,8 @@
 
 use super::table::{Column, Table};
 use super::{CliError, Session, completion};
-use crate::cli::reply::Members;
+use crate::cli::reply::{Members, as_text};
+use crate::fault::FaultKind;
 use clap_complete::ArgValueCompleter;
 use serde_json::{Value as Json, json};
 use vocable_xmlrpc::{Value, excerpt, from_json, to_json};
@@ -12,7 +13,8 @@ const AT_ONCE: usize = 100;
 
 /// Call a method of the agent, or list them
 ///
-/// Parameters are JSON: '"vm1"', 20.0, '{"all":true}'. {"b64":"…"} is bytes.
+/// Parameters are JSON: '"vm1"', 20.0, '{"all":true}'; {"b64":"…"} is bytes. `vocable api faults` lists every way the
+/// agent refuses.
 #[derive(clap::Args, Debug)]
 pub(super) struct ApiArgs {
     /// The method; all are listed without it
@@ -33,6 +35,7 @@ pub(super) struct ApiArgs {
 pub(super) fn api(session: &mut Session<'_>, args: &ApiArgs) -> Result<u8, CliError> {
     match &args.method {
         None => list(session)?,
+        Some(method) if method == "faults" => faults(session)?,
         Some(method) if args.list => describe(session, method)?,
         Some(method) if args.python => session.terminal.line(&python(method, &parameters(args)?))?,
         Some(method) => {
@@ -42,6 +45,21 @@ pub(super) fn api(session: &mut Session<'_>, args: &ApiArgs) -> Result<u8, CliEr
         }
     }
     Ok(0)
+}
+
+/// Every way the agent refuses.
+fn faults(session: &mut Session<'_>) -> Result<(), CliError> {
+    if session.terminal.is_json() {
+        let one = |kind: FaultKind| json!({"code": kind.slug(), "fault": kind.code(), "transient": kind.transient()});
+        let all: Vec<_> = FaultKind::ALL.into_iter().map(one).collect();
+        return Ok(session.terminal.document(&json!({"faults": all}))?);
+    }
+    let mut table = Table::new([Column::text("code"), Column::number("fault"), Column::text("again later")]);
+    for kind in FaultKind::ALL {
+        let again = if kind.transient() { "may help" } else { "-" };
+        table.row([kind.slug().into(), kind.code().to_string().into(), again.into()]);
+    }
+    Ok(table.print(session.terminal)?)
 }
 
 fn parameters(args: &ApiArgs) -> Result<Vec<Json>, CliError> {
@@ -65,8 +83,7 @@ pub(super) fn value(json: Json) -> Result<Value, CliError> {
 
 fn list(session: &mut Session<'_>) -> Result<(), CliError> {
     let names = session.agent.call("system.listMethods", Vec::new())?;
-    let names: Vec<_> =
-        names.list().iter().filter_map(|name| to_json(name).as_str().map(str::to_owned)).collect();
+    let names: Vec<_> = names.list().iter().filter_map(as_text).map(str::to_owned).collect();
     if session.terminal.is_json() {
         session.terminal.document(&json!({"methods": names}))?;
         return Ok(());
@@ -96,8 +113,7 @@ fn helps(session: &Session<'_>, names: &[String]) -> Result<Vec<String>, CliErro
     };
     let reply = session.agent.call("system.multicall", vec![names.iter().map(call).collect()])?;
     // Each answer is a list of one, or a fault.
-    let help =
-        |answer: &Value| answer.list().first().and_then(|help| to_json(help).as_str().map(first_sentence));
+    let help = |answer: &Value| answer.list().first().and_then(as_text).map(first_sentence);
     Ok(reply.list().iter().map(|answer| help(answer).unwrap_or_default()).collect())
 }
 

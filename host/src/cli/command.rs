@@ -27,14 +27,13 @@ pub(super) fn without_output(reply: &Value) -> Json {
 
 /// A report, or the reports of a run, without output.
 pub(super) fn stripped(reply: &Value) -> Value {
-    match reply {
-        Value::Struct(members) => {
-            let kept = members.iter().filter(|(name, _)| !OUTPUT.contains(&name.as_str()));
-            kept.map(|(name, value)| (name.clone(), stripped(value))).collect()
-        }
-        Value::Array(items) => items.iter().map(stripped).collect(),
-        other => other.clone(),
-    }
+    let Value::Struct(members) = reply else { return reply.clone() };
+    let kept = members.iter().filter(|(name, _)| !OUTPUT.contains(&name.as_str()));
+    let stripped = |(name, value): (&String, &Value)| match value {
+        Value::Array(reports) if name == "commands" => (name.clone(), reports.iter().map(stripped).collect()),
+        other => (name.clone(), other.clone()),
+    };
+    kept.map(stripped).collect()
 }
 
 /// The report of one command that is over, with all its output.

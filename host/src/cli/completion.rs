@@ -2,13 +2,13 @@
 //! goes wrong, nothing is proposed and nothing is said.
 
 use super::agent::Connection;
-use super::reply::Members;
+use super::reply::{Members, as_text};
 use super::{CliError, Global, Terminal, ps};
 use clap_complete::CompletionCandidate;
 use std::ffi::OsStr;
 use std::process::ExitCode;
 use std::time::Duration;
-use vocable_xmlrpc::{Value, to_json};
+use vocable_xmlrpc::Value;
 
 /// A person waits for Tab.
 const PATIENCE: Duration = Duration::from_millis(150);
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_millis(150);
 pub(super) struct CompletionArgs {
     /// The shell
     #[arg(value_parser = ["bash", "elvish", "fish", "powershell", "zsh"])]
-    shell: String,
+    pub(super) shell: String,
 }
 
 /// Prints the line.
@@ -78,9 +78,7 @@ pub(super) fn words(typed: &OsStr) -> Vec<CompletionCandidate> {
 
 /// Methods.
 pub(super) fn methods(typed: &OsStr) -> Vec<CompletionCandidate> {
-    propose(typed, "system.listMethods", Vec::new(), |name| {
-        Some((to_json(name).as_str()?.to_owned(), String::new()))
-    })
+    propose(typed, "system.listMethods", Vec::new(), |name| Some((as_text(name)?.to_owned(), String::new())))
 }
 
 /// What a method lists, as far as it begins with what was typed.

@@ -28,7 +28,7 @@ pub(super) struct DefaultArgs {}
 pub(super) struct ListArgs {
     /// Only keys that somebody has set
     #[arg(long)]
-    changed: bool,
+    pub(super) changed: bool,
 }
 
 /// Shows or checks.

@@ -119,13 +119,13 @@ impl<'a> Ending<'a> {
     /// `exit 2`, `SIGSEGV`, `timed out`, `guest-offline: …`
     pub(super) fn brief(self) -> String {
         match self.how() {
-            How::Exited(_) if self.left_out().is_some() => format!("output dropped, {}", self.exit_column()),
+            How::Exited(code) if self.left_out().is_some() => format!("exit {code}, output dropped"),
             How::Exited(code) => format!("exit {code}"),
             How::Signalled(number) => signal_name(number),
             How::TimedOut => "timed out".to_owned(),
             How::UnderWay => "not over".to_owned(),
             How::Lost | How::NotExecuted(_) | How::NotRun | How::Stopped => {
-                let (code, message) = self.told_or(self.slug());
+                let (code, message) = self.told();
                 format!("{code}: {message}")
             }
         }
@@ -149,20 +149,21 @@ impl<'a> Ending<'a> {
             return None;
         }
         let (guest, id) = (self.guest(), self.id());
-        let (code, message) = self.told_or(self.slug());
-        let error = CliError::new(code, message).guest(guest);
+        let (code, message) = self.told();
+        let (message, cause) = message.split_once("; nothing was run: ").unwrap_or((message, ""));
+        let error = match cause {
+            "" if message.contains(guest) => CliError::new(code, message),
+            "" => CliError::new(code, format!("{id}: {message}")),
+            cause => CliError::new(code, format!("{message}; nothing was run")).cause(cause),
+        };
+        let error = error.guest(guest);
+        let kept = || format!("what it wrote is kept: vocable logs {id}");
         Some(match self.how() {
             How::Lost => error.hint(format!("vocable why {guest}")).hint(format!("vocable logs {id}")),
-            How::NotRun if code == "guest-offline" => {
-                let (message, cause) = message.split_once("; nothing was run: ").unwrap_or((message, ""));
-                let told = CliError::new(code, format!("{message}; nothing was run")).guest(guest);
-                let told = if cause.is_empty() { told } else { told.cause(cause) };
-                told.hint(format!("vocable why {guest}"))
-            }
-            How::Exited(_) | How::Stopped | How::TimedOut => {
-                error.hint(format!("what it wrote is kept: vocable logs {id}"))
-            }
-            _ => error,
+            How::NotRun => error.hint(format!("vocable why {guest}")),
+            How::Exited(_) => self.left_out().into_iter().fold(error, CliError::cause).hint(kept()),
+            How::Stopped | How::TimedOut => error.hint(kept()),
+            How::NotExecuted(_) | How::Signalled(_) | How::UnderWay => error,
         })
     }
 
@@ -179,9 +180,10 @@ impl<'a> Ending<'a> {
         }
     }
 
-    /// What the agent or the guest said, or a sentence of our own for the slug.
-    fn told_or(self, slug: &'static str) -> (&'a str, &'a str) {
+    /// What the agent or the guest said of the failure, or a sentence of our own.
+    fn told(self) -> (&'a str, &'a str) {
         let error = self.0.member("error");
+        let slug = self.slug();
         let message = match slug {
             "cancelled" => "somebody ended it",
             "lost" => "what became of it is not known",
@@ -189,7 +191,7 @@ impl<'a> Ending<'a> {
             "not-found" => "the guest has no such program",
             "not-over" => "it is not over",
             "output-dropped" => "a part of its output was dropped",
-            "timed-out" => "it was ended because its time ran out",
+            "timed-out" => "it was ended, its time ran out",
             _ => "it was not run",
         };
         let text = |name, otherwise| error.and_then(|error| error.text(name)).unwrap_or(otherwise);
@@ -314,8 +316,15 @@ mod tests {
     fn only_failures_of_ours_are_told_as_errors() {
         assert!(Ending::of(&report("done", true, 3)).error().is_none());
         let away = failed("guest-offline", "vm2 does not answer; nothing was run: lost since 09:01:54");
-        insta::assert_snapshot!(Ending::of(&away).error().unwrap(), @"");
+        insta::assert_snapshot!(Ending::of(&away).error().unwrap(), @r#"
+    error[guest-offline]: vm2 does not answer; nothing was run
+      cause: lost since 09:01:54
+      hint: vocable why vm2
+    "#);
         let late = report("timeout", false, 15);
-        insta::assert_snapshot!(Ending::of(&late).error().unwrap(), @"");
+        insta::assert_snapshot!(Ending::of(&late).error().unwrap(), @r#"
+    error[timed-out]: k7mq2x.vm1: it was ended, its time ran out
+      hint: what it wrote is kept: vocable logs k7mq2x.vm1
+    "#);
     }
 }

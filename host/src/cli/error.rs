@@ -109,9 +109,17 @@ impl CliError {
     /// With the one exit code that `run` and `wait` keep for all failures of ours.
     #[must_use]
     pub(super) fn beside_commands(mut self) -> Self {
-        if self.0.kind != Kind::BrokenPipe {
+        // 124 is the number of a time limit there, too.
+        if !matches!(self.0.kind, Kind::BrokenPipe | Kind::TimedOut) {
             self.0.exit_code = NOT_THE_COMMANDS;
         }
+        self
+    }
+
+    /// The same failure in other words.
+    #[must_use]
+    pub(super) fn reworded(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
         self
     }
 
@@ -242,14 +250,21 @@ mod tests {
             .cause("lost since 09:01:54 (4m10s): no beacon")
             .at("vm2:/etc/vocable/guest.toml:10")
             .hint("vocable why vm2");
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @r#"
+    error[guest-offline]: vm2 does not answer; nothing was run
+      cause: lost since 09:01:54 (4m10s): no beacon
+      at: vm2:/etc/vocable/guest.toml:10
+      hint: vocable why vm2
+    "#);
     }
 
     #[test]
     fn a_fault_keeps_its_slug_and_number_in_json() {
         let fault = Fault::new(103, "guest-offline: vm2 does not answer");
         let error = CliError::from(fault).guest("vm2").hint("vocable why vm2");
-        insta::assert_snapshot!(error.to_json(), @"");
+        insta::assert_snapshot!(error.to_json(), @r#"
+    {"code":"guest-offline","fault":103,"guest":"vm2","hints":["vocable why vm2"],"message":"vm2 does not answer","transient":true}
+    "#);
         assert_eq!(error.exit_code(), 1);
     }
 

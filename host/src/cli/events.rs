@@ -117,7 +117,7 @@ fn print(session: &mut Session<'_>, event: &Value) -> Result<(), CliError> {
     let kind = event.text("kind").unwrap_or_default();
     let about = event.text("cmd_id").or_else(|| event.text("guest")).unwrap_or("-");
     let text = event.text("text").unwrap_or_default();
-    let line = format!("{time}  {number:<6} {kind:<14} {about:<10} {text}");
+    let line = format!("{time}  {number:<5}  {kind:<12}  {about:<10}  {text}");
     Ok(session.terminal.line(line.trim_end())?)
 }
 

@@ -68,7 +68,11 @@ mod tests {
         let screen = Screen::default();
         let next = |guests: &[String]| format!("vocable why {}", guests.join(" "));
         print(&mut screen.terminal(&[]), &folded(failures), next).unwrap();
-        insta::assert_snapshot!(screen.take(), @"");
+        insta::assert_snapshot!(screen.take(), @r#"
+    ------- stderr
+      vm1, vm3 (2)  guest-offline: does not answer   vocable why vm1 vm3
+      vm2           exit 2   vocable why vm2
+    "#);
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl Printer {
         Ok(())
     }
 
-    /// A command is over and all its output printed.
+    /// All output of a command that was asked for is printed.
     fn over(&mut self, terminal: &mut Terminal, report: &Value) -> io::Result<()> {
         match &mut self.form {
             Form::Raw => Ok(()),
@@ -119,6 +119,7 @@ impl Printer {
                 }
                 Ok(())
             }
+            Form::Json if Ending::of(report).how() == How::UnderWay => Ok(()),
             Form::Json => terminal.document(&done(report)),
         }
     }

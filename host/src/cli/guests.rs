@@ -14,7 +14,7 @@ pub(super) struct GuestsArgs {
     /// Names and globs, separated by commas; all without it
     #[arg(add = ArgValueCompleter::new(completion::guests))]
     target: Option<String>,
-    /// Only guests in this state: never, joined, alive, late, lost or left
+    /// Only guests in this state
     #[arg(long, value_name = "STATE", value_parser = ["never", "joined", "alive", "late", "lost", "left"])]
     state: Option<String>,
 }
@@ -60,9 +60,7 @@ fn print(session: &mut Session<'_>, listed: &[&Value]) -> Result<(), CliError> {
         listed.iter().filter(|guest| !is_well(guest)).filter_map(|guest| guest.text("guest")).collect();
     match unwell.as_slice() {
         [] => Ok(()),
-        [few @ ..] if few.len() <= 4 => {
-            Ok(session.terminal.hint(&format!("vocable why {}", few.join(" ")))?)
-        }
+        few if few.len() <= 4 => Ok(session.terminal.hint(&format!("vocable why {}", few.join(" ")))?),
         _ => Ok(session.terminal.hint("vocable why")?),
     }
 }

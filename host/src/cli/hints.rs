@@ -17,9 +17,7 @@ pub(super) fn of_client(error: ClientError) -> CliError {
                 .cause(problem)
                 .hint("name the agent's address: --agent URL")
         }
-        ClientError::Broken { source, .. } => {
-            told.kind(Kind::NoAgent).cause(source.to_string()).cause("what was asked for may have been done")
-        }
+        ClientError::Broken { source, .. } => told.kind(Kind::NoAgent).cause(source.to_string()),
         ClientError::BadUrl(_) => told.kind(Kind::Usage).hint("--agent http://127.0.0.1:8700"),
         ClientError::Fault(fault) => general(fault.into()),
         ClientError::NotAuthorised { .. } => {
@@ -36,7 +34,6 @@ pub(super) fn of_client(error: ClientError) -> CliError {
 fn general(error: CliError) -> CliError {
     match error.code() {
         "no-such-command" => error.hint("vocable ps -a"),
-        "no-such-guest" => error,
         "no-such-method" => error.hint("vocable api"),
         _ => error,
     }
@@ -45,7 +42,7 @@ fn general(error: CliError) -> CliError {
 /// A failure of something that was done to `target`.
 pub(super) fn about_target(error: CliError, target: &str, agent: &Connection) -> CliError {
     match error.code() {
-        "guest-offline" => guest_offline(&error, target),
+        "guest-offline" => guest_offline(error, target),
         "no-such-guest" if was_expanded(target) => {
             error.cause("it is a file in this folder: the shell expanded *").hint("write '*' in quotes")
         }
@@ -55,11 +52,13 @@ pub(super) fn about_target(error: CliError, target: &str, agent: &Connection) ->
 }
 
 /// `vm2 does not answer; nothing was run: lost since …` is a sentence and its cause.
-fn guest_offline(error: &CliError, target: &str) -> CliError {
-    let (message, cause) = error.message().split_once(": ").unwrap_or((error.message(), ""));
-    let told = CliError::new(error.code(), message).guest(target);
-    let told = if cause.is_empty() { told } else { told.cause(cause) };
-    told.hint(format!("vocable why {target}"))
+fn guest_offline(error: CliError, target: &str) -> CliError {
+    let told = error.message().split_once(": ").map(|(what, why)| (what.to_owned(), why.to_owned()));
+    let error = match told {
+        Some((what, why)) => error.reworded(what).cause(why),
+        None => error,
+    };
+    error.guest(target).hint(format!("vocable why {target}"))
 }
 
 /// What looks like a file of this folder was probably a `*` that nobody quoted.

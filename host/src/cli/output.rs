@@ -245,9 +245,16 @@ mod tests {
         let error = CliError::new("no-such-guest", "no guest is called \"vm9\"").hint("vocable guests");
         let screen = Screen::default();
         screen.terminal(&["-q"]).error(&error).unwrap();
-        insta::assert_snapshot!(screen.take(), @"");
+        insta::assert_snapshot!(screen.take(), @r#"
+    ------- stderr
+    error[no-such-guest]: no guest is called "vm9"
+      hint: vocable guests
+    "#);
         screen.terminal(&["--json"]).error(&error).unwrap();
-        insta::assert_snapshot!(screen.take(), @"");
+        insta::assert_snapshot!(screen.take(), @r#"
+    ------- stderr
+    {"error":{"code":"no-such-guest","hints":["vocable guests"],"message":"no guest is called \"vm9\"","transient":false}}
+    "#);
     }
 
     #[test]

@@ -28,10 +28,7 @@ pub(super) trait Members {
 
 impl Members for Value {
     fn text(&self, name: &str) -> Option<&str> {
-        match self.member(name)? {
-            Self::String(text) => Some(text),
-            _ => None,
-        }
+        self.member(name).and_then(as_text)
     }
 
     fn count(&self, name: &str) -> Option<u64> {
@@ -84,11 +81,15 @@ impl Members for Value {
     }
 
     fn texts(&self, name: &str) -> Vec<&str> {
-        let text = |item| match item {
-            &Self::String(ref text) => Some(text.as_str()),
-            _ => None,
-        };
-        self.items(name).iter().filter_map(text).collect()
+        self.items(name).iter().filter_map(as_text).collect()
+    }
+}
+
+/// The text that a value is.
+pub(super) fn as_text(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
     }
 }
 

@@ -87,15 +87,14 @@ fn perform(session: &mut Session<'_>, args: &RunArgs) -> Result<Ran, CliError> {
     }
     let started = (session.now)().mono;
     let params = program::params(args, || program::read_stdin(std::io::stdin().lock()))?;
-    let reply = session.agent.call("cmd.run", params);
-    let reply = reply.map_err(|error| hints::about_target(error, &args.target, session.agent))?;
+    let reply = session.agent.call("cmd.run", params).map_err(|error| not_taken(session, args, error))?;
     let Value::String(id) = reply else { return Err(CliError::bad_reply("cmd.run", "id")) };
     if args.detach {
         return detached(session, &id);
     }
     let reports =
         if session.terminal.is_json() && filter::is_one(&args.target) && !session.terminal.is_verbose() {
-            vec![collected(session, &id)?]
+            vec![collected(session, args, &id)?]
         } else {
             streamed(session, args, &id)?
         };
@@ -114,20 +113,40 @@ fn streamed(session: &mut Session<'_>, args: &RunArgs, id: &str) -> Result<Vec<V
     let interrupt = Interrupt::leaves(session, id, &args.target, args.status.as_deref())?;
     let reports = follow(session, id, Until::End, BTreeMap::new(), &mut printer);
     drop(interrupt);
-    reports.map_err(|error| goes_on(error, id))
+    reports.map_err(|error| goes_on(session, args, id, error))
 }
 
 /// The one document of a command on one guest: its report with all its output, once it is over.
-fn collected(session: &mut Session<'_>, id: &str) -> Result<Value, CliError> {
-    let whole = command::whole_report(session, id).map_err(|error| goes_on(error, id))?;
+fn collected(session: &mut Session<'_>, args: &RunArgs, id: &str) -> Result<Value, CliError> {
+    let interrupt = Interrupt::leaves(session, id, &args.target, args.status.as_deref())?;
+    let whole = command::whole_report(session, id);
+    drop(interrupt);
+    let whole = whole.map_err(|error| goes_on(session, args, id, error))?;
     session.terminal.document(&vocable_xmlrpc::to_json(&whole))?;
     Ok(whole)
 }
 
-/// The agent took the command, and we cannot hear it any more.
-fn goes_on(error: CliError, id: &str) -> CliError {
+/// The agent refused the command, or we do not know whether it took it.
+fn not_taken(session: &Session<'_>, args: &RunArgs, error: CliError) -> CliError {
+    match (error.code(), &args.id) {
+        ("connection-lost" | "timed-out", None) => {
+            error.cause("the command may have been run").hint("vocable ps -a")
+        }
+        ("connection-lost" | "timed-out", Some(id)) => error
+            .cause("the command may have been run")
+            .hint(format!("again with --id {id}: nothing runs twice")),
+        _ => hints::about_target(error, &args.target, session.agent),
+    }
+}
+
+/// The agent took the command, and we do not hear it any more.
+fn goes_on(session: &mut Session<'_>, args: &RunArgs, id: &str, error: CliError) -> CliError {
     match error.class() {
-        Kind::BrokenPipe => error,
+        Kind::BrokenPipe => {
+            // Nobody reads our output; perhaps somebody reads this.
+            drop(interrupt::leave(session.terminal, id, &args.target));
+            error
+        }
         _ => error.cause("the command goes on").hint(format!("vocable logs -f {id}")),
     }
 }
@@ -141,8 +160,7 @@ fn detached(session: &mut Session<'_>, id: &str) -> Result<Ran, CliError> {
     }
     let reports = reports(&reply).to_vec();
     let endings: Vec<_> = reports.iter().map(Ending::of).collect();
-    let missed = |ending: &&Ending<'_>| ending.was_not_taken();
-    let missing: Vec<_> = endings.iter().copied().filter(|ending| missed(&ending)).collect();
+    let missing: Vec<_> = endings.iter().copied().filter(|ending| ending.was_not_taken()).collect();
     summary::not_taken(session.terminal, endings.len(), &missing)?;
     let exit_code = if missing.is_empty() { 0 } else { NOT_THE_COMMANDS };
     Ok(Ran { exit_code, reports })

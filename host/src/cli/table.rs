@@ -156,14 +156,22 @@ mod tests {
     fn numbers_stand_right_and_lines_have_no_tail() {
         let screen = Screen::default();
         table().print(&mut screen.terminal(&[])).unwrap();
-        insta::assert_snapshot!(screen.take(), @"");
+        insta::assert_snapshot!(screen.take(), @r#"
+    NAME   CMDS  NOTE
+    vm1      12
+    pi-04     0  missed 3 beacons, and still connected
+    "#);
     }
 
     #[test]
     fn prose_is_shortened_for_people_only() {
         let screen = Screen::default().of_width(30);
         table().print(&mut screen.terminal(&[])).unwrap();
-        insta::assert_snapshot!(screen.take(), @"");
+        insta::assert_snapshot!(screen.take(), @r#"
+    NAME   CMDS  NOTE
+    vm1      12
+    pi-04     0  missed 3 beacons…
+    "#);
         table().print(&mut screen.terminal(&["--no-trunc"])).unwrap();
         assert!(screen.take().contains("and still connected"));
     }

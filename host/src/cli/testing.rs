@@ -146,7 +146,7 @@ pub(super) fn on(screen: &Screen, agent: &FakeAgent, line: &[&str]) -> String {
             })
         }
         Ok(_) => panic!("a verb that does not ask the agent"),
-        Err(error) => usage::tell(&mut screen.terminal(&[]), Some(line[0]), &error).unwrap(),
+        Err(error) => usage::tell(&mut screen.terminal(&[]), &args, &error).unwrap(),
     };
     let text = screen.take();
     if exit_code == 0 { text } else { format!("{text}------- exit code {exit_code}\n") }
@@ -156,11 +156,6 @@ pub(super) fn on(screen: &Screen, agent: &FakeAgent, line: &[&str]) -> String {
 fn a_morning() -> Now {
     static START: OnceLock<Instant> = OnceLock::new();
     Now { mono: *START.get_or_init(Instant::now), utc: datetime!(2026-11-22 9:06:04 UTC) }
-}
-
-/// A struct.
-pub(super) fn members<const N: usize>(all: [(&str, Value); N]) -> Value {
-    all.into()
 }
 
 /// JSON as a value.

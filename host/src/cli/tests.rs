@@ -1,3 +1,9 @@
-//! What every verb prints, on people's terminals and as JSON, against an agent that says what it is told.
+//! What every verb prints, on people's terminals and as JSON, against an agent that says what it was told to.
 
+mod commands;
+mod fleet;
 mod help;
+mod mistakes;
+mod run;
+mod setup;
+mod words;

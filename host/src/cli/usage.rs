@@ -25,9 +25,10 @@ Targets
   vm1,@lab,'pi-*'   several of them
 
 Exit codes
-  run, wait         of one command its own code, 128+n if signal n ended it, 124 if its time ran out,
-                    126 or 127 if the guest could not execute or find it, 125 if the reason is ours;
-                    of several 0 if all are 0, 123 if one failed, 125 if one was not asked or is lost
+  run, wait         of one command its own code, 128+n if signal n ended it, 124 if its time
+                    ran out, 126 if the guest could not execute it, 127 if it has no such
+                    program, 125 if the reason is ours; of several commands 0 if all are 0,
+                    123 if one failed, 125 if one was not asked or is lost
   everything else   0 done or yes, 1 failed or no, 2 wrong usage, 3 no agent, 4 not allowed,
                     124 timed out, 130 interrupted
 
@@ -39,7 +40,7 @@ pub(super) fn grouped(command: Command) -> Command {
     let verbs = GROUPS.iter().map(|(title, verbs)| group(&command, title, verbs)).collect::<String>();
     command
         .help_template(format!(
-            "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{verbs}{{options}}{{after-help}}"
+            "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{verbs}Options\n{{options}}{{after-help}}"
         ))
         .after_long_help(LONG_HELP)
 }
@@ -55,37 +56,38 @@ fn group(command: &Command, title: &str, verbs: &[&str]) -> String {
 
 /// Prints help where it was asked for, and a failure where the usage is wrong; gives the exit code.
 pub(super) fn told(args: &[OsString], error: &clap::Error) -> ExitCode {
-    let matches = super::command().ignore_errors(true).try_get_matches_from(args).ok();
     let global =
-        matches.as_ref().and_then(|matches| Global::from_arg_matches(matches).ok()).unwrap_or_default();
-    let verb = matches.as_ref().and_then(ArgMatches::subcommand_name);
-    let mut terminal = Terminal::of_process(&global);
+        matches(args).and_then(|matches| Global::from_arg_matches(&matches).ok()).unwrap_or_default();
     // Nobody to tell it to: the exit code says it.
-    ExitCode::from(tell(&mut terminal, verb, error).unwrap_or_default())
+    ExitCode::from(tell(&mut Terminal::of_process(&global), args, error).unwrap_or_default())
 }
 
 /// As [`told`], on a given terminal.
-pub(super) fn tell(terminal: &mut Terminal, verb: Option<&str>, error: &clap::Error) -> std::io::Result<u8> {
+pub(super) fn tell(terminal: &mut Terminal, args: &[OsString], error: &clap::Error) -> std::io::Result<u8> {
+    let help = error.render().to_string();
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            terminal.bytes(error.render().to_string().as_bytes())?;
-            Ok(0)
-        }
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => terminal.bytes(help.as_bytes()).map(|()| 0),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            terminal.error_bytes(error.render().to_string().as_bytes())?;
-            Ok(2)
+            terminal.error_bytes(help.as_bytes())?;
+            Ok(CliError::usage("").exit_code())
         }
         _ => {
-            let error = wrong_usage(verb, error);
+            let verb = matches(args).and_then(|matches| matches.subcommand_name().map(str::to_owned));
+            let error = wrong_usage(verb.as_deref(), &help);
             terminal.error(&error)?;
             Ok(error.exit_code())
         }
     }
 }
 
+/// What can be understood of the arguments in spite of what is wrong with them.
+fn matches(args: &[OsString]) -> Option<ArgMatches> {
+    super::command().ignore_errors(true).try_get_matches_from(args).ok()
+}
+
 /// clap's message: a sentence, perhaps a list, perhaps tips, then the usage.
-fn wrong_usage(verb: Option<&str>, error: &clap::Error) -> CliError {
-    let text = error.render().to_string();
+fn wrong_usage(verb: Option<&str>, text: &str) -> CliError {
+    let text = text.replace("subcommand", "verb");
     let mut paragraphs = text.split("\n\n");
     let first = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
     let mut told = CliError::usage(first.split_whitespace().collect::<Vec<_>>().join(" "));

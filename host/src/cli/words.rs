@@ -6,6 +6,7 @@ use super::reply::{Members, wrapped};
 use super::table::{Cell, Column, Table};
 use super::{CliError, Session, completion};
 use clap_complete::ArgValueCompleter;
+use std::collections::BTreeMap;
 use vocable_xmlrpc::{Value, to_json};
 
 /// Digits of a digest that are shown.
@@ -100,24 +101,19 @@ fn describe(session: &mut Session<'_>, word: &Value) -> Result<(), CliError> {
     ))?;
     terminal.line("")?;
     for (name, schema) in properties(word.member("parameters")) {
-        let kind = schema.text("type").unwrap_or("any");
+        let kind = schema.text("type").unwrap_or("any").to_uppercase();
         let what = schema.text("description").unwrap_or_default();
-        terminal.line(format!("  {:<20}{what}", format!("{name}={}", kind.to_uppercase())).trim_end())?;
+        terminal.line(format!("  takes     {name}={kind}  {what}").trim_end())?;
+    }
+    if let Some(reply) = word.member("reply").filter(|reply| **reply != Value::Struct(BTreeMap::new())) {
+        terminal.line(&format!("  answers   {}", to_json(reply)))?;
     }
     for list in ["binds", "imports", "grants"] {
         let told = word.texts(list).join(" ");
         terminal.line(&format!("  {list:<9} {}", if told.is_empty() { "nothing" } else { &told }))?;
     }
-    let calls = format!(
-        "  calls     {}, {} of them trapped",
-        word.count("calls").unwrap_or(0),
-        word.count("traps").unwrap_or(0)
-    );
-    terminal.line(&calls)?;
-    if let Some(reply) = word.member("reply").filter(|reply| **reply != Value::from([("", Value::Int(0)); 0]))
-    {
-        terminal.line(&format!("  answer    {}", to_json(reply)))?;
-    }
+    let (calls, traps) = (word.count("calls").unwrap_or(0), word.count("traps").unwrap_or(0));
+    terminal.line(&format!("  calls     {calls}, {traps} of them trapped"))?;
     Ok(())
 }
 

@@ -42,7 +42,8 @@ impl Interrupt {
             if is_interrupted {
                 // The calls of the main thread cannot be taken back; the end of the process does it. Whether the
                 // words arrive or not, we end.
-                drop(leave(&mut Terminal::of_process(&global), &id, &target));
+                let mut terminal = Terminal::of_process(&global);
+                drop(terminal.say("").and_then(|()| leave(&mut terminal, &id, &target)));
                 drop(status.map(|file| status::write_interrupted(&file, &id)));
                 std::process::exit(INTERRUPTED);
             }
@@ -59,8 +60,8 @@ impl Drop for Interrupt {
     }
 }
 
-fn leave(terminal: &mut Terminal, id: &str, target: &str) -> std::io::Result<()> {
-    terminal.say("")?;
+/// Says that the command goes on, and how to see it again.
+pub(super) fn leave(terminal: &mut Terminal, id: &str, target: &str) -> std::io::Result<()> {
     terminal.note(&format!("left {id} running on {target}"))?;
     terminal.hint(&format!("vocable logs -f {id}   vocable wait {id}"))
 }
@@ -74,6 +75,10 @@ mod tests {
     fn who_leaves_is_told_how_to_come_back() {
         let screen = Screen::default();
         leave(&mut screen.terminal(&[]), "k7mq2x.vm1", "vm1").unwrap();
-        insta::assert_snapshot!(screen.take(), @"");
+        insta::assert_snapshot!(screen.take(), @r#"
+    ------- stderr
+    note: left k7mq2x.vm1 running on vm1
+    hint: vocable logs -f k7mq2x.vm1   vocable wait k7mq2x.vm1
+    "#);
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn several(
             let failures =
                 all.iter().filter(|ending| !ending.is_ok()).map(|ending| (ending.guest(), ending.brief()));
             let logs = |guests: &[String]| match guests {
-                [only] => format!("vocable logs {}.{only}", run.split('.').next().unwrap_or(run)),
+                [only] => format!("vocable logs {run}.{only}"),
                 _ => format!("vocable logs {run}"),
             };
             print(terminal, &folded(failures), logs)
