@@ -64,7 +64,8 @@ pub struct Client {
 impl Client {
     /// Starts a client over TCP: it connects, subscribes, and goes on connecting again until [`Client::disconnect`].
     ///
-    /// Must be called within a tokio runtime. Dropping the handle of the task ends it at once.
+    /// Must be called within a tokio runtime. Dropping the handle of the task ends it at once; dropping the receiver
+    /// says that nobody is interested in events, not even in messages.
     pub fn start(
         config: ClientConfig,
         subscriptions: Vec<Subscription>,

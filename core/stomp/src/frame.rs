@@ -129,7 +129,8 @@ pub struct Frame {
     pub command: Command,
     /// Names and values in the order they came. Of repeated names the first counts (1.2, "Repeated Header Entries").
     pub headers: Vec<(String, String)>,
-    /// Any octets; cheap to clone, so that one message can go to many subscribers.
+    /// Any octets; cheap to clone, so that one message can go to many subscribers. How many they are is known, so
+    /// that a frame needs no `content-length` among its headers: the codec adds and removes it.
     pub body: Bytes,
 }
 

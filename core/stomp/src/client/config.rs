@@ -1,6 +1,6 @@
 //! What a client has to know before it starts, and how long it waits between two attempts.
 
-use crate::codec::Limits;
+use crate::codec::{Dialect, Limits};
 use crate::frame::{Command, Frame, Version};
 use crate::heartbeat::HeartBeat;
 use std::fmt;
@@ -30,10 +30,12 @@ pub struct ClientConfig {
     pub outgoing_limit: usize,
     /// What is accepted of the broker. As many octets as a body may have may also wait as events.
     pub limits: Limits,
+    /// Whether to bear with a broker that breaks the rules, see [`Dialect::lenient`].
+    pub lenient: bool,
 }
 
 impl ClientConfig {
-    /// The defaults: no credentials, the host's name as virtual host, heart-beats every 10 s, 10 s to connect,
+    /// The defaults: strict, no credentials, the host's name as virtual host, heart-beats every 10 s, 10 s to connect,
     /// 32 MiB to queue.
     pub fn new(address: impl Into<String>) -> Self {
         let address = address.into();
@@ -49,12 +51,18 @@ impl ClientConfig {
             connect_timeout: Duration::from_secs(10),
             outgoing_limit: 32 << 20,
             limits: Limits::default(),
+            lenient: false,
         }
     }
 
     /// What we want of heart-beats.
     pub(super) const fn heart_beat(&self) -> HeartBeat {
         HeartBeat::every(self.heart_beat)
+    }
+
+    /// How to read the broker before it has chosen a version.
+    pub(super) const fn dialect(&self) -> Dialect {
+        Dialect { version: None, lenient: self.lenient }
     }
 
     /// The frame that opens a connection: `CONNECT`, not `STOMP`, which 1.0 does not know.
@@ -84,6 +92,7 @@ impl fmt::Debug for ClientConfig {
             .field("connect_timeout", &self.connect_timeout)
             .field("outgoing_limit", &self.outgoing_limit)
             .field("limits", &self.limits)
+            .field("lenient", &self.lenient)
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 //! From nothing to `CONNECTED`, and every way in which that fails.
 
 use crate::client::{ClientConfig, Dial, Event};
-use crate::codec::{DecodeError, Decoder, Dialect, Item, encode};
+use crate::codec::{DecodeError, Decoder, Item, encode};
 use crate::frame::{Command, Frame, Version};
 use crate::heartbeat::{Agreed, HeartBeat};
 use bytes::BytesMut;
@@ -99,7 +99,7 @@ async fn attempt<D: Dial>(dial: &D, config: &ClientConfig) -> Result<Opened<D::S
     stream.write_all(&buffer).await.map_err(|error| broken("cannot send CONNECT", &error))?;
     stream.flush().await.map_err(|error| broken("cannot send CONNECT", &error))?;
     buffer.clear();
-    let mut decoder = Decoder::new(config.limits, Dialect::default());
+    let mut decoder = Decoder::new(config.limits, config.dialect());
     let connected = first_frame(&mut stream, &mut decoder, &mut buffer).await?;
     let (version, agreed) = terms(&connected, config)?;
     decoder.set_version(version);

@@ -12,9 +12,10 @@ use crate::heartbeat::HeartBeats;
 use bytes::BytesMut;
 use std::future::pending;
 use std::io;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::select;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// Octets for which there is room before a read.
 const READ: usize = 32 << 10;
@@ -61,7 +62,14 @@ where
             sent = send(&mut writer, &mut session.state.outbox.bytes), if session.sends() => session.was_sent(sent)?,
             Some(request) = session.state.requests.recv() => session.state.outbox.queue(request),
             () = session.state.inbox.room(), if !reads => session.listen_again(),
-            () = until(wake) => session.check_time()?,
+            () = until(wake) => {
+                if session.is_broker_dead() {
+                    // The clock may have gone on while we did not: what waits in the socket is heard first.
+                    let read = timeout(Duration::ZERO, reader.read_buf(&mut session.buffer)).await;
+                    session.was_read(read.map_err(|_| session.silence())?)?;
+                }
+                session.beat_if_due();
+            }
         }
     }
 }
@@ -110,20 +118,22 @@ impl Session<'_> {
         due.into_iter().chain(dead).min()
     }
 
-    fn check_time(&mut self) -> Result<(), Failure> {
-        let now = now();
-        if self.reads() && self.beats.is_dead(now) {
-            let expected = self.beats.agreed().expect.unwrap_or_default();
-            let reason = format!(
-                "nothing heard from the broker for {:?}, it promised a heart-beat every {expected:?}",
-                expected * 2
-            );
-            return Err(Failure::Broken(reason));
-        }
-        if !self.sends() && self.beats.is_due(now) {
+    fn is_broker_dead(&self) -> bool {
+        self.reads() && self.beats.is_dead(now())
+    }
+
+    fn silence(&self) -> Failure {
+        let expected = self.beats.agreed().expect.unwrap_or_default();
+        Failure::Broken(format!(
+            "nothing heard from the broker for {:?}, it promised a heart-beat every {expected:?}",
+            expected * 2
+        ))
+    }
+
+    fn beat_if_due(&mut self) {
+        if !self.sends() && self.beats.is_due(now()) {
             self.state.outbox.heart_beat();
         }
-        Ok(())
     }
 
     fn was_read(&mut self, read: io::Result<usize>) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! A client against brokers that do what they should not, and what they should.
 
+mod embedded;
 mod liveness;
 mod peer;
 mod sending;
@@ -171,6 +172,18 @@ async fn nonsense_ends_the_connection_and_is_told() {
         }
         peer.expect_end().await;
     }
+}
+
+#[tokio::test]
+async fn a_lenient_client_bears_with_what_a_strict_one_does_not() {
+    let broker = Broker::bind().await;
+    let config = super::ClientConfig { lenient: true, ..broker.config() };
+    let mut started = Started::over_tcp(config, Vec::new());
+    let mut peer = broker.connected(Version::V1_1).await;
+    started.connected().await;
+    peer.raw(b"MESSAGE\r\nmessage-id:C:\\temp\r\n\r\nhello\0").await;
+    let Event::Message(delivery) = started.event().await else { panic!("no message") };
+    assert_eq!(delivery.frame.header("message-id"), Some("C:\\temp"));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Time: heart-beats, silence, consumers that stall, waits between attempts. The clock is paused and only moves
 //! when everybody waits.
 
-use super::peer::{Peer, Pipes, Started, config, message, send, soon};
+use super::peer::{Broker, Peer, Pipes, Started, config, message, send, soon};
 use crate::client::{ClientConfig, Event, Reconnect};
 use crate::codec::Item;
 use crate::frame::{Command, Version};
@@ -63,6 +63,23 @@ async fn any_octet_is_a_sign_of_life() {
     }
     peer.raw(b"\0").await;
     assert_eq!(started.message().await, "abc");
+}
+
+#[tokio::test]
+async fn a_machine_that_was_asleep_hears_first_what_waited() {
+    let broker = Broker::bind().await;
+    let interval = Duration::from_millis(20);
+    let config = ClientConfig { heart_beat: interval, ..broker.config() };
+    let mut started = Started::over_tcp(config, Vec::new());
+    let mut peer = broker.accept().await;
+    peer.connect(Version::V1_2, "20,0").await;
+    started.connected().await;
+    for number in 0..20 {
+        peer.message("a", &number.to_string()).await;
+        // Not a wait: the whole runtime, client and all, stands still.
+        std::thread::sleep(interval * 3);
+        assert_eq!(started.message().await, number.to_string());
+    }
 }
 
 #[tokio::test(start_paused = true)]
