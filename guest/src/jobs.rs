@@ -154,7 +154,7 @@ pub struct Started {
 }
 
 /// One line of the list of jobs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct JobInfo {
     /// The command.
     pub cmd_id: String,

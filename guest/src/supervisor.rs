@@ -88,9 +88,11 @@ pub(crate) fn supervise(folder: &Folder) -> io::Result<()> {
             let mut job = Job::new(&record, program, files, control, wakes, announcer)?;
             job.watch()?;
             job.announce_rest();
-            let results = job.results(started);
-            let failure = launcher::failure(folder);
-            leave(folder, &failure.map_or(results.clone(), |failure| results.but_not_started(failure)));
+            let mut results = job.results(started);
+            if let Some(failure) = launcher::failure(folder) {
+                results = results.but_not_started(failure);
+            }
+            leave(folder, &results);
             Some(job.take_leave())
         }
         Err(failure) => {

@@ -45,6 +45,40 @@ struct Job {
     started: bool,
 }
 
+/// What there is to say of a job.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+enum Subject {
+    End,
+    Output(Part),
+}
+
+/// What the agent has yet to hear, oldest first.  Only the subjects are kept, each once; what is
+/// said of them is what is known when it is said.
+#[derive(Default)]
+struct Outbox {
+    queue: VecDeque<(CommandId, Subject)>,
+    queued: BTreeSet<(CommandId, Subject)>,
+}
+
+impl Outbox {
+    fn push(&mut self, cmd_id: &CommandId, subject: Subject) {
+        let key = (cmd_id.clone(), subject);
+        if self.queued.insert(key.clone()) {
+            self.queue.push_back(key);
+        }
+    }
+
+    fn pop(&mut self) -> Option<(CommandId, Subject)> {
+        let key = self.queue.pop_front()?;
+        self.queued.remove(&key);
+        Some(key)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}
+
 /// The owner.
 pub(super) struct Keeper {
     shared: Arc<Surroundings>,
@@ -54,8 +88,7 @@ pub(super) struct Keeper {
     requests: mpsc::Receiver<Request>,
     news: mpsc::Receiver<(CommandId, News)>,
     reporter: mpsc::Sender<(CommandId, News)>,
-    /// Told to the agent in this order; at most one event a stream.
-    outbox: VecDeque<JobEvent>,
+    outbox: Outbox,
     tasks: JoinSet<()>,
     removals: JoinSet<CommandId>,
     _lock: Flock<File>,
@@ -76,7 +109,7 @@ impl Keeper {
             requests,
             news,
             reporter,
-            outbox: VecDeque::new(),
+            outbox: Outbox::default(),
             tasks: JoinSet::new(),
             removals: JoinSet::new(),
             _lock: lock,
@@ -96,8 +129,9 @@ impl Keeper {
                 },
                 Some((cmd_id, news)) = self.news.recv() => self.hear(cmd_id, news),
                 permit = events.reserve(), if !self.outbox.is_empty() => match permit {
-                    Ok(permit) => if let Some(event) = self.outbox.pop_front() { permit.send(event) },
-                    Err(_) => self.outbox.clear(),
+                    Ok(permit) => if let Some(event) = self.next_event() { permit.send(event) },
+                    // Nobody listens any more.
+                    Err(_) => self.outbox = Outbox::default(),
                 },
                 () = sleep_until_some(forget) => self.forget_due(),
                 Some(removed) = self.removals.join_next() => if let Ok(cmd_id) = removed {
@@ -191,12 +225,11 @@ impl Keeper {
     /// Announces totals that are new.
     fn output(&mut self, cmd_id: &CommandId, out: u64, err: u64) {
         let Some(job) = self.jobs.get_mut(cmd_id) else { return };
-        let announced =
-            [(Part::Out, &mut job.info.out_bytes, out), (Part::Err, &mut job.info.err_bytes, err)];
-        for (part, known, total) in announced {
+        let totals = [(Part::Out, &mut job.info.out_bytes, out), (Part::Err, &mut job.info.err_bytes, err)];
+        for (part, known, total) in totals {
             if total > *known {
                 *known = total;
-                announce(&mut self.outbox, cmd_id, part, total);
+                self.outbox.push(cmd_id, Subject::Output(part));
             }
         }
     }
@@ -205,9 +238,21 @@ impl Keeper {
         self.output(cmd_id, results.out_bytes, results.err_bytes);
         let Some(job) = self.jobs.get_mut(cmd_id) else { return };
         job.has_started();
-        job.info.results = Some(results.clone());
         tracing::debug!(cmd = %cmd_id, state = ?results.state, code = ?results.exit_code_or_signal, "a command ended");
-        self.outbox.push_back(JobEvent::Ended { cmd_id: cmd_id.to_string(), results });
+        job.info.results = Some(results);
+        self.outbox.push(cmd_id, Subject::End);
+    }
+
+    /// The oldest thing the agent has not heard, as it is now.
+    fn next_event(&mut self) -> Option<JobEvent> {
+        let (cmd_id, subject) = self.outbox.pop()?;
+        let info = &self.jobs.get(&cmd_id)?.info;
+        let cmd_id = info.cmd_id.clone();
+        Some(match subject {
+            Subject::End => JobEvent::Ended { cmd_id, results: info.results.clone()? },
+            Subject::Output(part @ Part::Err) => JobEvent::Output { cmd_id, part, bytes: info.err_bytes },
+            Subject::Output(part @ Part::Out) => JobEvent::Output { cmd_id, part, bytes: info.out_bytes },
+        })
     }
 
     fn acknowledge(&mut self, cmd_id: CommandId, reply: Reply<Result<(), JobError>>) {
@@ -251,10 +296,7 @@ impl Job {
             user: order.options.user.clone(),
             recorded: unix_time(),
             on_disconnect: order.options.on_disconnect,
-            out_bytes: 0,
-            err_bytes: 0,
-            results: None,
-            acknowledged: false,
+            ..JobInfo::default()
         };
         Self { digest: order.digest.clone(), info, waiting: vec![(reply, false)], started: false }
     }
@@ -267,10 +309,7 @@ impl Job {
             user: record.user.as_ref().map(|user| user.name.clone()),
             recorded: record.recorded,
             on_disconnect: record.on_disconnect,
-            out_bytes: 0,
-            err_bytes: 0,
-            results: None,
-            acknowledged: false,
+            ..JobInfo::default()
         };
         Self { digest: record.program_sha256.clone(), info, waiting: Vec::new(), started: true }
     }
@@ -310,20 +349,6 @@ impl JobInfo {
         self.results = Some(results);
         self.acknowledged = true;
     }
-}
-
-/// A new total takes the place of one that nobody has heard yet.
-fn announce(outbox: &mut VecDeque<JobEvent>, id: &CommandId, stream: Part, total: u64) {
-    for event in outbox.iter_mut() {
-        if let JobEvent::Output { cmd_id, part, bytes } = event
-            && cmd_id == id.as_str()
-            && *part == stream
-        {
-            *bytes = total;
-            return;
-        }
-    }
-    outbox.push_back(JobEvent::Output { cmd_id: id.to_string(), part: stream, bytes: total });
 }
 
 async fn sleep_until_some(when: Option<Instant>) {

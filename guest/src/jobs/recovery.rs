@@ -99,7 +99,7 @@ fn state(shared: &Surroundings, folder: &Folder, record: &Record) -> FoundState 
     }
     if record.boot_id != shared.boot_id {
         let failure =
-            Failure::new(FailureCode::GuestRestarted, "the guest was restarted while the command ran");
+            Failure::new(FailureCode::GuestRestarted, "the guest was restarted before the command ended");
         return ended(folder, lost(folder, record, failure));
     }
     match supervised(folder) {

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Child;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, killpg};
@@ -248,7 +248,7 @@ impl Job {
         clear(&self.wakes.children);
         loop {
             match wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) if pid.as_raw_nonzero().get() == self.program => {
+                Ok(Some((pid, status))) if self.status.is_none() && pid.as_raw_pid() == self.program => {
                     let signalled = || status.terminating_signal().map(Status::Signalled);
                     let exited = status.exit_status().map(Status::Exited);
                     self.ended(exited.or_else(signalled).unwrap_or(Status::Unknown));
@@ -290,7 +290,7 @@ impl Job {
         }
     }
 
-    fn end(&mut self, cause: Cause, grace: Option<std::time::Duration>) {
+    fn end(&mut self, cause: Cause, grace: Option<Duration>) {
         clear(&self.wakes.terminate);
         if let Some(step) = self.ending.ask(cause, grace, Instant::now()) {
             self.step(step);
