@@ -5,10 +5,10 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use subtle::ConstantTimeEq as _;
 
 /// Whether the request brings `token`, as the password of Basic authentication (whatever the user's name) or as
-/// Bearer. How long the comparison takes tells nothing but the token's length.
+/// Bearer. How long the comparison takes tells nothing but the token's length. An empty token lets nobody in.
 pub(super) fn authorised(headers: &HeaderMap, token: &str) -> bool {
     let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(credential);
-    given.is_some_and(|given| given.as_bytes().ct_eq(token.as_bytes()).into())
+    !token.is_empty() && given.is_some_and(|given| given.as_bytes().ct_eq(token.as_bytes()).into())
 }
 
 fn credential(header: &str) -> Option<String> {
@@ -58,5 +58,12 @@ mod tests {
         assert!(!with(&basic("s3:cret")));
         assert!(!with(&basic("s3:cret:agent")));
         assert!(!authorised(&HeaderMap::new(), "s3:cret"));
+    }
+
+    #[test]
+    fn an_empty_token_lets_nobody_in() {
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Bearer "))]);
+        assert!(!authorised(&headers, ""));
+        assert!(!authorised(&HeaderMap::new(), ""));
     }
 }
