@@ -10,19 +10,23 @@ use crate::commands::{Active, Command, Failure, State as CommandState};
 use crate::events::{About, EventLog};
 use crate::fault::{Fault, FaultKind};
 use crate::handle::Handle;
-use crate::request::{Answer, Reply, Request, RosterView, Selected, Unheard};
+use crate::powers::HOST;
+use crate::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
 use crate::roster::{Change, Patience, Roster};
 use crate::target::{Target, is_guest_id};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::time::Instant;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
-use vocable_runtime::{Envelope, Heard, Interpreter, Lexicon, LexiconEvent};
-use vocable_stomp::broker::{BrokerEvent, Link};
+use vocable_runtime::{
+    Envelope, Events as WordEvents, Heard, Interpreter, Lexicon, LexiconEvent, Message, WordError, wrap,
+};
+use vocable_stomp::broker::{Broker, BrokerEvent, Events as BrokerEvents, Link};
 use vocable_stomp::{Command as Verb, Frame};
 use vocable_xmlrpc::excerpt;
 
@@ -31,6 +35,8 @@ pub const FROM_GUESTS: &str = "/queue/vocable.out.";
 /// Where a guest's messages go to: `/queue/vocable.in.<id>`, which only that guest may read.
 pub const TO_GUESTS: &str = "/queue/vocable.in.";
 
+/// How long guests may take to hear that the broker shuts down.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// Events that are kept for readers who come late.
 const EVENTS_KEPT: usize = 10_000;
 
@@ -41,13 +47,15 @@ pub struct Parts {
     /// Groups of guests, by name.
     pub groups: BTreeMap<String, Vec<String>>,
     /// The bus.
+    pub broker: Broker,
+    /// What happens there, from before the first guest came.
+    pub broker_events: BrokerEvents,
+    /// The host's own connection to it, subscribed to everything guests say.
     pub link: Link,
-    /// What happens at the broker.
-    pub broker: mpsc::Receiver<BrokerEvent>,
     /// The words.
     pub lexicon: Lexicon,
     /// What happens to the words.
-    pub words: mpsc::Receiver<LexiconEvent>,
+    pub words: WordEvents,
     /// What everybody asks.
     pub requests: mpsc::Receiver<Request>,
     /// For the work that is done beside the loop.
@@ -69,9 +77,9 @@ enum Done {
     /// A guest's message was heard.
     Heard { guest: String, frame: Frame, heard: Heard },
     /// The words bound to a wish to run something have said it, or none has.
-    Phrased { command: String, message: Result<Envelope, Failure> },
+    Phrased { command: String, said: Result<Said, Failure> },
     /// A word has been said because another one wanted it said.
-    Said { to: String, message: Envelope, reply: Reply<Result<String, Fault>> },
+    Uttered { to: String, said: Said, reply: Reply<Result<String, Fault>> },
     /// Something that needs no more attention.
     Nothing,
 }
@@ -84,6 +92,7 @@ pub struct Agent {
     asks: Asks,
     next_ask: u64,
     events: EventLog,
+    broker: Broker,
     link: Link,
     lexicon: Lexicon,
     interpreter: Interpreter,
@@ -96,7 +105,8 @@ pub struct Agent {
 impl Agent {
     /// Runs until cancelled. What is under way then stays in the store, and goes on after the next start.
     pub async fn run(parts: Parts, stop: CancellationToken) {
-        let Parts { patience, groups, link, mut broker, lexicon, mut words, mut requests, handle, .. } = parts;
+        let Parts { patience, groups, broker, broker_events: mut happening, link, lexicon, .. } = parts;
+        let Parts { mut words, mut requests, handle, known, under_way, .. } = parts;
         let mut agent = Self {
             roster: Roster::new(patience),
             groups,
@@ -104,6 +114,7 @@ impl Agent {
             asks: Asks::default(),
             next_ask: 0,
             events: EventLog::new(EVENTS_KEPT),
+            broker,
             link,
             interpreter: Interpreter::new(lexicon.clone()),
             lexicon,
@@ -111,19 +122,20 @@ impl Agent {
             work: FuturesUnordered::new(),
             waiting: HashMap::new(),
         };
-        agent.resume(parts.known, parts.under_way);
+        agent.resume(known, under_way);
         loop {
             let due = agent.next_deadline();
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 Some(request) = requests.recv() => agent.answer(request).await,
-                Some(event) = broker.recv() => agent.broker_said(event),
-                Some(event) = words.recv() => agent.words_changed(event),
-                Some(frame) = agent.link.recv() => agent.arrived(frame),
+                Some(event) = happening.next() => agent.broker_said(event).await,
+                Some(event) = words.recv() => agent.words_changed(&event),
+                Some(frame) = agent.link.receive() => agent.arrived(frame).await,
                 Some(done) = agent.work.next() => agent.done(done).await,
                 () = sleep_until(due) => agent.tick(),
             }
         }
+        agent.broker.shutdown(FAREWELL).await;
     }
 
     fn resume(&mut self, known: BTreeSet<String>, under_way: Vec<Active>) {
@@ -152,61 +164,60 @@ impl Agent {
     }
 
     async fn answer(&mut self, request: Request) {
-        // Whoever asked may have gone: then its answer goes nowhere.
         match request {
-            Request::Select { target, reply } => drop(reply.send(self.select(&target))),
+            Request::Select { target, reply } => tell(reply, self.select(&target)),
             Request::Begin { commands, reply } => {
                 self.begin(commands);
-                drop(reply.send(()));
+                tell(reply, ());
             }
-            Request::Ask { guest, message, timeout, reply } => {
+            Request::Ask { guest, said, timeout, reply } => {
                 let deadline = Some(Instant::now() + timeout);
                 let purpose = Purpose::Caller(reply);
-                self.ask(Pending { guest, deadline, purpose }, message).await;
+                self.ask(Pending { guest, deadline, purpose }, said).await;
             }
             Request::Say { word, to, args, reply } => self.say(word, to, args, reply),
-            Request::Active { id, reply } => drop(reply.send(self.active(&id))),
+            Request::Active { id, reply } => tell(reply, self.active(&id)),
             Request::Place { sender, id, part, offset, len, reply } => {
                 let place = self.theirs(&sender, &id).and_then(|it| Ok(it.active.place(part, offset, len)?));
-                drop(reply.send(place));
+                tell(reply, place);
             }
             Request::Placed { id, part, octets, reply } => {
                 if let Some(it) = self.commands.get_mut(&id) {
                     it.active.received(part, &octets);
                     it.changed.send_replace(());
                 }
-                drop(reply.send(()));
+                tell(reply, ());
             }
-            Request::Finish { sender, id, results, reply } => drop(reply.send(self.finish(&sender, &id, results))),
+            Request::Finish { sender, id, results, reply } => tell(reply, self.finish(&sender, &id, results)),
             Request::Finished { command, reply } => {
                 self.finished(*command);
-                drop(reply.send(()));
+                tell(reply, ());
             }
             Request::Joined { sender, ip, facts, reply } => {
                 let change = self.roster.joined(&sender, &ip, facts, Now::read());
                 self.changed(change);
                 self.resend(&sender);
-                drop(reply.send(()));
+                tell(reply, ());
             }
             Request::Alive { sender, reply } => {
                 let change = self.roster.alive(&sender, Now::read());
                 change.into_iter().for_each(|change| self.changed(change));
-                drop(reply.send(()));
+                tell(reply, ());
             }
             Request::Left { sender, reason, reply } => {
                 let change = self.roster.left(&sender, &reason, Now::read());
                 change.into_iter().for_each(|change| self.changed(change));
-                drop(reply.send(()));
+                tell(reply, ());
             }
             Request::Expect { guest, reply } => {
                 self.roster.known(&guest, Now::read());
-                drop(reply.send(()));
+                tell(reply, ());
             }
-            Request::Roster { reply } => drop(reply.send(self.view())),
+            Request::Roster { reply } => tell(reply, self.view()),
             Request::Events { since, limit, reply } => {
                 // The receiver first: an event between the two would be missed the other way round.
                 let newest = self.events.newest();
-                drop(reply.send((self.events.since(since, limit), newest)));
+                tell(reply, (self.events.since(since, limit), newest));
             }
         }
     }
@@ -268,31 +279,27 @@ impl Agent {
             "path": program.path, "options": program.options});
         let (lexicon, id) = (self.lexicon.clone(), command.id.clone());
         self.work.push(Box::pin(async move {
-            let message = said_once(lexicon.raise("run-requested", facts.to_string()).await);
-            Done::Phrased { command: id, message }
+            let said = said_once(lexicon.raise("run-requested", facts.to_string()).await);
+            Done::Phrased { command: id, said }
         }));
     }
 
     /// What a guest has not taken yet is sent again when it is back: the mailbox may have been lost with the broker.
     fn resend(&mut self, guest: &str) {
-        let queued = |it: &&Tracked| {
-            let command = &it.active.command;
-            command.guest == guest && command.state == CommandState::Queued
+        let missing = |command: &&Command| {
+            command.guest == guest && command.state == CommandState::Queued && !self.asks.carries(&command.id)
         };
-        let missing: Vec<_> =
-            self.commands.values().filter(queued).map(|it| it.active.command.clone()).collect();
-        for command in missing.iter().filter(|command| !self.asks.carries(&command.id)) {
-            self.phrase(command);
-        }
+        let missing: Vec<_> = self.commands.values().map(|it| &it.active.command).filter(missing).cloned().collect();
+        missing.iter().for_each(|command| self.phrase(command));
     }
 
-    async fn phrased(&mut self, id: String, message: Result<Envelope, Failure>) {
+    async fn phrased(&mut self, id: String, said: Result<Said, Failure>) {
         let Some(it) = self.commands.get(&id) else { return };
         let guest = it.active.command.guest.clone();
-        match message {
-            Ok(message) => {
+        match said {
+            Ok(said) => {
                 let purpose = Purpose::Command(id);
-                self.ask(Pending { guest, deadline: None, purpose }, message).await;
+                self.ask(Pending { guest, deadline: None, purpose }, said).await;
             }
             Err(failure) => self.fail(&id, failure),
         }
@@ -387,16 +394,17 @@ impl Agent {
 
     // ---- the bus
 
-    async fn ask(&mut self, pending: Pending, message: Envelope) {
+    async fn ask(&mut self, pending: Pending, said: Said) {
         self.next_ask += 1;
         let id = format!("{:x}", self.next_ask);
         let guest = pending.guest.clone();
         self.asks.add(id.clone(), pending);
-        if let Err(fault) = self.send(&guest, message.asked(&id)).await
+        let message = wrap(&said.word, said.message).to(&guest).asked(&id);
+        if let Err(fault) = self.send(&guest, message).await
             && let Some(ask) = self.asks.answered(&id, &guest)
         {
             match ask.purpose {
-                Purpose::Caller(reply) => drop(reply.send(Err(fault))),
+                Purpose::Caller(reply) => tell(reply, Err(fault)),
                 Purpose::Command(command) => {
                     let failure = Failure { code: fault.kind.slug().into(), message: fault.message };
                     self.fail(&command, failure);
@@ -413,7 +421,7 @@ impl Agent {
                 frame.with(&name, value)
             })
             .with_body(message.body);
-        let sent = self.link.send(frame).await;
+        let sent = self.link.sender().send(frame).await;
         sent.map_err(|error| Fault::new(FaultKind::TooMany, format!("the mailbox of {guest}: {error}")))
     }
 
@@ -421,14 +429,14 @@ impl Agent {
     fn say(&mut self, word: String, to: String, args: String, reply: Reply<Result<String, Fault>>) {
         if self.roster.get(&to).is_none() {
             let text = format!("no guest is called {}", excerpt(&to));
-            return drop(reply.send(Err(Fault::new(FaultKind::NoSuchGuest, text))));
+            return tell(reply, Err(Fault::new(FaultKind::NoSuchGuest, text)));
         }
         let lexicon = self.lexicon.clone();
         self.work.push(Box::pin(async move {
             match lexicon.say(&word, args).await {
-                Ok(message) => Done::Said { to, message: vocable_runtime::wrap(&word, message), reply },
+                Ok(message) => Done::Uttered { to, said: Said { word, message }, reply },
                 Err(error) => {
-                    drop(reply.send(Err(error.into())));
+                    tell(reply, Err(error.into()));
                     Done::Nothing
                 }
             }
@@ -436,12 +444,11 @@ impl Agent {
     }
 
     /// A frame of a guest has arrived; those of one guest are heard one after the other.
-    fn arrived(&mut self, frame: Frame) {
+    async fn arrived(&mut self, frame: Frame) {
         let guest = frame.header("destination").and_then(|to| to.strip_prefix(FROM_GUESTS)).map(str::to_owned);
         let Some(guest) = guest.filter(|guest| is_guest_id(guest)) else {
             warn!("a message from nobody: {:?}", frame.header("destination"));
-            self.link.ack(&frame);
-            return;
+            return self.acknowledge(&frame).await;
         };
         match self.waiting.get_mut(&guest) {
             Some(waiting) => waiting.push_back(frame),
@@ -467,15 +474,16 @@ impl Agent {
     async fn done(&mut self, done: Done) {
         match done {
             Done::Nothing => {}
-            Done::Said { to, message, reply } => {
+            Done::Uttered { to, said, reply } => {
                 // It is not asked, so nobody can ask about it by an id.
+                let message = wrap(&said.word, said.message).to(&to);
                 let sent = self.send(&to, message).await.map(|()| String::new());
-                drop(reply.send(sent));
+                tell(reply, sent);
             }
-            Done::Phrased { command, message } => self.phrased(command, message).await,
+            Done::Phrased { command, said } => self.phrased(command, said).await,
             Done::Heard { guest, frame, heard } => {
                 self.heard(&guest, heard).await;
-                self.link.ack(&frame);
+                self.acknowledge(&frame).await;
                 match self.waiting.get_mut(&guest).and_then(VecDeque::pop_front) {
                     Some(next) => self.hear(guest, next),
                     None => drop(self.waiting.remove(&guest)),
@@ -484,11 +492,19 @@ impl Agent {
         }
     }
 
+    async fn acknowledge(&mut self, frame: &Frame) {
+        if let Err(error) = self.link.sender().ack(frame).await {
+            // It comes again, and words hear some things twice anyway.
+            warn!("not acknowledged: {error}");
+        }
+    }
+
     async fn heard(&mut self, guest: &str, heard: Heard) {
-        if let Some(error) = &heard.error {
+        if let Some(error) = heard.error {
             let now = Now::read();
-            self.roster.failed(guest, error, now);
-            self.events.note("word.failed", About::guest(guest), error.clone(), now);
+            warn!(guest, word = heard.word, "{error}");
+            self.roster.failed(guest, &error, now);
+            self.events.note("word.failed", About::guest(guest), error, now);
         }
         if let Some(reply) = heard.reply
             && let Err(fault) = self.send(guest, reply).await
@@ -497,7 +513,7 @@ impl Agent {
         }
         let Some(answer) = heard.answer else { return };
         match self.asks.answered(&answer.to, guest).map(|ask| ask.purpose) {
-            Some(Purpose::Caller(reply)) => drop(reply.send(Ok(answer.result))),
+            Some(Purpose::Caller(reply)) => tell(reply, Ok(answer.result)),
             Some(Purpose::Command(id)) => self.taken(&id, answer.result),
             None => debug!(guest, "an answer nobody waits for"),
         }
@@ -516,9 +532,11 @@ impl Agent {
         self.events.note(&format!("guest.{}", state.as_str()), About::guest(&guest), reason, Now::read());
     }
 
-    fn broker_said(&mut self, event: BrokerEvent) {
+    async fn broker_said(&mut self, event: BrokerEvent) {
         let now = Now::read();
         match event {
+            // The host's own link is no guest.
+            BrokerEvent::LoggedIn { login, .. } | BrokerEvent::LoggedOut { login, .. } if &*login == HOST => {}
             BrokerEvent::LoggedIn { login, peer, .. } => self.roster.connected(&login, peer, now),
             BrokerEvent::LoggedOut { login, reason, .. } => {
                 let change = self.roster.disconnected(&login, &reason.to_string(), now);
@@ -530,31 +548,72 @@ impl Agent {
                 self.roster.refused(&name, peer, &reason, now);
                 self.events.note("guest.refused", About::guest(&name), reason, now);
             }
-            other => warn!("broker: {other}"),
+            BrokerEvent::Duplicate { login, peer, holder } => {
+                let from = |peer: Option<SocketAddr>| peer.map_or_else(|| "inside".to_owned(), |peer| peer.to_string());
+                let reason = format!("a second guest calls itself {login}: from {}, while the one from {} is there; the second was refused", from(peer), from(holder));
+                warn!(guest = &*login, "{reason}");
+                self.roster.refused(&login, peer, &reason, now);
+                self.events.note("guest.duplicate", About::guest(&login), reason, now);
+            }
+            BrokerEvent::Denied { login, action, destination } => {
+                let text = format!("wanted to {action} {}, which it may not", excerpt(&destination));
+                warn!(guest = &*login, "{text}");
+                self.roster.failed(&login, &text, now);
+                self.events.note("guest.denied", About::guest(&login), text, now);
+            }
+            BrokerEvent::Expired { destination, messages, .. } => {
+                warn!("{messages} messages in {} were not fetched in time", destination.as_str());
+            }
+            BrokerEvent::Full { login, destination } => {
+                warn!(guest = &*login, "{} is full: a message was refused", destination.as_str());
+            }
+            BrokerEvent::Dropped { login, messages, .. } => warn!(guest = &*login, "{messages} messages were dropped"),
+            BrokerEvent::Missed { events } => {
+                warn!("{events} events of the broker were missed; asking it who is there");
+                self.ask_who_is_there(now).await;
+            }
         }
     }
 
-    fn words_changed(&mut self, event: LexiconEvent) {
-        let kind = event.kind();
-        info!(word = event.word().unwrap_or_default(), "{event}");
-        self.events.note(kind, About::default(), event.to_string(), Now::read());
+    /// Makes up for events that were missed.
+    async fn ask_who_is_there(&mut self, now: Now) {
+        let Ok(connections) = self.broker.connections().await else { return };
+        let there: BTreeMap<_, _> =
+            connections.iter().filter(|it| &*it.login != HOST).map(|it| (it.login.to_string(), it.peer)).collect();
+        let connected = self.roster.guests().iter().filter(|(_, guest)| guest.connection.is_some());
+        let gone: Vec<_> = connected.map(|(id, _)| id.clone()).filter(|id| !there.contains_key(id)).collect();
+        for id in gone {
+            let change = self.roster.disconnected(&id, "its connection ended", now);
+            change.into_iter().for_each(|change| self.changed(change));
+        }
+        for (id, peer) in there {
+            self.roster.connected(&id, peer, now);
+        }
     }
+
+    fn words_changed(&mut self, event: &LexiconEvent) {
+        info!(word = event.word(), "{event}");
+        self.events.note(event.kind(), About::default(), event.to_string(), Now::read());
+    }
+}
+
+/// Answers a request. Whoever asked may have gone: then the answer goes nowhere.
+fn tell<T>(reply: Reply<T>, answer: T) {
+    let _ = reply.send(answer);
 }
 
 fn give_up(ask: Pending, kind: FaultKind, why: &str) {
     if let Purpose::Caller(reply) = ask.purpose {
-        drop(reply.send(Err(Fault::new(kind, format!("{}: {why}", ask.guest)))));
+        tell(reply, Err(Fault::new(kind, format!("{}: {why}", ask.guest))));
     }
 }
 
 /// The one message that the words bound to an event have made of it.
-fn said_once(
-    said: Vec<(String, Result<vocable_runtime::Message, vocable_runtime::WordError>)>,
-) -> Result<Envelope, Failure> {
+fn said_once(said: Vec<(String, Result<Message, WordError>)>) -> Result<Said, Failure> {
     let refused = |code: &str, message: String| Failure { code: code.to_owned(), message };
     match said.into_iter().next() {
         None => Err(refused("no-such-word", "no word is bound to run-requested".to_owned())),
-        Some((word, Ok(message))) => Ok(vocable_runtime::wrap(&word, message)),
+        Some((word, Ok(message))) => Ok(Said { word, message }),
         Some((_, Err(error))) => Err(refused(error.slug(), error.to_string())),
     }
 }

@@ -6,6 +6,7 @@
 //! are only their names.
 
 mod agent;
+mod away;
 mod error;
 mod global;
 mod hints;
@@ -55,6 +56,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::CompleteEnv;
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 use time::UtcOffset;
 use vocable_logging::{LogError, LogFormat, LogSettings};
 
@@ -110,6 +112,8 @@ struct Session<'a> {
     now: fn() -> Now,
     /// Where people read the time: their offset from UTC.
     offset: UtcOffset,
+    /// Lets time pass.
+    pause: fn(Duration),
     /// The options, if the streams and signals of this process are meant.
     process: Option<&'a Global>,
 }
@@ -168,6 +172,7 @@ impl AskingVerb {
             terminal: &mut terminal,
             agent: &agent,
             now: Now::read,
+            pause: std::thread::sleep,
             offset,
             process: Some(global),
         })

@@ -305,13 +305,15 @@ impl Active {
         if !results.get("finished").is_some_and(Value::is_boolean) {
             return Err(BookError::Malformed { id: id(), missing: "finished (boolean)" });
         }
-        if !results.get("exitCodeOrSignal").is_some_and(Value::is_i64) {
+        let told = results.get("state").and_then(Value::as_str).and_then(State::from_name);
+        let state = told.filter(|state| state.is_over()).unwrap_or(State::Done);
+        // Of a command nobody saw the end of there is no code.
+        if state != State::Lost && !results.get("exitCodeOrSignal").is_some_and(Value::is_i64) {
             return Err(BookError::Malformed { id: id(), missing: "exitCodeOrSignal (integer)" });
         }
         self.complete(Part::Out, &results)?;
         self.complete(Part::Err, &results)?;
-        let told = results.get("state").and_then(Value::as_str).and_then(State::from_name);
-        self.command.state = told.filter(|state| state.is_over()).unwrap_or(State::Done);
+        self.command.state = state;
         self.command.failure = results.get("error").and_then(|error| serde_json::from_value(error.clone()).ok());
         self.command.started = self.command.started.or(Some(now));
         (self.command.ended, self.command.results) = (Some(now), Some(results));

@@ -1,13 +1,14 @@
 //! Who may log in at the broker and what for: one token a guest, known here by its digest only.
 //!
-//! A guest may read its own mailbox and write as itself; everything else is denied. The host's own link is not let in
-//! by a token and appears nowhere here.
+//! A guest may read its own mailbox and write as itself, the host may write to every mailbox and read everything
+//! guests say; everything else is denied. The host's own link comes from inside: nobody can log in as it.
 
 use crate::agent::{FROM_GUESTS, TO_GUESTS};
+use crate::powers::HOST;
 use crate::target::is_guest_id;
 use base64::prelude::*;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
@@ -75,12 +76,18 @@ impl Credentials {
         digests.insert(guest.to_owned(), digest);
     }
 
+    /// The guests that have one.
+    pub fn guests(&self) -> BTreeSet<String> {
+        let digests = self.digests.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        digests.keys().cloned().collect()
+    }
+
     fn of(&self, guest: &str) -> Option<[u8; 32]> {
         self.digests.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(guest).copied()
     }
 
     fn judge(&self, guest: &str, passcode: Option<&str>) -> Result<(), String> {
-        if !is_guest_id(guest) {
+        if !is_guest_id(guest) || guest == HOST {
             return Err(format!("{} cannot be the id of a guest", excerpt(guest)));
         }
         match (self.of(guest), passcode, self.admit) {
@@ -113,16 +120,18 @@ impl Access for Credentials {
     }
 
     fn may(&self, who: &Principal, what: Action, destination: &Destination) -> bool {
-        let own = match what {
-            Action::Read => TO_GUESTS,
-            Action::Write => FROM_GUESTS,
+        let is_host = &*who.login == HOST;
+        let there = match (what, is_host) {
+            (Action::Read, false) | (Action::Write, true) => TO_GUESTS,
+            (Action::Write, false) | (Action::Read, true) => FROM_GUESTS,
         };
-        destination.as_str().strip_prefix(own) == Some(&*who.login)
+        destination.as_str().strip_prefix(there).is_some_and(|id| id == &*who.login || is_host && is_guest_id(id))
     }
 
-    fn may_read_all(&self, _who: &Principal, _pattern: &Pattern) -> bool {
+    fn may_read_all(&self, who: &Principal, pattern: &Pattern) -> bool {
         // A guest's rights are single destinations: no pattern is wholly within them.
-        false
+        let said = Pattern::parse(&format!("{FROM_GUESTS}>"));
+        &*who.login == HOST && said.is_ok_and(|said| said.contains(pattern))
     }
 }
 
@@ -167,6 +176,17 @@ mod tests {
         ] {
             assert!(!may(what, other), "{other}");
         }
+    }
+
+    #[test]
+    fn nobody_logs_in_as_the_host_and_it_hears_every_guest() {
+        assert!(credentials(Admit::Any).judge(HOST, None).is_err());
+        let (known, host, vm1) = (credentials(Admit::Token), Principal::new(HOST), Principal::new("vm1"));
+        let (said, all) = (Pattern::parse("/queue/vocable.out.>").unwrap(), Pattern::parse("/queue/>").unwrap());
+        assert!(known.may_read_all(&host, &said) && !known.may_read_all(&host, &all));
+        assert!(!known.may_read_all(&vm1, &said));
+        assert!(known.may(&host, Action::Write, &Destination::parse("/queue/vocable.in.vm1").unwrap()));
+        assert!(!known.may(&host, Action::Write, &Destination::parse("/queue/other").unwrap()));
     }
 
     #[test]

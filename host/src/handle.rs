@@ -5,7 +5,7 @@ use crate::clock::Now;
 use crate::commands::{Command, Failure, Part, Program, State};
 use crate::events::Since;
 use crate::fault::{Fault, FaultKind};
-use crate::request::{Answer, Reply, Request, RosterView, Selected, Unheard};
+use crate::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
 use crate::store::{Filter, Run, Store, StoreError, Stretch};
 use crate::target::Target;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::error;
-use vocable_runtime::{AskError, Envelope, Lexicon, WordError};
+use vocable_runtime::{AskError, Lexicon, Message, Refusal, WordError};
 use vocable_xmlrpc::excerpt;
 
 /// What a caller wants run.
@@ -237,19 +237,20 @@ impl Handle {
         let target = Target::parse(target)?;
         let selected = self.request(|reply| Request::Select { target, reply }).await??;
         let message = phrase(lexicon, word, args).await?;
-        let asking = selected.into_iter().map(|selected| self.ask_one(selected, word, message.clone(), timeout));
+        let said = Said { word: word.to_owned(), message };
+        let asking = selected.into_iter().map(|selected| self.ask_one(selected, said.clone(), timeout));
         let mut answers: Vec<_> = futures_util::stream::iter(asking).buffer_unordered(ASKED_AT_ONCE).collect().await;
         answers.sort_by(|one, other| one.guest.cmp(&other.guest));
         Ok(answers)
     }
 
-    async fn ask_one(&self, selected: Selected, word: &str, message: Envelope, timeout: Duration) -> Asked {
-        let Selected { guest, away } = selected;
+    async fn ask_one(&self, selected: Selected, said: Said, timeout: Duration) -> Asked {
+        let (Selected { guest, away }, word) = (selected, said.word.clone());
         let answer = match away {
             Some(why) => Err(Fault::new(FaultKind::GuestOffline, format!("{guest} does not answer: {why}"))),
             None => {
-                let ask = |reply| Request::Ask { guest: guest.clone(), message, timeout, reply };
-                self.request(ask).await.and_then(|asked| asked).and_then(|answer| understood(&guest, word, answer))
+                let ask = |reply| Request::Ask { guest: guest.clone(), said, timeout, reply };
+                self.request(ask).await.and_then(|asked| asked).and_then(|answer| understood(&guest, &word, answer))
             }
         };
         Asked { guest, answer }
@@ -351,7 +352,6 @@ impl From<StoreError> for Fault {
 
 impl From<WordError> for Fault {
     fn from(error: WordError) -> Self {
-        use vocable_runtime::Refusal;
         let kind = match &error {
             WordError::Unknown { .. } => FaultKind::NoSuchWord,
             WordError::Refused { refusal: Refusal::Denied(_), .. } => FaultKind::WordDenied,
@@ -365,13 +365,12 @@ impl From<WordError> for Fault {
 
 /// The message of a word: as the word itself says it, or, of a word not installed here, its arguments as they are. So
 /// somebody who mistypes a word hears from the guests which ones they know.
-async fn phrase(lexicon: &Lexicon, word: &str, args: &Value) -> Result<Envelope, Fault> {
+async fn phrase(lexicon: &Lexicon, word: &str, args: &Value) -> Result<Message, Fault> {
     match lexicon.say(word, args.to_string()).await {
-        Ok(message) => Ok(vocable_runtime::wrap(word, message)),
         Err(WordError::Unknown { .. }) if vocable_runtime::is_word_name(word) => {
-            Ok(vocable_runtime::wrap_raw(word, args.to_string().into()))
+            Ok(Message { headers: Vec::new(), body: args.to_string().into_bytes() })
         }
-        Err(error) => Err(error.into()),
+        said => Ok(said?),
     }
 }
 

@@ -1,2 +1,7 @@
-//! To be written.
-fn main() {}
+//! `vocable`: see [`vocable::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vocable::cli::main()
+}

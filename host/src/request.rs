@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
-use vocable_runtime::{AskError, Envelope};
+use vocable_runtime::{AskError, Message};
 
 /// Where the answer goes.
 pub type Reply<T> = oneshot::Sender<T>;
@@ -41,6 +41,15 @@ pub struct Selected {
     pub away: Option<String>,
 }
 
+/// What a word has said, not addressed yet.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// The word.
+    pub word: String,
+    /// What it said.
+    pub message: Message,
+}
+
 /// One thing the agent is asked. Names in the order of a command's life, then the rest.
 pub enum Request {
     /// The guests a target selects.
@@ -61,8 +70,8 @@ pub enum Request {
     Ask {
         /// Whom.
         guest: String,
-        /// What; the agent adds the id.
-        message: Envelope,
+        /// What.
+        said: Said,
         /// When to give up; a guest that is lost meanwhile is given up at once.
         timeout: Duration,
         /// What came back.

@@ -319,7 +319,7 @@ impl Disk {
             Some((last_id, last_part, file)) if last_id == id && last_part == part => file,
             _ => {
                 make_private(path.parent().unwrap_or(&self.folder))?;
-                OpenOptions::new().create(true).append(false).write(true).mode(0o600).open(&path).map_err(refused)?
+                OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(refused)?
             }
         };
         file.write_all_at(octets, at).map_err(refused)?;

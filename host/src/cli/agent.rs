@@ -3,7 +3,7 @@
 
 use super::error::{CliError, Kind};
 use super::global::Global;
-use super::hints;
+use super::{hints, human};
 use crate::client::{Client, ClientError};
 use crate::config::{self, Config};
 use std::fs;
@@ -59,8 +59,8 @@ impl Connection {
     /// Looks up where the agent is and what lets us in. Nothing is sent yet.
     pub(super) fn find(global: &Global) -> Result<Self, CliError> {
         let config = configuration(global)?;
-        let url = url(global, &config)?;
-        let token = token(global, &config)?;
+        let url = url(global, &config, variable)?;
+        let token = token(global, &config, variable)?;
         let client = Client::new(&url, token.text.as_str()).map_err(hints::of_client)?;
         Ok(Self { agent: Box::new(client), token })
     }
@@ -130,7 +130,11 @@ pub(super) fn load(global: &Global) -> Result<Loaded<Config>, CliError> {
 }
 
 /// `--agent`, `VOCABLE_AGENT`, `client.agent`, what a running agent has written down, or the usual place.
-fn url(global: &Global, config: &Config) -> Result<String, CliError> {
+fn url(
+    global: &Global,
+    config: &Config,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<String, CliError> {
     let named = global.agent.clone().or_else(|| variable("VOCABLE_AGENT"));
     let configured = || Some(config.client.agent.clone()).filter(|url| !url.is_empty());
     match named.or_else(configured) {
@@ -140,7 +144,11 @@ fn url(global: &Global, config: &Config) -> Result<String, CliError> {
 }
 
 /// A token that cannot be read is told only if the agent asks for one: perhaps there is no agent at all.
-fn token(global: &Global, config: &Config) -> Result<Token, CliError> {
+fn token(
+    global: &Global,
+    config: &Config,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Token, CliError> {
     let named = global.token_file.clone().or_else(|| variable("VOCABLE_TOKEN_FILE").map(PathBuf::from));
     if let Some(file) = named {
         let text = fs::read_to_string(&file).map_err(|error| cannot_read(&file, &error))?;
@@ -149,7 +157,7 @@ fn token(global: &Global, config: &Config) -> Result<Token, CliError> {
     let file = config.state.join(TOKEN_FILE);
     let (text, problem) = match fs::read_to_string(&file) {
         Ok(text) => (text.trim().to_owned(), None),
-        Err(error) => (String::new(), Some(format!("{}: {error}", file.display()))),
+        Err(error) => (String::new(), Some(format!("{}: {}", file.display(), human::io(&error)))),
     };
     Ok(Token { text, file, problem })
 }
@@ -170,6 +178,65 @@ fn optional(file: &Path) -> Result<Option<String>, CliError> {
 
 fn cannot_read(file: &Path, error: &io::Error) -> CliError {
     CliError::new("cannot-read", format!("{} cannot be read", file.display()))
-        .cause(error.to_string())
+        .cause(human::io(error))
         .kind(Kind::Usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A state folder with what a running agent leaves there, and options that lead to it.
+    fn machine() -> (tempfile::TempDir, Global) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("vocable.toml");
+        fs::write(&file, format!("state = {:?}\n", folder.path())).unwrap();
+        (folder, Global { config: Some(file), ..Global::default() })
+    }
+
+    fn nothing(_: &str) -> Option<String> {
+        None
+    }
+
+    #[test]
+    fn the_agent_is_where_the_closest_word_says() {
+        let (folder, mut global) = machine();
+        let found = |global: &Global, variable: fn(&str) -> Option<String>| {
+            url(global, &configuration(global).unwrap(), variable).unwrap()
+        };
+        assert_eq!(found(&global, nothing), USUAL_URL);
+        fs::write(folder.path().join(URL_FILE), "http://127.0.0.1:41870\n").unwrap();
+        assert_eq!(found(&global, nothing), "http://127.0.0.1:41870");
+        let variable: fn(&str) -> Option<String> =
+            |name| (name == "VOCABLE_AGENT").then(|| "http://variable".to_owned());
+        assert_eq!(found(&global, variable), "http://variable");
+        global.agent = Some("http://flag".to_owned());
+        assert_eq!(found(&global, variable), "http://flag");
+    }
+
+    #[test]
+    fn the_token_is_the_agents_unless_another_file_is_named() {
+        let (folder, mut global) = machine();
+        let config = configuration(&global).unwrap();
+        let missing = token(&global, &config, nothing).unwrap();
+        assert!(missing.text.is_empty() && missing.problem.unwrap().contains("ENOENT"));
+        fs::write(folder.path().join(TOKEN_FILE), "secret\n").unwrap();
+        assert_eq!(token(&global, &config, nothing).unwrap().text, "secret");
+        global.token_file = Some(folder.path().join("nowhere"));
+        let error = token(&global, &config, nothing).unwrap_err();
+        assert_eq!((error.code(), error.exit_code()), ("cannot-read", 2));
+    }
+
+    #[test]
+    fn a_broken_configuration_is_told_with_its_place() {
+        let (folder, global) = machine();
+        fs::write(folder.path().join("vocable.toml"), "state = 1\n").unwrap();
+        let error =
+            configuration(&global).unwrap_err().to_string().replace(folder.path().to_str().unwrap(), "");
+        assert!(
+            error.starts_with("error[bad-configuration]: the configuration cannot be used\n  cause: "),
+            "{error}"
+        );
+        assert!(error.ends_with("\n  at: /vocable.toml:1\n  hint: vocable config check"), "{error}");
+    }
 }

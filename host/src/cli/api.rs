@@ -119,7 +119,8 @@ fn helps(session: &Session<'_>, names: &[String]) -> Result<Vec<String>, CliErro
 
 /// Without the name of the method, to the first full stop or colon.
 fn first_sentence(help: &str) -> String {
-    let text = help.split_once("): ").map_or(help, |(_, text)| text);
+    let line = help.lines().next().unwrap_or_default();
+    let text = line.split_once("): ").map_or(line, |(_, text)| text);
     let end = text.find(". ").or_else(|| text.find(": ")).unwrap_or(text.len());
     text.get(..end).unwrap_or(text).trim_end_matches(['.', ':']).to_owned()
 }
@@ -136,7 +137,7 @@ fn describe(session: &mut Session<'_>, method: &str) -> Result<(), CliError> {
         let types: Vec<_> = signature.as_array().into_iter().flatten().filter_map(Json::as_str).collect();
         let (result, params) =
             types.split_first().map_or(("", &[][..]), |(result, params)| (*result, params));
-        session.terminal.line(&format!("{method}({}) → {result}", params.join(", ")))?;
+        session.terminal.line(&format!("{result} {method}({})", params.join(", ")))?;
     }
     Ok(session.terminal.line(help.as_str().unwrap_or_default())?)
 }

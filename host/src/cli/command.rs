@@ -1,6 +1,7 @@
 //! Reports of commands: asked for whole, or without their output.
 
 use super::agent::LONG_POLL;
+use super::away::call_again;
 use super::ending::{Ending, How};
 use super::reply::Members;
 use super::{CliError, Session, human};
@@ -37,7 +38,7 @@ pub(super) fn stripped(reply: &Value) -> Value {
 }
 
 /// The report of one command that is over, with all its output.
-pub(super) fn whole_report(session: &Session<'_>, id: &str) -> Result<Value, CliError> {
+pub(super) fn whole_report(session: &mut Session<'_>, id: &str) -> Result<Value, CliError> {
     let mut last = wait_for_end(session, id)?;
     let (mut out, mut err) = (last.octets("out").to_vec(), last.octets("err").to_vec());
     while last.truth("more") {
@@ -56,10 +57,10 @@ pub(super) fn whole_report(session: &Session<'_>, id: &str) -> Result<Value, Cli
     Ok(with_output(last, out, err))
 }
 
-fn wait_for_end(session: &Session<'_>, id: &str) -> Result<Value, CliError> {
+fn wait_for_end(session: &mut Session<'_>, id: &str) -> Result<Value, CliError> {
     loop {
-        let params = vec![Value::from(id), Value::from(LONG_POLL.as_secs_f64())];
-        let report = session.agent.call_waiting("cmd.wait", params, LONG_POLL)?;
+        let params = [Value::from(id), Value::from(LONG_POLL.as_secs_f64())];
+        let report = call_again(session, "cmd.wait", &params, LONG_POLL)?;
         if Ending::of(&report).how() != How::UnderWay {
             return Ok(report);
         }

@@ -52,10 +52,13 @@ pub(super) fn guests(typed: &OsStr) -> Vec<CompletionCandidate> {
 
 /// Guests after the last comma of a target.
 pub(super) fn targets(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let Some(typed) = typed.to_str() else { return Vec::new() };
-    let (before, last) = typed.rsplit_once(',').map_or(("", typed), |(before, last)| (before, last));
-    let before = if before.is_empty() { String::new() } else { format!("{before},") };
-    guests(OsStr::new(last)).into_iter().map(|guest| guest.add_prefix(before.clone())).collect()
+    let Some((before, last)) = typed.to_str().map(last_item) else { return Vec::new() };
+    guests(OsStr::new(last)).into_iter().map(|guest| guest.add_prefix(before)).collect()
+}
+
+/// What stands before the last item of a target, with the comma, and the item.
+fn last_item(typed: &str) -> (&str, &str) {
+    typed.split_at(typed.rfind(',').map_or(0, |comma| comma + 1))
 }
 
 /// Commands, with what they run.
@@ -105,4 +108,28 @@ fn candidates(
         CompletionCandidate::new(name).help((!help.is_empty()).then(|| help.into()))
     };
     fitting.map(candidate).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::testing::json;
+
+    #[test]
+    fn names_that_begin_so_are_proposed_with_what_they_are() {
+        let reply = json(
+            r#"[{"guest": "vm1", "state": "alive"}, {"guest": "vm2"}, {"guest": "pi-04", "state": "late"}]"#,
+        );
+        let one = |guest: &Value| Some((guest.text("guest")?.to_owned(), guest.text("state")?.to_owned()));
+        let proposed = candidates("v", &reply, one);
+        let told: Vec<_> =
+            proposed.iter().map(|it| (it.get_value(), it.get_help().map(ToString::to_string))).collect();
+        assert_eq!(told, [(OsStr::new("vm1"), Some("alive".to_owned()))]);
+    }
+
+    #[test]
+    fn of_a_target_the_last_item_is_completed() {
+        assert_eq!(last_item("vm"), ("", "vm"));
+        assert_eq!(last_item("vm1,@lab,p"), ("vm1,@lab,", "p"));
+    }
 }

@@ -1,6 +1,7 @@
 //! A failure as it is told: `error[slug]: …` with its causes and what to do, or one line of JSON, and the exit code
 //! that goes with it. Which hints a slug deserves is [`super::hints`]'s business, where they go [`super::output`]'s.
 
+use super::human;
 use crate::fault::FaultKind;
 use serde_json::{Map, Value as Json, json};
 use std::io;
@@ -226,7 +227,7 @@ impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::new("broken-pipe", error.to_string()).kind(Kind::BrokenPipe),
-            _ => Self::new("cannot-write", "the output could not be written").cause(error.to_string()),
+            _ => Self::new("cannot-write", "the output could not be written").cause(human::io(&error)),
         }
     }
 }
@@ -262,9 +263,7 @@ mod tests {
     fn a_fault_keeps_its_slug_and_number_in_json() {
         let fault = Fault::new(103, "guest-offline: vm2 does not answer");
         let error = CliError::from(fault).guest("vm2").hint("vocable why vm2");
-        insta::assert_snapshot!(error.to_json(), @r#"
-    {"code":"guest-offline","fault":103,"guest":"vm2","hints":["vocable why vm2"],"message":"vm2 does not answer","transient":true}
-    "#);
+        insta::assert_snapshot!(error.to_json(), @r#"{"code":"guest-offline","fault":103,"guest":"vm2","hints":["vocable why vm2"],"message":"vm2 does not answer","transient":true}"#);
         assert_eq!(error.exit_code(), 1);
     }
 

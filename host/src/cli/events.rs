@@ -52,7 +52,7 @@ pub(super) fn events(session: &mut Session<'_>, args: &EventsArgs) -> Result<u8,
         Since::Number(number) => (number, None),
         Since::Moment(moment) => (0.0, Some(moment)),
     };
-    let mut dropped = false;
+    let (mut dropped, mut seen) = (false, false);
     loop {
         let wait = if args.no_follow { Duration::ZERO } else { LONG_POLL };
         let reply = ask(session, next, wait)?;
@@ -62,10 +62,14 @@ pub(super) fn events(session: &mut Session<'_>, args: &EventsArgs) -> Result<u8,
         }
         let events = reply.items("events");
         for event in events.iter().filter(|event| is_wanted(event, kinds.as_ref(), from)) {
+            seen = true;
             print(session, event)?;
         }
         next = reply.number("next").unwrap_or(next);
         if args.no_follow && events.is_empty() {
+            if !seen {
+                session.terminal.note("no events")?;
+            }
             return Ok(u8::from(dropped));
         }
     }

@@ -49,7 +49,7 @@ fn names(guests: &[String]) -> String {
     match guests.len() {
         0 | 1 => told,
         count @ ..=MOST_NAMES => format!("{told} ({count})"),
-        count => format!("{told}, … ({count})"),
+        count => format!("{told} and {} more", count - MOST_NAMES),
     }
 }
 
@@ -78,6 +78,6 @@ mod tests {
     #[test]
     fn a_long_list_of_names_is_a_count() {
         let guests: Vec<_> = (1..=9).map(|n| format!("vm{n}")).collect();
-        assert_eq!(names(&guests), "vm1, vm2, vm3, vm4, vm5, vm6, … (9)");
+        assert_eq!(names(&guests), "vm1, vm2, vm3, vm4, vm5, vm6 and 3 more");
     }
 }

@@ -2,6 +2,7 @@
 //! Asking again from the last offset loses nothing, whatever was away in between.
 
 use super::agent::LONG_POLL;
+use super::away::call_again;
 use super::ending::{Ending, How};
 use super::output::Terminal;
 use super::prefix::Lines;
@@ -218,7 +219,7 @@ pub(super) fn follow(
 
 /// Asks from the offsets on; without any for all commands from the beginning.
 fn ask(
-    session: &Session<'_>,
+    session: &mut Session<'_>,
     id: &str,
     until: Until,
     start: &BTreeMap<String, (u64, u64)>,
@@ -228,13 +229,13 @@ fn ask(
     match until {
         Until::Now => {
             let options = offsets.into_iter().collect();
-            session.agent.call("cmd.poll", vec![Value::from(id), options])
+            call_again(session, "cmd.poll", &[Value::from(id), options], Duration::ZERO)
         }
         Until::End => {
             let wait = printer.patience((session.now)().mono);
             let options = offsets.into_iter().chain([("until", Value::from("output"))]).collect();
-            let params = vec![Value::from(id), Value::from(wait.as_secs_f64()), options];
-            session.agent.call_waiting("cmd.wait", params, wait)
+            let params = [Value::from(id), Value::from(wait.as_secs_f64()), options];
+            call_again(session, "cmd.wait", &params, wait)
         }
     }
 }

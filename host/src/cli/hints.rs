@@ -2,6 +2,7 @@
 
 use super::agent::Connection;
 use super::error::{CliError, Kind};
+use super::human;
 use super::reply::Members;
 use crate::client::ClientError;
 use std::path::Path;
@@ -25,7 +26,7 @@ pub(super) fn of_client(error: ClientError) -> CliError {
         }
         ClientError::TimedOut { .. } => told.kind(Kind::NoAgent).hint("vocable api agent.version"),
         ClientError::Unreachable { source, .. } => {
-            told.kind(Kind::NoAgent).cause(source.to_string()).hint("vocable serve")
+            told.kind(Kind::NoAgent).cause(human::io(&source)).hint("vocable serve")
         }
     }
 }

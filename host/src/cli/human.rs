@@ -1,5 +1,7 @@
 //! Numbers for people: sizes, how long things took, and counts of things.
 
+use nix::errno::Errno;
+use std::io;
 use std::time::Duration;
 
 /// `1.5 MiB`
@@ -28,6 +30,20 @@ pub(super) fn took(time: Duration) -> String {
     }
 }
 
+/// An error of the system: `connection refused [ECONNREFUSED]`.
+pub(super) fn io(error: &io::Error) -> String {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(number) => format!("{} [{number:?}]", lower(number.desc())),
+        None => lower(&error.to_string()),
+    }
+}
+
+/// As it stands within a sentence.
+fn lower(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_lowercase().chain(characters).collect()).unwrap_or_default()
+}
+
 /// Seconds that came as a number: nothing negative, nothing endless.
 pub(super) fn seconds(number: f64) -> Duration {
     Duration::try_from_secs_f64(number.max(0.0)).unwrap_or_default()
@@ -44,6 +60,12 @@ mod tests {
             ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "10 KiB", "1.0 MiB", "1.0 MiB", "412 MiB", "20 GiB"];
         assert_eq!(told, expected);
         assert_eq!(size(u64::MAX), "16384 PiB");
+    }
+
+    #[test]
+    fn errors_of_the_system_have_their_native_name() {
+        assert_eq!(io(&io::Error::from_raw_os_error(111)), "connection refused [ECONNREFUSED]");
+        assert_eq!(io(&io::Error::other("No luck")), "no luck");
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Table {
     fn line(&self, row: &[Cell], widths: &[usize], terminal: &Terminal) -> String {
         let mut line = String::new();
         for ((cell, column), width) in row.iter().zip(&self.columns).zip(widths) {
-            let text = shortened(&cell.text, *width);
+            let text = shortened(&cell.text, *width, if terminal.is_utf8() { '…' } else { '~' });
             let padding = " ".repeat(width.saturating_sub(width_of(&text)));
             let shown = cell.style.map_or_else(|| text.clone(), |style| terminal.paint(style, &text));
             match column.align {
@@ -133,11 +133,11 @@ fn width_of(text: &str) -> usize {
     text.chars().count()
 }
 
-fn shortened(text: &str, width: usize) -> String {
+fn shortened(text: &str, width: usize, mark: char) -> String {
     if width_of(text) <= width {
         return text.to_owned();
     }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+    text.chars().take(width.saturating_sub(1)).chain([mark]).collect()
 }
 
 #[cfg(test)]
@@ -170,7 +170,7 @@ mod tests {
         insta::assert_snapshot!(screen.take(), @r#"
     NAME   CMDS  NOTE
     vm1      12
-    pi-04     0  missed 3 beacons…
+    pi-04     0  missed 3 beacons~
     "#);
         table().print(&mut screen.terminal(&["--no-trunc"])).unwrap();
         assert!(screen.take().contains("and still connected"));

@@ -137,6 +137,7 @@ pub(super) fn on(screen: &Screen, agent: &FakeAgent, line: &[&str]) -> String {
                 agent: &connection,
                 now: a_morning,
                 offset: UtcOffset::UTC,
+                pause: |_| {},
                 process: None,
             };
             let result = verb.ask(&mut session);

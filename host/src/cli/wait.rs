@@ -1,6 +1,7 @@
 //! `vocable wait`: until commands are over.
 
 use super::agent::LONG_POLL;
+use super::away::call_again;
 use super::ending::{Ending, How, exit_code_of_all};
 use super::follow::{done, is_run, reports};
 use super::human;
@@ -66,8 +67,8 @@ fn until_over(session: &mut Session<'_>, id: &str, patience: &Patience) -> Resul
         let now = (session.now)().mono;
         spinner.say(patience.started, now, format!("{id} is not over"));
         let wait = patience.left(now, id)?;
-        let params = vec![Value::from(id), Value::from(wait.as_secs_f64()), command::no_output()];
-        let reply = session.agent.call_waiting("cmd.wait", params, wait)?;
+        let params = [Value::from(id), Value::from(wait.as_secs_f64()), command::no_output()];
+        let reply = call_again(session, "cmd.wait", &params, wait)?;
         if reports(&reply).iter().all(|report| Ending::of(report).how() != How::UnderWay) {
             return Ok(reply);
         }

@@ -4,7 +4,7 @@ use super::{Context, Method, json_value, members};
 use crate::handle::Asked;
 use crate::http::MethodInfo;
 use std::time::Duration;
-use vocable_runtime::{WordInfo, WordSource, WordState};
+use vocable_runtime::{WordInfo, WordState};
 use vocable_xmlrpc::{Fault, Options, Params, Value};
 
 /// How long guests have to answer, unless the caller says otherwise.
@@ -122,18 +122,14 @@ fn word_value(word: WordInfo) -> Value {
     let texts = |all: Vec<String>| all.into_iter().map(Value::from).collect::<Value>();
     let (state, reason) = match word.state {
         WordState::Ready => ("ready", None),
-        WordState::Retrying { .. } => ("retrying", None),
+        WordState::Retrying { reason, .. } => ("retrying", Some(reason)),
         WordState::Quarantined { reason, .. } => ("quarantined", Some(reason)),
-    };
-    let source = match word.source {
-        WordSource::BuiltIn => "built-in".to_owned(),
-        WordSource::File(path) => path.display().to_string(),
     };
     members([
         ("word", Some(Value::from(word.name))),
         ("version", Some(Value::from(word.version))),
         ("summary", Some(Value::from(word.summary))),
-        ("source", Some(Value::from(source))),
+        ("source", Some(Value::from(word.source.to_string()))),
         ("contract", Some(Value::from(word.contract))),
         ("sha256", Some(Value::from(word.sha256))),
         ("imports", Some(texts(word.imports))),

@@ -16,7 +16,7 @@ pub(super) fn object(args: &AskArgs, word: Option<&Value>) -> Result<Value, CliE
     };
     let needed = schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str);
     if let Some(missing) = needed.into_iter().find(|name| !given.contains_key(*name)) {
-        let error = CliError::bad_argument(format!("{} needs {missing}=…", args.word));
+        let error = CliError::bad_argument(format!("{} needs a {missing}", args.word));
         return Err(error.hint(format!("vocable words {}", args.word)));
     }
     api::value(Json::Object(given))

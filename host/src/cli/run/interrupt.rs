@@ -2,7 +2,7 @@
 
 use super::status;
 use crate::cli::output::Terminal;
-use crate::cli::{CliError, Session};
+use crate::cli::{CliError, Session, human};
 use std::path::Path;
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -26,7 +26,7 @@ impl Interrupt {
     ) -> Result<Self, CliError> {
         let Some(global) = session.process else { return Ok(Self { stop: None, thread: None }) };
         let cannot = |error: std::io::Error| {
-            CliError::new("internal", "Ctrl-C cannot be watched for").cause(error.to_string())
+            CliError::new("internal", "Ctrl-C cannot be watched for").cause(human::io(&error))
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(cannot)?;
         let (stop, stopped) = oneshot::channel();

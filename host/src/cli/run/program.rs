@@ -60,7 +60,7 @@ pub(super) fn read_stdin(input: impl Read) -> Result<Vec<u8>, CliError> {
     let read = input.take(MOST_STDIN + 1).read_to_end(&mut octets);
     read.map_err(|error| {
         CliError::new("cannot-read", "standard input cannot be read; nothing was run")
-            .cause(error.to_string())
+            .cause(human::io(&error))
     })?;
     if octets.len() as u64 > MOST_STDIN {
         let most = human::size(MOST_STDIN);

@@ -1,8 +1,8 @@
 //! `--status FILE`: how it ended, for scripts that must not mistake our failures for the command's.
 
-use crate::cli::CliError;
 use crate::cli::ending::Ending;
 use crate::cli::follow::done;
+use crate::cli::{CliError, human};
 use serde_json::{Value as Json, json};
 use std::path::Path;
 use vocable_xmlrpc::Value;
@@ -33,6 +33,6 @@ fn document(ran: Result<&[Value], &CliError>) -> Json {
 fn write_document(file: &Path, document: &Json) -> Result<(), CliError> {
     std::fs::write(file, format!("{document}\n")).map_err(|error| {
         CliError::new("cannot-write", format!("the status cannot be written to {}", file.display()))
-            .cause(error.to_string())
+            .cause(human::io(&error))
     })
 }

@@ -162,9 +162,7 @@ fn wait_tells_how_it_ended() {
     k7mq2x.vm1  exit 2   41.3 s
     ------- exit code 2
     "#);
-    insta::assert_snapshot!(agent.calls(), @r#"
-    cmd.wait("k7", 20.0, {"err_offset":9007199254740992,"out_offset":9007199254740992})
-    "#);
+    insta::assert_snapshot!(agent.calls(), @r#"cmd.wait("k7", 20.0, {"err_offset":9007199254740992,"out_offset":9007199254740992})"#);
     let two = || {
         FakeAgent::default()
             .answers("cmd.wait", ended("k7mq2x.vm1", 2))

@@ -1,6 +1,7 @@
 //! `vocable run`: parameters, output, exit codes.
 
 use crate::cli::testing::{FakeAgent, json, vocable};
+use crate::client::ClientError;
 use vocable_xmlrpc::Value;
 
 /// A report of a command on a guest: the members that differ, as JSON.
@@ -187,9 +188,7 @@ fn a_glob_that_selects_one_guest_is_several_all_the_same() {
     vm1: ok in 0 ms
     "#);
     let agent = several(vec![done("vm1", 0, "hello\n")]);
-    insta::assert_snapshot!(vocable(&agent, &["run", "-N", "-q", "vm*", "make"]), @r#"
-    hello
-    "#);
+    insta::assert_snapshot!(vocable(&agent, &["run", "-N", "-q", "vm*", "make"]), @"hello");
 }
 
 #[test]
@@ -310,9 +309,7 @@ fn json_is_one_report_or_a_line_for_each_piece() {
         r#""state": "done", "finished": true, "exitCodeOrSignal": 0, "more": true, "out": "ab", "err": "", "out_offset": 2, "err_offset": 0"#,
     );
     let agent = one(first).answers("cmd.poll", done("vm1", 0, "c"));
-    insta::assert_snapshot!(vocable(&agent, &["run", "--json", "vm1", "make"]), @r#"
-    {"args":[],"cmd":"make","cmd_id":"k7mq2x.vm1","err":"","err_offset":0,"exitCodeOrSignal":0,"finished":true,"guest":"vm1","more":false,"out":"abc","out_offset":1,"state":"done"}
-    "#);
+    insta::assert_snapshot!(vocable(&agent, &["run", "--json", "vm1", "make"]), @r#"{"args":[],"cmd":"make","cmd_id":"k7mq2x.vm1","err":"","err_offset":0,"exitCodeOrSignal":0,"finished":true,"guest":"vm1","more":false,"out":"abc","out_offset":1,"state":"done"}"#);
     insta::assert_snapshot!(agent.calls(), @r#"
     cmd.run("vm1", "make", [], {})
     cmd.wait("k7mq2x.vm1", 20.0)
@@ -339,30 +336,75 @@ fn the_status_file_tells_whose_failure_it_was() {
         vocable(&agent, &["run", "--status", file.to_str().unwrap(), target, "make"]);
         std::fs::read_to_string(&file).unwrap()
     };
-    insta::assert_snapshot!(status(one(done("vm1", 125, "")), "vm1"), @r#"
-    {"args":[],"by":"command","cmd":"make","cmd_id":"k7mq2x.vm1","event":"done","exitCodeOrSignal":125,"finished":true,"guest":"vm1","state":"done"}
-    "#);
-    insta::assert_snapshot!(status(several(vec![done("vm1", 0, ""), report("vm2", r#""state": "lost""#)]), "*"), @r#"
-    {"by":"vocable","commands":[{"args":[],"by":"command","cmd":"make","cmd_id":"k7mq2x.vm1","event":"done","exitCodeOrSignal":0,"finished":true,"guest":"vm1","state":"done"},{"args":[],"by":"vocable","cmd":"make","cmd_id":"k7mq2x.vm2","event":"done","guest":"vm2","state":"lost"}]}
-    "#);
+    insta::assert_snapshot!(status(one(done("vm1", 125, "")), "vm1"), @r#"{"args":[],"by":"command","cmd":"make","cmd_id":"k7mq2x.vm1","event":"done","exitCodeOrSignal":125,"finished":true,"guest":"vm1","state":"done"}"#);
+    insta::assert_snapshot!(status(several(vec![done("vm1", 0, ""), report("vm2", r#""state": "lost""#)]), "*"), @r#"{"by":"vocable","commands":[{"args":[],"by":"command","cmd":"make","cmd_id":"k7mq2x.vm1","event":"done","exitCodeOrSignal":0,"finished":true,"guest":"vm1","state":"done"},{"args":[],"by":"vocable","cmd":"make","cmd_id":"k7mq2x.vm2","event":"done","guest":"vm2","state":"lost"}]}"#);
     let offline = "guest-offline: vm1 does not answer; nothing was run: lost since 09:01:54";
-    insta::assert_snapshot!(status(FakeAgent::default().refuses("cmd.run", 103, offline), "vm1"), @r#"
-    {"by":"vocable","error":{"causes":["lost since 09:01:54"],"code":"guest-offline","fault":103,"guest":"vm1","hints":["vocable why vm1"],"message":"vm1 does not answer; nothing was run","transient":true}}
+    insta::assert_snapshot!(status(FakeAgent::default().refuses("cmd.run", 103, offline), "vm1"), @r#"{"by":"vocable","error":{"causes":["lost since 09:01:54"],"code":"guest-offline","fault":103,"guest":"vm1","hints":["vocable why vm1"],"message":"vm1 does not answer; nothing was run","transient":true}}"#);
+}
+
+fn broken() -> Result<Value, ClientError> {
+    let source = std::io::Error::from_raw_os_error(104);
+    Err(ClientError::Broken { address: "127.0.0.1:8700".to_owned(), source })
+}
+
+fn unreachable() -> Result<Value, ClientError> {
+    let source = std::io::Error::from_raw_os_error(111);
+    Err(ClientError::Unreachable { address: "127.0.0.1:8700".to_owned(), source })
+}
+
+#[test]
+fn an_agent_that_is_restarted_costs_no_output() {
+    let running =
+        report("vm1", r#""state": "running", "more": false, "out": "a", "out_offset": 1, "err_offset": 0"#);
+    let agent = one(running).says("cmd.wait", broken()).says("cmd.wait", unreachable());
+    let agent = agent.answers("cmd.wait", done("vm1", 0, "b\n"));
+    insta::assert_snapshot!(vocable(&agent, &["run", "vm1", "make"]), @r#"
+    ab
+    ------- stderr
+    note: the connection to the host agent at 127.0.0.1:8700 broke; asking again
+    note: the host agent was away for 0 ms; nothing was lost
+    "#);
+    insta::assert_snapshot!(agent.calls(), @r#"
+    cmd.run("vm1", "make", [], {})
+    cmd.wait("k7mq2x.vm1", 20.0, {"until":"output"})
+    cmd.wait("k7mq2x.vm1", 20.0, {"offsets":{"k7mq2x.vm1":[1,0]},"until":"output"})
+    cmd.wait("k7mq2x.vm1", 20.0, {"offsets":{"k7mq2x.vm1":[1,0]},"until":"output"})
+    cmd.wait("k7mq2x.vm1", 20.0, {"offsets":{"k7mq2x.vm1":[1,0]},"until":"output"})
     "#);
 }
 
 #[test]
-fn a_link_that_breaks_leaves_the_command_running() {
-    let broken = crate::client::ClientError::Broken {
-        address: "127.0.0.1:8700".to_owned(),
-        source: std::io::Error::from(std::io::ErrorKind::ConnectionReset),
-    };
-    let agent = FakeAgent::default().answers("cmd.run", "k7mq2x.vm1").says("cmd.wait", Err(broken));
-    insta::assert_snapshot!(vocable(&agent, &["run", "vm1", "make"]), @r#"
+fn a_command_that_may_have_been_taken_is_not_sent_twice() {
+    let agent = || FakeAgent::default().says("cmd.run", broken());
+    insta::assert_snapshot!(vocable(&agent(), &["run", "vm1", "make"]), @r#"
     ------- stderr
     error[connection-lost]: the connection to the host agent at 127.0.0.1:8700 broke
-      cause: connection reset
+      cause: Connection reset by peer (os error 104)
+      cause: the command may have been run
+      hint: vocable ps -a
+    ------- exit code 125
+    "#);
+    insta::assert_snapshot!(vocable(&agent(), &["run", "--id", "job-7", "vm1", "make"]), @r#"
+    ------- stderr
+    error[connection-lost]: the connection to the host agent at 127.0.0.1:8700 broke
+      cause: Connection reset by peer (os error 104)
+      cause: the command may have been run
+      hint: again with --id job-7: nothing runs twice
+    ------- exit code 125
+    "#);
+}
+
+#[test]
+fn an_agent_that_stays_away_leaves_the_command_running() {
+    let agent = FakeAgent::default().answers("cmd.run", "k7mq2x.vm1");
+    let agent = (0..21).fold(agent, |agent, _| agent.says("cmd.wait", unreachable()));
+    insta::assert_snapshot!(vocable(&agent, &["run", "vm1", "make"]), @r#"
+    ------- stderr
+    note: no host agent answers at 127.0.0.1:8700; asking again
+    error[no-agent]: no host agent answers at 127.0.0.1:8700
+      cause: connection refused [ECONNREFUSED]
       cause: the command goes on
+      hint: vocable serve
       hint: vocable logs -f k7mq2x.vm1
     ------- exit code 125
     "#);

@@ -29,12 +29,8 @@ fn a_new_token_is_printed_once_with_where_to_put_it() {
 fn methods_are_called_by_hand() {
     let agent =
         FakeAgent::default().answers("cmd.poll", json(r#"{"cmd_id": "k7mq2x.vm1", "out": {"b64": "AP8="}}"#));
-    insta::assert_snapshot!(vocable(&agent, &["api", "cmd.poll", r#""k7mq2x.vm1""#, r#"{"out_offset": 5}"#]), @r#"
-    {"cmd_id":"k7mq2x.vm1","out":{"b64":"AP8="}}
-    "#);
-    insta::assert_snapshot!(agent.calls(), @r#"
-    cmd.poll("k7mq2x.vm1", {"out_offset":5})
-    "#);
+    insta::assert_snapshot!(vocable(&agent, &["api", "cmd.poll", r#""k7mq2x.vm1""#, r#"{"out_offset": 5}"#]), @r#"{"cmd_id":"k7mq2x.vm1","out":{"b64":"AP8="}}"#);
+    insta::assert_snapshot!(agent.calls(), @r#"cmd.poll("k7mq2x.vm1", {"out_offset":5})"#);
     insta::assert_snapshot!(vocable(&FakeAgent::default(), &["api", "cmd.poll", "k7mq2x.vm1"]), @r#"
     ------- stderr
     error[bad-argument]: "k7mq2x.vm1" is no JSON
@@ -79,7 +75,7 @@ fn methods_are_listed_and_described() {
         .answers("system.methodHelp", "cmd.wait(cmd_id, timeout_s): as cmd.poll, once it is over.")
         .answers("system.methodSignature", json(r#"[["struct", "string", "double"]]"#));
     insta::assert_snapshot!(vocable(&agent, &["api", "--list", "cmd.wait"]), @r#"
-    cmd.wait(string, double) → struct
+    struct cmd.wait(string, double)
     cmd.wait(cmd_id, timeout_s): as cmd.poll, once it is over.
     "#);
 }

@@ -1,0 +1,390 @@
+//! The one task that owns the guest's state: the bus, the jobs' reports, the beacon.
+//!
+//! It hears a message by calling its word where the message arrives; a word acts through [`crate::powers`]. Calls of
+//! words run beside the loop, so that a slow one holds up neither commands nor signs of life.
+
+use crate::jobs::{JobEvent, Jobs, Part, Results};
+use crate::reports::{Reports, Tell};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+use vocable_runtime::{
+    AskError, Envelope, Events as WordEvents, Heard, Interpreter, Lexicon, Message, WordError, wrap,
+};
+use vocable_stomp::client::{Client, Delivery, Event};
+use vocable_stomp::{Command as Verb, Frame};
+
+/// Who commands; also who every message that reaches a guest is from, since nobody else may write to its mailbox.
+pub const HOST: &str = "host";
+
+/// Messages that are heard at the same time; more wait unacknowledged at the broker.
+const HEARD_AT_ONCE: usize = 32;
+/// How long an orderly exit may take.
+const LEAVING: Duration = Duration::from_secs(3);
+
+/// A word's wish to say another word to the host.
+pub struct Wish {
+    /// The other word.
+    pub word: String,
+    /// Its arguments, JSON.
+    pub args: String,
+    /// The id of the message, or why there is none.
+    pub reply: oneshot::Sender<Result<String, String>>,
+}
+
+/// What the agent is made of.
+pub struct Parts {
+    /// Its id on the bus.
+    pub id: String,
+    /// What it tells of itself when it joins.
+    pub facts: Map<String, Value>,
+    /// How often it says that it is alive.
+    pub beacon: Duration,
+    /// The bus.
+    pub client: Client,
+    /// What happens there.
+    pub bus: mpsc::Receiver<Event>,
+    /// The words.
+    pub lexicon: Lexicon,
+    /// What happens to the words.
+    pub words: WordEvents,
+    /// The commands.
+    pub jobs: Jobs,
+    /// What happens to the commands.
+    pub job_events: mpsc::Receiver<JobEvent>,
+    /// What words want said.
+    pub wishes: mpsc::Receiver<Wish>,
+}
+
+enum Done {
+    /// A message was heard.
+    Heard { delivery: Delivery, heard: Heard },
+    /// The words bound to a report have said it.
+    Phrased { tell: Tell, message: Result<(String, Message), String> },
+    /// The words bound to an event have said it.
+    Raised(Vec<Envelope>),
+    /// Something that needs no more attention.
+    Nothing,
+}
+
+/// The state, and the loop around it.
+pub struct Agent {
+    id: String,
+    facts: Map<String, Value>,
+    client: Client,
+    connected: bool,
+    lexicon: Lexicon,
+    interpreter: Interpreter,
+    jobs: Jobs,
+    reports: Reports,
+    /// Results that wait to be told.
+    results: BTreeMap<String, Results>,
+    /// Reports on their way, by the id of their ask.
+    asked: HashMap<String, Tell>,
+    next_ask: u64,
+    work: FuturesUnordered<BoxFuture<'static, Done>>,
+    hearing: usize,
+}
+
+impl Agent {
+    /// Runs until cancelled, then says that it leaves. Commands go on without it.
+    pub async fn run(parts: Parts, stop: CancellationToken) {
+        let Parts { id, facts, beacon, client, mut bus, lexicon, mut words, jobs, mut job_events, mut wishes } = parts;
+        let mut beacon = interval(beacon);
+        beacon.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let interpreter = Interpreter::new(lexicon.clone());
+        let mut agent = Self {
+            id,
+            facts,
+            client,
+            connected: false,
+            lexicon,
+            interpreter,
+            jobs,
+            reports: Reports::default(),
+            results: BTreeMap::new(),
+            asked: HashMap::new(),
+            next_ask: 0,
+            work: FuturesUnordered::new(),
+            hearing: 0,
+        };
+        loop {
+            agent.report();
+            let due = agent.reports.next_deadline().filter(|_| agent.connected);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(event) = bus.recv(), if agent.hearing < HEARD_AT_ONCE => agent.bus_said(event).await,
+                Some(event) = job_events.recv() => agent.job_said(event),
+                Some(wish) = wishes.recv() => agent.grant(wish),
+                Some(event) = words.recv() => info!(guest = agent.id, word = event.word(), "{event}"),
+                Some(done) = agent.work.next() => agent.done(done).await,
+                _ = beacon.tick(), if agent.connected => agent.raise("beacon", Map::new()),
+                () = sleep_until(due) => agent.reports.overdue(Instant::now()),
+            }
+        }
+        agent.leave().await;
+    }
+
+    // ---- the bus
+
+    async fn bus_said(&mut self, event: Event) {
+        match event {
+            Event::Connected { version, .. } => {
+                info!(guest = self.id, %version, "connected");
+                self.joined().await;
+            }
+            Event::Message(delivery) => self.hear(delivery),
+            Event::Disconnected { reason, retry_in } | Event::BadFrame { problem: reason, retry_in } => {
+                self.connected = false;
+                warn!(guest = self.id, "connection lost: {reason}; trying again in {:.1} s", retry_in.as_secs_f64());
+            }
+            Event::NotSent { error, .. } => error!(guest = self.id, "not sent: {error}"),
+            Event::Refused { message, retry_in, .. } => {
+                self.connected = false;
+                error!(guest = self.id, "refused: {message}; trying again in {:.1} s", retry_in.as_secs_f64());
+            }
+        }
+    }
+
+    /// First of all the host is told who is there; only then what has happened meanwhile.
+    async fn joined(&mut self) {
+        let facts = Value::from(self.facts.clone()).to_string();
+        for message in said(self.lexicon.raise("connected", facts).await) {
+            self.send(message).await;
+        }
+        self.connected = true;
+        self.asked.clear();
+        self.reports.reconnected();
+    }
+
+    fn hear(&mut self, delivery: Delivery) {
+        self.hearing += 1;
+        let interpreter = self.interpreter.clone();
+        let envelope = Envelope { headers: delivery.frame.headers.clone(), body: delivery.frame.body.clone() };
+        self.work.push(Box::pin(async move {
+            let heard = interpreter.hear(envelope, HOST).await;
+            Done::Heard { delivery, heard }
+        }));
+    }
+
+    async fn send(&mut self, message: Envelope) {
+        let to = format!("/queue/vocable.out.{}", self.id);
+        let frame = message
+            .headers
+            .into_iter()
+            .fold(Frame::new(Verb::Send).with("destination", to), |frame, (name, value)| frame.with(&name, value))
+            .with_body(message.body);
+        if let Err(error) = self.client.send(frame).await {
+            warn!(guest = self.id, "not sent: {error}");
+        }
+    }
+
+    /// Has a word said because another one wants it said.
+    fn grant(&mut self, Wish { word, args, reply }: Wish) {
+        let lexicon = self.lexicon.clone();
+        self.work.push(Box::pin(async move {
+            match lexicon.say(&word, args).await {
+                Ok(message) => {
+                    // The message has no id of its own that anybody could ask about: it is not asked.
+                    drop(reply.send(Ok(String::new())));
+                    Done::Raised(vec![wrap(&word, message).to(HOST)])
+                }
+                Err(error) => {
+                    drop(reply.send(Err(error.to_string())));
+                    Done::Nothing
+                }
+            }
+        }));
+    }
+
+    fn raise(&mut self, event: &'static str, facts: Map<String, Value>) {
+        let lexicon = self.lexicon.clone();
+        self.work.push(Box::pin(async move {
+            let facts = Value::from(facts).to_string();
+            Done::Raised(said(lexicon.raise(event, facts).await).collect())
+        }));
+    }
+
+    async fn done(&mut self, done: Done) {
+        match done {
+            Done::Nothing => {}
+            Done::Raised(messages) => {
+                for message in messages {
+                    self.send(message).await;
+                }
+            }
+            Done::Phrased { tell, message } => self.phrased(tell, message).await,
+            Done::Heard { delivery, heard } => {
+                self.hearing -= 1;
+                if let Some(error) = heard.error {
+                    warn!(guest = self.id, word = heard.word, "{error}");
+                }
+                if let Some(reply) = heard.reply {
+                    self.send(reply).await;
+                }
+                if let Some(answer) = heard.answer {
+                    self.answered(&answer.to, answer.result);
+                }
+                if let Err(error) = self.client.ack(&delivery).await {
+                    debug!(guest = self.id, "not acknowledged: {error}");
+                }
+            }
+        }
+    }
+
+    async fn leave(&mut self) {
+        if !self.connected {
+            return;
+        }
+        let leaving = async {
+            let facts = json!({"reason": "the guest agent was stopped"});
+            for message in said(self.lexicon.raise("leaving", facts.to_string()).await) {
+                self.send(message).await;
+            }
+            self.client.disconnect(LEAVING).await
+        };
+        match tokio::time::timeout(LEAVING, leaving).await {
+            Ok(Ok(())) => info!(guest = self.id, "left"),
+            Ok(Err(error)) => warn!(guest = self.id, "left without an answer: {error}"),
+            Err(_) => warn!(guest = self.id, "left without an answer in {} s", LEAVING.as_secs()),
+        }
+    }
+
+    // ---- the jobs
+
+    fn job_said(&mut self, event: JobEvent) {
+        match event {
+            JobEvent::Output { cmd_id, part, bytes } => self.reports.written(&cmd_id, part, bytes),
+            JobEvent::Ended { cmd_id, results } => {
+                info!(guest = self.id, cmd = cmd_id, "ended: {:?}", results.state);
+                self.reports.ended(&cmd_id, results.out_bytes, results.err_bytes);
+                self.results.insert(cmd_id, results);
+            }
+        }
+    }
+
+    /// Puts on their way as many reports as may be.
+    fn report(&mut self) {
+        while self.connected {
+            let Some(tell) = self.reports.next(Instant::now()) else { return };
+            let (lexicon, jobs) = (self.lexicon.clone(), self.jobs.clone());
+            let results = self.results.get(tell.job()).cloned();
+            self.work.push(Box::pin(async move {
+                let message = phrase(&lexicon, &jobs, &tell, results).await;
+                Done::Phrased { tell, message }
+            }));
+        }
+    }
+
+    async fn phrased(&mut self, tell: Tell, message: Result<(String, Message), String>) {
+        match message {
+            Ok((word, message)) => {
+                self.next_ask += 1;
+                let id = format!("{:x}", self.next_ask);
+                self.asked.insert(id.clone(), tell);
+                self.send(wrap(&word, message).to(HOST).asked(&id)).await;
+            }
+            Err(why) => {
+                warn!(guest = self.id, cmd = tell.job(), "not told yet: {why}");
+                self.reports.refused(&tell, Instant::now());
+            }
+        }
+    }
+
+    fn answered(&mut self, ask: &str, result: Result<Option<String>, AskError>) {
+        let Some(tell) = self.asked.remove(ask) else { return };
+        match result {
+            Ok(_) => {
+                if self.reports.confirmed(&tell) {
+                    self.forget(tell.job().to_owned());
+                }
+            }
+            Err(AskError { kind, text }) if kind == "invalid" => {
+                warn!(guest = self.id, cmd = tell.job(), "the host does not want it: {text}");
+                self.reports.dropped(tell.job());
+                self.forget(tell.job().to_owned());
+            }
+            Err(AskError { kind, text }) => {
+                warn!(guest = self.id, cmd = tell.job(), "the host did not take it ({kind}): {text}");
+                self.reports.refused(&tell, Instant::now());
+            }
+        }
+    }
+
+    fn forget(&mut self, job: String) {
+        self.results.remove(&job);
+        let jobs = self.jobs.clone();
+        self.work.push(Box::pin(async move {
+            if let Err(error) = jobs.acknowledged(&job).await {
+                warn!(cmd = job, "not forgotten: {error}");
+            }
+            Done::Nothing
+        }));
+    }
+}
+
+/// Has the words bound to it say a report.
+async fn phrase(
+    lexicon: &Lexicon,
+    jobs: &Jobs,
+    tell: &Tell,
+    results: Option<Results>,
+) -> Result<(String, Message), String> {
+    let (event, facts) = match tell {
+        Tell::Piece { job, part, offset, length } => {
+            ("job-output", json!({"cmd-id": job, "part": part.as_str(), "offset": offset, "length": length}))
+        }
+        Tell::End { job, inline } => {
+            let results = results.ok_or("its results are gone")?;
+            let mut told = serde_json::to_value(&results).map_err(|e| e.to_string())?;
+            if let (true, Some(members)) = (inline, told.as_object_mut()) {
+                for (part, bytes) in [(Part::Out, results.out_bytes), (Part::Err, results.err_bytes)] {
+                    members.insert(part.as_str().to_owned(), text_or_base64(jobs, job, part, bytes).await?);
+                }
+            }
+            ("job-ended", json!({"cmd-id": job, "results": told}))
+        }
+    };
+    match lexicon.raise(event, facts.to_string()).await.into_iter().next() {
+        None => Err(format!("no word is bound to {event}")),
+        Some((word, Ok(message))) => Ok((word, message)),
+        Some((_, Err(error))) => Err(error.to_string()),
+    }
+}
+
+/// Output as it stands in results: text, or base64 where it is no text.
+async fn text_or_base64(jobs: &Jobs, job: &str, part: Part, bytes: u64) -> Result<Value, String> {
+    use base64::prelude::*;
+    let most = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let octets = jobs.read(job, part, 0, most).await.map_err(|e| e.to_string())?;
+    Ok(match String::from_utf8(octets) {
+        Ok(text) => Value::from(text),
+        Err(binary) => json!({"b64": BASE64_STANDARD.encode(binary.as_bytes())}),
+    })
+}
+
+/// The messages of those words that had something to say; the others are in the log.
+fn said(
+    raised: Vec<(String, Result<Message, WordError>)>,
+) -> impl Iterator<Item = Envelope> + Send {
+    raised.into_iter().filter_map(|(word, said)| match said {
+        Ok(message) => Some(wrap(&word, message).to(HOST)),
+        Err(error) => {
+            error!(word, "{error}");
+            None
+        }
+    })
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}

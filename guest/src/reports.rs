@@ -1,0 +1,376 @@
+//! What the host has yet to hear of each job: output in pieces, then the end, each until the host has it.
+//!
+//! ```text
+//!  job writes ──▶ [ sent, not confirmed ≤ WINDOW pieces ] ──▶ confirmed
+//!  job ends   ──▶ all output confirmed ──▶ end sent ──▶ confirmed: the job may be forgotten
+//! ```
+//! A job that ends before any of its output was sent, with little of it, is told in one message.
+//!
+//! Pure: it knows offsets and lengths, no octets; the clock is an argument. Whatever is not confirmed is told again
+//! after a reconnect or a refusal; the host keeps what it is told twice once.
+
+use crate::jobs::Part;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Octets of output in one message.
+pub const PIECE: u64 = 256 * 1024;
+/// Pieces of one job that may be on their way at once.
+const WINDOW: usize = 4;
+/// Pieces of all jobs that may be on their way at once, so that commands and signs of life keep their share of the line.
+const WINDOW_OF_ALL: usize = 16;
+/// Output up to this size travels with the end of its job.
+pub const INLINE: u64 = 64 * 1024;
+/// What is not confirmed for so long is told again.
+const UNCONFIRMED: Duration = Duration::from_secs(30);
+/// Pauses after refusals double from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Something to tell the host.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Tell {
+    /// The job is over.
+    End {
+        /// Which job.
+        job: String,
+        /// Whether its output goes with it.
+        inline: bool,
+    },
+    /// A piece of output.
+    Piece {
+        /// Which job.
+        job: String,
+        /// Which stream.
+        part: Part,
+        /// Where the piece begins.
+        offset: u64,
+        /// How long it is.
+        length: u64,
+    },
+}
+
+impl Tell {
+    /// Which job it is about.
+    pub fn job(&self) -> &str {
+        match self {
+            Self::End { job, .. } | Self::Piece { job, .. } => job,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Stream {
+    /// Octets the job has written.
+    written: u64,
+    /// Octets on their way or confirmed.
+    sent: u64,
+    /// Octets the host has.
+    confirmed: u64,
+}
+
+#[derive(Debug, Default)]
+struct Report {
+    streams: BTreeMap<Part, Stream>,
+    ended: bool,
+    end_sent: bool,
+    in_flight: BTreeMap<Tell, Instant>,
+    refusals: u32,
+    not_before: Option<Instant>,
+}
+
+impl Report {
+    fn total(&self) -> u64 {
+        self.streams.values().map(|stream| stream.written).sum()
+    }
+
+    fn next(&mut self, job: &str) -> Option<Tell> {
+        let untouched = self.streams.values().all(|stream| stream.sent == 0);
+        if self.ended && untouched && self.total() <= INLINE {
+            return self.end(job, true);
+        }
+        if self.in_flight.len() >= WINDOW {
+            return None;
+        }
+        let piece = |(part, stream): (&Part, &mut Stream)| {
+            let length = (stream.written - stream.sent).min(PIECE);
+            (length > 0).then(|| {
+                let offset = stream.sent;
+                stream.sent += length;
+                Tell::Piece { job: job.to_owned(), part: *part, offset, length }
+            })
+        };
+        // Standard error first: it is short, and people wait for it.
+        if let Some(piece) = self.streams.iter_mut().find_map(piece) {
+            return Some(piece);
+        }
+        let all_there = self.streams.values().all(|stream| stream.confirmed == stream.written);
+        if self.ended && all_there { self.end(job, false) } else { None }
+    }
+
+    fn end(&mut self, job: &str, inline: bool) -> Option<Tell> {
+        let first = !std::mem::replace(&mut self.end_sent, true);
+        first.then(|| Tell::End { job: job.to_owned(), inline })
+    }
+
+    fn restart(&mut self) {
+        for stream in self.streams.values_mut() {
+            (stream.sent, stream.confirmed) = (0, 0);
+        }
+        self.rewind();
+    }
+
+    fn rewind(&mut self) {
+        self.streams.values_mut().for_each(|stream| stream.sent = stream.confirmed);
+        self.in_flight.clear();
+        self.end_sent = false;
+    }
+}
+
+/// All jobs of which the host has not heard everything.
+#[derive(Debug, Default)]
+pub struct Reports {
+    jobs: BTreeMap<String, Report>,
+    /// Who had the line last, so that a job that writes without end leaves room for the others.
+    last: Option<String>,
+}
+
+impl Reports {
+    /// A job has written so much of a stream by now.
+    pub fn written(&mut self, job: &str, part: Part, bytes: u64) {
+        let stream = self.jobs.entry(job.to_owned()).or_default().streams.entry(part).or_default();
+        stream.written = stream.written.max(bytes);
+    }
+
+    /// A job is over, with so much output.
+    pub fn ended(&mut self, job: &str, out_bytes: u64, err_bytes: u64) {
+        self.written(job, Part::Out, out_bytes);
+        self.written(job, Part::Err, err_bytes);
+        self.jobs.entry(job.to_owned()).or_default().ended = true;
+    }
+
+    /// The next thing to tell; it counts as on its way from now on. One piece of each job in turn.
+    pub fn next(&mut self, now: Instant) -> Option<Tell> {
+        if self.jobs.values().map(|report| report.in_flight.len()).sum::<usize>() >= WINDOW_OF_ALL {
+            return None;
+        }
+        let after = self.last.clone().unwrap_or_default();
+        let in_turn = self.jobs.keys().filter(|job| **job > after).chain(self.jobs.keys().filter(|job| **job <= after));
+        for job in in_turn.cloned().collect::<Vec<_>>() {
+            let Some(report) = self.jobs.get_mut(&job) else { continue };
+            if report.not_before.is_some_and(|at| at > now) {
+                continue;
+            }
+            if let Some(tell) = report.next(&job) {
+                report.in_flight.insert(tell.clone(), now);
+                self.last = Some(job);
+                return Some(tell);
+            }
+        }
+        None
+    }
+
+    /// The host has it. Gives whether it has everything of that job now.
+    pub fn confirmed(&mut self, told: &Tell) -> bool {
+        let Some(report) = self.jobs.get_mut(told.job()) else { return false };
+        if report.in_flight.remove(told).is_none() {
+            return false;
+        }
+        (report.refusals, report.not_before) = (0, None);
+        match told {
+            Tell::Piece { part, offset, length, .. } => {
+                let stream = report.streams.entry(*part).or_default();
+                // Pieces arrive and are confirmed in their order: one connection, one mailbox.
+                stream.confirmed = stream.confirmed.max(offset + length);
+                false
+            }
+            Tell::End { job, .. } => self.jobs.remove(job).is_some(),
+        }
+    }
+
+    /// The host did not take it, and may later. All of the job's output is offered again: the host may have lost what
+    /// it had, and skips what it has.
+    pub fn refused(&mut self, told: &Tell, now: Instant) {
+        let Some(report) = self.jobs.get_mut(told.job()) else { return };
+        if report.in_flight.contains_key(told) {
+            report.restart();
+            let pause = FIRST_PAUSE.saturating_mul(1 << report.refusals.min(6)).min(LONGEST_PAUSE);
+            report.refusals += 1;
+            report.not_before = Some(now + pause);
+        }
+    }
+
+    /// The host does not want to hear of the job again. Gives whether there was something to forget.
+    pub fn dropped(&mut self, job: &str) -> bool {
+        self.jobs.remove(job).is_some()
+    }
+
+    /// The connection is new: what was on its way may be lost.
+    pub fn reconnected(&mut self) {
+        for report in self.jobs.values_mut() {
+            report.rewind();
+            report.not_before = None;
+        }
+    }
+
+    /// What was not confirmed for too long goes on its way again.
+    pub fn overdue(&mut self, now: Instant) {
+        for report in self.jobs.values_mut() {
+            if report.in_flight.values().any(|sent| now.saturating_duration_since(*sent) >= UNCONFIRMED) {
+                report.rewind();
+            }
+        }
+    }
+
+    /// When there may be something to do next without anything happening.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let due = |report: &Report| {
+            let overdue = report.in_flight.values().min().map(|sent| *sent + UNCONFIRMED);
+            [overdue, report.not_before].into_iter().flatten().min()
+        };
+        self.jobs.values().filter_map(due).min()
+    }
+
+    /// Whether nothing is left to tell.
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn piece(offset: u64, length: u64) -> Tell {
+        Tell::Piece { job: "a".into(), part: Part::Out, offset, length }
+    }
+
+    fn end(inline: bool) -> Tell {
+        Tell::End { job: "a".into(), inline }
+    }
+
+    #[test]
+    fn a_short_job_is_told_in_one_message() {
+        let now = Instant::now();
+        let mut reports = Reports::default();
+        reports.ended("a", 100, 5);
+        assert_eq!(reports.next(now), Some(end(true)));
+        assert_eq!(reports.next(now), None);
+        assert!(reports.confirmed(&end(true)));
+        assert!(reports.is_empty());
+    }
+
+    #[test]
+    fn the_end_waits_for_the_output() {
+        let now = Instant::now();
+        let mut reports = Reports::default();
+        reports.written("a", Part::Out, 10);
+        assert_eq!(reports.next(now), Some(piece(0, 10)));
+        reports.ended("a", 12, 0);
+        assert_eq!(reports.next(now), Some(piece(10, 2)));
+        assert_eq!(reports.next(now), None);
+        assert!(!reports.confirmed(&piece(0, 10)));
+        assert!(!reports.confirmed(&piece(10, 2)));
+        assert_eq!(reports.next(now), Some(end(false)));
+        assert!(reports.confirmed(&end(false)));
+    }
+
+    #[test]
+    fn the_window_bounds_what_is_on_its_way() {
+        let now = Instant::now();
+        let mut reports = Reports::default();
+        reports.written("a", Part::Out, 100 * PIECE);
+        let mut sent = 0;
+        while reports.next(now).is_some() {
+            sent += 1;
+        }
+        assert_eq!(sent, WINDOW);
+        reports.confirmed(&piece(0, PIECE));
+        assert_eq!(reports.next(now), Some(piece(4 * PIECE, PIECE)));
+    }
+
+    #[test]
+    fn a_writer_without_end_leaves_room_for_others() {
+        let now = Instant::now();
+        let mut reports = Reports::default();
+        reports.written("a", Part::Out, 100 * PIECE);
+        reports.written("b", Part::Out, 1);
+        let first: Vec<_> = (0..2).filter_map(|_| reports.next(now)).map(|tell| tell.job().to_owned()).collect();
+        assert_eq!(first, ["a", "b"]);
+    }
+
+    #[test]
+    fn what_was_refused_is_told_again_after_a_pause() {
+        let now = Instant::now();
+        let mut reports = Reports::default();
+        reports.ended("a", 1, 0);
+        reports.next(now);
+        reports.refused(&end(true), now);
+        assert_eq!(reports.next(now), None);
+        assert_eq!(reports.next_deadline(), Some(now + FIRST_PAUSE));
+        assert_eq!(reports.next(now + FIRST_PAUSE), Some(end(true)));
+    }
+
+    #[test]
+    fn after_a_reconnect_only_the_unconfirmed_is_told_again() {
+        let now = Instant::now();
+        let mut reports = Reports::default();
+        reports.written("a", Part::Out, PIECE + 5);
+        assert_eq!((reports.next(now), reports.next(now)), (Some(piece(0, PIECE)), Some(piece(PIECE, 5))));
+        reports.confirmed(&piece(0, PIECE));
+        reports.reconnected();
+        assert_eq!(reports.next(now), Some(piece(PIECE, 5)));
+        assert!(!reports.confirmed(&piece(0, PIECE)));
+    }
+
+    proptest! {
+        /// Whatever is lost, refused or confirmed, in the end the host has every octet once in order, and the end last.
+        #[test]
+        fn everything_is_told_in_the_end(
+            out in 0..6 * PIECE, err in 0..2 * PIECE, fates in prop::collection::vec(0u8..10, 0..200)
+        ) {
+            let mut now = Instant::now();
+            let mut reports = Reports::default();
+            reports.written("a", Part::Out, out / 2);
+            let mut have = BTreeMap::from([(Part::Out, 0), (Part::Err, 0)]);
+            let mut fates = fates.into_iter();
+            let mut told_end = false;
+            for step in 0..10_000 {
+                if step == 3 {
+                    reports.ended("a", out, err);
+                }
+                let Some(tell) = reports.next(now) else {
+                    if step > 3 && reports.is_empty() {
+                        break;
+                    }
+                    now = reports.next_deadline().unwrap_or(now) + Duration::from_millis(1);
+                    reports.overdue(now);
+                    continue;
+                };
+                match fates.next().unwrap_or(9) {
+                    0 => reports.reconnected(),
+                    1 => reports.refused(&tell, now),
+                    2 => {}
+                    _ => {
+                        match &tell {
+                            Tell::Piece { part, offset, length, .. } => {
+                                let have = have.get_mut(part).unwrap();
+                                if *offset > *have {
+                                    reports.refused(&tell, now);
+                                    continue;
+                                }
+                                *have = (*have).max(offset + length);
+                            }
+                            Tell::End { inline: true, .. } => have = BTreeMap::from([(Part::Out, out), (Part::Err, err)]),
+                            Tell::End { .. } => {}
+                        }
+                        told_end |= reports.confirmed(&tell);
+                    }
+                }
+            }
+            prop_assert!(told_end && reports.is_empty());
+            prop_assert_eq!(have, BTreeMap::from([(Part::Out, out), (Part::Err, err)]));
+        }
+    }
+}

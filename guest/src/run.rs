@@ -1,0 +1,161 @@
+//! All of the guest agent put together: from its configuration to its last word.
+
+use crate::agent::{Agent, Parts};
+use crate::config::{Config, WhenSpoolFull};
+use crate::identity::{IdentityError, Machine};
+use crate::jobs::{JobError, Jobs, JobsConfig, WhenFull};
+use crate::powers::GuestPowers;
+use serde_json::{Map, Value, json};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use vocable_runtime::settings::Reload;
+use vocable_runtime::{Engine, EngineConfig, Lexicon};
+use vocable_stomp::client::{AckMode, Client, ClientConfig, Reconnect, Subscription};
+
+/// Why the agent cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Nobody knows who this guest is or where its host.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The commands cannot be looked after.
+    #[error(transparent)]
+    Jobs(#[from] JobError),
+    /// No words can be loaded at all.
+    #[error(transparent)]
+    Words(#[from] vocable_runtime::EngineError),
+    /// A file or folder refused.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Others can read the credential.
+    #[error("{0} can be read by others, who could pretend to be this guest; chmod 600 {0}", path.display())]
+    Readable {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// The hidden first argument that makes this program the supervisor of the job in the folder that follows.
+pub const SUPERVISE: &str = "supervise";
+/// Events of words and wishes of theirs that may wait for the agent.
+const WAITING: usize = 64;
+
+/// Runs the agent until cancelled.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartError> {
+    let machine = Machine::look(Some(config.interface.as_str()).filter(|name| *name != "auto"));
+    let id = machine.id(&config.id)?;
+    let address = machine.broker(&config.broker)?;
+    let passcode = credential(&config.token_file)?;
+    make_private(&config.state)?;
+    let (jobs, job_events, _jobs_task) = Jobs::open(jobs_config(&config)).await?;
+    let (wishes, wished) = mpsc::channel(WAITING);
+    let powers = Arc::new(GuestPowers::new(id.clone(), own_ip(&address), jobs.clone(), wishes));
+    let engine = Engine::new(EngineConfig { pooling: false, cache: Some(config.cache.join("words")) })?;
+    let (lexicon, problems) =
+        Lexicon::open(engine, powers, config.words.policies(), vocable_words::BUILT_IN, config.words.dirs.clone()).await;
+    for problem in problems {
+        warn!("{problem}");
+    }
+    let (words, _watching) = match config.words.reload {
+        Reload::Watch => {
+            let (events, watching) = lexicon.watch();
+            (events, Some(watching))
+        }
+        Reload::Never => (lexicon.events(), None),
+    };
+    let names: Vec<_> = lexicon.words().into_iter().map(|word| word.name).collect();
+    info!(guest = id, broker = address, "words: {}", names.join(" "));
+    let client = client_config(&config, &id, address, passcode);
+    let mailbox = Subscription::new("mailbox", format!("/queue/vocable.in.{id}"), AckMode::ClientIndividual);
+    let (client, bus, _client_task) = Client::start(client, vec![mailbox]);
+    let facts = facts(&config, &machine);
+    let beacon = config.beacon.duration();
+    let parts = Parts { id, facts, beacon, client, bus, lexicon, words, jobs, job_events, wishes: wished };
+    Agent::run(parts, stop).await;
+    Ok(())
+}
+
+fn client_config(config: &Config, id: &str, address: String, passcode: Option<String>) -> ClientConfig {
+    let reconnect = Reconnect {
+        first: config.reconnect.first.duration(),
+        most: config.reconnect.most.duration(),
+        jitter: config.reconnect.jitter,
+    };
+    ClientConfig {
+        login: Some(id.to_owned()),
+        passcode,
+        connect_headers: vec![("agent-version".into(), env!("CARGO_PKG_VERSION").into())],
+        heart_beat: config.heartbeat.duration(),
+        reconnect,
+        ..ClientConfig::new(address)
+    }
+}
+
+fn jobs_config(config: &Config) -> JobsConfig {
+    JobsConfig {
+        dir: config.state.join("jobs"),
+        // Not the path of the program: after an upgrade another version would be there.
+        supervisor: PathBuf::from("/proc/self/exe"),
+        supervisor_args: vec![SUPERVISE.into()],
+        spool_limit: config.jobs.spool_limit.bytes(),
+        when_spool_full: match config.jobs.when_spool_full {
+            WhenSpoolFull::Kill => WhenFull::Kill,
+            WhenSpoolFull::Pause => WhenFull::Pause,
+        },
+        max_running: config.jobs.max_running,
+        default_dir: config.jobs.home.clone(),
+        env: config.jobs.env.clone(),
+        keep: config.jobs.keep.duration(),
+    }
+}
+
+/// The guest's credential; none is fine, the host decides.
+fn credential(path: &Path) -> Result<Option<String>, StartError> {
+    let read = std::fs::read_to_string(path).and_then(|text| Ok((text, std::fs::metadata(path)?)));
+    match read {
+        Ok((_, metadata)) if metadata.permissions().mode() & 0o077 != 0 => {
+            Err(StartError::Readable { path: path.into() })
+        }
+        Ok((text, _)) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StartError::File { path: path.into(), source }),
+    }
+}
+
+/// What the host is told of this guest when it joins.
+fn facts(config: &Config, machine: &Machine) -> Map<String, Value> {
+    let known = json!({
+        "agent": env!("CARGO_PKG_VERSION"),
+        "beacon": config.beacon.duration().as_secs_f64().to_string(),
+        "boot-id": machine.boot_id,
+        "mac": machine.mac,
+    });
+    let members = known.as_object().cloned().unwrap_or_default();
+    members.into_iter().filter(|(_, value)| !value.is_null()).collect()
+}
+
+/// The address this machine would send from to reach the broker: asking the kernel sends nothing.
+fn own_ip(broker: &str) -> String {
+    let local = || {
+        let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+        socket.connect(broker)?;
+        socket.local_addr()
+    };
+    local().map(|address| address.ip().to_string()).unwrap_or_default()
+}
+
+fn make_private(folder: &Path) -> Result<(), StartError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| StartError::File { path: folder.into(), source })
+}

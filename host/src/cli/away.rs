@@ -1,0 +1,51 @@
+//! An agent that is away for a moment, restarted perhaps: commands go on without it, so who only listens asks again.
+//! Only for calls that change nothing.
+
+use super::error::Kind;
+use super::{CliError, Session, human};
+use std::time::Duration;
+use vocable_xmlrpc::Value;
+
+/// How long to wait before each further attempt, a good half minute in all.
+const PAUSES: [u64; 20] = [
+    100, 200, 400, 800, 1600, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000,
+    2000, 2000,
+];
+
+/// Calls a method that waits in the agent for `wait`; while nobody answers, again, and says so.
+pub(super) fn call_again(
+    session: &mut Session<'_>,
+    method: &str,
+    params: &[Value],
+    wait: Duration,
+) -> Result<Value, CliError> {
+    let since = (session.now)().mono;
+    let mut pauses = PAUSES.iter().map(|milliseconds| Duration::from_millis(*milliseconds));
+    let mut was_away = false;
+    loop {
+        let error = match session.agent.call_waiting(method, params.to_vec(), wait) {
+            Err(error) if is_away(&error) => error,
+            reply => {
+                if was_away {
+                    let time = (session.now)().mono.saturating_duration_since(since);
+                    session.terminal.note(&format!(
+                        "the host agent was away for {}; nothing was lost",
+                        human::took(time)
+                    ))?;
+                }
+                return reply;
+            }
+        };
+        let Some(pause) = pauses.next() else { return Err(error) };
+        if !was_away {
+            session.terminal.note(&format!("{}; asking again", error.message()))?;
+        }
+        was_away = true;
+        (session.pause)(pause);
+    }
+}
+
+/// Whether the failure is of the link, not of what was asked.
+fn is_away(error: &CliError) -> bool {
+    error.class() == Kind::NoAgent && matches!(error.code(), "no-agent" | "connection-lost")
+}

@@ -1,0 +1,40 @@
+//! The host agent of Vocable and its command line.
+//!
+//! The agent, in reading order: [`request`] (everything it can be asked), [`agent`] (the task that owns the state) with
+//! what it owns: [`roster`], [`commands`], [`asks`], [`events`]; [`store`] (what survives a restart); [`handle`] (the
+//! operations, made of requests); [`powers`] (what words can ask of it); [`credentials`] (who may log in at the broker).
+//! Around it: [`rpc`] (the methods callers have) over [`http`]; [`why`] (what is wrong with a guest); [`serve`] (all of
+//! it put together) and [`config`].
+//!
+//! The command line: [`cli`], one file a verb, which talks to the agent through [`client`], as everybody does; and
+//! [`demo`].
+
+pub mod clock;
+pub mod fault;
+pub mod target;
+
+pub mod request;
+
+pub mod agent;
+pub mod asks;
+pub mod commands;
+pub mod events;
+pub mod roster;
+
+pub mod store;
+
+pub mod handle;
+
+pub mod credentials;
+pub mod powers;
+
+pub mod http;
+pub mod rpc;
+pub mod why;
+
+pub mod config;
+pub mod serve;
+
+pub mod cli;
+pub mod client;
+pub mod demo;

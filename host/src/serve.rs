@@ -1,0 +1,346 @@
+//! `vocable serve`: all of the host agent put together, from its configuration to its orderly end.
+//!
+//! ```text
+//! configuration ─▶ store, words, broker ─▶ agent ─▶ endpoint ─▶ "ready" … SIGTERM ─▶ endpoint, agent and broker end
+//! ```
+
+use crate::agent::{Agent, FROM_GUESTS, Parts};
+use crate::cli::{CliError, Global, Kind};
+use crate::clock::Now;
+use crate::config::{self, Config};
+use crate::credentials::{Credentials, Token};
+use crate::handle::Handle;
+use crate::http::{self, HttpConfig};
+use crate::powers::{HOST, HostPowers};
+use crate::roster::Patience;
+use crate::rpc::{About, Api, Context};
+use crate::store::Store;
+use serde_json::json;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use vocable_config::{Problems, Setting};
+use vocable_runtime::settings::Reload;
+use vocable_runtime::{Engine, EngineConfig, Lexicon};
+use vocable_stomp::broker::{AckMode, Broker, BrokerConfig, BrokerLimits, Principal};
+use vocable_stomp::codec::Limits;
+use vocable_stomp::heartbeat::HeartBeat;
+
+/// Start the host agent: broker, words and RPC in one process
+///
+/// It runs until Ctrl-C or SIGTERM. Commands that run on guests go on without it, and it takes them up again when it
+/// is back.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct ServeArgs {
+    /// Where guests connect, instead of broker.listen; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub broker: Vec<SocketAddr>,
+    /// Where programs and this command line connect, instead of api.listen
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Keep commands, output and tokens in this folder, instead of state
+    #[arg(long, value_name = "FOLDER")]
+    pub state: Option<PathBuf>,
+    /// Load the words in this folder too
+    #[arg(long, value_name = "FOLDER")]
+    pub words: Vec<PathBuf>,
+}
+
+/// How long the orderly end may take; a second signal does not wait for it.
+const ENDING: Duration = Duration::from_secs(5);
+/// Requests that may wait for the agent.
+const WAITING: usize = 1024;
+
+/// Runs the agent until it is told to stop.
+pub fn serve(global: &Global, arguments: ServeArgs) -> Result<ExitCode, CliError> {
+    let started = Instant::now();
+    let loaded = config::load(global.config.clone(), settings(&arguments))
+        .map_err(|error| CliError::new("config", error.to_string()))?;
+    tell(&loaded.problems);
+    let Some(mut config) = loaded.value else {
+        return Err(CliError::new("config", "the configuration has errors").hint("vocable config check"));
+    };
+    config.words.dirs.extend(arguments.words);
+    vocable_logging::start(&config.log).map_err(|error| CliError::new("config", error.to_string()))?;
+    // One thread: a command is a chain of short steps, and handing them from thread to thread costs more than they do.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::new("internal", "the agent cannot start").cause(error.to_string()))?;
+    runtime.block_on(async {
+        let host = Host::start(config).await?;
+        host.announce(global, started);
+        host.until_told().await
+    })
+}
+
+fn settings(arguments: &ServeArgs) -> Vec<Setting> {
+    let text = |value: String| serde_json::Value::from(value).to_string();
+    let set = |flag: &str, key: &str, value| Setting { flag: flag.to_owned(), key: key.to_owned(), value };
+    let mut settings = Vec::new();
+    if !arguments.broker.is_empty() {
+        let addresses: Vec<_> = arguments.broker.iter().map(|address| text(address.to_string())).collect();
+        settings.push(set("--broker", "broker.listen", format!("[{}]", addresses.join(", "))));
+    }
+    settings.extend(arguments.listen.map(|address| set("--listen", "api.listen", text(address.to_string()))));
+    let state = arguments.state.as_ref().map(|folder| folder.to_string_lossy().into_owned());
+    settings.extend(state.map(|folder| set("--state", "state", text(folder))));
+    settings
+}
+
+fn tell(problems: &Problems) {
+    if !problems.is_empty() {
+        // Nobody can be told that standard error is closed.
+        let _ = write!(io::stderr(), "{problems}");
+    }
+}
+
+/// A host agent that runs.
+struct Host {
+    config: Config,
+    api: SocketAddr,
+    broker: Vec<SocketAddr>,
+    words: Vec<String>,
+    stop: CancellationToken,
+    agent: tokio::task::JoinHandle<()>,
+    endpoint: tokio::task::JoinHandle<()>,
+    /// Held so that no second agent uses the same folder.
+    _lock: File,
+}
+
+impl Host {
+    async fn start(config: Config) -> Result<Self, CliError> {
+        let lock = lock(&config.state)?;
+        let token = own_token(&config.state)?;
+        let broken = |error: crate::store::StoreError| CliError::new("store", error.to_string());
+        let store = Store::open(&config.state).map_err(broken)?;
+        let credentials = Credentials::new(config.broker.admit, store.credentials().await.map_err(broken)?);
+        let under_way = store.under_way().await.map_err(broken)?;
+        let (requests, asked) = mpsc::channel(WAITING);
+        let handle = Handle::new(requests, store);
+
+        let engine = EngineConfig { pooling: true, cache: Some(config.cache.join("words")) };
+        let engine = Engine::new(engine).map_err(|error| CliError::new("words", error.to_string()))?;
+        let powers = Arc::new(HostPowers::new(handle.clone()));
+        let dirs = config.words.dirs.clone();
+        let policies = config.words.policies();
+        let (lexicon, problems) = Lexicon::open(engine, powers, policies, vocable_words::BUILT_IN, dirs).await;
+        for problem in problems {
+            tracing::error!("{problem}");
+        }
+        let (words_changed, watching) = match config.words.reload {
+            Reload::Watch => {
+                let (events, watching) = lexicon.watch();
+                (events, Some(watching))
+            }
+            Reload::Never => (lexicon.events(), None),
+        };
+
+        let listeners = listen(&config.broker.listen, "broker", "broker.listen").await?;
+        let unavailable = |error: String| CliError::new("broker", "the broker cannot start").cause(error);
+        let broker = Broker::start(broker_config(&config), Arc::new(credentials.clone()), listeners)
+            .map_err(|error| unavailable(error.to_string()))?;
+        let broker_events = broker.events();
+        let link = broker.link(Principal::new(HOST)).await.map_err(|error| unavailable(error.to_string()))?;
+        let everything = format!("{FROM_GUESTS}>");
+        let subscribed = link.sender().subscribe("guests", &everything, AckMode::ClientIndividual).await;
+        subscribed.map_err(|error| unavailable(error.to_string()))?;
+        let broker_addresses = broker.local_addrs().to_vec();
+
+        let stop = CancellationToken::new();
+        let parts = Parts {
+            patience: Patience {
+                beacon: config.roster.beacon.duration(),
+                late_after: config.roster.late_after,
+                lost_after: config.roster.lost_after,
+            },
+            groups: config.groups.clone(),
+            broker,
+            broker_events,
+            link,
+            lexicon: lexicon.clone(),
+            words: words_changed,
+            requests: asked,
+            handle: handle.clone(),
+            under_way,
+            known: credentials.guests(),
+        };
+        let agent_stop = stop.child_token();
+        let agent = tokio::spawn(async move {
+            // Watching lasts as long as the agent does.
+            let _watching = watching;
+            Agent::run(parts, agent_stop).await;
+        });
+
+        let listener = listen(&[config.api.listen], "api", "api.listen").await?.pop();
+        let listener = listener.ok_or_else(|| CliError::new("internal", "no address for the api"))?;
+        let api = listener.local_addr().map_err(|error| CliError::new("internal", error.to_string()))?;
+        let words = lexicon.words().into_iter().map(|word| word.name).collect();
+        let about = About {
+            broker: broker_addresses.iter().map(SocketAddr::to_string).collect(),
+            started: Now::read().utc,
+        };
+        let longest_wait = config.api.longest_wait.duration();
+        let context = Context { handle, lexicon, longest_wait, about: Arc::new(about), credentials };
+        let http = HttpConfig {
+            max_request: usize::try_from(config.api.max_request.bytes()).unwrap_or(usize::MAX),
+            max_connections: config.api.max_connections,
+            ..HttpConfig::new(token)
+        };
+        let endpoint =
+            tokio::spawn(http::serve(listener, Api::new(context), http, stop.child_token()));
+        write_url(&config.state, api)?;
+        Ok(Self { config, api, broker: broker_addresses, words, stop, agent, endpoint, _lock: lock })
+    }
+
+    /// Says where everything is: for people on standard error, for programs (`--json`) on standard output.
+    fn announce(&self, global: &Global, started: Instant) {
+        let ms = started.elapsed().as_millis();
+        let version = env!("CARGO_PKG_VERSION");
+        let brokers: Vec<_> = self.broker.iter().map(SocketAddr::to_string).collect();
+        let told = if global.json {
+            let ready = json!({"event": "ready", "version": version, "broker": brokers,
+                "api": [self.api.to_string()], "words": self.words, "ms": u64::try_from(ms).unwrap_or(u64::MAX)});
+            writeln!(io::stdout(), "{ready}")
+        } else if global.quiet {
+            Ok(())
+        } else {
+            writeln!(
+                io::stderr(),
+                "vocable {version}  state {}\n  broker      stomp {}\n  api         http://{}\n  words       {}\nready in {ms} ms",
+                self.config.state.display(),
+                brokers.join(", "),
+                self.api,
+                self.words.join(" "),
+            )
+        };
+        if let Err(error) = told {
+            tracing::warn!("nobody was told that the agent is ready: {error}");
+        }
+    }
+
+    /// Waits for a signal, or the end of something that should not end; then ends everything, within bounds.
+    async fn until_told(mut self) -> Result<ExitCode, CliError> {
+        let heard = |kind| signal(kind).map_err(|error| CliError::new("internal", error.to_string()));
+        let (mut terminate, mut interrupt) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
+        let broken = tokio::select! {
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => None,
+            _ = &mut self.agent => Some("the agent's task ended by itself"),
+            _ = &mut self.endpoint => Some("the endpoint ended by itself"),
+        };
+        tracing::info!("stopping");
+        remove_url(&self.config.state);
+        self.stop.cancel();
+        let orderly = async {
+            if broken.is_none() {
+                // Both end by themselves now; that they ended is all that matters.
+                let _ = (&mut self.endpoint).await;
+                let _ = (&mut self.agent).await;
+            }
+        };
+        tokio::select! {
+            () = orderly => {}
+            _ = terminate.recv() => tracing::warn!("stopped at once"),
+            _ = interrupt.recv() => tracing::warn!("stopped at once"),
+            () = tokio::time::sleep(ENDING) => tracing::warn!("stopped after {} s", ENDING.as_secs()),
+        }
+        match broken {
+            None => Ok(ExitCode::SUCCESS),
+            Some(what) => Err(CliError::new("internal", what)),
+        }
+    }
+}
+
+fn broker_config(config: &Config) -> BrokerConfig {
+    let octets = |size: vocable_config::Size| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
+    let limits = BrokerLimits {
+        connections: config.broker.max_connections,
+        queue_bytes: octets(config.broker.queue_limit),
+        message_lifetime: Some(config.broker.mailbox_expires.duration()),
+        ..BrokerLimits::default()
+    };
+    BrokerConfig {
+        limits,
+        frames: Limits { body: octets(config.broker.max_frame), ..Limits::default() },
+        heart_beat: HeartBeat::every(config.broker.heartbeat.duration()),
+        ..BrokerConfig::default()
+    }
+}
+
+async fn listen(addresses: &[SocketAddr], what: &str, key: &str) -> Result<Vec<TcpListener>, CliError> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listener = TcpListener::bind(address).await.map_err(|error| {
+            let code = if error.kind() == io::ErrorKind::AddrInUse { "port-taken" } else { "no-address" };
+            CliError::new(code, format!("{what} cannot listen on {address}"))
+                .cause(error.to_string())
+                .hint(format!("choose another address: {key} in the configuration, or port 0 for any"))
+        })?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn refused(path: &Path) -> impl Fn(io::Error) -> CliError {
+    move |error| CliError::new("state", format!("{} cannot be used", path.display())).cause(error.to_string())
+}
+
+fn lock(state: &Path) -> Result<File, CliError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(refused(state))?;
+    let path = state.join("lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = file.map_err(refused(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => {
+            Err(CliError::new("already-running", format!("another host agent uses {}", state.display()))
+                .kind(Kind::Failed)
+                .hint("stop it, or give this one a folder of its own: --state FOLDER"))
+        }
+        Err(fs::TryLockError::Error(error)) => Err(refused(&path)(error)),
+    }
+}
+
+/// The token callers need: found, or made at the first start.
+fn own_token(state: &Path) -> Result<String, CliError> {
+    let path = state.join("token");
+    match fs::read_to_string(&path) {
+        Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_owned()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(&path)(error)),
+        _ => {}
+    }
+    let token = Token::new("vc").map_err(|error| CliError::new("internal", error.to_string()))?;
+    write_private(&path, token.as_str()).map_err(refused(&path))?;
+    Ok(token.as_str().to_owned())
+}
+
+/// Tells the command line where this agent is.
+fn write_url(state: &Path, api: SocketAddr) -> Result<(), CliError> {
+    let path = state.join("agent.url");
+    write_private(&path, &format!("http://{api}")).map_err(refused(&path))
+}
+
+fn remove_url(state: &Path) {
+    if let Err(error) = fs::remove_file(state.join("agent.url")) {
+        tracing::warn!("agent.url stays in {}: {error}", state.display());
+    }
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(temporary, path)
+}
