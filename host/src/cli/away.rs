@@ -19,33 +19,32 @@ pub(super) fn call_again(
     params: &[Value],
     wait: Duration,
 ) -> Result<Value, CliError> {
-    let since = (session.now)().mono;
     let mut pauses = PAUSES.iter().map(|milliseconds| Duration::from_millis(*milliseconds));
-    let mut was_away = false;
+    let mut away_since = None;
     loop {
         let error = match session.agent.call_waiting(method, params.to_vec(), wait) {
             Err(error) if is_away(&error) => error,
             reply => {
-                if was_away {
-                    let time = (session.now)().mono.saturating_duration_since(since);
-                    session.terminal.note(&format!(
-                        "the host agent was away for {}; nothing was lost",
-                        human::took(time)
-                    ))?;
+                if let Some(since) = away_since {
+                    let time = human::took((session.now)().mono.saturating_duration_since(since));
+                    session
+                        .terminal
+                        .note(&format!("the host agent was away for {time}; nothing was lost"))?;
                 }
                 return reply;
             }
         };
         let Some(pause) = pauses.next() else { return Err(error) };
-        if !was_away {
+        if away_since.is_none() {
             session.terminal.note(&format!("{}; asking again", error.message()))?;
+            away_since = Some((session.now)().mono);
         }
-        was_away = true;
         (session.pause)(pause);
     }
 }
 
-/// Whether the failure is of the link, not of what was asked.
+/// Whether the failure is of the link or of an agent that ends, not of what was asked.
 fn is_away(error: &CliError) -> bool {
-    error.class() == Kind::NoAgent && matches!(error.code(), "no-agent" | "connection-lost")
+    error.class() == Kind::NoAgent && matches!(error.code(), "connection-lost" | "no-agent")
+        || error.code() == "stopping"
 }

@@ -18,7 +18,7 @@ pub(super) fn of_client(error: ClientError) -> CliError {
                 .cause(problem)
                 .hint("name the agent's address: --agent URL")
         }
-        ClientError::Broken { source, .. } => told.kind(Kind::NoAgent).cause(source.to_string()),
+        ClientError::Broken { source, .. } => told.kind(Kind::NoAgent).cause(human::io(&source)),
         ClientError::BadUrl(_) => told.kind(Kind::Usage).hint("--agent http://127.0.0.1:8700"),
         ClientError::Fault(fault) => general(fault.into()),
         ClientError::NotAuthorised { .. } => {

@@ -379,7 +379,7 @@ fn a_command_that_may_have_been_taken_is_not_sent_twice() {
     insta::assert_snapshot!(vocable(&agent(), &["run", "vm1", "make"]), @r#"
     ------- stderr
     error[connection-lost]: the connection to the host agent at 127.0.0.1:8700 broke
-      cause: Connection reset by peer (os error 104)
+      cause: connection reset by peer [ECONNRESET]
       cause: the command may have been run
       hint: vocable ps -a
     ------- exit code 125
@@ -387,7 +387,7 @@ fn a_command_that_may_have_been_taken_is_not_sent_twice() {
     insta::assert_snapshot!(vocable(&agent(), &["run", "--id", "job-7", "vm1", "make"]), @r#"
     ------- stderr
     error[connection-lost]: the connection to the host agent at 127.0.0.1:8700 broke
-      cause: Connection reset by peer (os error 104)
+      cause: connection reset by peer [ECONNRESET]
       cause: the command may have been run
       hint: again with --id job-7: nothing runs twice
     ------- exit code 125
