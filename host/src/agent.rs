@@ -178,7 +178,8 @@ impl Agent {
             Request::Say { word, to, args, reply } => self.say(word, to, args, reply),
             Request::Active { id, reply } => tell(reply, self.active(&id)),
             Request::Place { sender, id, part, offset, len, reply } => {
-                let place = self.theirs(&sender, &id).and_then(|it| Ok(it.active.place(part, offset, len)?));
+                let place =
+                    self.theirs(&sender, &id).and_then(|it| Ok(it.active.place(part, offset, len)?));
                 tell(reply, place);
             }
             Request::Placed { id, part, octets, reply } => {
@@ -289,7 +290,8 @@ impl Agent {
         let missing = |command: &&Command| {
             command.guest == guest && command.state == CommandState::Queued && !self.asks.carries(&command.id)
         };
-        let missing: Vec<_> = self.commands.values().map(|it| &it.active.command).filter(missing).cloned().collect();
+        let missing: Vec<_> =
+            self.commands.values().map(|it| &it.active.command).filter(missing).cloned().collect();
         missing.iter().for_each(|command| self.phrase(command));
     }
 
@@ -417,9 +419,10 @@ impl Agent {
         let frame = message
             .headers
             .into_iter()
-            .fold(Frame::new(Verb::Send).with("destination", format!("{TO_GUESTS}{guest}")), |frame, (name, value)| {
-                frame.with(&name, value)
-            })
+            .fold(
+                Frame::new(Verb::Send).with("destination", format!("{TO_GUESTS}{guest}")),
+                |frame, (name, value)| frame.with(&name, value),
+            )
             .with_body(message.body);
         let sent = self.link.sender().send(frame).await;
         sent.map_err(|error| Fault::new(FaultKind::TooMany, format!("the mailbox of {guest}: {error}")))
@@ -445,7 +448,8 @@ impl Agent {
 
     /// A frame of a guest has arrived; those of one guest are heard one after the other.
     async fn arrived(&mut self, frame: Frame) {
-        let guest = frame.header("destination").and_then(|to| to.strip_prefix(FROM_GUESTS)).map(str::to_owned);
+        let guest =
+            frame.header("destination").and_then(|to| to.strip_prefix(FROM_GUESTS)).map(str::to_owned);
         let Some(guest) = guest.filter(|guest| is_guest_id(guest)) else {
             warn!("a message from nobody: {:?}", frame.header("destination"));
             return self.acknowledge(&frame).await;
@@ -536,7 +540,8 @@ impl Agent {
         let now = Now::read();
         match event {
             // The host's own link is no guest.
-            BrokerEvent::LoggedIn { login, .. } | BrokerEvent::LoggedOut { login, .. } if &*login == HOST => {}
+            BrokerEvent::LoggedIn { login, .. } | BrokerEvent::LoggedOut { login, .. } if &*login == HOST => {
+            }
             BrokerEvent::LoggedIn { login, peer, .. } => self.roster.connected(&login, peer, now),
             BrokerEvent::LoggedOut { login, reason, .. } => {
                 let change = self.roster.disconnected(&login, &reason.to_string(), now);
@@ -549,8 +554,14 @@ impl Agent {
                 self.events.note("guest.refused", About::guest(&name), reason, now);
             }
             BrokerEvent::Duplicate { login, peer, holder } => {
-                let from = |peer: Option<SocketAddr>| peer.map_or_else(|| "inside".to_owned(), |peer| peer.to_string());
-                let reason = format!("a second guest calls itself {login}: from {}, while the one from {} is there; the second was refused", from(peer), from(holder));
+                let from = |peer: Option<SocketAddr>| {
+                    peer.map_or_else(|| "inside".to_owned(), |peer| peer.to_string())
+                };
+                let reason = format!(
+                    "a second guest calls itself {login}: from {}, while the one from {} is there; the second was refused",
+                    from(peer),
+                    from(holder)
+                );
                 warn!(guest = &*login, "{reason}");
                 self.roster.refused(&login, peer, &reason, now);
                 self.events.note("guest.duplicate", About::guest(&login), reason, now);
@@ -567,7 +578,9 @@ impl Agent {
             BrokerEvent::Full { login, destination } => {
                 warn!(guest = &*login, "{} is full: a message was refused", destination.as_str());
             }
-            BrokerEvent::Dropped { login, messages, .. } => warn!(guest = &*login, "{messages} messages were dropped"),
+            BrokerEvent::Dropped { login, messages, .. } => {
+                warn!(guest = &*login, "{messages} messages were dropped")
+            }
             BrokerEvent::Missed { events } => {
                 warn!("{events} events of the broker were missed; asking it who is there");
                 self.ask_who_is_there(now).await;
@@ -578,8 +591,11 @@ impl Agent {
     /// Makes up for events that were missed.
     async fn ask_who_is_there(&mut self, now: Now) {
         let Ok(connections) = self.broker.connections().await else { return };
-        let there: BTreeMap<_, _> =
-            connections.iter().filter(|it| &*it.login != HOST).map(|it| (it.login.to_string(), it.peer)).collect();
+        let there: BTreeMap<_, _> = connections
+            .iter()
+            .filter(|it| &*it.login != HOST)
+            .map(|it| (it.login.to_string(), it.peer))
+            .collect();
         let connected = self.roster.guests().iter().filter(|(_, guest)| guest.connection.is_some());
         let gone: Vec<_> = connected.map(|(id, _)| id.clone()).filter(|id| !there.contains_key(id)).collect();
         for id in gone {

@@ -56,9 +56,8 @@ impl Asks {
 
     /// Those of a guest that is gone and for which somebody waits; what waits in its mailbox stays.
     pub fn abandoned(&mut self, guest: &str) -> Vec<Pending> {
-        let theirs = |_: &String, ask: &mut Pending| {
-            ask.guest == guest && matches!(ask.purpose, Purpose::Caller(_))
-        };
+        let theirs =
+            |_: &String, ask: &mut Pending| ask.guest == guest && matches!(ask.purpose, Purpose::Caller(_));
         self.pending.extract_if(.., theirs).map(|(_, ask)| ask).collect()
     }
 
@@ -102,7 +101,10 @@ mod tests {
         assert!(asks.expired(now).is_empty());
         assert_eq!(asks.expired(now + Duration::from_secs(1)).len(), 1);
         let (reply, _answer) = tokio::sync::oneshot::channel();
-        asks.add("3".into(), Pending { guest: "vm1".into(), deadline: None, purpose: Purpose::Caller(reply) });
+        asks.add(
+            "3".into(),
+            Pending { guest: "vm1".into(), deadline: None, purpose: Purpose::Caller(reply) },
+        );
         assert_eq!(asks.abandoned("vm1").len(), 1);
         assert!(asks.carries("k7mq2x.vm1"));
     }

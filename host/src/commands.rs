@@ -69,7 +69,15 @@ impl State {
 
     /// The state of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        let all = [Self::Cancelled, Self::Done, Self::Failed, Self::Lost, Self::Queued, Self::Running, Self::Timeout];
+        let all = [
+            Self::Cancelled,
+            Self::Done,
+            Self::Failed,
+            Self::Lost,
+            Self::Queued,
+            Self::Running,
+            Self::Timeout,
+        ];
         all.into_iter().find(|state| state.as_str() == name)
     }
 
@@ -314,7 +322,8 @@ impl Active {
         self.complete(Part::Out, &results)?;
         self.complete(Part::Err, &results)?;
         self.command.state = state;
-        self.command.failure = results.get("error").and_then(|error| serde_json::from_value(error.clone()).ok());
+        self.command.failure =
+            results.get("error").and_then(|error| serde_json::from_value(error.clone()).ok());
         self.command.started = self.command.started.or(Some(now));
         (self.command.ended, self.command.results) = (Some(now), Some(results));
         Ok(())
@@ -371,7 +380,10 @@ mod tests {
             Err(BookError::Incomplete { have: 4, told: 5, .. })
         ));
         it.received(Part::Out, b"0");
-        assert!(matches!(it.finished(results(b"hello"), OffsetDateTime::UNIX_EPOCH), Err(BookError::Digest { .. })));
+        assert!(matches!(
+            it.finished(results(b"hello"), OffsetDateTime::UNIX_EPOCH),
+            Err(BookError::Digest { .. })
+        ));
         let mut it = active();
         it.received(Part::Out, b"hello");
         it.finished(results(b"hello"), OffsetDateTime::UNIX_EPOCH).unwrap();

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use vocable_config::{Application, FileSource, Finding, Loaded, NamedTables, NoHome, Places, Setting, Size, Sources, Span};
+use vocable_config::{
+    Application, FileSource, Finding, Loaded, NamedTables, NoHome, Places, Setting, Size, Sources, Span,
+};
 use vocable_logging::LogSettings;
 use vocable_runtime::settings::WordsSettings;
 
@@ -107,14 +109,20 @@ fn check(config: &Config) -> Vec<Finding> {
     let listening = config.broker.listen.iter().enumerate().filter(|(_, address)| everywhere(address));
     let mut found: Vec<_> = listening
         .map(|(n, _)| {
-            Finding::error(format!("broker.listen[{n}]"), "every interface; guests' commands would be open to your network")
-                .hint("name an address, such as that of the host-only interface")
+            Finding::error(
+                format!("broker.listen[{n}]"),
+                "every interface; guests' commands would be open to your network",
+            )
+            .hint("name an address, such as that of the host-only interface")
         })
         .collect();
     if !matches!(config.api.listen.ip(), ip if IpAddr::is_loopback(&ip)) {
         found.push(
-            Finding::error("api.listen", "not a loopback address; the token would cross the network in the clear")
-                .hint("listen on 127.0.0.1 and forward the port by ssh"),
+            Finding::error(
+                "api.listen",
+                "not a loopback address; the token would cross the network in the clear",
+            )
+            .hint("listen on 127.0.0.1 and forward the port by ssh"),
         );
     }
     if config.roster.lost_after <= config.roster.late_after {

@@ -125,7 +125,10 @@ impl Access for Credentials {
             (Action::Read, false) | (Action::Write, true) => TO_GUESTS,
             (Action::Write, false) | (Action::Read, true) => FROM_GUESTS,
         };
-        destination.as_str().strip_prefix(there).is_some_and(|id| id == &*who.login || is_host && is_guest_id(id))
+        destination
+            .as_str()
+            .strip_prefix(there)
+            .is_some_and(|id| id == &*who.login || is_host && is_guest_id(id))
     }
 
     fn may_read_all(&self, who: &Principal, pattern: &Pattern) -> bool {
@@ -182,7 +185,8 @@ mod tests {
     fn nobody_logs_in_as_the_host_and_it_hears_every_guest() {
         assert!(credentials(Admit::Any).judge(HOST, None).is_err());
         let (known, host, vm1) = (credentials(Admit::Token), Principal::new(HOST), Principal::new("vm1"));
-        let (said, all) = (Pattern::parse("/queue/vocable.out.>").unwrap(), Pattern::parse("/queue/>").unwrap());
+        let (said, all) =
+            (Pattern::parse("/queue/vocable.out.>").unwrap(), Pattern::parse("/queue/>").unwrap());
         assert!(known.may_read_all(&host, &said) && !known.may_read_all(&host, &all));
         assert!(!known.may_read_all(&vm1, &said));
         assert!(known.may(&host, Action::Write, &Destination::parse("/queue/vocable.in.vm1").unwrap()));

@@ -58,7 +58,9 @@ async fn play(arguments: &DemoArgs) -> Result<(), CliError> {
     stage.guests_join(arguments).await?;
 
     stage.types(&["run", "@demo", "--", "uname", "-sr"]).await?;
-    stage.types(&["run", "red", "--usage", "--", "sh", "-c", "head -c 20000000 /dev/zero | sha256sum"]).await?;
+    stage
+        .types(&["run", "red", "--usage", "--", "sh", "-c", "head -c 20000000 /dev/zero | sha256sum"])
+        .await?;
     stage.types(&["ps", "-a"]).await?;
     match &arguments.plugin {
         Some(plugin) => stage.drops_in(plugin).await?,
@@ -97,7 +99,8 @@ struct Stage {
 
 impl Stage {
     async fn set_up(arguments: &DemoArgs) -> Result<Self, CliError> {
-        let broken = |error: std::io::Error| failed("the demonstration cannot start").cause(error.to_string());
+        let broken =
+            |error: std::io::Error| failed("the demonstration cannot start").cause(error.to_string());
         let folder = tempfile::Builder::new().prefix("vocable-demo-").tempdir().map_err(broken)?;
         std::fs::create_dir(folder.path().join("words.d")).map_err(broken)?;
         write(&folder.path().join("vocable.toml"), &host_config(folder.path(), arguments), 0o644)?;
@@ -110,7 +113,8 @@ impl Stage {
         let ready = first_line(&mut host).await?;
         let ready: Json = serde_json::from_str(&ready)
             .map_err(|error| failed("the host agent said something strange").cause(error.to_string()))?;
-        let address = |name: &str| ready.pointer(&format!("/{name}/0")).and_then(Json::as_str).unwrap_or_default();
+        let address =
+            |name: &str| ready.pointer(&format!("/{name}/0")).and_then(Json::as_str).unwrap_or_default();
         let words = ready.get("words").and_then(Json::as_array).map_or(0, Vec::len);
         say(&format!(
             "host ready in {} ms: broker {}, api {}, {words} words",
@@ -185,7 +189,11 @@ impl Stage {
     async fn waits_for(&mut self, kind: &str, text: &str) -> Result<String, CliError> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            let params = vec![Value::from(self.next_event), Value::from(1.0), Value::from([("limit", Value::from(1))])];
+            let params = vec![
+                Value::from(self.next_event),
+                Value::from(1.0),
+                Value::from([("limit", Value::from(1))]),
+            ];
             let news = self.call("agent.events", params).await?;
             let Some(Value::Array(events)) = news.member("events") else { continue };
             let Some(event) = events.first() else { continue };
@@ -206,7 +214,13 @@ impl Stage {
         let shown: Vec<_> = arguments.iter().map(|word| quoted(word)).collect();
         say(&format!("\n$ vocable {}", shown.join(" ")));
         let mut command = own_command(self.path())?;
-        let typed = command.args(arguments).stdin(Stdio::null()).kill_on_drop(true).status();
+        // Both streams into one: in a story the order counts.
+        let typed = command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stderr(std::io::stdout())
+            .kill_on_drop(true)
+            .status();
         match timeout(PATIENCE, typed).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(failed("a command cannot be run").cause(error.to_string())),
@@ -219,7 +233,9 @@ impl Stage {
         say(&format!("\n$ cp {name} words.d/          a new word, dropped into the running agents"));
         let to = self.path().join("words.d").join(&name);
         let copied = std::fs::copy(plugin, to);
-        copied.map_err(|error| failed(&format!("{} cannot be copied", plugin.display())).cause(error.to_string()))?;
+        copied.map_err(|error| {
+            failed(&format!("{} cannot be copied", plugin.display())).cause(error.to_string())
+        })?;
         self.waits_for("word.loaded", "").await?;
         // The guests look into the same folder; the first answer of each tells that it has the word too.
         for guest in GUESTS {
@@ -245,7 +261,10 @@ impl Stage {
     async fn kills(&mut self, guest: &'static str) -> Result<(), CliError> {
         say(&format!("\nkill -9 the guest agent of {guest}:"));
         if let Some(mut child) = self.guests.remove(guest) {
-            child.kill().await.map_err(|error| failed("a guest cannot be killed").cause(error.to_string()))?;
+            child
+                .kill()
+                .await
+                .map_err(|error| failed("a guest cannot be killed").cause(error.to_string()))?;
         }
         self.waits_for("guest.lost", "").await.map(drop)
     }

@@ -54,8 +54,15 @@ impl EventLog {
     /// Notes an event; its number and time are set here.
     pub fn note(&mut self, kind: &str, about: About, text: impl Into<String>, now: Now) {
         let About { guest, cmd_id, data } = about;
-        let event =
-            Event { seq: self.next, time: now.utc, kind: kind.to_owned(), guest, cmd_id, text: text.into(), data };
+        let event = Event {
+            seq: self.next,
+            time: now.utc,
+            kind: kind.to_owned(),
+            guest,
+            cmd_id,
+            text: text.into(),
+            data,
+        };
         self.next += 1;
         if self.kept.len() == self.most {
             self.kept.pop_front();

@@ -95,8 +95,10 @@ impl Handle {
         }
         let id = wanted.id.clone().map_or_else(new_run_id, Ok)?;
         let now = Now::read().utc;
-        let run = Run { id: id.clone(), target: wanted.target, single, request: request.clone(), created: now };
-        let commands = selected.into_iter().map(|selected| planned(&id, selected, &wanted.program)).collect::<Vec<_>>();
+        let run =
+            Run { id: id.clone(), target: wanted.target, single, request: request.clone(), created: now };
+        let commands =
+            selected.into_iter().map(|selected| planned(&id, selected, &wanted.program)).collect::<Vec<_>>();
         let answer = answer_id(&run, &commands);
         if let Err(error) = self.store.add(run, commands.clone()).await {
             // The same request twice at the same time: the first one counts.
@@ -114,7 +116,8 @@ impl Handle {
 
     /// The run or command of that id, or of the one that begins so.
     pub async fn find(&self, id: &str) -> Result<Found, Fault> {
-        let unknown = || Fault::new(FaultKind::NoSuchCommand, format!("no command is called {}", excerpt(id)));
+        let unknown =
+            || Fault::new(FaultKind::NoSuchCommand, format!("no command is called {}", excerpt(id)));
         let id = match self.exact(id).await? {
             Some(found) => return Ok(found),
             None => self.unique(id).await?.ok_or_else(unknown)?,
@@ -141,7 +144,8 @@ impl Handle {
 
     /// The one id that begins so; of a run and its only command, the command.
     async fn unique(&self, prefix: &str) -> Result<Option<String>, Fault> {
-        let found = if prefix.is_empty() { Vec::new() } else { self.store.ids_like(prefix.to_owned()).await? };
+        let found =
+            if prefix.is_empty() { Vec::new() } else { self.store.ids_like(prefix.to_owned()).await? };
         match found.as_slice() {
             [] => Ok(None),
             [only] => Ok(Some(only.clone())),
@@ -239,7 +243,8 @@ impl Handle {
         let message = phrase(lexicon, word, args).await?;
         let said = Said { word: word.to_owned(), message };
         let asking = selected.into_iter().map(|selected| self.ask_one(selected, said.clone(), timeout));
-        let mut answers: Vec<_> = futures_util::stream::iter(asking).buffer_unordered(ASKED_AT_ONCE).collect().await;
+        let mut answers: Vec<_> =
+            futures_util::stream::iter(asking).buffer_unordered(ASKED_AT_ONCE).collect().await;
         answers.sort_by(|one, other| one.guest.cmp(&other.guest));
         Ok(answers)
     }
@@ -250,7 +255,10 @@ impl Handle {
             Some(why) => Err(Fault::new(FaultKind::GuestOffline, format!("{guest} does not answer: {why}"))),
             None => {
                 let ask = |reply| Request::Ask { guest: guest.clone(), said, timeout, reply };
-                self.request(ask).await.and_then(|asked| asked).and_then(|answer| understood(&guest, &word, answer))
+                self.request(ask)
+                    .await
+                    .and_then(|asked| asked)
+                    .and_then(|answer| understood(&guest, &word, answer))
             }
         };
         Asked { guest, answer }
@@ -382,7 +390,7 @@ fn understood(guest: &str, word: &str, answer: Answer) -> Result<Value, Fault> {
             .map_err(|e| of_guest(FaultKind::WordFailed, format!("the answer is no JSON: {e}"))),
         Err(AskError { kind, text }) => Err(match kind.as_str() {
             "unknown-word" => {
-                Fault::new(FaultKind::NoSuchWord, format!("{guest} knows no word {word}; {text}"))
+                Fault::new(FaultKind::NoSuchWord, format!("{guest} knows no word {word}: {text}"))
             }
             "denied" => of_guest(FaultKind::WordDenied, text),
             "invalid" => of_guest(FaultKind::WordInvalid, text),
@@ -445,5 +453,9 @@ fn new_run_id() -> Result<String, Fault> {
     let mut random = [0; 6];
     getrandom::fill(&mut random)
         .map_err(|e| Fault::new(FaultKind::Internal, format!("no random numbers: {e}")))?;
-    Ok(random.iter().filter_map(|octet| SIGNS.get(usize::from(octet % 32))).map(|sign| char::from(*sign)).collect())
+    Ok(random
+        .iter()
+        .filter_map(|octet| SIGNS.get(usize::from(octet % 32)))
+        .map(|sign| char::from(*sign))
+        .collect())
 }

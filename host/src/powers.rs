@@ -104,7 +104,13 @@ impl Powers for HostPowers {
         })
     }
 
-    fn roster_joined<'a>(&'a self, caller: Caller<'a>, id: String, ip: String, facts: String) -> Soon<'a, ()> {
+    fn roster_joined<'a>(
+        &'a self,
+        caller: Caller<'a>,
+        id: String,
+        ip: String,
+        facts: String,
+    ) -> Soon<'a, ()> {
         Box::pin(async move {
             let sender = itself(caller, &id)?.to_owned();
             let facts = object(&facts, "facts")?;
@@ -150,7 +156,8 @@ impl Powers for HostPowers {
     ) -> Soon<'a, ()> {
         Box::pin(async move {
             let sender = guest(caller, "commands")?;
-            let unknown = || Refusal::Invalid(format!("commands: part {} is neither out nor err", excerpt(&part)));
+            let unknown =
+                || Refusal::Invalid(format!("commands: part {} is neither out nor err", excerpt(&part)));
             let part = Part::from_name(&part).ok_or_else(unknown)?;
             self.handle.take_output(sender, &cmd_id, part, offset, bytes.into()).await.map_err(not_taken)
         })

@@ -291,7 +291,9 @@ impl Roster {
         let reason = match guest.state {
             State::Alive | State::Left | State::Never => return None,
             State::Joined => String::new(),
-            State::Late | State::Lost => format!("heard again after {}", age((now.utc - guest.since).unsigned_abs())),
+            State::Late | State::Lost => {
+                format!("heard again after {}", age((now.utc - guest.since).unsigned_abs()))
+            }
         };
         guest.turn(State::Alive, reason.clone(), now);
         Some(Change { guest: id.to_owned(), state: State::Alive, reason })
@@ -317,7 +319,9 @@ impl Roster {
         let judge = |(id, guest): (&String, &mut Guest)| {
             let (silent, patience) = (guest.silent_for(now)?, guest.patience(of_all));
             let (state, why) = match guest.state {
-                State::Alive | State::Joined | State::Late if silent >= patience.silence(patience.lost_after) => {
+                State::Alive | State::Joined | State::Late
+                    if silent >= patience.silence(patience.lost_after) =>
+                {
                     (State::Lost, format!("no beacon for {}", age(silent)))
                 }
                 State::Alive | State::Joined if silent >= patience.silence(patience.late_after) => {

@@ -78,9 +78,12 @@ impl Methods for Api {
                 return (found.call)(context, params).await;
             }
             match method.strip_prefix("word.") {
-                Some(word) if word::answers(&context, word) => word::ask_by_name(context, word.to_owned(), params).await,
+                Some(word) if word::answers(&context, word) => {
+                    word::ask_by_name(context, word.to_owned(), params).await
+                }
                 _ => {
-                    let text = format!("no-such-method: there is no method {}", vocable_xmlrpc::excerpt(&method));
+                    let text =
+                        format!("no-such-method: there is no method {}", vocable_xmlrpc::excerpt(&method));
                     Err(Fault::new(code::METHOD_NOT_FOUND, text))
                 }
             }
@@ -90,7 +93,11 @@ impl Methods for Api {
     fn list(&self) -> Vec<MethodInfo> {
         let fixed = methods().map(|method| MethodInfo {
             name: method.name.to_owned(),
-            signature: method.signatures.iter().map(|line| line.iter().map(|t| (*t).to_owned()).collect()).collect(),
+            signature: method
+                .signatures
+                .iter()
+                .map(|line| line.iter().map(|t| (*t).to_owned()).collect())
+                .collect(),
             help: method.help.to_owned(),
         });
         let mut all: Vec<_> = fixed.chain(word::methods(&self.context)).collect();

@@ -133,7 +133,8 @@ impl Host {
         let powers = Arc::new(HostPowers::new(handle.clone()));
         let dirs = config.words.dirs.clone();
         let policies = config.words.policies();
-        let (lexicon, problems) = Lexicon::open(engine, powers, policies, vocable_words::BUILT_IN, dirs).await;
+        let (lexicon, problems) =
+            Lexicon::open(engine, powers, policies, vocable_words::BUILT_IN, dirs).await;
         for problem in problems {
             tracing::error!("{problem}");
         }
@@ -196,8 +197,7 @@ impl Host {
             max_connections: config.api.max_connections,
             ..HttpConfig::new(token)
         };
-        let endpoint =
-            tokio::spawn(http::serve(listener, Api::new(context), http, stop.child_token()));
+        let endpoint = tokio::spawn(http::serve(listener, Api::new(context), http, stop.child_token()));
         write_url(&config.state, api)?;
         Ok(Self { config, api, broker: broker_addresses, words, stop, agent, endpoint, _lock: lock })
     }
@@ -231,7 +231,8 @@ impl Host {
     /// Waits for a signal, or the end of something that should not end; then ends everything, within bounds.
     async fn until_told(mut self) -> Result<ExitCode, CliError> {
         let heard = |kind| signal(kind).map_err(|error| CliError::new("internal", error.to_string()));
-        let (mut terminate, mut interrupt) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
+        let (mut terminate, mut interrupt) =
+            (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
         let broken = tokio::select! {
             _ = terminate.recv() => None,
             _ = interrupt.recv() => None,

@@ -61,7 +61,9 @@ impl StoreError {
     /// Whether a disk without space is behind it.
     pub fn is_full(&self) -> bool {
         match self {
-            Self::Database { source, .. } => source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            Self::Database { source, .. } => {
+                source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+            }
             Self::File { source, .. } => source.kind() == io::ErrorKind::StorageFull,
             _ => false,
         }
@@ -174,12 +176,24 @@ impl Store {
     }
 
     /// Writes output at a place.
-    pub async fn append(&self, id: String, part: Part, at: u64, octets: bytes::Bytes) -> Result<(), StoreError> {
+    pub async fn append(
+        &self,
+        id: String,
+        part: Part,
+        at: u64,
+        octets: bytes::Bytes,
+    ) -> Result<(), StoreError> {
         self.on_disk(move |disk| disk.append(&id, part, at, &octets)).await
     }
 
     /// Reads output: at most `most` octets from `offset` on; fewer at the end.
-    pub async fn read(&self, id: String, part: Part, offset: u64, most: usize) -> Result<Stretch, StoreError> {
+    pub async fn read(
+        &self,
+        id: String,
+        part: Part,
+        offset: u64,
+        most: usize,
+    ) -> Result<Stretch, StoreError> {
         self.on_disk(move |disk| disk.read(&id, part, offset, most)).await
     }
 
@@ -241,8 +255,9 @@ impl Disk {
         database
             .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON")
             .map_err(refused)?;
-        let version: usize =
-            database.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0)).map_err(refused)? as usize;
+        let version: usize = database
+            .query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))
+            .map_err(refused)? as usize;
         let Some(missing) = MIGRATIONS.get(version..) else {
             return Err(StoreError::Newer { path, found: version, known: MIGRATIONS.len() });
         };
@@ -319,7 +334,13 @@ impl Disk {
             Some((last_id, last_part, file)) if last_id == id && last_part == part => file,
             _ => {
                 make_private(path.parent().unwrap_or(&self.folder))?;
-                OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(refused)?
+                OpenOptions::new()
+                    .create(true)
+                    .truncate(false)
+                    .write(true)
+                    .mode(0o600)
+                    .open(&path)
+                    .map_err(refused)?
             }
         };
         file.write_all_at(octets, at).map_err(refused)?;
@@ -353,7 +374,9 @@ impl Disk {
         };
         match read() {
             Ok(octets) => Ok(Stretch { octets, offset }),
-            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(Stretch { octets: Vec::new(), offset }),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(Stretch { octets: Vec::new(), offset })
+            }
             Err(source) => Err(StoreError::File { path, source }),
         }
     }
@@ -376,8 +399,10 @@ impl Disk {
 
     fn select(&self, which: &str, with: &[&dyn rusqlite::ToSql]) -> Result<Vec<Command>, StoreError> {
         let refused = self.refused();
-        let mut query =
-            self.database.prepare_cached(&format!("SELECT {COLUMNS} FROM commands {which}")).map_err(&refused)?;
+        let mut query = self
+            .database
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM commands {which}"))
+            .map_err(&refused)?;
         let rows = query.query_map(with, command).map_err(&refused)?;
         rows.map(|row| row.map_err(&refused)?.valid()).collect()
     }
@@ -461,10 +486,12 @@ impl Stored {
     fn valid(self) -> Result<Command, StoreError> {
         let id = self.command.id.clone();
         let damaged = |reason: String| StoreError::Damaged { id: id.clone(), reason };
-        let state = State::from_name(&self.state).ok_or_else(|| damaged(format!("state \"{}\"", self.state)))?;
+        let state =
+            State::from_name(&self.state).ok_or_else(|| damaged(format!("state \"{}\"", self.state)))?;
         let program: Program = serde_json::from_str(&self.program).map_err(|e| damaged(e.to_string()))?;
         let results = self.results.map(|text| serde_json::from_str(&text)).transpose();
-        let failure: Result<Option<Failure>, _> = self.failure.map(|text| serde_json::from_str(&text)).transpose();
+        let failure: Result<Option<Failure>, _> =
+            self.failure.map(|text| serde_json::from_str(&text)).transpose();
         let results = results.map_err(|e| damaged(e.to_string()))?;
         let failure = failure.map_err(|e| damaged(e.to_string()))?;
         Ok(Command { state, program, results, failure, ..self.command })
@@ -487,7 +514,13 @@ fn command(row: &Row<'_>) -> Result<Stored, rusqlite::Error> {
         results: None,
         failure: None,
     };
-    Ok(Stored { command, program: row.get(3)?, state: row.get(4)?, results: row.get(10)?, failure: row.get(11)? })
+    Ok(Stored {
+        command,
+        program: row.get(3)?,
+        state: row.get(4)?,
+        results: row.get(10)?,
+        failure: row.get(11)?,
+    })
 }
 
 fn millis(at: OffsetDateTime) -> i64 {
@@ -496,7 +529,8 @@ fn millis(at: OffsetDateTime) -> i64 {
 }
 
 fn moment(millis: i64) -> OffsetDateTime {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 fn json(value: &impl serde::Serialize) -> String {
@@ -547,7 +581,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         store.append("a.b".into(), Part::Err, 0, "0123456789".into()).await.unwrap();
-        let read = async |offset, most| store.read("a.b".into(), Part::Err, offset, most).await.unwrap().octets;
+        let read =
+            async |offset, most| store.read("a.b".into(), Part::Err, offset, most).await.unwrap().octets;
         assert_eq!(read(3, 4).await, b"3456");
         assert_eq!(read(8, 100).await, b"89");
         assert_eq!(read(50, 1).await, b"");

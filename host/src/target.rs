@@ -94,7 +94,9 @@ impl Target {
                     if inside.contains(group) {
                         return Err(TargetError::Circle(group.clone()));
                     }
-                    let members = groups.get(group).ok_or_else(|| TargetError::NoGroup(excerpt(&format!("@{group}"))))?;
+                    let members = groups
+                        .get(group)
+                        .ok_or_else(|| TargetError::NoGroup(excerpt(&format!("@{group}"))))?;
                     inside.push(group.clone());
                     for member in members {
                         Self::parse(member)?.collect(known, groups, inside, selected)?;
@@ -129,7 +131,6 @@ pub fn is_guest_id(id: &str) -> bool {
         && id.starts_with(|c: char| c.is_ascii_alphanumeric())
         && id.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
-
 
 #[cfg(test)]
 mod tests {

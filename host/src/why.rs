@@ -95,7 +95,13 @@ impl Facts {
 
 /// Judges.
 pub fn judge(facts: &Facts, now: Now) -> Verdict {
-    let checks = vec![session(facts, now), identity(facts, now), agent(facts, now), words(facts, now), commands(facts)];
+    let checks = vec![
+        session(facts, now),
+        identity(facts, now),
+        agent(facts, now),
+        words(facts, now),
+        commands(facts),
+    ];
     let cause = checks.iter().find(|check| check.outcome == Outcome::Bad).map(|check| check.link);
     let (verdict, advice) = sentence(facts, now);
     let well = cause.is_none() && facts.guest.as_ref().is_some_and(|(guest, _)| guest.state.is_there());
@@ -130,7 +136,9 @@ fn identity(facts: &Facts, now: Now) -> Check {
             let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
             (Outcome::Bad, format!("login refused {times}, last {}{peer}: {reason}", ago(*at, now)))
         }
-        (None, Some((guest, _))) if guest.hello.is_some() => (Outcome::Ok, "logged in under its own name".to_owned()),
+        (None, Some((guest, _))) if guest.hello.is_some() => {
+            (Outcome::Ok, "logged in under its own name".to_owned())
+        }
         _ => (Outcome::Unknown, "nobody has tried to log in under this name".to_owned()),
     };
     Check { link: "identity", outcome, text }
@@ -143,7 +151,11 @@ fn agent(facts: &Facts, now: Now) -> Check {
     let fact = |name: &str| guest.facts.get(name).and_then(serde_json::Value::as_str).unwrap_or("unknown");
     let sign = guest.last_sign.map_or_else(|| "never".to_owned(), |at| ago(at, now));
     let every = age(facts.beacon);
-    let text = format!("version {}, last sign of life {sign}, {} beacons heard, {missed} missed (one every {every})", fact("agent"), guest.beats);
+    let text = format!(
+        "version {}, last sign of life {sign}, {} beacons heard, {missed} missed (one every {every})",
+        fact("agent"),
+        guest.beats
+    );
     let outcome = if guest.state.is_there() && *missed == 0 { Outcome::Ok } else { Outcome::Bad };
     Check { link: "agent", outcome, text }
 }
@@ -170,7 +182,8 @@ fn sentence(facts: &Facts, now: Now) -> (String, Vec<Advice>) {
     let id = &facts.id;
     let advise = |command: String, text: &str| Advice { command, text: text.to_owned() };
     let token = || advise(format!("vocable token new {id}"), "then put it into its /etc/vocable/token");
-    let refused = facts.refusals.as_ref().filter(|_| !facts.guest.as_ref().is_some_and(|(it, _)| it.state.is_there()));
+    let refused =
+        facts.refusals.as_ref().filter(|_| !facts.guest.as_ref().is_some_and(|(it, _)| it.state.is_there()));
     if let Some(refusals) = refused {
         return (format!("{id} is not let in: {}", refusals.reason), vec![token()]);
     }
@@ -179,12 +192,17 @@ fn sentence(facts: &Facts, now: Now) -> (String, Vec<Advice>) {
         return (nobody, vec![advise("vocable guests".to_owned(), "shows who is there"), token()]);
     };
     let since = ago(guest.since, now);
-    let restart = || advise(format!("vocable-guest on {id}"), "see whether it runs there, and what its log says");
+    let restart =
+        || advise(format!("vocable-guest on {id}"), "see whether it runs there, and what its log says");
     match guest.state {
-        State::Never => (format!("{id} has never joined: nothing has connected under its name"), vec![restart()]),
+        State::Never => {
+            (format!("{id} has never joined: nothing has connected under its name"), vec![restart()])
+        }
         State::Left => (format!("{id} left {since}: {}", guest.reason), vec![restart()]),
         State::Lost => (format!("{id} was lost {since}: {}", guest.reason), vec![restart()]),
-        State::Late => (format!("{id} is late: {}, {missed} beacons missed, and still connected", guest.reason), vec![]),
+        State::Late => {
+            (format!("{id} is late: {}, {missed} beacons missed, and still connected", guest.reason), vec![])
+        }
         State::Joined | State::Alive if facts.refusals.is_some() => {
             (format!("{id} is well, and somebody else tries to log in under its name"), vec![])
         }
@@ -227,7 +245,11 @@ mod tests {
         let (mut roster, now) = (Roster::new(patience), Now::read());
         tell(&mut roster, now);
         let now = now.after(Duration::from_secs(30));
-        let guests = roster.guests().iter().map(|(id, it)| (id.clone(), (it.clone(), roster.missed(it, now)))).collect();
+        let guests = roster
+            .guests()
+            .iter()
+            .map(|(id, it)| (id.clone(), (it.clone(), roster.missed(it, now))))
+            .collect();
         let view = RosterView {
             guests,
             strangers: roster.strangers().clone(),

@@ -32,7 +32,11 @@ async fn events(context: Context, mut params: Params) -> Result<Value, Fault> {
     let limit = options.take::<i32>("limit")?.and_then(|n| u32::try_from(n).ok()).unwrap_or(MOST_EVENTS);
     options.finish()?;
     // Event numbers are exact in a double; what is below zero or no number means all.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what a u64 holds")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to what a u64 holds"
+    )]
     let since = since.max(0.0) as u64;
     let limit = limit.clamp(1, MOST_EVENTS) as usize;
     let found = context.handle.events(since, limit, deadline(&context, timeout)).await?;

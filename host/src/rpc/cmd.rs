@@ -81,7 +81,9 @@ async fn run(context: Context, mut params: Params) -> Result<Value, Fault> {
 async fn list(context: Context, params: Params) -> Result<Value, Fault> {
     let mut options = params.options()?;
     let state = match options.take::<String>("state")? {
-        Some(name) => Some(State::from_name(&name).ok_or_else(|| options.invalid("option \"state\": no such state"))?),
+        Some(name) => {
+            Some(State::from_name(&name).ok_or_else(|| options.invalid("option \"state\": no such state"))?)
+        }
         None => None,
     };
     let limit = options.take::<i32>("limit")?.and_then(|n| u32::try_from(n).ok()).unwrap_or(MOST_LISTED);
@@ -148,7 +150,11 @@ struct Offsets {
 impl Offsets {
     fn take(options: &mut Options) -> Result<Self, Fault> {
         // Offsets are exact in a double up to 8 PiB; what is below zero is the beginning.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what a u64 holds")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to what a u64 holds"
+        )]
         let offset = |number: f64| number.max(0.0) as u64;
         let out = options.take::<f64>("out_offset")?.map_or(0, offset);
         let err = options.take::<f64>("err_offset")?.map_or(0, offset);
@@ -171,7 +177,12 @@ impl Offsets {
     }
 }
 
-async fn report(handle: &Handle, id: &str, offsets: &Offsets, patience: Option<Patience>) -> Result<Value, Fault> {
+async fn report(
+    handle: &Handle,
+    id: &str,
+    offsets: &Offsets,
+    patience: Option<Patience>,
+) -> Result<Value, Fault> {
     let mut budget = MOST_OUTPUT;
     match handle.find(id).await? {
         Found::Command(mut command) => {
@@ -235,7 +246,8 @@ async fn run_report(
     for command in commands.iter().filter(|command| offsets.wants(&command.id)) {
         reports.push(with_output(handle, command, offsets.of(&command.id), budget).await?);
     }
-    let count = |which: fn(&Command) -> bool| Value::from(commands.iter().filter(|it| which(it)).count() as u64);
+    let count =
+        |which: fn(&Command) -> bool| Value::from(commands.iter().filter(|it| which(it)).count() as u64);
     let over = commands.iter().all(|command| command.state.is_over());
     Ok(Value::from([
         ("cmd_id", Value::from(run.id.as_str())),
@@ -273,10 +285,12 @@ async fn with_output(
     for (part, from, at) in [(Part::Out, out, "out_offset"), (Part::Err, err, "err_offset")] {
         let there = command.received(part).saturating_sub(from);
         let most = usize::try_from(there).unwrap_or(usize::MAX).min(*budget);
-        let octets = if most == 0 { Vec::new() } else { handle.output(&command.id, part, from, most).await?.octets };
+        let octets =
+            if most == 0 { Vec::new() } else { handle.output(&command.id, part, from, most).await?.octets };
         if octets.len() < most {
             // Written down, told, and not there any more: say so rather than give less.
-            let text = format!("{}: {} octets of {} are gone", command.id, most - octets.len(), part.as_str());
+            let text =
+                format!("{}: {} octets of {} are gone", command.id, most - octets.len(), part.as_str());
             return Err(HostFault::new(FaultKind::Internal, text).into());
         }
         *budget -= octets.len();

@@ -50,9 +50,13 @@ fn schema(text: &str) -> serde_json::Value {
 pub(super) fn methods(context: &Context) -> Vec<MethodInfo> {
     let method = |word: WordInfo| MethodInfo {
         name: format!("word.{}", word.name),
-        signature: [vec!["array", "string"], vec!["array", "string", "struct"], vec!["array", "string", "struct", "struct"]]
-            .map(|line| line.into_iter().map(str::to_owned).collect())
-            .into(),
+        signature: [
+            vec!["array", "string"],
+            vec!["array", "string", "struct"],
+            vec!["array", "string", "struct", "struct"],
+        ]
+        .map(|line| line.into_iter().map(str::to_owned).collect())
+        .into(),
         help: help(&word),
     };
     context.lexicon.words().into_iter().filter(is_askable).map(method).collect()
@@ -61,15 +65,19 @@ pub(super) fn methods(context: &Context) -> Vec<MethodInfo> {
 fn help(word: &WordInfo) -> String {
     let name = &word.name;
     let parameters = schema(&word.parameters);
-    let listed = parameters.get("properties").and_then(serde_json::Value::as_object).map_or_else(String::new, |all| {
-        let one = |(name, schema): (&String, &serde_json::Value)| {
-            let what = schema.get("description").and_then(serde_json::Value::as_str).unwrap_or("");
-            format!("{name}{}{what}", if what.is_empty() { "" } else { ": " })
-        };
-        all.iter().map(one).collect::<Vec<_>>().join("; ")
-    });
+    let listed =
+        parameters.get("properties").and_then(serde_json::Value::as_object).map_or_else(String::new, |all| {
+            let one = |(name, schema): (&String, &serde_json::Value)| {
+                let what = schema.get("description").and_then(serde_json::Value::as_str).unwrap_or("");
+                format!("{name}{}{what}", if what.is_empty() { "" } else { ": " })
+            };
+            all.iter().map(one).collect::<Vec<_>>().join("; ")
+        });
     let args = if listed.is_empty() { "args".to_owned() } else { format!("args {{{listed}}}") };
-    format!("word.{name}(target, {args}, {{timeout_s}}): {} (version {}). [{{guest, ok, answer | error}}]", word.summary, word.version)
+    format!(
+        "word.{name}(target, {args}, {{timeout_s}}): {} (version {}). [{{guest, ok, answer | error}}]",
+        word.summary, word.version
+    )
 }
 
 async fn ask(context: Context, mut params: Params) -> Result<Value, Fault> {
@@ -85,7 +93,9 @@ pub(super) async fn ask_by_name(context: Context, word: String, mut params: Para
 }
 
 async fn say(context: Context, target: String, word: String, mut params: Params) -> Result<Value, Fault> {
-    let args = params.optional::<Value>("args")?.map_or_else(|| serde_json::json!({}), |it| vocable_xmlrpc::to_json(&it));
+    let args = params
+        .optional::<Value>("args")?
+        .map_or_else(|| serde_json::json!({}), |it| vocable_xmlrpc::to_json(&it));
     let timeout = timeout(params.options()?, context.longest_wait)?;
     let answers = context.handle.ask(&context.lexicon, &target, &word, &args, timeout).await?;
     Ok(answers.into_iter().map(answer).collect())
@@ -94,7 +104,8 @@ async fn say(context: Context, target: String, word: String, mut params: Params)
 fn timeout(mut options: Options, longest: Duration) -> Result<Duration, Fault> {
     let wanted = options.take::<f64>("timeout_s")?;
     options.finish()?;
-    let wanted = wanted.map_or(PATIENCE, |seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(longest));
+    let wanted =
+        wanted.map_or(PATIENCE, |seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(longest));
     Ok(wanted.min(longest))
 }
 

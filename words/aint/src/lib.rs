@@ -30,15 +30,16 @@ impl Word for Aint {
 
     fn say(facts: Value) -> Answer<Message> {
         let Unknown { word, known } = from_value(facts)?;
-        Ok(Message::new().with_json(&json!({"word": word, "known": known.unwrap_or_else(about::words)})))
+        let known = known.unwrap_or_else(about::words);
+        let known: Vec<_> = known.iter().map(|(name, version)| format!("{name} {version}")).collect();
+        Ok(Message::new()
+            .with_json(&json!(format!("{word} ain't a word here; known are {}", known.join(", ")))))
     }
 
     fn listen(heard: Message) -> Answer<Option<Value>> {
-        let Unknown { word, known } = heard.json()?;
+        let told: String = heard.json()?;
         let sender = about::sender().unwrap_or_else(|| "somebody".to_owned());
-        let known: Vec<_> =
-            known.iter().flatten().map(|(name, version)| format!("{name} {version}")).collect();
-        log::warn(&format!("{sender} does not know the word {word:?}; it knows {}", known.join(", ")));
+        log::warn(&format!("{sender}: {told}"));
         Ok(None)
     }
 }
@@ -52,20 +53,20 @@ mod tests {
     #[test]
     fn the_ignorant_one_tells_and_the_other_logs_it() {
         let facts = json!({"word": "DFF", "known": [["AINT", "0.1.0"], ["DF", "1.2.0"]]});
-        let said = Aint::say(facts.clone()).unwrap();
-        assert_eq!(said.json(), Ok(facts));
+        let said = Aint::say(facts).unwrap();
+        let told = "DFF ain't a word here; known are AINT 0.1.0, DF 1.2.0";
+        assert_eq!(said.json(), Ok(json!(told)));
 
         let host = FakeAgent::host("host").sender("vm1");
         assert_eq!(Aint::listen(said), Ok(None));
-        let line = "vm1 does not know the word \"DFF\"; it knows AINT 0.1.0, DF 1.2.0";
-        assert_eq!(host.calls(), [json!(["log.warn", line])]);
+        assert_eq!(host.calls(), [json!(["log.warn", format!("vm1: {told}")])]);
     }
 
     #[test]
     fn which_words_are_known_it_can_find_out_by_itself() {
         let _guest = FakeAgent::guest("vm1").knows("BEAT", "0.1.0");
         let said = Aint::say(json!({"word": "DFF"})).unwrap();
-        assert_eq!(said.json(), Ok(json!({"word": "DFF", "known": [["BEAT", "0.1.0"]]})));
+        assert_eq!(said.json(), Ok(json!("DFF ain't a word here; known are BEAT 0.1.0")));
     }
 
     #[test]
