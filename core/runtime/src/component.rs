@@ -233,8 +233,7 @@ impl About {
 }
 
 fn schema(word: &str, what: &str, text: &str) -> Result<Value, LoadError> {
-    let bad =
-        |why: String| LoadError::BadDescription(format!("{word}: its {what} are not a JSON Schema: {why}"));
+    let bad = |why: String| LoadError::BadDescription(format!("{word}: {what}: not a JSON Schema: {why}"));
     if text.len() > LONGEST_SCHEMA {
         return Err(bad(format!("more than {LONGEST_SCHEMA} bytes")));
     }
@@ -282,16 +281,20 @@ mod tests {
 
     #[test]
     fn a_bad_description_is_told_what_is_bad() {
-        let bad: [(fn(&mut Description), &str); 5] = [
-            (|d| d.name = "d f\u{1b}".into(), "its name, \"d f"),
-            (|d| d.summary = "one\ntwo".into(), "DF: its summary is not one line"),
-            (|d| d.on = vec![String::new(); 33], "DF: it names more than 32 events"),
-            (|d| d.parameters = "{".into(), "DF: its parameters are not a JSON Schema: EOF"),
-            (|d| d.reply = "[]".into(), "DF: its reply are not a JSON Schema: neither"),
+        let bad = [
+            (Description { name: "d f\u{1b}".into(), ..description() }, "its name, \"d f"),
+            (Description { summary: "one\ntwo".into(), ..description() }, "DF: its summary is not one line"),
+            (
+                Description { on: vec![String::new(); 33], ..description() },
+                "DF: it names more than 32 events",
+            ),
+            (
+                Description { parameters: "{".into(), ..description() },
+                "DF: parameters: not a JSON Schema: EOF",
+            ),
+            (Description { reply: "[]".into(), ..description() }, "DF: reply: not a JSON Schema: neither"),
         ];
-        for (spoil, expected) in bad {
-            let mut description = description();
-            spoil(&mut description);
+        for (description, expected) in bad {
             let error = About::check(description).unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains('\u{1b}'), "{error}");
         }

@@ -9,20 +9,20 @@
 //!
 //! In reading order:
 //!
-//! - the contract: [`contract`], what an agent can do for words: [`powers`], what it allows them:
-//!   [`policy`], as it stands in a configuration: [`settings`], what goes wrong: [`error`];
+//! - the contract: `contract`, what an agent can do for words: `powers`, what it allows them: `policy`, as
+//!   it stands in a configuration: [`settings`], what goes wrong: `error`;
 //! - one call: `call` (a store with its limits), `host` (the functions it can import), `meter` (time),
 //!   `last_words` (what a crash leaves behind);
-//! - one component: `component`, what holds for it here: `word`, how it does: [`health`];
-//! - all of them: `sources`, `loader`, `table`, [`lexicon`], `watch`;
-//! - messages: `token`, [`envelope`], [`interpreter`];
-//! - beneath: [`engine`], its `ticker` and its cache of `precompiled` words; [`shelves`] for agents that
-//!   need a place for the state of words.
+//! - one component: `component`, what holds for it here: `word`, how it does: `health`;
+//! - all of them: `sources`, `loader`, `table`, `lexicon`, `watch`;
+//! - messages: `token`, `envelope`, `interpreter`;
+//! - beneath: `engine`, its `ticker` and its cache of `precompiled` words; `shelves`, for agents that need
+//!   a place for the state of words.
 
-pub mod contract;
-pub mod error;
-pub mod policy;
-pub mod powers;
+mod contract;
+mod error;
+mod policy;
+mod powers;
 pub mod settings;
 
 mod call;
@@ -31,22 +31,22 @@ mod last_words;
 mod meter;
 
 mod component;
-pub mod health;
+mod health;
 mod word;
 
-pub mod lexicon;
+mod lexicon;
 mod loader;
 mod sources;
 mod table;
 mod watch;
 
-pub mod envelope;
-pub mod interpreter;
+mod envelope;
+mod interpreter;
 mod token;
 
-pub mod engine;
+mod engine;
 mod precompiled;
-pub mod shelves;
+mod shelves;
 mod ticker;
 
 pub use contract::{ALWAYS_GRANTED, CONTRACT, EVENTS, Message, Output, Program, Refusal, Role};

@@ -56,5 +56,5 @@ async fn where_others_can_write_nothing_is_kept_and_nothing_is_read() {
     let root = tempfile::tempdir().unwrap();
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o777)).unwrap();
     speak(root.path()).await;
-    assert_eq!(files(root.path()), [PathBuf::new(); 0]);
+    assert!(files(root.path()).is_empty());
 }
