@@ -33,6 +33,17 @@ pub struct DemoArgs {
     /// Load the words in this folder instead of the built-in ones of the same names, on all four agents
     #[arg(long, value_name = "FOLDER")]
     words: Option<PathBuf>,
+    /// What a word of that folder may use beyond what it may by default, on all four agents: RUN_CMD=jobs,process
+    #[arg(long, value_name = "WORD=INTERFACE,...", value_parser = grant)]
+    grant: Vec<Grant>,
+}
+
+/// A word, and the interfaces it may use.
+type Grant = (String, Vec<String>);
+
+fn grant(text: &str) -> Result<Grant, String> {
+    let (word, interfaces) = text.split_once('=').ok_or("expected WORD=INTERFACE,...")?;
+    Ok((word.to_owned(), interfaces.split(',').map(str::to_owned).collect()))
 }
 
 const GUESTS: [&str; 3] = ["blue", "green", "red"];
@@ -328,11 +339,12 @@ fn host_config(folder: &Path, arguments: &DemoArgs) -> String {
     let path = |name: &str| json!(folder.join(name));
     format!(
         "state = {}\ncache = {}\n[broker]\nlisten = [\"127.0.0.1:0\"]\n[api]\nlisten = \"127.0.0.1:0\"\n\
-         [words]\ndirs = {}\n[groups]\ndemo = {}\n[log]\nlevel = \"off\"\n",
+         [words]\ndirs = {}\n[groups]\ndemo = {}\n[log]\nlevel = \"off\"\n{}",
         path("host"),
         path("cache"),
         words(folder, arguments),
         json!(GUESTS),
+        grants(&[], arguments),
     )
 }
 
@@ -340,17 +352,26 @@ fn guest_config(folder: &Path, guest: &str, broker: &str, arguments: &DemoArgs) 
     let path = |name: String| json!(folder.join(name));
     format!(
         "id = \"{guest}\"\nbroker = \"{broker}\"\ntoken_file = {}\nbeacon = \"1s\"\nstate = {}\ncache = {}\n\
-         [words]\ndirs = {}\n[words.DF]\ngrants = [\"process\"]\n",
+         [words]\ndirs = {}\n{}",
         path(format!("{guest}.token")),
         path(guest.to_owned()),
         path("cache".to_owned()),
         words(folder, arguments),
+        grants(&[("DF".to_owned(), vec!["process".to_owned()])], arguments),
     )
 }
 
 fn words(folder: &Path, arguments: &DemoArgs) -> Json {
     let given = arguments.words.iter().map(|words| json!(words));
     given.chain([json!(folder.join("words.d"))]).collect()
+}
+
+/// The tables of the words that may do more than by default; what was asked for wins.
+fn grants(usual: &[Grant], arguments: &DemoArgs) -> String {
+    let grants: BTreeMap<_, _> = usual.iter().chain(&arguments.grant).cloned().collect();
+    let tables =
+        grants.iter().map(|(word, all)| format!("[words.{}]\ngrants = {}\n", json!(word), json!(all)));
+    tables.collect()
 }
 
 /// A word as a shell wants it.
