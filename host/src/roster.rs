@@ -162,6 +162,11 @@ impl Guest {
         Patience { beacon: self.beacon.unwrap_or(of_all.beacon), ..of_all }
     }
 
+    /// How often it says that it beats, if it said so.
+    pub const fn beacon(&self) -> Option<Duration> {
+        self.beacon
+    }
+
     /// How long it has been silent.
     pub fn silent_for(&self, now: Now) -> Option<Duration> {
         self.heard.map(|at| now.mono.saturating_duration_since(at))

@@ -150,7 +150,7 @@ fn agent(facts: &Facts, now: Now) -> Check {
     };
     let fact = |name: &str| guest.facts.get(name).and_then(serde_json::Value::as_str).unwrap_or("unknown");
     let sign = guest.last_sign.map_or_else(|| "never".to_owned(), |at| ago(at, now));
-    let every = age(facts.beacon);
+    let every = age(guest.beacon().unwrap_or(facts.beacon));
     let text = format!(
         "version {}, last sign of life {sign}, {} beacons heard, {missed} missed (one every {every})",
         fact("agent"),
