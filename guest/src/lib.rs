@@ -1,4 +1,4 @@
-//! The guest agent of Vocable: it says HELLO to a host, and does what the host's words ask of it.
+//! The guest agent of Vocable: it joins a host, and does what the host's words ask of it.
 //!
 //! In reading order: [`config`] (every key), [`identity`] (who this guest is when nobody says), [`agent`] (the task that
 //! owns the state), [`reports`] (what the host has yet to hear of each command), [`powers`] (what words can ask of this

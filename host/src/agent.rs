@@ -465,7 +465,7 @@ impl Agent {
 
     fn hear(&mut self, guest: String, frame: Frame) {
         let change = self.roster.sign_of_life(&guest, Now::read());
-        // HELLO, BEAT and BYE say more than a sign of life; only silence that ends is news by itself.
+        // What the message says comes next; only silence that ends is news by itself.
         change.into_iter().filter(|change| !change.reason.is_empty()).for_each(|change| self.changed(change));
         let interpreter = self.interpreter.clone();
         let envelope = Envelope { headers: frame.headers.clone(), body: frame.body.clone() };

@@ -1,11 +1,11 @@
 //! Who is there: every guest the host knows, how alive it is, and the reason in words.
 //!
 //! ```text
-//!            HELLO              first sign of life        a beacon missed        lost_after missed
+//!            joins              first sign of life        a beacon missed        lost_after missed
 //!  never ───────────▶ joined ───────────────────▶ alive ─────────────────▶ late ───────────────────▶ lost
 //!    ▲                  ▲  any sign of life          ▲────────────────────────┘                        │
-//!    │ told of it       └───────────────── HELLO ────┴──────────────── (from left and lost too) ◀──────┘
-//!  (credential)         BYE from anywhere: left.   Connection ended without BYE: lost.
+//!    │ told of it       └───────────────── joins ────┴──────────────── (from left and lost too) ◀──────┘
+//!  (credential)         Says that it leaves, from anywhere: left.   Connection ended without that: lost.
 //! ```
 //!
 //! Pure: the clock is an argument, and what changed is returned. Identity is the broker's business; here an id is
@@ -41,15 +41,15 @@ impl Patience {
 pub enum State {
     /// Gives signs of life as often as agreed.
     Alive,
-    /// Said HELLO, nothing since.
+    /// Said that it is here, nothing since.
     Joined,
     /// Missed a beacon.
     Late,
-    /// Said BYE.
+    /// Said that it leaves.
     Left,
-    /// Its connection ended without BYE, or it was silent for too long.
+    /// Its connection ended without a word, or it was silent for too long.
     Lost,
-    /// The host knows of it, and it never said HELLO.
+    /// The host knows of it, and it never joined.
     Never,
 }
 
@@ -118,11 +118,11 @@ pub struct Guest {
     pub ip: String,
     /// What else it told when it joined: agent version, MAC, boot id …
     pub facts: Map<String, Value>,
-    /// When it last said HELLO.
+    /// When it last joined.
     pub hello: Option<OffsetDateTime>,
     /// Its last sign of life.
     pub last_sign: Option<OffsetDateTime>,
-    /// Beacons heard since HELLO.
+    /// Beacons heard since then.
     pub beats: u64,
     /// Its connection, if it has one.
     pub connection: Option<Connection>,
@@ -143,7 +143,7 @@ impl Guest {
         Self {
             state: State::Never,
             since: now.utc,
-            reason: "no agent has ever said HELLO under this name".into(),
+            reason: "no agent has ever joined under this name".into(),
             ip: String::new(),
             facts: Map::new(),
             hello: None,
@@ -243,7 +243,7 @@ impl Roster {
         guest.connection = Some(Connection { peer, since: now.utc });
     }
 
-    /// Its connection ended. Without a BYE before, it is lost.
+    /// Its connection ended. If it did not say before that it leaves, it is lost.
     pub fn disconnected(&mut self, id: &str, reason: &str, now: Now) -> Option<Change> {
         let guest = self.guests.get_mut(id)?;
         guest.connection = None;
@@ -289,7 +289,7 @@ impl Roster {
         self.sign_of_life(id, now)
     }
 
-    /// Anything was heard of it. One that has not said HELLO, or has said BYE, does not come alive by that.
+    /// Anything was heard of it. One that has not joined, or has left, does not come alive by that.
     pub fn sign_of_life(&mut self, id: &str, now: Now) -> Option<Change> {
         let guest = self.guests.get_mut(id)?;
         (guest.heard, guest.last_sign) = (Some(now.mono), Some(now.utc));
@@ -304,7 +304,7 @@ impl Roster {
         Some(Change { guest: id.to_owned(), state: State::Alive, reason })
     }
 
-    /// It said BYE.
+    /// It said that it leaves.
     pub fn left(&mut self, id: &str, reason: &str, now: Now) -> Option<Change> {
         let guest = self.guests.get_mut(id)?;
         guest.turn(State::Left, reason, now);

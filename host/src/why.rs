@@ -146,7 +146,7 @@ fn identity(facts: &Facts, now: Now) -> Check {
 
 fn agent(facts: &Facts, now: Now) -> Check {
     let Some((guest, missed)) = facts.guest.as_ref().filter(|(guest, _)| guest.hello.is_some()) else {
-        return Check { link: "agent", outcome: Outcome::Unknown, text: "has never said HELLO".to_owned() };
+        return Check { link: "agent", outcome: Outcome::Unknown, text: "has never joined".to_owned() };
     };
     let fact = |name: &str| guest.facts.get(name).and_then(serde_json::Value::as_str).unwrap_or("unknown");
     let sign = guest.last_sign.map_or_else(|| "never".to_owned(), |at| ago(at, now));

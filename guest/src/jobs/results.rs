@@ -1,5 +1,5 @@
 //! How a job ended: the document the supervisor leaves behind and the host receives.
-//! The member names are those of the protocol (`CMD_RESULTS`); nothing here does I/O.
+//! The member names are those of the protocol; nothing here does I/O.
 
 use nix::sys::resource::Usage as Rusage;
 use nix::sys::time::TimeVal;
