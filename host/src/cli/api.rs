@@ -121,7 +121,7 @@ fn helps(session: &Session<'_>, names: &[String]) -> Result<Vec<String>, CliErro
 fn first_sentence(help: &str) -> String {
     let line = help.lines().next().unwrap_or_default();
     let text = line.split_once("): ").map_or(line, |(_, text)| text);
-    let end = text.find(". ").or_else(|| text.find(": ")).unwrap_or(text.len());
+    let end = [". ", ": "].iter().filter_map(|mark| text.find(mark)).min().unwrap_or(text.len());
     text.get(..end).unwrap_or(text).trim_end_matches(['.', ':']).to_owned()
 }
 

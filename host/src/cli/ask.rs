@@ -7,6 +7,7 @@ use super::fold::{self, folded};
 use super::reply::Members;
 use super::{CliError, Session, completion, filter, hints, human, words};
 use clap_complete::ArgValueCompleter;
+use serde_json::Value as Json;
 use std::time::Duration;
 use vocable_config::Span;
 use vocable_xmlrpc::{Value, to_json};
@@ -105,15 +106,24 @@ fn explained(args: &AskArgs, failure: &Value) -> CliError {
     let error = CliError::new(code, message).guest(guest);
     match code {
         "guest-offline" | "timed-out" => error.hint(format!("vocable why {guest}")),
-        "no-such-word" => {
-            // `…; it knows AINT 0.1.0, DF 1.2.0`
-            let known = message.split_once("it knows ").map_or("", |(_, known)| known);
-            let names = known.split(", ").filter_map(|word| word.split(' ').next());
-            match hints::close(&args.word, names) {
-                Some(meant) => error.hint(format!("did you mean {meant}?")),
-                None => error.hint("vocable words"),
-            }
-        }
+        "no-such-word" => no_such_word(args, error),
         _ => error.hint(format!("vocable words {}", args.word)),
+    }
+}
+
+/// `…; {"known": [["AINT", "0.1.0"]]}`, as the word that refuses told it, is a sentence and a list of names.
+fn no_such_word(args: &AskArgs, error: CliError) -> CliError {
+    let (message, told) = error.message().split_once("; ").unwrap_or((error.message(), ""));
+    let told: Json = serde_json::from_str(told).unwrap_or_default();
+    let known: Vec<_> =
+        told["known"].as_array().into_iter().flatten().filter_map(|word| word[0].as_str()).collect();
+    if known.is_empty() {
+        return error.hint("vocable words");
+    }
+    let message = message.to_owned();
+    let error = error.reworded(message).cause(format!("it knows {}", known.join(" ")));
+    match hints::close(&args.word, known) {
+        Some(meant) => error.hint(format!("did you mean {meant}?")),
+        None => error.hint("vocable words"),
     }
 }

@@ -96,9 +96,9 @@ impl<'a> Ending<'a> {
             && (self.left_out().is_none() || !self.succeeded())
     }
 
-    /// Whether it never got to its guest.
+    /// Whether it never ran on its guest, or nobody knows whether it did.
     pub(super) fn was_not_taken(self) -> bool {
-        matches!(self.how(), How::Lost | How::NotExecuted(_) | How::NotRun)
+        matches!(self.how(), How::Lost | How::NotRun)
     }
 
     fn succeeded(self) -> bool {
@@ -221,8 +221,9 @@ impl<'a> Ending<'a> {
         let (rss, read, written) =
             (size("ru_maxrss", 1024), size("ru_inblock", BLOCK), size("ru_oublock", BLOCK));
         let cpu = user + system;
+        let digits = if cpu < 10.0 { 2 } else { 1 };
         Some(format!(
-            "cpu {cpu:.1} s (user {user:.1}, sys {system:.1})  max rss {rss}  read {read}  written {written}"
+            "cpu {cpu:.digits$} s (user {user:.digits$}, sys {system:.digits$})  max rss {rss}  read {read}  written {written}"
         ))
     }
 }

@@ -1,6 +1,6 @@
 //! `vocable logs`: what a command has written, from the beginning or the end, and what it goes on to write.
 
-use super::ending::Ending;
+use super::ending::{Ending, How};
 use super::follow::{Printer, Streams, Until, follow, is_run, reports};
 use super::reply::Members;
 use super::{CliError, Session, command, completion};
@@ -76,7 +76,7 @@ fn tell(session: &mut Session<'_>, reports: &[Value]) -> Result<bool, CliError> 
             session.terminal.warning("output-dropped", &format!("{}: {text}", ending.id()))?;
             is_whole = false;
         }
-        if ending.was_not_taken() {
+        if !ending.is_its_own() && ending.left_out().is_none() && ending.how() != How::UnderWay {
             session.terminal.note(&format!("{}: {}", ending.id(), ending.brief()))?;
         }
     }

@@ -86,35 +86,59 @@ fn state(word: &Value) -> Cell {
     }
 }
 
-/// `Tells how full …   DF 1.2.0, sha256 77aa…`, then what it takes, answers and may do.
+/// What the word says of itself, what it takes and answers, what it may do.
 fn describe(session: &mut Session<'_>, word: &Value) -> Result<(), CliError> {
     let text = |name| word.text(name).unwrap_or_default();
     let digest: String = text("sha256").chars().take(DIGEST).collect();
-    let terminal = &mut *session.terminal;
-    terminal.line(text("summary"))?;
-    terminal.line(&format!(
-        "{} {}, contract {}, sha256 {digest}, {}",
-        text("word"),
-        text("version"),
-        text("contract"),
-        text("source")
-    ))?;
-    terminal.line("")?;
-    for (name, schema) in properties(word.member("parameters")) {
-        let kind = schema.text("type").unwrap_or("any").to_uppercase();
-        let what = schema.text("description").unwrap_or_default();
-        terminal.line(format!("  takes     {name}={kind}  {what}").trim_end())?;
-    }
-    if let Some(reply) = word.member("reply").filter(|reply| **reply != Value::Struct(BTreeMap::new())) {
-        terminal.line(&format!("  answers   {}", to_json(reply)))?;
-    }
-    for list in ["binds", "imports", "grants"] {
-        let told = word.texts(list).join(" ");
-        terminal.line(&format!("  {list:<9} {}", if told.is_empty() { "nothing" } else { &told }))?;
-    }
+    let of = format!("contract {}, sha256 {digest}, {}", text("contract"), text("source"));
+    session.terminal.line(text("summary"))?;
+    session.terminal.line(&format!("{} {}, {of}", text("word"), text("version")))?;
+    takes(session, word)?;
+    let reply = word.member("reply").filter(|reply| **reply != Value::Struct(BTreeMap::new()));
     let (calls, traps) = (word.count("calls").unwrap_or(0), word.count("traps").unwrap_or(0));
-    terminal.line(&format!("  calls     {calls}, {traps} of them trapped"))?;
-    Ok(())
+    let facts = [
+        ("answers", reply.map_or_else(|| "nothing".to_owned(), |reply| to_json(reply).to_string())),
+        ("binds", listed(&word.texts("binds"))),
+        ("imports", imports(&word.texts("imports"))),
+        ("grants", listed(&word.texts("grants"))),
+        ("calls", format!("{calls}, {traps} of them trapped")),
+    ];
+    session.terminal.line("")?;
+    Ok(facts.iter().try_for_each(|(name, told)| session.terminal.line(&format!("  {name:<7}  {told}")))?)
+}
+
+/// `  path=STRING  only the file system that holds this`
+fn takes(session: &mut Session<'_>, word: &Value) -> Result<(), CliError> {
+    let one = |(name, schema): (&str, &Value)| {
+        let kind = schema.text("type").unwrap_or("any").to_uppercase();
+        (format!("{name}={kind}"), schema.text("description").unwrap_or_default().to_owned())
+    };
+    let all: Vec<_> = properties(word.member("parameters")).map(one).collect();
+    let width = all.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    if !all.is_empty() {
+        session.terminal.line("")?;
+    }
+    Ok(all
+        .iter()
+        .try_for_each(|(name, what)| session.terminal.line(format!("  {name:width$}  {what}").trim_end()))?)
+}
+
+/// Interfaces of the contract by their short names; those of WASI, which language tools add, as a count.
+fn imports(all: &[&str]) -> String {
+    let (wasi, ours): (Vec<_>, Vec<_>) = all.iter().copied().partition(|import| import.starts_with("wasi:"));
+    let short =
+        |import: &str| import.rsplit('/').next().and_then(|name| name.split('@').next()).map(str::to_owned);
+    let ours: Vec<_> = ours.into_iter().filter_map(short).collect();
+    let wasi = match wasi.len() {
+        0 => String::new(),
+        count => format!(" (and {count} of WASI)"),
+    };
+    format!("{}{wasi}", listed(&ours))
+}
+
+fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    let names: Vec<_> = names.iter().map(AsRef::as_ref).collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join(" ") }
 }
 
 /// The properties of an object's schema.

@@ -1,7 +1,7 @@
 //! What is told on standard error when commands are over.
 
 use crate::cli::ending::{Ending, How};
-use crate::cli::fold::{folded, print};
+use crate::cli::fold::{Cause, folded, print};
 use crate::cli::human;
 use crate::cli::output::Terminal;
 use std::io;
@@ -38,15 +38,36 @@ pub(super) fn several(
         }
         all => {
             terminal.say(&format!("{} guests: {} in {took}", all.len(), counts(all)))?;
-            let failures =
-                all.iter().filter(|ending| !ending.is_ok()).map(|ending| (ending.guest(), ending.brief()));
+            let (missed, failed): (Vec<_>, Vec<_>) =
+                all.iter().filter(|ending| !ending.is_ok()).partition(|ending| ending.was_not_taken());
             let logs = |guests: &[String]| match guests {
                 [only] => format!("vocable logs {run}.{only}"),
                 _ => format!("vocable logs {run}"),
             };
-            print(terminal, &folded(failures), logs)
+            print(terminal, &causes(&failed), logs)?;
+            print(terminal, &causes(&missed), why)?;
+            warn_the_quiet(terminal, missed.len(), all.len())
         }
     }
+}
+
+fn causes(endings: &[&Ending<'_>]) -> Vec<Cause> {
+    folded(endings.iter().map(|ending| (ending.guest(), ending.brief())))
+}
+
+/// The question to ask about guests that did not run it.
+fn why(guests: &[String]) -> String {
+    /// More are asked about by asking about all that are not well.
+    const MOST: usize = 4;
+    if guests.len() > MOST { "vocable why".to_owned() } else { format!("vocable why {}", guests.join(" ")) }
+}
+
+/// Fewer guests than were asked for are said even to those who want no talk.
+fn warn_the_quiet(terminal: &mut Terminal, missed: usize, all: usize) -> io::Result<()> {
+    if missed == 0 || !(terminal.is_quiet() || terminal.is_json()) {
+        return Ok(());
+    }
+    terminal.warning("not-run", &format!("{missed} of {all} guests did not run it, or are lost"))
 }
 
 fn counts(endings: &[Ending<'_>]) -> String {
@@ -77,9 +98,8 @@ pub(super) fn not_taken(terminal: &mut Terminal, all: usize, missing: &[Ending<'
         [] => Ok(()),
         [only] if all == 1 => only.error().map_or(Ok(()), |error| terminal.error(&error)),
         some => {
-            let failures = some.iter().map(|ending| (ending.guest(), ending.brief()));
             terminal.warning("not-run", &format!("{} of {all} guests do not run it", some.len()))?;
-            print(terminal, &folded(failures), |guests| format!("vocable why {}", guests.join(" ")))
+            print(terminal, &causes(&some.iter().collect::<Vec<_>>()), why)
         }
     }
 }

@@ -173,8 +173,8 @@ fn who_was_not_asked_weighs_most_and_equal_causes_are_one_line() {
     insta::assert_snapshot!(vocable(&agent, &["run", "*", "make"]), @r#"
     ------- stderr
     3 guests: 1 failed, 2 not run in 0 ms
-      vm1, vm3 (2)  guest-offline: does not answer; nothing was run: lost since 09:01:54   vocable logs k7mq2x
-      vm2           exit 1   vocable logs k7mq2x.vm2
+      vm2  exit 1   vocable logs k7mq2x.vm2
+      vm1, vm3 (2)  guest-offline: does not answer; nothing was run: lost since 09:01:54   vocable why vm1 vm3
     ------- exit code 125
     "#);
 }
@@ -324,6 +324,8 @@ fn json_is_one_report_or_a_line_for_each_piece() {
     {"cmd_id":"k7mq2x.vm1","data":"abc","event":"output","guest":"vm1","offset":0,"stream":"out"}
     {"args":[],"by":"command","cmd":"make","cmd_id":"k7mq2x.vm1","event":"done","exitCodeOrSignal":0,"finished":true,"guest":"vm1","state":"done"}
     {"args":[],"by":"vocable","cmd":"make","cmd_id":"k7mq2x.vm2","event":"done","guest":"vm2","state":"lost"}
+    ------- stderr
+    {"warning":{"code":"not-run","message":"1 of 2 guests did not run it, or are lost"}}
     ------- exit code 125
     "#);
 }

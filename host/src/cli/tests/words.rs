@@ -94,10 +94,14 @@ fn the_one_guest_that_does_not_answer_is_an_error() {
             r#"[{{"guest": "vm1", "ok": false, "error": {{"code": "{code}", "message": "{message}"}}}}]"#
         ))
     };
-    let unknown = one("no-such-word", "vm1 knows no word DFF; it knows AINT 0.1.0, DF 1.2.0");
+    let unknown = one(
+        "no-such-word",
+        r#"vm1 knows no word DFF; {\"known\":[[\"AINT\",\"0.1.0\"],[\"DF\",\"1.2.0\"]],\"word\":\"DFF\"}"#,
+    );
     insta::assert_snapshot!(vocable(&unknown, &["ask", "DFF", "--to", "vm1"]), @r#"
     ------- stderr
-    error[no-such-word]: vm1 knows no word DFF; it knows AINT 0.1.0, DF 1.2.0
+    error[no-such-word]: vm1 knows no word DFF
+      cause: it knows AINT DF
       hint: did you mean DF?
     ------- exit code 1
     "#);
@@ -181,12 +185,13 @@ fn words_are_listed_with_how_they_fare() {
     Tells how full the file systems are
     DF 1.2.0, contract 0.1, sha256 77aa10f2, /words.d/DF.wasm
 
-      takes     path=STRING  only the file system that holds this
-      answers   {"items":{"properties":{"free":{"format":"bytes"},"size":{"format":"bytes"}}},"type":"array"}
-      binds     nothing
-      imports   process
-      grants    process
-      calls     1204, 0 of them trapped
+      path=STRING  only the file system that holds this
+
+      answers  {"items":{"properties":{"free":{"format":"bytes"},"size":{"format":"bytes"}}},"type":"array"}
+      binds    nothing
+      imports  process
+      grants   process
+      calls    1204, 0 of them trapped
     "#);
     insta::assert_snapshot!(vocable(&agent(), &["words", "DFF"]), @r#"
     ------- stderr
