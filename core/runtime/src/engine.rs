@@ -16,6 +16,9 @@ use crate::ticker::Ticker;
 /// Calls that may be under way at the same time; more wait. Each can take a word's whole memory.
 const CALLS: u32 = 256;
 
+/// Core instances that one component may consist of.
+const INSTANCES: u32 = 64;
+
 /// How an [`Engine`] is set up.
 #[derive(Clone, Debug, Default)]
 pub struct EngineConfig {
@@ -118,13 +121,14 @@ fn wasm(pooling: bool) -> wasmtime::Result<wasmtime::Engine> {
     wasmtime::Engine::new(&config)
 }
 
-/// Room for [`CALLS`] components of the sort that tools make: a few instances, memories and tables each.
+/// Room for [`CALLS`] components of the sort that tools make: a few memories and tables each. Of instances one from
+/// Python has 38, and they cost nothing until they are made.
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(CALLS)
         .total_stacks(CALLS)
-        .max_core_instances_per_component(16)
-        .total_core_instances(CALLS * 16)
+        .max_core_instances_per_component(INSTANCES)
+        .total_core_instances(CALLS * INSTANCES)
         .max_memories_per_component(4)
         .total_memories(CALLS * 4)
         .max_tables_per_component(8)

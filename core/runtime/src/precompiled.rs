@@ -10,6 +10,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
@@ -73,7 +75,7 @@ impl Cache {
 
     fn write(&self, sha256: &str, code: &[u8]) -> io::Result<()> {
         let name = format!("{}{}", self.prefix(sha256), hex(&Sha256::digest(code)));
-        let unfinished = self.folder.join(format!("{name}.{}.new", std::process::id()));
+        let unfinished = self.folder.join(format!("{name}.{}-{}.new", process::id(), next_number()));
         let mut file = File::create(&unfinished)?;
         file.write_all(code)?;
         file.sync_all()?;
@@ -139,6 +141,12 @@ fn trusted(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     unsafe { Component::deserialize(engine, code) }
 }
 
+/// Sets files apart that this process writes at the same time.
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Whether nobody but this user (and root, who may do anything) can write there.
 fn require_ours(metadata: &Metadata) -> io::Result<()> {
     if metadata.uid() != nix::unistd::geteuid().as_raw() {
@@ -153,4 +161,27 @@ fn require_ours(metadata: &Metadata) -> io::Result<()> {
 /// Lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn beyond_its_size_the_longest_unused_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache { folder: folder.path().to_owned(), engine: "e".to_owned() };
+        for (age, name) in ["new", "middle", "old"].into_iter().enumerate() {
+            let path = folder.path().join(name);
+            fs::write(&path, [0; 100]).unwrap();
+            let used = SystemTime::now() - Duration::from_secs(1000 * age as u64);
+            File::open(path).unwrap().set_modified(used).unwrap();
+        }
+        cache.trim(200).unwrap();
+        let mut left: Vec<_> = cache.files().unwrap().into_iter().map(|file| file.path).collect();
+        left.sort();
+        assert_eq!(left, [folder.path().join("middle"), folder.path().join("new")]);
+    }
 }

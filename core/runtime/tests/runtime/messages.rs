@@ -100,7 +100,10 @@ async fn who_says_what_nobody_knows_is_told_which_words_are() {
     let reply = heard.reply.unwrap();
     let expected = [("to", "host"), ("in-reply-to", "a1"), ("refusal", "unknown-word")];
     assert_eq!(reply.headers, headers(&expected));
-    assert!(reply.body.starts_with(br#"AINT "DFF ain't a word here; known are AINT 0.1.0, BEAT 0.1.0"#), "{reply:?}");
+    assert!(
+        reply.body.starts_with(br#"AINT "DFF ain't a word here; known are AINT 0.1.0, BEAT 0.1.0"#),
+        "{reply:?}"
+    );
 
     // The ask is over, and the word that says so has been listened to as well.
     let heard = asker.hear(reply, "vm1").await;
@@ -108,10 +111,7 @@ async fn who_says_what_nobody_knows_is_told_which_words_are() {
     let answer = heard.answer.unwrap();
     assert_eq!((answer.to.as_str(), answer.result.unwrap_err().kind.as_str()), ("a1", "unknown-word"));
     let log = host.calls().join("\n");
-    assert!(
-        log.starts_with("AINT for vm1: Warn vm1: DFF ain't a word here; known are AINT 0.1.0"),
-        "{log}"
-    );
+    assert!(log.starts_with("AINT for vm1: Warn vm1: DFF ain't a word here; known are AINT 0.1.0"), "{log}");
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ const GUEST: &[&str] = &["jobs", "process", "speech", "store"];
 pub(crate) struct FakeAgent {
     role: Role,
     calls: Mutex<Vec<String>>,
-    /// A program called `wait` ends when this is told.
+    /// A program called `wait` ends when this is told; any other at once.
     pub(crate) ended: Notify,
     /// And this is told when one begins.
     pub(crate) begun: Notify,
@@ -107,9 +107,12 @@ impl Powers for FakeAgent {
     fn process_run<'a>(&'a self, caller: Caller<'a>, program: Program) -> Soon<'a, Output> {
         self.note(caller, format!("run {}", program.cmd));
         Box::pin(async move {
-            self.begun.notify_one();
-            self.ended.notified().await;
-            Ok(Output { finished: true, exit_code_or_signal: 0, out: vec![], err: vec![] })
+            if program.cmd == "wait" {
+                self.begun.notify_one();
+                self.ended.notified().await;
+            }
+            let out = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/vda1 10 4 6 40% /\n";
+            Ok(Output { finished: true, exit_code_or_signal: 0, out: out.into(), err: vec![] })
         })
     }
 
@@ -171,12 +174,19 @@ pub(crate) fn workspace() -> &'static Path {
 /// PROBE as it is built.
 pub(crate) fn probe() -> Vec<u8> {
     static PROBE: OnceLock<Vec<u8>> = OnceLock::new();
-    let build = || {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let built = crate::nested::build(workspace(), target, &["word-probe".to_owned()]).unwrap();
-        std::fs::read(built.join("word_probe.wasm")).unwrap()
-    };
-    PROBE.get_or_init(build).clone()
+    PROBE.get_or_init(|| built("word-probe")).clone()
+}
+
+/// The plug-in DF as it is built.
+pub(crate) fn df() -> Vec<u8> {
+    static DF: OnceLock<Vec<u8>> = OnceLock::new();
+    DF.get_or_init(|| built("word-df")).clone()
+}
+
+fn built(package: &str) -> Vec<u8> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = crate::nested::build(workspace(), target, &[package.to_owned()]).unwrap();
+    std::fs::read(folder.join(format!("{}.wasm", package.replace('-', "_")))).unwrap()
 }
 
 /// PROBE of another version.

@@ -1,7 +1,7 @@
 //! The built-in words on two agents: the path of one command, and of a guest that comes and goes.
 
 use serde_json::json;
-use vocable_runtime::{Envelope, Heard, Interpreter, Lexicon, wrap};
+use vocable_runtime::{Envelope, Heard, Interpreter, Lexicon, Policies, Policy, wrap};
 
 use crate::support::*;
 
@@ -94,4 +94,22 @@ async fn every_built_in_word_is_bound_to_an_event_of_the_contract() {
     let mut bound: Vec<_> = lexicon.words().into_iter().flat_map(|word| word.on).collect();
     bound.sort();
     assert_eq!(bound, vocable_runtime::EVENTS);
+}
+
+#[tokio::test]
+async fn a_word_that_nobody_compiled_in_is_dropped_into_a_directory_and_answers() {
+    let dir = Dir::with(&[]);
+    let grants = ["process".to_owned()].into();
+    let policies =
+        Policies { words: [("DF".into(), Policy { grants, ..Policy::default() })].into(), ..generous() };
+    let (lexicon, _) = open(FakeAgent::guest(), policies, &[], &dir).await;
+    let (mut events, _watching) = lexicon.watch();
+    dir.put("df.wasm", &df());
+    assert_eq!(next(&mut events).await.word(), Some("DF"));
+
+    let said = lexicon.say("DF", r#"{"path": "/"}"#.to_owned()).await.unwrap();
+    let heard = Interpreter::new(lexicon.clone()).hear(wrap("DF", said).asked("a1"), "host").await;
+    let expected = r#"DF [{"filesystem":"/dev/vda1","free":6144,"mount":"/","size":10240,"used":4096}]"#;
+    assert_eq!(heard.reply.unwrap().body, expected);
+    assert!(lexicon.word("DF").unwrap().reply.contains(r#""format":"bytes""#));
 }
