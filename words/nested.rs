@@ -45,9 +45,12 @@ pub(crate) fn build(workspace: &Path, out: &Path, packages: &[String]) -> Result
     }
 }
 
-/// The nearest folder above that Cargo has marked as a target directory.
+/// The target directory of the outer build: the nearest folder above that Cargo has marked as one. With
+/// `--target` there is one more inside it, of that target only.
 fn target_dir(out: &Path) -> Option<PathBuf> {
-    out.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).map(Path::to_owned)
+    let is_marked = |folder: &&Path| folder.join("CACHEDIR.TAG").exists();
+    let nearest = out.ancestors().find(is_marked)?;
+    nearest.ancestors().take_while(is_marked).last().map(Path::to_owned)
 }
 
 fn require_target() -> Result<(), String> {
