@@ -56,7 +56,10 @@ pub enum LoadError {
         first: WordSource,
     },
     /// Imports that no agent offers to a word.
-    #[error("imports {}, which no word gets: build it without (see the README of the plugins)", imports.join(", "))]
+    #[error(
+        "imports {}, which no word gets; leave it out (componentize-js: disableFeatures, componentize-py: --stub-wasi)",
+        imports.join(", ")
+    )]
     Foreign {
         /// Their full names.
         imports: Vec<String>,
@@ -129,7 +132,7 @@ pub enum WordError {
         reason: String,
     },
     /// It has gone wrong before, and is given no work for a while.
-    #[error("word {word} is in quarantine for {remaining:?} more: {reason}")]
+    #[error("word {word} rests for {} s more: {reason}", whole_seconds(*remaining))]
     Quarantined {
         /// The word.
         word: String,
@@ -168,6 +171,11 @@ pub enum WordError {
         /// What was asked for.
         word: String,
     },
+}
+
+/// Seconds, rounded up: after them it is over.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 impl WordError {

@@ -46,7 +46,7 @@ async fn who_asks_gets_the_reason_if_there_is_no_value() {
     let cases = [
         ("refuse", "failed", "PROBE \"as told\""),
         ("panic", "trapped", "PROBE \"word PROBE trapped: panicked at tests/words/probe/src/lib.rs:"),
-        ("panic", "quarantined", "PROBE \"word PROBE is in quarantine for"),
+        ("panic", "quarantined", "PROBE \"word PROBE rests for "),
     ];
     for (what, kind, text) in cases {
         let heard = interpreter.hear(envelope("PROBE", &[("do", what), ("asked", "a1")]), "host").await;
