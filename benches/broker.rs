@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use vocable_stomp::broker::{AccessRules, AckMode, Action, Broker, BrokerConfig, Link, Principal, Secret};
+use vocable_stomp::broker::{AccessRules, AckMode, Action, Broker, BrokerConfig, Principal, Secret};
 use vocable_stomp::codec::{Decoder, Dialect, Item, Limits, encode};
 use vocable_stomp::{Command, Frame, Version};
 
@@ -40,8 +40,13 @@ fn main() -> Result<()> {
     }
 }
 
+/// In a task, as everything is in an agent: what runs outside of the workers wakes them more slowly.
 #[tokio::main]
 async fn measure() -> Result<()> {
+    tokio::spawn(measure_all()).await?
+}
+
+async fn measure_all() -> Result<()> {
     let broker = start_broker().await?;
     let address = *broker.local_addrs().first().ok_or("no address")?;
     idle(&broker, address).await?;
@@ -53,6 +58,7 @@ async fn measure() -> Result<()> {
     for (guests, window) in LOADS {
         let bare = in_child("echo", echo, guests, window).await?;
         bare.print("echo", guests, window, &bare);
+        until_all_are_gone(&broker).await?;
         in_child("socket", address, guests, window).await?.print("socket", guests, window, &bare);
         over_link(&broker, address, guests, window).await?.print("link", guests, window, &bare);
     }
@@ -102,14 +108,10 @@ async fn idle(broker: &Broker, address: SocketAddr) -> Result<()> {
     let child = spawn("idle", address, 1000, 1)?;
     let child = tokio::task::spawn_blocking(move || child.wait_until_ready()).await??;
     let took = begin.elapsed();
-    tokio::time::sleep(Duration::from_secs(1)).await;
     let (after, guests) = (resident()?, broker.connections().await?.len());
     println!("{guests} idle guests: {before:.1} MB before, {after:.1} MB with them, in {took:.0?}\n");
     drop(child);
-    while !broker.connections().await?.is_empty() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    Ok(())
+    until_all_are_gone(broker).await
 }
 
 /// Resident memory of this process, in megabytes.
@@ -205,7 +207,8 @@ async fn in_child(role: &str, address: SocketAddr, guests: usize, window: usize)
 }
 
 async fn over_link(broker: &Broker, address: SocketAddr, guests: usize, window: usize) -> Result<Summary> {
-    let mut link = retry_link(broker).await?;
+    until_all_are_gone(broker).await?;
+    let mut link = broker.link(Principal::new("host")).await?;
     link.sender().subscribe("out", "/queue/vocable.out.>", AckMode::Auto).await?;
     let child = spawn("idle", address, guests, 1)?;
     let child = tokio::task::spawn_blocking(move || child.wait_until_ready()).await??;
@@ -223,14 +226,13 @@ async fn over_link(broker: &Broker, address: SocketAddr, guests: usize, window: 
     Ok(loop_.end())
 }
 
-/// The host of the line before may still be saying good-bye.
-async fn retry_link(broker: &Broker) -> Result<Link> {
-    loop {
-        match broker.link(Principal::new("host")).await {
-            Ok(link) if broker.connections().await?.len() == 1 => return Ok(link),
-            _ => tokio::time::sleep(Duration::from_millis(5)).await,
-        }
+/// Those of the line before may still be saying good-bye.
+async fn until_all_are_gone(broker: &Broker) -> Result<()> {
+    let mut events = broker.events();
+    while !broker.connections().await?.is_empty() {
+        events.next().await.ok_or("the broker has ended")?;
     }
+    Ok(())
 }
 
 /// The host's side: each answer is followed by the next request.

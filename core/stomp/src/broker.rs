@@ -5,7 +5,7 @@
 //! - [`limits`]: how much of everything; [`config`]: how it behaves on its sockets.
 //! - [`event`]: what the broker tells its owner.
 //! - [`core`]: its state and rules, without I/O or clock.
-//! - [`connection`]: one socket; [`server`]: the task that owns the core.
+//! - `connection`: one socket; `server`: the task that owns the core.
 //! - [`link`]: connections inside the process.
 //! - [`handle`]: the broker as its owner sees it.
 

@@ -17,6 +17,9 @@ pub struct BrokerConfig {
     /// The heart-beats the broker offers and asks for. A peer that promised some and is silent for twice the
     /// agreed time is dead.
     pub heart_beat: HeartBeat,
+    /// After so much silence the system asks whether the peer is still there: the only way to find out about peers
+    /// that promise no heart-beats.
+    pub keep_alive: Duration,
     /// How long a connection may take to log in.
     pub login_deadline: Duration,
     /// How long a connection that is to be closed may take to read what was sent before, and to close its end.
@@ -32,6 +35,7 @@ impl Default for BrokerConfig {
             frames: Limits::default(),
             lenient: false,
             heart_beat: HeartBeat::every(Duration::from_secs(10)),
+            keep_alive: Duration::from_secs(60),
             login_deadline: Duration::from_secs(10),
             linger: Duration::from_secs(1),
             events: 4096,

@@ -149,7 +149,7 @@ impl Core {
         self.outputs.pop_front()
     }
 
-    /// Asks another gatekeeper from now on. Whoever is in stays in.
+    /// Asks another gatekeeper from now on. Whoever is in stays in and keeps its subscriptions.
     pub fn set_access(&mut self, access: Arc<dyn Access>) {
         self.access = access;
     }

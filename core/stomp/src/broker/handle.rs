@@ -99,7 +99,8 @@ impl Broker {
         self.ask(|reply| Request::Disconnect(login.to_owned(), reason.to_owned(), reply)).await
     }
 
-    /// Asks another gatekeeper from now on. Whoever is in stays in, under the new rules.
+    /// Asks another gatekeeper from now on. Whoever is in stays in and keeps its subscriptions; what it asks for
+    /// from now on is decided by the new one.
     ///
     /// # Errors
     /// [`BrokerStopped`].

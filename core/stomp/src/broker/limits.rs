@@ -32,6 +32,9 @@ pub struct BrokerLimits {
     /// Headers of a message, those aside that the broker itself reads and writes. It leaves room for the broker's
     /// own below the number that a client is likely to accept.
     pub headers: usize,
+    /// Octets of one header line of a message, escaped as 1.2 has to: what one client can send in 1.0 must not be too
+    /// long for another that reads 1.2.
+    pub header_line: usize,
     /// How long a message waits in a queue before it expires; `None` for ever.
     pub message_lifetime: Option<Duration>,
     /// How long a publisher is left unread because of a full queue, before it is told so and closed.
@@ -53,6 +56,7 @@ impl Default for BrokerLimits {
             transactions: 16,
             transaction_bytes: 16 << 20,
             headers: 90,
+            header_line: 8 << 10,
             message_lifetime: Some(Duration::from_secs(24 * 60 * 60)),
             patience: Duration::from_secs(30),
         }

@@ -224,6 +224,14 @@ impl Server {
     }
 
     fn open(&mut self, stream: TcpStream, peer: SocketAddr) {
+        // Those who linger are not in the core any more, but their sockets are there.
+        if self.connections.len() >= self.config.limits.connections + self.config.limits.pending {
+            return tracing::warn!(
+                ?peer,
+                sockets = self.connections.len(),
+                "too many sockets, connection refused"
+            );
+        }
         match self.core.open(peer) {
             Ok(connection) => {
                 let (outbound, gate, meter) = self.remote(connection);

@@ -61,6 +61,9 @@ impl Core {
         if self.logins.get(&login) == Some(&connection) {
             self.logins.remove(&login);
         }
+        if let Some(queue) = session.paused.take().and_then(|(queue, _)| self.queues.get_mut(&queue)) {
+            queue.paused.retain(|publisher| *publisher != connection);
+        }
         // After an orderly end everything that was handed over is written before the connection closes.
         let is_orderly = ending == Ending::Disconnected;
         for (number, subscription) in mem::take(&mut session.subscriptions) {

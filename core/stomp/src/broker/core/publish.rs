@@ -190,6 +190,11 @@ impl Core {
         if publication.headers.len() > self.limits.headers {
             return Err(Refusal::TooMany { what: "headers of a message", limit: self.limits.headers });
         }
+        let limit = self.limits.header_line;
+        let line = |(name, value): &(String, String)| escaped(name) + 1 + escaped(value);
+        if publication.headers.iter().any(|header| line(header) > limit) {
+            return Err(Refusal::TooMany { what: "octets in a header", limit });
+        }
         let unwritable = |(name, value): &&(String, String)| {
             name.is_empty() || name.contains('\0') || value.contains('\0')
         };
@@ -198,4 +203,9 @@ impl Core {
             None => Ok(()),
         }
     }
+}
+
+/// Octets of a name or value as 1.2 writes it.
+fn escaped(text: &str) -> usize {
+    text.len() + text.bytes().filter(|octet| matches!(octet, b'\n' | b'\r' | b':' | b'\\')).count()
 }

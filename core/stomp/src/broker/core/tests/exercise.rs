@@ -49,6 +49,7 @@ fn limits() -> BrokerLimits {
         transactions: 2,
         transaction_bytes: 3_000,
         headers: 4,
+        header_line: 64,
         message_lifetime: Some(Duration::from_secs(20)),
         patience: Duration::from_secs(10),
     }
@@ -168,14 +169,14 @@ impl World {
         if self.peers[slot].is_none() {
             // The more often as somebody who may do much.
             let login = LOGINS.get(x % 9).unwrap_or(&"a");
-            return self.connect(slot, login, VERSIONS[y % VERSIONS.len()], deed % 4 == 0);
+            return self.connect(slot, login, VERSIONS[y % VERSIONS.len()], deed.is_multiple_of(4));
         }
-        let transaction = (y % 5 == 0).then(|| format!("t{}", x % 3));
+        let transaction = y.is_multiple_of(5).then(|| format!("t{}", x % 3));
         match deed {
             0 | 1 => self.subscribe(slot, x, y),
             2 => self.unsubscribe(slot, x % 4),
             3..=6 => self.publish(slot, DESTINATIONS.get(x % 25).unwrap_or(&"/queue/q"), y, transaction),
-            7 | 8 => self.settle(slot, x, y % 4 != 0, transaction),
+            7 | 8 => self.settle(slot, x, !y.is_multiple_of(4), transaction),
             9 => self.begin(slot, x % 3),
             10 => self.commit(slot, x % 3),
             11 => self.abort(slot, x % 3),
@@ -429,7 +430,7 @@ impl World {
                 Output::Close { connection } => self.close(connection),
                 Output::Event(BrokerEvent::LoggedOut { connection, .. }) => self.close(connection),
                 Output::Event(BrokerEvent::Expired { destination, messages, .. }) => {
-                    self.expire(&destination, messages)
+                    self.expire(&destination, messages);
                 }
                 Output::Accepted { .. } | Output::Event(_) | Output::Pause { .. } | Output::Resume { .. } => {
                 }

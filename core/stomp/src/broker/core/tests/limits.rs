@@ -113,6 +113,7 @@ fn subscriptions_queues_headers_and_all_octets_are_bounded() {
         subscriptions: 1,
         queues: 2,
         headers: 3,
+        header_line: 20,
         total_bytes: 3_000,
         ..BrokerLimits::default()
     };
@@ -121,6 +122,7 @@ fn subscriptions_queues_headers_and_all_octets_are_bounded() {
         ("SUBSCRIBE id:2 destination:/topic/x", "too many subscriptions: the limit is 1"),
         ("SEND destination:/queue/3 | x", "too many queues: the limit is 2"),
         ("SEND destination:/queue/1 a:1 b:2 c:3 d:4 | x", "too many headers of a message: the limit is 3"),
+        ("SEND destination:/queue/1 long:\\\\:::::: | x", "too many octets in a header: the limit is 20"),
         (
             &kilobyte("/queue/2").replace(" | ", " | yyyyyyyyyyyyyyyyyyyyyyy"),
             "too many octets in all queues: the limit is 3000",
