@@ -24,16 +24,19 @@ use vocable_xmlrpc::Value;
 /// and stops everything. Takes a few seconds and leaves nothing behind.
 #[derive(clap::Args, Clone, Debug)]
 pub struct DemoArgs {
-    /// The component of a word that is not built in, to be dropped in while everything runs: DF of plugins/df
+    /// The component of a word that is not built in, to be dropped in while everything runs
     #[arg(long, value_name = "FILE")]
     plugin: Option<PathBuf>,
+    /// What to ask that word with
+    #[arg(long, value_name = "NAME=VALUE")]
+    with: Vec<String>,
     /// The guest agent to start [default: vocable-guest beside this program]
     #[arg(long, value_name = "FILE")]
     guest_agent: Option<PathBuf>,
     /// Load the words in this folder instead of the built-in ones of the same names, on all four agents
     #[arg(long, value_name = "FOLDER")]
     words: Option<PathBuf>,
-    /// What a word of that folder may use beyond what it may by default, on all four agents: RUN_CMD=jobs,process
+    /// What a dropped-in word may use beyond what it may by default, on all four agents
     #[arg(long, value_name = "WORD=INTERFACE,...", value_parser = grant)]
     grant: Vec<Grant>,
 }
@@ -49,6 +52,9 @@ fn grant(text: &str) -> Result<Grant, String> {
 const GUESTS: [&str; 3] = ["blue", "green", "red"];
 /// How long anything may take before the demonstration gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the host agent may take to be ready. It compiles the words, and large ones take tens of seconds; the
+/// guests, who start after it, find them compiled.
+const COMPILING: Duration = Duration::from_secs(300);
 
 /// Runs the demonstration.
 pub fn demo(_: &Global, arguments: DemoArgs) -> Result<ExitCode, CliError> {
@@ -74,7 +80,7 @@ async fn play(arguments: &DemoArgs) -> Result<(), CliError> {
         .await?;
     stage.types(&["ps", "-a"]).await?;
     match &arguments.plugin {
-        Some(plugin) => stage.drops_in(plugin).await?,
+        Some(plugin) => stage.drops_in(plugin, &arguments.with).await?,
         None => say("\n(no new word to drop in: give one with --plugin)"),
     }
     say("\nA word nobody knows:");
@@ -192,7 +198,7 @@ impl Stage {
             joined.push(self.waits_for("guest.joined", "").await?);
         }
         joined.sort();
-        say(&format!("HELLO from {}: three guest agents, here as processes", joined.join(", ")));
+        say(&format!("{} have joined: three guest agents, here as processes", joined.join(", ")));
         Ok(())
     }
 
@@ -239,7 +245,7 @@ impl Stage {
         }
     }
 
-    async fn drops_in(&mut self, plugin: &Path) -> Result<(), CliError> {
+    async fn drops_in(&mut self, plugin: &Path, with: &[String]) -> Result<(), CliError> {
         let name = plugin.file_name().unwrap_or_default().to_string_lossy().into_owned();
         say(&format!("\n$ cp {name} words.d/          a new word, dropped into the running agents"));
         let to = self.path().join("words.d").join(&name);
@@ -249,10 +255,25 @@ impl Stage {
         })?;
         self.waits_for("word.loaded", "").await?;
         // The guests look into the same folder; the first answer of each tells that it has the word too.
+        let word = self.word_of(&name).await?;
         for guest in GUESTS {
-            self.learns(guest, "DF").await?;
+            self.learns(guest, &word).await?;
         }
-        self.types(&["ask", "DF", "--to", "*", "path=/"]).await
+        let ask = ["ask", &word, "--to", "*"].into_iter().chain(with.iter().map(String::as_str));
+        self.types(&ask.collect::<Vec<_>>()).await
+    }
+
+    /// What the word of that file calls itself.
+    async fn word_of(&self, file: &str) -> Result<String, CliError> {
+        let Value::Array(words) = self.call("word.list", Vec::new()).await? else {
+            return Err(failed("the host agent lists no words"));
+        };
+        let text = |word: &Value, name| match word.member(name) {
+            Some(Value::String(text)) => text.clone(),
+            _ => String::new(),
+        };
+        let found = words.iter().find(|word| text(word, "source").ends_with(&format!("/{file}")));
+        found.map(|word| text(word, "word")).ok_or_else(|| failed(&format!("no word came out of {file}")))
     }
 
     /// Waits until a guest knows a word: it says so by answering.
@@ -286,7 +307,7 @@ impl Stage {
         for (guest, mut child) in std::mem::take(&mut self.guests) {
             stop(&mut child, guest).await?;
             self.waits_for("guest.left", "").await?;
-            say(&format!("BYE from {guest}"));
+            say(&format!("{guest} has left"));
         }
         stop(&mut self.host, "the host agent").await
     }
@@ -310,7 +331,7 @@ async fn stop(child: &mut Child, name: &str) -> Result<(), CliError> {
 async fn first_line(child: &mut Child) -> Result<String, CliError> {
     let stdout = child.stdout.take().ok_or_else(|| failed("the host agent has no output"))?;
     let mut lines = BufReader::new(stdout).lines();
-    match timeout(PATIENCE, lines.next_line()).await {
+    match timeout(COMPILING, lines.next_line()).await {
         Ok(Ok(Some(line))) => Ok(line),
         Ok(Ok(None)) => Err(failed("the host agent ended at once")),
         Ok(Err(error)) => Err(failed("the host agent cannot be heard").cause(error.to_string())),
@@ -344,7 +365,7 @@ fn host_config(folder: &Path, arguments: &DemoArgs) -> String {
         path("cache"),
         words(folder, arguments),
         json!(GUESTS),
-        grants(&[], arguments),
+        grants(arguments),
     )
 }
 
@@ -357,7 +378,7 @@ fn guest_config(folder: &Path, guest: &str, broker: &str, arguments: &DemoArgs) 
         path(guest.to_owned()),
         path("cache".to_owned()),
         words(folder, arguments),
-        grants(&[("DF".to_owned(), vec!["process".to_owned()])], arguments),
+        grants(arguments),
     )
 }
 
@@ -366,9 +387,9 @@ fn words(folder: &Path, arguments: &DemoArgs) -> Json {
     given.chain([json!(folder.join("words.d"))]).collect()
 }
 
-/// The tables of the words that may do more than by default; what was asked for wins.
-fn grants(usual: &[Grant], arguments: &DemoArgs) -> String {
-    let grants: BTreeMap<_, _> = usual.iter().chain(&arguments.grant).cloned().collect();
+/// The tables of the words that may do more than by default.
+fn grants(arguments: &DemoArgs) -> String {
+    let grants: BTreeMap<_, _> = arguments.grant.iter().cloned().collect();
     let tables =
         grants.iter().map(|(word, all)| format!("[words.{}]\ngrants = {}\n", json!(word), json!(all)));
     tables.collect()

@@ -46,7 +46,11 @@ fn demo(rest: &[&str]) -> Result<()> {
     build::targets()?;
     build::programs()?;
     let plugin = build::component("word-df")?;
-    Run::new(build::program("vocable")).args(["demo", "--plugin"]).arg(plugin).args(rest).go()
+    Run::new(build::program("vocable"))
+        .args(["demo", "--grant", "DF=process", "--plugin"])
+        .arg(plugin)
+        .args(rest)
+        .go()
 }
 
 fn test() -> Result<()> {
@@ -55,6 +59,7 @@ fn test() -> Result<()> {
     build::programs()?;
     build::component("word-df")?;
     build::component("word-probe")?;
+    build::component("word-run-cmd-loud")?;
     Run::cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]).go()?;
     if peers::have("musl-gcc") {
         build::static_guest()?;
