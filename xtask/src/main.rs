@@ -47,7 +47,7 @@ fn demo(rest: &[&str]) -> Result<()> {
     build::programs()?;
     let plugin = build::component("word-df")?;
     Run::new(build::program("vocable"))
-        .args(["demo", "--grant", "DF=process", "--plugin"])
+        .args(["demo", "--grant", "DF=process", "--with", "path=/", "--plugin"])
         .arg(plugin)
         .args(rest)
         .go()
