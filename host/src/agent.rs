@@ -465,8 +465,8 @@ impl Agent {
 
     fn hear(&mut self, guest: String, frame: Frame) {
         let change = self.roster.sign_of_life(&guest, Now::read());
-        // What the message says comes next; only silence that ends is news by itself.
-        change.into_iter().filter(|change| !change.reason.is_empty()).for_each(|change| self.changed(change));
+        // What the message says comes next.
+        change.into_iter().for_each(|change| self.changed(change));
         let interpreter = self.interpreter.clone();
         let envelope = Envelope { headers: frame.headers.clone(), body: frame.body.clone() };
         self.work.push(Box::pin(async move {
