@@ -1,1 +1,37 @@
-//! To be written.
+//! The test bed of the stories: the real programs as processes, in a temporary folder and on loopback.
+//!
+//! In reading order: [`process`] (a program that runs, what it says, and its end); [`host`] (a host agent: its
+//! endpoint, its events, its command line); [`command`] (what is run, and what came of it); [`guest`] (a guest agent);
+//! [`gate`] (lets a command go on when the story says so); [`proxy`] (a network between the two that can be cut);
+//! [`stomp`] (a client with bad manners); [`files`] (where programs and words are found).
+//!
+//! Nothing waits by sleeping: everything awaits an event, for [`PATIENCE`] at most. Everything ends with the story:
+//! agents, supervisors and commands are killed when their bed is dropped, and their logs are shown if it failed.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test bed: what goes wrong is a failed test, told at the line that matters"
+)]
+
+pub mod process;
+
+pub mod host;
+
+pub mod command;
+
+pub mod guest;
+
+pub mod gate;
+
+pub mod proxy;
+
+pub mod stomp;
+
+pub mod files;
+
+use std::time::Duration;
+
+/// How long anything may take on a busy machine before the story has failed.
+pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,130 @@
+//! What is run, and what came of it.
+
+use crate::PATIENCE;
+use crate::host::Host;
+use base64::prelude::*;
+use serde_json::{Value, json};
+use std::time::Instant;
+
+/// A command that was asked for, on a guest or several.
+pub struct Command<'a> {
+    host: &'a Host,
+    /// The id to ask about.
+    pub id: String,
+}
+
+/// What came of a command: the last report, and all the output.
+#[derive(Debug)]
+pub struct Ran {
+    /// As `cmd.wait` gives it.
+    pub report: Value,
+    /// Standard output.
+    pub out: Vec<u8>,
+    /// Standard error.
+    pub err: Vec<u8>,
+}
+
+impl Ran {
+    /// Standard output, which has to be text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.out).unwrap()
+    }
+
+    /// Standard error, which has to be text.
+    pub fn errors(&self) -> &str {
+        std::str::from_utf8(&self.err).unwrap()
+    }
+
+    /// `done`, `failed` …
+    pub fn state(&self) -> &str {
+        self.report["state"].as_str().unwrap()
+    }
+
+    /// Whether it ended by itself, and its exit code or signal.
+    pub fn ending(&self) -> (bool, i64) {
+        (self.report["finished"].as_bool().unwrap(), self.report["exitCodeOrSignal"].as_i64().unwrap())
+    }
+
+    /// Passes it on if the command succeeded.
+    pub fn well(self) -> Self {
+        assert_eq!(
+            (self.state(), self.ending()),
+            ("done", (true, 0)),
+            "{:#}\n{}",
+            self.report,
+            self.errors()
+        );
+        self
+    }
+}
+
+impl<'a> Command<'a> {
+    pub(crate) fn new(host: &'a Host, id: String) -> Self {
+        Self { host, id }
+    }
+
+    /// How it stands with it now.
+    pub fn polled(&self) -> Value {
+        self.host.call("cmd.poll", json!([self.id])).unwrap()
+    }
+
+    /// The same without any of its output.
+    pub fn polled_quietly(&self) -> Value {
+        let far = json!({"out_offset": 1e15, "err_offset": 1e15});
+        self.host.call("cmd.poll", json!([self.id, far])).unwrap()
+    }
+
+    /// Waits until it has written that to standard output.
+    pub fn prints(&self, text: &str) -> &Self {
+        let so_far = self.follow(|_, out| String::from_utf8_lossy(out).contains(text));
+        assert!(String::from_utf8_lossy(&so_far.out).contains(text), "it ended without {text}: {so_far:?}");
+        self
+    }
+
+    /// Waits until there is so much standard output here.
+    pub fn has_written(&self, octets: u64) -> &Self {
+        let from = json!({"until": "output", "out_offset": octets - 1});
+        let deadline = Instant::now() + PATIENCE;
+        let mut report = self.polled();
+        while report["out_bytes"].as_u64().unwrap() < octets && is_under_way(&report) {
+            assert!(Instant::now() < deadline, "{} does not write so much: {report:#}", self.id);
+            report = self.host.call("cmd.wait", json!([self.id, 20.0, from])).unwrap();
+        }
+        assert!(report["out_bytes"].as_u64().unwrap() >= octets, "{report:#}");
+        self
+    }
+
+    /// Waits for its end, and collects all of its output.
+    pub fn ends(&self) -> Ran {
+        self.follow(|_, _| false)
+    }
+
+    fn follow(&self, mut enough: impl FnMut(&Value, &[u8]) -> bool) -> Ran {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let from = json!({"until": "output", "out_offset": out.len(), "err_offset": err.len()});
+            let report = self.host.call("cmd.wait", json!([self.id, 20.0, from])).unwrap();
+            out.extend(octets(&report["out"]));
+            err.extend(octets(&report["err"]));
+            let all_here = !is_under_way(&report) && report["more"] == false;
+            if all_here || enough(&report, &out) {
+                return Ran { report, out, err };
+            }
+            assert!(Instant::now() < deadline, "{} does not end: {report:#}", self.id);
+        }
+    }
+}
+
+/// Whether there is more to come.
+pub fn is_under_way(report: &Value) -> bool {
+    report["state"] == "queued" || report["state"] == "running"
+}
+
+/// Output as it stands in a report: text, or base64.
+pub fn octets(output: &Value) -> Vec<u8> {
+    match output {
+        Value::String(text) => text.clone().into_bytes(),
+        other => BASE64_STANDARD.decode(other["b64"].as_str().unwrap()).unwrap(),
+    }
+}

@@ -1,0 +1,184 @@
+//! A guest agent, and everything that runs under it.
+
+use crate::files;
+use crate::host::{Host, program, write_config};
+use crate::process::Process;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+/// The variable that every command finds in its environment, by which it is found when the story is over.
+const MARK: &str = "VOCABLE_STORY_GUEST";
+
+/// A guest that is to be started.
+pub struct GuestPlan<'a> {
+    host: &'a Host,
+    id: String,
+    name: String,
+    broker: SocketAddr,
+    token: Option<String>,
+    settings: Vec<String>,
+}
+
+/// A guest agent that runs.
+pub struct Guest {
+    process: Process,
+    /// Its id.
+    pub id: String,
+    name: String,
+    folder: PathBuf,
+}
+
+impl<'a> GuestPlan<'a> {
+    pub(crate) fn new(host: &'a Host, id: &str) -> Self {
+        let token = host.call("guest.token", json!([id])).unwrap();
+        Self {
+            host,
+            id: id.to_owned(),
+            name: id.to_owned(),
+            broker: host.broker(),
+            token: token.as_str().map(str::to_owned),
+            settings: Vec::new(),
+        }
+    }
+
+    /// Reaches the host by another way.
+    pub fn through(self, broker: SocketAddr) -> Self {
+        Self { broker, ..self }
+    }
+
+    /// Shows another token than its own, or none.
+    pub fn shows(self, token: Option<&str>) -> Self {
+        Self { token: token.map(str::to_owned), ..self }
+    }
+
+    /// Shows the same token as before: making a new one invalidates it.
+    pub fn token(&self) -> String {
+        self.token.clone().unwrap()
+    }
+
+    /// Is another machine than the one of that id.
+    pub fn elsewhere(mut self) -> Self {
+        self.name = format!("another-{}", self.id);
+        self
+    }
+
+    /// Has this line of configuration too: `words.DF.grants = ["process"]`.
+    pub fn with(mut self, setting: &str) -> Self {
+        self.settings.push(setting.to_owned());
+        self
+    }
+
+    /// Starts it, and waits until the host has heard its HELLO.
+    pub fn joins(self) -> Guest {
+        let (host, id) = (self.host, self.id.clone());
+        let guest = self.starts();
+        host.hears("guest.joined", &id);
+        guest
+    }
+
+    /// Starts it.
+    pub fn starts(self) -> Guest {
+        let folder = self.host.folder();
+        let path = |what: &str| json!(folder.join(format!("{}{what}", self.name)));
+        let token_file = folder.join(format!("{}.token", self.name));
+        if let Some(token) = &self.token {
+            write_secret(&token_file, token);
+        }
+        std::fs::create_dir_all(folder.join(format!("{}.words.d", self.name))).unwrap();
+        let config = [
+            format!("id = \"{}\"", self.id),
+            format!("broker = \"{}\"", self.broker),
+            format!("token_file = {}", json!(token_file)),
+            format!("state = {}", path("")),
+            format!("cache = {}", json!(files::cache())),
+            "beacon = \"500ms\"".to_owned(),
+            "reconnect = { first = \"100ms\", most = \"500ms\", jitter = 0.5 }".to_owned(),
+            format!("jobs.home = {}", json!(folder)),
+            format!("jobs.env.{MARK} = {}", path("")),
+            format!("words.dirs = [{}]", path(".words.d")),
+        ];
+        let file = folder.join(format!("{}.toml", self.name));
+        write_config(&file, &config, &self.settings.iter().map(String::as_str).collect::<Vec<_>>());
+        let process = start(&self.name, &file);
+        Guest { process, id: self.id, folder: folder.to_owned(), name: self.name }
+    }
+}
+
+impl Guest {
+    /// The process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Where components can be dropped in for this guest.
+    pub fn words(&self) -> PathBuf {
+        self.folder.join(format!("{}.words.d", self.name))
+    }
+
+    /// Kills the agent without warning.
+    pub fn is_killed(&self) {
+        self.process.signal(Signal::SIGKILL);
+        self.process.ends();
+    }
+
+    /// Asks the agent to stop, and waits until it has.
+    pub fn stops(&self, signal: Signal) -> ExitStatus {
+        self.process.signal(signal);
+        self.process.ends()
+    }
+
+    /// Starts it again, over the same state.
+    pub fn starts_again(&mut self) {
+        self.process = start(&self.name, &self.folder.join(format!("{}.toml", self.name)));
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.process.signal(Signal::SIGKILL);
+        self.process.ends();
+        self.leaves_nothing_behind();
+    }
+}
+
+impl Guest {
+    /// Kills the supervisors of this guest, which outlive their agent, and then their commands.
+    fn leaves_nothing_behind(&self) {
+        let state = self.folder.join(&self.name);
+        let jobs = format!("{}/jobs/", state.display());
+        let mark = format!("{MARK}={}", state.display());
+        let supervises = |pid: i32| words_of(pid, "cmdline").iter().any(|word| word.starts_with(&jobs));
+        let is_ours = |pid: i32| words_of(pid, "environ").contains(&mark);
+        for pid in processes().filter(|pid| supervises(*pid)).chain(processes().filter(|pid| is_ours(*pid))) {
+            // It may end by itself in between.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
+fn processes() -> impl Iterator<Item = i32> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// What `/proc` has about a process in a list of words; nothing if it is gone.
+fn words_of(pid: i32, list: &str) -> Vec<String> {
+    let octets = std::fs::read(format!("/proc/{pid}/{list}")).unwrap_or_default();
+    octets.split(|octet| *octet == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+fn start(name: &str, config: &Path) -> Process {
+    Process::start(&format!("guest agent {name}"), program("vocable-guest").arg("--config").arg(config))
+}
+
+fn write_secret(path: &Path, text: &str) {
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.create(true).truncate(true).write(true).mode(0o600).open(path);
+    file.unwrap().write_all(text.as_bytes()).unwrap();
+}

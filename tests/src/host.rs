@@ -1,0 +1,284 @@
+//! A host agent: its endpoint, its events, its command line.
+
+use crate::command::{Command, Ran};
+use crate::guest::{Guest, GuestPlan};
+use crate::process::Process;
+use crate::{PATIENCE, files};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Program, ExitStatus};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use vocable::client::{Client, ClientError};
+use vocable_xmlrpc::{from_json, to_json};
+
+/// What a call gives: the result, or the fault's text, which begins with its slug.
+pub type Answer = Result<Value, String>;
+
+/// A host agent that runs, with a folder for everything around it.
+pub struct Host {
+    // The process before the folder it works in: fields are dropped in this order.
+    process: Process,
+    ready: Value,
+    client: Client,
+    happened: Mutex<Happened>,
+    folder: TempDir,
+}
+
+/// Events so far; each can be awaited once.
+#[derive(Default)]
+struct Happened {
+    events: Vec<Option<Value>>,
+    next: u64,
+}
+
+/// What a command line printed.
+#[derive(Debug)]
+pub struct Typed {
+    /// Its exit code.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: Vec<u8>,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Typed {
+    /// Standard output, which has to be text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.out).unwrap()
+    }
+
+    /// Standard output, which has to be one JSON document.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl Host {
+    /// A host agent that is ready.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// A host agent that is ready, with these lines of configuration added: `broker.heartbeat = "1s"`.
+    pub fn with(settings: &[&str]) -> Self {
+        let folder = tempfile::Builder::new().prefix("vocable-story-").tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("host.words.d")).unwrap();
+        let path = |name: &str| json!(folder.path().join(name));
+        let config = [
+            format!("state = {}", path("host")),
+            format!("cache = {}", json!(files::cache())),
+            "broker.listen = [\"127.0.0.1:0\"]".to_owned(),
+            "api.listen = \"127.0.0.1:0\"".to_owned(),
+            format!("words.dirs = [{}]", path("host.words.d")),
+            // Other stories take the processor away for a while: that must not make anybody late here.
+            "roster.late_after = 20".to_owned(),
+            "roster.lost_after = 30".to_owned(),
+        ];
+        write_config(&folder.path().join("vocable.toml"), &config, settings);
+        let (process, ready, client) = serve(folder.path());
+        Self { process, ready, client, happened: Mutex::default(), folder }
+    }
+
+    /// Where everything of this story lies.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where components can be dropped in for the host.
+    pub fn words(&self) -> PathBuf {
+        self.folder().join("host.words.d")
+    }
+
+    /// Where its broker listens.
+    pub fn broker(&self) -> SocketAddr {
+        self.ready["broker"][0].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Where its endpoint listens.
+    pub fn api(&self) -> SocketAddr {
+        self.ready["api"][0].as_str().unwrap().parse().unwrap()
+    }
+
+    /// The line it said when it was ready.
+    pub fn ready(&self) -> &Value {
+        &self.ready
+    }
+
+    /// The token callers need.
+    pub fn token(&self) -> String {
+        std::fs::read_to_string(self.folder().join("host/token")).unwrap()
+    }
+
+    /// The process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// A guest that is to be started.
+    pub fn guest(&self, id: &str) -> GuestPlan<'_> {
+        GuestPlan::new(self, id)
+    }
+
+    /// Guests that have joined.
+    pub fn guests<const N: usize>(&self, ids: [&str; N]) -> [Guest; N] {
+        let started = ids.map(|id| self.guest(id).starts());
+        for id in ids {
+            self.hears("guest.joined", id);
+        }
+        started
+    }
+
+    /// Calls a method with a JSON array of parameters.
+    pub fn call(&self, method: &str, params: Value) -> Answer {
+        let params = params.as_array().unwrap().iter().cloned().map(|it| from_json(it).unwrap()).collect();
+        match self.client.call(method, params, PATIENCE) {
+            Ok(value) => Ok(to_json(&value)),
+            Err(ClientError::Fault(fault)) => Err(fault.text().to_owned()),
+            Err(error) => panic!("{method}: {error}"),
+        }
+    }
+
+    /// Waits for the next event of that kind about that guest, or with that text in it.
+    pub fn hears(&self, kind: &str, about: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(event) = self.happened.lock().unwrap().take(kind, about) {
+                return event;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{kind} of {about} did not happen");
+            let next = self.happened.lock().unwrap().next;
+            let wait = left.min(Duration::from_secs(20)).as_secs_f64();
+            let news = self.call("agent.events", json!([next, wait])).unwrap();
+            self.happened.lock().unwrap().add(&news);
+        }
+    }
+
+    /// How it stands with a guest.
+    pub fn about(&self, guest: &str) -> Value {
+        let all = self.call("guest.list", json!([])).unwrap();
+        let found = all.as_array().unwrap().iter().find(|it| it["guest"] == guest).cloned();
+        found.unwrap_or_else(|| panic!("no {guest} in {all}"))
+    }
+
+    /// What is wrong with a guest, in one sentence.
+    pub fn why(&self, guest: &str) -> String {
+        self.call("guest.why", json!([guest])).unwrap()["verdict"].as_str().unwrap().to_owned()
+    }
+
+    /// Has a program run, with options of `cmd.run`, and does not wait for it.
+    pub fn starts_with(&self, target: &str, line: &[&str], options: Value) -> Command<'_> {
+        let (cmd, args) = line.split_first().unwrap();
+        let id = self.call("cmd.run", json!([target, cmd, args, options])).unwrap();
+        Command::new(self, id.as_str().unwrap().to_owned())
+    }
+
+    /// Has a program run and does not wait for it.
+    pub fn starts(&self, target: &str, line: &[&str]) -> Command<'_> {
+        self.starts_with(target, line, json!({}))
+    }
+
+    /// Has a program run, and waits for what comes of it.
+    pub fn runs(&self, target: &str, line: &[&str]) -> Ran {
+        self.starts(target, line).ends()
+    }
+
+    /// Has a shell run a script, and waits for what comes of it.
+    pub fn shell(&self, target: &str, script: &str) -> Ran {
+        self.runs(target, &["sh", "-c", script])
+    }
+
+    /// A command that was asked for before.
+    pub fn command(&self, id: &str) -> Command<'_> {
+        Command::new(self, id.to_owned())
+    }
+
+    /// This host's command line, to be run by hand.
+    pub fn command_line(&self, arguments: &[&str]) -> Program {
+        let mut command = vocable(self.folder());
+        command.args(arguments);
+        command
+    }
+
+    /// Types a command line, and waits until it is over.
+    pub fn types(&self, arguments: &[&str]) -> Typed {
+        typed(&mut self.command_line(arguments))
+    }
+
+    /// Kills the agent without warning.
+    pub fn is_killed(&self) {
+        self.process.signal(Signal::SIGKILL);
+        self.process.ends();
+    }
+
+    /// Asks the agent to stop, and waits until it has.
+    pub fn stops(&self) -> ExitStatus {
+        self.process.signal(Signal::SIGTERM);
+        self.process.ends()
+    }
+
+    /// Starts it again, over the same state. Its addresses are new, its events begin again.
+    pub fn starts_again(&mut self) {
+        (self.process, self.ready, self.client) = serve(self.folder.path());
+        self.happened = Mutex::default();
+    }
+}
+
+impl Happened {
+    fn add(&mut self, news: &Value) {
+        assert_eq!(news["dropped"], 0, "events are missing");
+        self.events.extend(news["events"].as_array().unwrap().iter().cloned().map(Some));
+        self.next = news["next"].as_u64().unwrap();
+    }
+
+    fn take(&mut self, kind: &str, about: &str) -> Option<Value> {
+        let fits = |event: &Value| {
+            event["kind"] == kind
+                && (event["guest"] == about || event["text"].as_str().unwrap().contains(about))
+        };
+        self.events.iter_mut().find(|event| event.as_ref().is_some_and(fits))?.take()
+    }
+}
+
+/// Runs a command line to its end.
+pub fn typed(command: &mut Program) -> Typed {
+    let mut process = Process::start("vocable", command);
+    let (out, status) = process.finishes();
+    Typed { code: status.code(), out, err: process.all_logged() }
+}
+
+/// `vocable` with the configuration of that folder and nothing of the user's.
+pub fn vocable(folder: &Path) -> Program {
+    let mut command = program("vocable");
+    command.env("VOCABLE_CONFIG", folder.join("vocable.toml"));
+    command
+}
+
+/// A program under test, without the user's own settings.
+pub fn program(name: &str) -> Program {
+    let mut command = Program::new(files::program(name));
+    let ours = |name: &OsStr| name.to_string_lossy().starts_with("VOCABLE_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| ours(name)) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Writes a configuration file of whole keys, so that later lines may be of any table.
+pub fn write_config(path: &Path, lines: &[String], settings: &[&str]) {
+    std::fs::write(path, format!("{}\n{}\n", lines.join("\n"), settings.join("\n"))).unwrap();
+}
+
+fn serve(folder: &Path) -> (Process, Value, Client) {
+    let mut process = Process::start("the host agent", vocable(folder).args(["serve", "--json"]));
+    let ready: Value = serde_json::from_str(&process.next_line()).unwrap();
+    let token = std::fs::read_to_string(folder.join("host/token")).unwrap();
+    let client = Client::new(&format!("http://{}", ready["api"][0].as_str().unwrap()), token).unwrap();
+    (process, ready, client)
+}

@@ -1,0 +1,34 @@
+//! Vocable from end to end: the real host agent, real guest agents and the real command line, told as stories.
+//!
+//! One module a theme. What the stories are played on is `vocable_tests`.
+
+#[cfg(test)]
+mod joining;
+#[cfg(test)]
+mod running;
+
+#[cfg(test)]
+mod fleet;
+#[cfg(test)]
+mod retries;
+
+#[cfg(test)]
+mod losses;
+#[cfg(test)]
+mod networks;
+
+#[cfg(test)]
+mod strangers;
+
+#[cfg(test)]
+mod swaps;
+#[cfg(test)]
+mod words;
+
+#[cfg(test)]
+mod callers;
+#[cfg(test)]
+mod operators;
+
+#[cfg(test)]
+mod demonstration;
