@@ -184,6 +184,8 @@ impl Agent {
             }
             Request::Placed { id, part, octets, reply } => {
                 if let Some(it) = self.commands.get_mut(&id) {
+                    // What writes has been started, even if the guest's word for it was lost.
+                    it.active.started(Now::read().utc);
                     it.active.received(part, &octets);
                     it.changed.send_replace(());
                 }
