@@ -21,7 +21,8 @@ use vocable_xmlrpc::Value;
 ///
 /// The command runs without a shell, and goes on whatever becomes of this connection. Of one guest its output comes
 /// octet for octet and its exit code becomes ours; of several it comes in lines that begin with the guest's name.
-/// Options may stand after TARGET too; everything after COMMAND is the command's own.
+/// Options may stand after TARGET too; everything after COMMAND is the command's own. Ctrl-C leaves the command running
+/// and says how to see it again.
 #[derive(clap::Args, Debug)]
 pub(super) struct RunArgs {
     /// Whom: a guest, a glob, @group, or several of them separated by commas
@@ -113,7 +114,7 @@ fn streamed(session: &mut Session<'_>, args: &RunArgs, id: &str) -> Result<Vec<V
     let interrupt = Interrupt::leaves(session, id, &args.target, args.status.as_deref())?;
     let reports = follow(session, id, Until::End, BTreeMap::new(), &mut printer);
     drop(interrupt);
-    reports.map_err(|error| goes_on(session, args, id, error))
+    reports.map_err(|error| goes_on(session, id, error))
 }
 
 /// The one document of a command on one guest: its report with all its output, once it is over.
@@ -121,7 +122,7 @@ fn collected(session: &mut Session<'_>, args: &RunArgs, id: &str) -> Result<Valu
     let interrupt = Interrupt::leaves(session, id, &args.target, args.status.as_deref())?;
     let whole = command::whole_report(session, id);
     drop(interrupt);
-    let whole = whole.map_err(|error| goes_on(session, args, id, error))?;
+    let whole = whole.map_err(|error| goes_on(session, id, error))?;
     session.terminal.document(&vocable_xmlrpc::to_json(&whole))?;
     Ok(whole)
 }
@@ -140,11 +141,11 @@ fn not_taken(session: &Session<'_>, args: &RunArgs, error: CliError) -> CliError
 }
 
 /// The agent took the command, and we do not hear it any more.
-fn goes_on(session: &mut Session<'_>, args: &RunArgs, id: &str, error: CliError) -> CliError {
+fn goes_on(session: &mut Session<'_>, id: &str, error: CliError) -> CliError {
     match error.class() {
         Kind::BrokenPipe => {
             // Nobody reads our output; perhaps somebody reads this.
-            drop(interrupt::leave(session.terminal, id, &args.target));
+            drop(interrupt::unread(session.terminal, id));
             error
         }
         _ => error.cause("the command goes on").hint(format!("vocable logs -f {id}")),

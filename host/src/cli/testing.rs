@@ -24,12 +24,19 @@ pub(super) struct Screen {
     around: Surroundings,
 }
 
+/// What is written on, until nobody reads it any more.
 #[derive(Clone, Default)]
-struct Paper(Rc<RefCell<Vec<u8>>>);
+struct Paper {
+    text: Rc<RefCell<Vec<u8>>>,
+    is_gone: bool,
+}
 
 impl Write for Paper {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().extend_from_slice(octets);
+        if self.is_gone {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.text.borrow_mut().extend_from_slice(octets);
         Ok(octets.len())
     }
 
@@ -39,11 +46,17 @@ impl Write for Paper {
 }
 
 impl Screen {
-    /// A terminal of that width, with colours.
+    /// A terminal of that width, without colours.
     pub(super) fn of_width(mut self, columns: usize) -> Self {
         self.around.out_is_terminal = true;
         self.around.no_colour = true;
         self.around.columns = Some(columns);
+        self
+    }
+
+    /// A screen whose standard output goes to somebody who has left.
+    pub(super) fn without_reader(mut self) -> Self {
+        self.out.is_gone = true;
         self
     }
 
@@ -66,8 +79,7 @@ impl Screen {
 
     /// What was written since: standard output, then standard error under a line of its own.
     pub(super) fn take(&self) -> String {
-        let out = self.out.0.take();
-        let err = self.err.0.take();
+        let (out, err) = (self.out.text.take(), self.err.text.take());
         let mut text = String::from_utf8_lossy(&out).into_owned();
         if !err.is_empty() {
             text.push_str("------- stderr\n");

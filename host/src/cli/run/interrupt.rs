@@ -1,4 +1,4 @@
-//! Ctrl-C while a command runs: the command goes on, we leave, and say how to see it again.
+//! Leaving a command that runs, by Ctrl-C or because nobody reads: it goes on, and we say how to see it again.
 
 use super::status;
 use crate::cli::output::Terminal;
@@ -61,9 +61,15 @@ impl Drop for Interrupt {
 }
 
 /// Says that the command goes on, and how to see it again.
-pub(super) fn leave(terminal: &mut Terminal, id: &str, target: &str) -> std::io::Result<()> {
+fn leave(terminal: &mut Terminal, id: &str, target: &str) -> std::io::Result<()> {
     terminal.note(&format!("left {id} running on {target}"))?;
     terminal.hint(&format!("vocable logs -f {id}   vocable wait {id}"))
+}
+
+/// Says that the command does not end with whoever read its output.
+pub(super) fn unread(terminal: &mut Terminal, id: &str) -> std::io::Result<()> {
+    terminal.note(&format!("nobody reads the output any more; {id} goes on, if it is not over"))?;
+    terminal.hint(&format!("vocable logs {id}   vocable wait {id}"))
 }
 
 #[cfg(test)]

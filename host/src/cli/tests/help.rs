@@ -176,7 +176,7 @@ fn of_run() {
     The command runs without a shell, and goes on whatever becomes of this connection. Of one guest its
     output comes octet for octet and its exit code becomes ours; of several it comes in lines that begin
     with the guest's name. Options may stand after TARGET too; everything after COMMAND is the command's
-    own.
+    own. Ctrl-C leaves the command running and says how to see it again.
 
     Usage: vocable run [OPTIONS] <TARGET> <COMMAND>...
 

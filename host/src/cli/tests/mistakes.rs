@@ -1,6 +1,6 @@
 //! What is told when something goes wrong: slug, cause, what to do, exit code.
 
-use crate::cli::testing::{FakeAgent, json, vocable};
+use crate::cli::testing::{FakeAgent, Screen, json, on, vocable};
 use crate::client::ClientError;
 use std::io;
 
@@ -159,4 +159,10 @@ fn wrong_usage() {
     error[bad-argument]: --since "yesterday": expected 10m, 14:00, 2026-11-22T08:00Z or '#4811'
     ------- exit code 2
     "#);
+}
+
+#[test]
+fn nobody_who_reads_is_no_mistake() {
+    let agent = FakeAgent::default().answers("guest.list", json(r#"[{"guest": "vm1", "state": "alive"}]"#));
+    assert_eq!(on(&Screen::default().without_reader(), &agent, &["guests"]), "");
 }

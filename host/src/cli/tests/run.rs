@@ -1,6 +1,6 @@
 //! `vocable run`: parameters, output, exit codes.
 
-use crate::cli::testing::{FakeAgent, json, vocable};
+use crate::cli::testing::{FakeAgent, Screen, json, on, vocable};
 use crate::client::ClientError;
 use vocable_xmlrpc::Value;
 
@@ -409,5 +409,27 @@ fn an_agent_that_stays_away_leaves_the_command_running() {
       hint: vocable serve
       hint: vocable logs -f k7mq2x.vm1
     ------- exit code 125
+    "#);
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure_and_leaves_the_command_running() {
+    let agent = one(done("vm1", 0, "y\ny\n"));
+    insta::assert_snapshot!(on(&Screen::default().without_reader(), &agent, &["run", "vm1", "yes"]), @r#"
+    ------- stderr
+    note: nobody reads the output any more; k7mq2x.vm1 goes on, if it is not over
+    hint: vocable logs k7mq2x.vm1   vocable wait k7mq2x.vm1
+    "#);
+}
+
+#[test]
+fn the_names_of_guests_have_colours_and_their_output_has_none() {
+    let agent = several(vec![done("vm1", 0, "one\n"), done("vm2", 0, "two\n")]);
+    let told = vocable(&agent, &["run", "--color", "always", "*", "make"]);
+    insta::assert_snapshot!(told.replace('\u{1b}', "^"), @r#"
+    ^[93mvm1^[0m: one
+    ^[94mvm2^[0m: two
+    ------- stderr
+    2 guests: 2 ok in 0 ms
     "#);
 }
