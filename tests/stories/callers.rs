@@ -1,1 +1,103 @@
-//! To come.
+//! Programs that call the endpoint: Python's own XML-RPC client, and whoever has no business there.
+
+use serde_json::json;
+use std::process::Command;
+use vocable::client::{Client, ClientError};
+use vocable_tests::PATIENCE;
+use vocable_tests::host::{Host, typed};
+
+/// Python with the story's proxy object `vocable` and a function that gives a fault's number and slug.
+const PRELUDE: &str = r#"
+import sys, xmlrpc.client as x
+def proxy(token):
+    headers = [("Authorization", "Bearer " + token)] if token else []
+    return x.ServerProxy(sys.argv[1], headers=headers)
+vocable = proxy(sys.argv[2])
+def fault(call):
+    try: return call()
+    except x.Fault as e: return e.faultCode, e.faultString.split(":")[0]
+    except x.ProtocolError as e: return e.errcode
+"#;
+
+/// Whether there is a Python; without one the story is skipped, which no build server may do.
+fn python_is_there() -> bool {
+    let there = Command::new("python3").arg("--version").output().is_ok_and(|it| it.status.success());
+    if !there {
+        assert!(std::env::var_os("CI").is_none(), "python3 is missing");
+        eprintln!("skipped: no python3");
+    }
+    there
+}
+
+fn python(host: &Host, script: &str) -> String {
+    let mut command = Command::new("python3");
+    command.args(["-c", &format!("{PRELUDE}\n{script}")]);
+    let run = typed(command.arg(format!("http://{}/RPC2", host.api())).arg(host.token()));
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    run.text().to_owned()
+}
+
+#[test]
+fn a_python_program_runs_commands() {
+    if !python_is_there() {
+        return;
+    }
+    let host = Host::start();
+    let _vm1 = host.guest("vm1").joins();
+    let script = r#"
+id = vocable.cmd.run("vm1", "sh", ["-c", "cat; printf '\\377' >&2; exit 4"], {"stdin": x.Binary(b"gr\xc3\xbc\xc3\x9fe")})
+r = vocable.cmd.wait(id, 20.0)
+print(r["guest"], r["state"], r["finished"], r["exitCodeOrSignal"], r["out"], r["err"].data, len(r["resources"]))
+print(type(r["created"]).__name__, [g["guest"] for g in vocable.guest.list()])
+print(vocable.system.methodSignature("cmd.wait")[0])
+multi = x.MultiCall(vocable)
+multi.agent.version()
+multi.system.listMethods()
+version, methods = multi()
+print(version["name"], "cmd.run" in methods)
+"#;
+    assert_eq!(
+        python(&host, script),
+        "vm1 done True 4 grüße b'\\xff' 16\nDateTime ['vm1']\n['struct', 'string', 'double']\nvocable True\n"
+    );
+}
+
+#[test]
+fn a_python_program_that_errs_is_told_by_number_and_name() {
+    if !python_is_there() {
+        return;
+    }
+    let host = Host::start();
+    let script = r#"
+print(fault(lambda: vocable.cmd.run("vm1", "true")))
+print(fault(lambda: vocable.cmd.run(1, "true")))
+print(fault(lambda: vocable.cmd.run("vm1")))
+print(fault(lambda: vocable.cmd.run("vm1", "true", ["a", 1])))
+print(fault(lambda: vocable.cmd.run("vm1", "true", [], {"tiemout_s": 1})))
+print(fault(lambda: vocable.cmd.poll("nosuch")))
+print(fault(lambda: vocable.cmd.fly()))
+print(fault(lambda: vocable.word.NOSUCH("vm1")))
+print(fault(lambda: proxy("").agent.version()))
+print(fault(lambda: proxy("vc_wrong").agent.version()))
+print(fault(lambda: vocable.agent.version())["name"])
+"#;
+    assert_eq!(
+        python(&host, script),
+        "(102, 'no-such-guest')\n(-32602, 'invalid-parameter')\n(-32602, 'invalid-parameter')\n\
+         (-32602, 'invalid-parameter')\n(-32602, 'invalid-parameter')\n(104, 'no-such-command')\n\
+         (-32601, 'no-such-method')\n(-32601, 'no-such-method')\n401\n401\nvocable\n"
+    );
+}
+
+#[test]
+fn a_guests_token_is_no_callers_token() {
+    let host = Host::start();
+    let token = host.call("guest.token", json!(["vm1"])).unwrap();
+    let url = format!("http://{}", host.api());
+    for wrong in [token.as_str().unwrap(), ""] {
+        let answer = Client::new(&url, wrong).unwrap().call("agent.version", Vec::new(), PATIENCE);
+        assert!(matches!(answer, Err(ClientError::NotAuthorised { .. })), "{answer:?}");
+    }
+    let typed = typed(host.command_line(&["guests", "--agent", &url]).env("VOCABLE_TOKEN_FILE", "/dev/null"));
+    assert_eq!(typed.code, Some(4), "{typed:?}");
+}

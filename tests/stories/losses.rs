@@ -1,1 +1,123 @@
-//! To come.
+//! Agents that die without a word: whatever was under way comes to its true end.
+
+use serde_json::json;
+use vocable_tests::gate::Gate;
+use vocable_tests::host::Host;
+use vocable_tests::proxy::Proxy;
+
+#[test]
+fn a_killed_guest_is_lost_with_the_reason_and_its_command_ends_truly_when_it_is_back() {
+    let host = Host::start();
+    let mut vm1 = host.guest("vm1").joins();
+    let gate = Gate::new(host.folder(), "gate");
+    let script = format!("seq 1 1000; {}; seq 1001 2000; echo err >&2; exit 7", gate.wait());
+    let command = host.starts("vm1", &["sh", "-c", &script]);
+    command.prints("1000\n");
+
+    vm1.is_killed();
+    let lost = host.hears("guest.lost", "vm1");
+    assert!(!lost["text"].as_str().unwrap().is_empty(), "{lost:#}");
+    assert!(host.why("vm1").starts_with("vm1 was lost "), "{}", host.why("vm1"));
+    let refused = host.call("cmd.run", json!(["vm1", "true"])).unwrap_err();
+    assert!(refused.starts_with("guest-offline: "), "{refused}");
+    gate.open();
+
+    vm1.starts_again();
+    host.hears("guest.joined", "vm1");
+    let ran = command.ends();
+    assert_eq!((ran.state(), ran.ending()), ("done", (true, 7)), "{:#}", ran.report);
+    let lines: String = (1..=2000).map(|n| format!("{n}\n")).collect();
+    assert_eq!((ran.text(), ran.errors()), (lines.as_str(), "err\n"));
+    assert_eq!(host.why("vm1"), "vm1 is well");
+}
+
+#[test]
+fn a_command_that_ends_while_its_guest_agent_is_dead_is_told_afterwards() {
+    let host = Host::start();
+    let mut vm1 = host.guest("vm1").joins();
+    let (gate, done) = (Gate::new(host.folder(), "gate"), Gate::new(host.folder(), "done"));
+    let script = format!("{}; echo late; {}; kill -KILL $$", gate.wait(), done.knock());
+    let command = host.starts("vm1", &["sh", "-c", &script]);
+    host.hears("cmd.started", "vm1");
+    vm1.is_killed();
+    gate.open();
+    done.knocked();
+    vm1.starts_again();
+    let ran = command.ends();
+    assert_eq!((ran.text(), ran.ending()), ("late\n", (false, 9)), "{:#}", ran.report);
+}
+
+#[test]
+fn a_killed_host_finds_its_commands_again() {
+    let mut host = Host::start();
+    let proxy = Proxy::to(host.broker());
+    let _vm1 = host.guest("vm1").through(proxy.address()).joins();
+    let (gate, done) = (Gate::new(host.folder(), "gate"), Gate::new(host.folder(), "done"));
+    let counter = host.folder().join("counter");
+    let script = format!(
+        "echo ran >> {}; echo before; {}; echo after; {}",
+        counter.display(),
+        gate.wait(),
+        done.knock()
+    );
+    let id = {
+        let command = host.starts("vm1", &["sh", "-c", &script]);
+        command.prints("before\n");
+        command.id.clone()
+    };
+    host.is_killed();
+    // It ends while there is no host at all.
+    gate.open();
+    done.knocked();
+    host.starts_again();
+    proxy.leads_to(host.broker());
+    let ran = host.command(&id).ends().well();
+    assert_eq!(ran.text(), "before\nafter\n");
+    assert_eq!(std::fs::read_to_string(counter).unwrap(), "ran\n");
+}
+
+#[test]
+fn a_host_killed_in_the_middle_of_much_output_gets_all_of_it_once() {
+    const LINES: u64 = 2_000_000;
+    let mut host = Host::start();
+    let proxy = Proxy::to(host.broker());
+    let _vm1 = host.guest("vm1").through(proxy.address()).joins();
+    let last = LINES.to_string();
+    let id = {
+        let command = host.starts("vm1", &["seq", &last]);
+        command.has_written(1 << 20);
+        command.id.clone()
+    };
+    for _ in 0..2 {
+        host.is_killed();
+        host.starts_again();
+        proxy.leads_to(host.broker());
+        host.hears("guest.joined", "vm1");
+    }
+    let ran = host.command(&id).ends().well();
+    let expected: String = (1..=LINES).map(|n| format!("{n}\n")).collect();
+    // Not by assert_eq: nobody wants to read 14 MB.
+    assert_eq!(ran.out.len(), expected.len());
+    assert!(ran.out == expected.as_bytes(), "the output is not what was written");
+}
+
+#[test]
+fn both_agents_may_die_and_the_command_still_ends_once() {
+    let mut host = Host::start();
+    let proxy = Proxy::to(host.broker());
+    let mut vm1 = host.guest("vm1").through(proxy.address()).joins();
+    let gate = Gate::new(host.folder(), "gate");
+    let script = format!("echo one; {}; echo two", gate.wait());
+    let id = {
+        let command = host.starts("vm1", &["sh", "-c", &script]);
+        command.prints("one\n");
+        command.id.clone()
+    };
+    host.is_killed();
+    vm1.is_killed();
+    gate.open();
+    host.starts_again();
+    proxy.leads_to(host.broker());
+    vm1.starts_again();
+    assert_eq!(host.command(&id).ends().well().text(), "one\ntwo\n");
+}

@@ -1,1 +1,113 @@
-//! To come.
+//! Words that come and go while everything runs, and components that are none.
+
+use serde_json::json;
+use vocable_tests::files::{drop_into, word};
+use vocable_tests::host::Host;
+
+fn methods(host: &Host) -> Vec<String> {
+    let listed = host.call("system.listMethods", json!([])).unwrap();
+    listed.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn an_unknown_word_is_answered_by_naming_the_known_ones() {
+    let host = Host::start();
+    let _vm1 = host.guest("vm1").joins();
+    let answer = host.call("word.ask", json!(["vm1", "NOSUCH"])).unwrap();
+    assert_eq!((&answer[0]["ok"], &answer[0]["error"]["code"]), (&json!(false), &json!("no-such-word")));
+    let message = answer[0]["error"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("NOSUCH") && message.contains("RUN_CMD") && message.contains("AINT"),
+        "{message}"
+    );
+    let typed = host.types(&["ask", "NOSUCH", "--to", "vm1"]);
+    assert!(typed.code == Some(1), "{typed:?}");
+    assert!(format!("{}{}", typed.text(), typed.err).contains("RUN_CMD"), "{typed:?}");
+}
+
+#[test]
+fn a_word_dropped_in_is_a_method_until_it_is_taken_away() {
+    let host = Host::start();
+    let vm1 = host.guest("vm1").with("words.DF.grants = [\"process\"]").joins();
+    assert!(!methods(&host).contains(&"word.DF".to_owned()));
+
+    let on_host = drop_into(&host.words(), &word("word-df"), "df.wasm");
+    let on_guest = drop_into(&vm1.words(), &word("word-df"), "df.wasm");
+    let loaded = host.hears("word.loaded", "DF");
+    assert!(loaded["text"].as_str().unwrap().contains("df.wasm"), "{loaded:#}");
+    vm1.process().logs(&["word DF", "loaded"]);
+    assert!(methods(&host).contains(&"word.DF".to_owned()));
+    let help = host.call("system.methodHelp", json!(["word.DF"])).unwrap();
+    assert!(help.as_str().unwrap().contains("how full the file systems"), "{help}");
+    let signature = host.call("system.methodSignature", json!(["word.DF"])).unwrap();
+    assert_eq!(signature[1], json!(["array", "string", "struct"]));
+
+    let answer = host.call("word.DF", json!(["vm1", {"path": "/"}])).unwrap();
+    assert!(answer[0]["answer"][0]["size"].as_f64().unwrap() > 0.0, "{answer:#}");
+    let refused = host.call("word.DF", json!(["vm1", {"path": "/no/such"}])).unwrap();
+    assert_eq!(refused[0]["error"]["code"], "word-failed", "{refused:#}");
+    let typed = host.types(&["ask", "DF", "--to", "vm1", "path=/", "--json"]);
+    assert_eq!(typed.code, Some(0), "{typed:?}");
+
+    std::fs::remove_file(on_host).unwrap();
+    std::fs::remove_file(on_guest).unwrap();
+    host.hears("word.removed", "DF");
+    vm1.process().logs(&["word DF", "removed"]);
+    assert!(!methods(&host).contains(&"word.DF".to_owned()));
+    let gone = host.call("word.DF", json!(["vm1"])).unwrap_err();
+    assert!(gone.starts_with("no-such-method: "), "{gone}");
+}
+
+#[test]
+fn a_word_that_is_not_granted_what_it_imports_is_not_loaded() {
+    let host = Host::start();
+    let vm1 = host.guest("vm1").joins();
+    drop_into(&vm1.words(), &word("word-df"), "df.wasm");
+    vm1.process().logs(&["df.wasm", "DF imports", "process", "[words.DF] grants does not allow"]);
+    let answer = host.call("word.ask", json!(["vm1", "DF"])).unwrap();
+    assert_eq!(answer[0]["error"]["code"], "no-such-word", "{answer:#}");
+    assert_eq!(host.runs("vm1", &["echo", "fine"]).well().text(), "fine\n");
+}
+
+#[test]
+fn a_word_that_traps_is_told_put_in_quarantine_and_takes_nobody_down() {
+    let all = "words.PROBE.grants = [\"process\", \"jobs\", \"speech\", \"store\"]";
+    let host = Host::with(&[all, "words.PROBE.compute = \"100ms\"", "words.PROBE.retry_after = \"1ms\""]);
+    let _vm1 = host.guest("vm1").joins();
+    drop_into(&host.words(), &word("word-probe"), "probe.wasm");
+    host.hears("word.loaded", "PROBE");
+    let asks = |what: &str| host.call("word.ask", json!(["vm1", "PROBE", {"do": what}]));
+    for (what, slug) in [("refuse", "word-failed"), ("not-json", "word-invalid"), ("panic", "word-trapped")] {
+        let text = asks(what).unwrap_err();
+        assert!(text.starts_with("word-") && text.contains("PROBE"), "{what} is not {slug}: {text}");
+    }
+    while !asks("loop").unwrap_err().contains("quarantine") {}
+    host.hears("word.quarantined", "PROBE");
+    let listed = host.call("word.list", json!([])).unwrap();
+    let probe = listed.as_array().unwrap().iter().find(|it| it["word"] == "PROBE").unwrap();
+    assert_eq!(probe["state"], "quarantined", "{probe:#}");
+    assert_eq!(host.runs("vm1", &["echo", "fine"]).well().text(), "fine\n");
+}
+
+#[test]
+fn what_is_no_word_is_refused_with_its_file_and_the_reason() {
+    let host = Host::start();
+    let sound = std::fs::read(word("word-df")).unwrap();
+    let bad: [(&str, &[u8], &str); 4] = [
+        ("text.wasm", b"hello", "not WebAssembly"),
+        ("empty.wasm", b"", "not WebAssembly"),
+        ("cut.wasm", &sound[..sound.len() / 2], "not a sound component"),
+        ("module.wasm", b"\0asm\x01\0\0\0", "a core module, not a component"),
+    ];
+    for (name, octets, why) in bad {
+        std::fs::write(host.words().join(name), octets).unwrap();
+        let event = host.hears("word.refused", name);
+        assert!(event["text"].as_str().unwrap().contains(why), "{event:#}");
+        host.process().logs(&[name, why]);
+    }
+    drop_into(&host.words(), &word("word-df"), "df.wasm");
+    let event = host.hears("word.refused", "df.wasm");
+    assert!(event["text"].as_str().unwrap().contains("does not allow"), "{event:#}");
+    let _vm1 = host.guest("vm1").joins();
+    assert_eq!(host.runs("vm1", &["echo", "fine"]).well().text(), "fine\n");
+}
