@@ -152,8 +152,10 @@ pub enum Ending {
     LoginDeadline(Duration),
     /// The system reported an error.
     Lost(String),
-    /// The client broke the rules, or asked for what it may not have.
+    /// The client broke the rules of STOMP.
     Protocol(String),
+    /// The client asked for what it may not have, or for more than there is.
+    Refused(String),
     /// The client promised heart-beats and was silent for so long.
     Silent(Duration),
     /// The broker shuts down.
@@ -171,6 +173,7 @@ impl fmt::Display for Ending {
             Self::LoginDeadline(after) => write!(f, "no login within {after:?}"),
             Self::Lost(error) => write!(f, "connection lost: {error}"),
             Self::Protocol(error) => write!(f, "protocol error: {error}"),
+            Self::Refused(reason) => write!(f, "refused: {reason}"),
             Self::Silent(time) => write!(f, "no heart-beat for {time:?}"),
             Self::Shutdown => f.write_str("the broker shuts down"),
             Self::SlowConsumer(waiting) => write!(f, "slow consumer: {waiting} octets wait to be read by it"),

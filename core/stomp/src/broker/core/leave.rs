@@ -20,7 +20,7 @@ impl Core {
         if matches!(refusal, Refusal::Access(_) | Refusal::Duplicate(_)) {
             self.pending.remove(&connection);
         }
-        self.end(connection, Ending::Protocol(refusal.to_string()));
+        self.end(connection, refusal.ending());
     }
 
     /// Ends a connection that did nothing wrong, or nothing that a frame would have asked for.

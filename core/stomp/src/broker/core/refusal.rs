@@ -2,6 +2,7 @@
 
 use crate::broker::access::Action;
 use crate::broker::destination::{Destination, DestinationError, excerpt};
+use crate::broker::event::Ending;
 use crate::frame::{Command, Frame, Version};
 use crate::heartbeat::HeartBeatError;
 use std::time::Duration;
@@ -128,6 +129,17 @@ impl Refusal {
             Self::TooMany { .. } => "limit exceeded",
             Self::Version(_) => "unsupported version",
             _ => "frame refused",
+        }
+    }
+
+    /// What it makes of the connection.
+    pub(super) fn ending(&self) -> Ending {
+        match self {
+            Self::Access(_) | Self::Denied { .. } | Self::Duplicate(_) | Self::Full { .. } => {
+                Ending::Refused(self.to_string())
+            }
+            Self::FullForTooLong { .. } | Self::TooMany { .. } => Ending::Refused(self.to_string()),
+            _ => Ending::Protocol(self.to_string()),
         }
     }
 

@@ -65,7 +65,7 @@ fn patience_with_a_full_queue_ends() {
         error,
         "ERROR message:queue full content-type:text/plain | /queue/q has been full for 30s: nobody reads it fast enough\n"
     );
-    assert!(matches!(bench.events.last(), Some(BrokerEvent::LoggedOut { reason: Ending::Protocol(_), .. })));
+    assert!(matches!(bench.events.last(), Some(BrokerEvent::LoggedOut { reason: Ending::Refused(_), .. })));
 }
 
 #[test]
