@@ -1,0 +1,40 @@
+"""RUN_CMD: the host asks a guest to run a program. The built-in word of that name, in Python."""
+import functools
+import json
+from componentize_py_types import Err
+from wit_world import exports
+from wit_world.imports import jobs, types
+
+PARTS = ["cmd-id", "cmd", "args", "env", "path", "options"]
+
+
+def refusing(half):
+    """What goes wrong unforeseen is a refusal that says why, not the end of the instance."""
+    @functools.wraps(half)
+    def wrapped(self, given):
+        try:
+            return half(self, given)
+        except (KeyError, TypeError, ValueError) as wrong:
+            raise Err(types.Refusal_Invalid(repr(wrong))) from wrong
+        except Exception as wrong:
+            raise wrong if isinstance(wrong, Err) else Err(types.Refusal_Failed(repr(wrong))) from wrong
+    return wrapped
+
+
+class Word(exports.Word):
+    def describe(self):
+        parameters = json.dumps({"type": "object", "required": ["cmd-id", "cmd"]})
+        return types.Description("RUN_CMD", "Runs a program on a guest", "0.1.0", ["run-requested"], parameters, "{}")
+
+    @refusing
+    def say(self, args):
+        args = json.loads(args)
+        text = lambda value: value if isinstance(value, str) else json.dumps(value)
+        return types.Message([(part, text(args[part])) for part in PARTS if args.get(part) is not None], b"")
+
+    @refusing
+    def listen(self, heard):
+        said = dict(reversed(heard.headers))
+        args, env, options = (json.loads(said.get(*part)) for part in [("args", "[]"), ("env", "{}"), ("options", "{}")])
+        program = types.Program(said["cmd"], args, list(env.items()), said.get("path"), list(options.items()))
+        jobs.start(said["cmd-id"], program)
