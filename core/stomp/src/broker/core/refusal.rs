@@ -119,8 +119,10 @@ pub enum Refusal {
 impl Refusal {
     /// The short text of the `message` header. It has no character that any version would have to escape, since
     /// the version of the receiver may not be known.
-    const fn title(&self) -> &'static str {
+    fn title(&self) -> &str {
         match self {
+            // Many clients show nothing but the title.
+            Self::Access(told) if !told.contains(['\n', '\r', ':', '\\', '\0']) => told,
             Self::Access(_) => "login refused",
             Self::Denied { .. } => "access denied",
             Self::Duplicate(_) => "login in use",

@@ -89,6 +89,7 @@ fn a_wrong_passcode_is_refused_and_told_in_the_log_only() {
     let mut bench = Bench::new();
     let client = bench.open();
     let error = bench.refused(client, "CONNECT login:g1 passcode:wrong");
+    assert!(error.starts_with("ERROR message:login or passcode not accepted "), "{error}");
     assert!(error.ends_with("| login or passcode not accepted\n"), "{error}");
     let peer = Some("127.0.0.1:1000".parse().unwrap());
     let reason = "wrong passcode for login \"g1\"".to_owned();
