@@ -6,34 +6,39 @@ use super::session::{AckMode, Session, Unwritten};
 use super::{Core, Output, Refusal};
 use crate::broker::destination::Destination;
 use crate::broker::event::{BrokerEvent, ConnectionId, Ending};
-use crate::frame::Frame;
+use crate::frame::{Frame, Version};
 use std::sync::Arc;
 use std::time::Instant;
 
 impl Core {
-    /// Gives a queue's messages to its consumers in turn, as long as they can take them.
+    /// Gives the first message of a queue to the next consumer that can take it, and comes back for the others.
     pub(super) fn dispatch(&mut self, destination: &Destination) {
-        let Some(queue) = self.queues.get_mut(destination) else { return };
-        if queue.bytes() <= self.limits.low_water() {
-            for connection in queue.paused.drain(..) {
-                if let Some(session) = self.sessions.get_mut(&connection) {
-                    session.paused = None;
-                }
-                self.outputs.push_back(Output::Resume { connection });
-            }
-        }
+        self.resume_publishers(destination);
+        let Some(queue) = self.queues.get_mut(destination).filter(|queue| queue.ready() > 0) else { return };
         let (sessions, limits) = (&self.sessions, &self.limits);
         let can_take = |key: SubscriptionKey| {
             sessions.get(&key.connection).is_some_and(|session| session.can_take(key.subscription, limits))
         };
-        if queue.ready() == 0 {
-            return;
+        match queue.next_consumer(can_take) {
+            Some(key) => {
+                self.give(destination, key);
+                self.work.queues.push(destination.clone());
+            }
+            None => self.remember_backlog(destination),
         }
-        if let Some(key) = queue.next_consumer(can_take) {
-            self.give(destination, key);
-            self.work.queues.push(destination.clone());
-        } else {
-            self.remember_backlog(destination);
+    }
+
+    /// Reads again from those whom a queue made wait, if it has room.
+    fn resume_publishers(&mut self, destination: &Destination) {
+        let low_water = self.limits.low_water();
+        let Some(queue) = self.queues.get_mut(destination).filter(|queue| queue.bytes() <= low_water) else {
+            return;
+        };
+        for connection in queue.paused.drain(..) {
+            if let Some(session) = self.sessions.get_mut(&connection) {
+                session.paused = None;
+            }
+            self.outputs.push_back(Output::Resume { connection });
         }
     }
 
@@ -200,7 +205,7 @@ fn frame_for(
 ) -> Frame {
     let subscription = session.subscriptions.get(&subscription);
     let is_acknowledged = subscription.is_some_and(|subscription| subscription.ack != AckMode::Auto);
-    let has_ack = is_acknowledged && session.version == crate::frame::Version::V1_2;
+    let has_ack = is_acknowledged && session.version == Version::V1_2;
     held.message.frame(Address {
         version: session.version,
         instance,

@@ -1,12 +1,13 @@
 //! Going out: refusals, ends of connections, and what becomes of what they held.
 
 use super::refusal::error_frame;
-use super::session::{AckMode, Subscription};
-use super::{Core, Output, Refusal};
+use super::session::{AckMode, Session, Subscription};
+use super::{Core, Output, Pending, Refusal};
 use crate::broker::core::queue::SubscriptionKey;
-use crate::broker::destination::Kind;
+use crate::broker::destination::{Destination, Kind};
 use crate::broker::event::{BrokerEvent, ConnectionId, Ending};
-use std::mem;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 impl Core {
     /// Tells a client why, and ends its connection.
@@ -34,7 +35,7 @@ impl Core {
     }
 
     /// The client did not log in in time.
-    pub fn login_overdue(&mut self, connection: ConnectionId, after: std::time::Duration) {
+    pub fn login_overdue(&mut self, connection: ConnectionId, after: Duration) {
         if self.pending.contains_key(&connection) {
             self.expel(connection, "login deadline", Ending::LoginDeadline(after));
         }
@@ -46,36 +47,41 @@ impl Core {
 
     /// Forgets a connection; its unacknowledged messages go back to their queues.
     pub(super) fn end(&mut self, connection: ConnectionId, ending: Ending) {
-        if let Some(pending) = self.pending.remove(&connection) {
-            // Somebody who looked whether the port is open is nobody's news.
-            if !matches!(ending, Ending::ClosedByPeer | Ending::Lost(_)) {
-                self.event(BrokerEvent::Refused {
-                    login: None,
-                    peer: pending.peer,
-                    reason: ending.to_string(),
-                });
-            }
+        if let Some(Pending { peer }) = self.pending.remove(&connection) {
+            self.end_pending(peer, &ending);
         }
-        let Some(mut session) = self.sessions.remove(&connection) else { return };
-        let (login, peer) = (session.principal.login.clone(), session.peer);
+        if let Some(session) = self.sessions.remove(&connection) {
+            self.end_session(connection, session, ending);
+        }
+    }
+
+    fn end_pending(&mut self, peer: Option<SocketAddr>, ending: &Ending) {
+        // Somebody who looked whether the port is open is nobody's news.
+        if !matches!(ending, Ending::ClosedByPeer | Ending::Lost(_)) {
+            self.event(BrokerEvent::Refused { login: None, peer, reason: ending.to_string() });
+        }
+    }
+
+    fn end_session(&mut self, connection: ConnectionId, session: Session, reason: Ending) {
+        let Session { principal, peer, subscriptions, outgoing, paused, .. } = session;
+        let login = principal.login;
         if self.logins.get(&login) == Some(&connection) {
             self.logins.remove(&login);
         }
-        if let Some(queue) = session.paused.take().and_then(|(queue, _)| self.queues.get_mut(&queue)) {
+        if let Some(queue) = paused.and_then(|(queue, _)| self.queues.get_mut(&queue)) {
             queue.paused.retain(|publisher| *publisher != connection);
         }
         // After an orderly end everything that was handed over is written before the connection closes.
-        let is_orderly = ending == Ending::Disconnected;
-        for (number, subscription) in mem::take(&mut session.subscriptions) {
-            let key = SubscriptionKey { connection, subscription: number };
-            self.release(key, &subscription);
+        let is_orderly = reason == Ending::Disconnected;
+        for (number, subscription) in subscriptions {
+            self.release(SubscriptionKey { connection, subscription: number }, &subscription);
             self.give_back(subscription, is_orderly);
         }
-        let messages = if is_orderly { 0 } else { session.outgoing.unwritten_of_topics() };
-        if messages > 0 {
+        let messages = outgoing.unwritten_of_topics();
+        if messages > 0 && !is_orderly {
             self.event(BrokerEvent::Dropped { login: login.clone(), peer, messages });
         }
-        self.event(BrokerEvent::LoggedOut { connection, login, peer, reason: ending });
+        self.event(BrokerEvent::LoggedOut { connection, login, peer, reason });
     }
 
     /// Takes a subscription out of everything that routes to it.
@@ -99,7 +105,7 @@ impl Core {
         self.work.sweep = true;
     }
 
-    fn leave_topic(&mut self, key: SubscriptionKey, topic: &crate::broker::destination::Destination) {
+    fn leave_topic(&mut self, key: SubscriptionKey, topic: &Destination) {
         if let Some(subscribers) = self.topics.get_mut(topic) {
             subscribers.retain(|subscriber| *subscriber != key);
             if subscribers.is_empty() {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Headers that the broker sets or obeys: whatever a client sends by these names goes no further.
-const RESERVED: [&str; 9] = [
+const RESERVED: [&str; 10] = [
     "ack",
     "content-length",
     "destination",
     "from",
     "message-id",
+    "omitted-headers",
     "receipt",
     "redelivered",
     "subscription",
