@@ -1,6 +1,5 @@
 # Ruby's stomp against a broker: stomp.rb PORT VERSION PASSCODE work|beat
 require 'stomp'
-Thread.report_on_exception = false
 
 PORT, VERSION, PASSCODE, TODO = ARGV
 BINARY = (0..255).to_a.pack('C*')
@@ -13,7 +12,7 @@ def enter(headers = {})
     reliable: false, connect_headers: headers, usecrlf: VERSION == '1.2', stompconn: VERSION != '1.0'
   )
   if connection.connection_frame.command == 'ERROR'
-    puts "refused: #{connection.connection_frame.headers['message']}"
+    puts "#{connection.connection_frame.headers['message']}: #{connection.connection_frame.body}"
     exit 0
   end
   connection
@@ -41,8 +40,8 @@ def publish(connection, body, headers = {})
 end
 
 def work
-  # Before 1.1 nothing was escaped.
-  odd = VERSION == '1.0' ? 'red' : "a:b\\c\nd"
+  # Before 1.1 nothing was escaped. (A backslash before c or n this client cannot read, whoever has escaped it.)
+  odd = VERSION == '1.0' ? 'red' : "a:b\nc\\"
   first = enter
   publish(first, 'one', 'colour' => odd)
   publish(first, BINARY)
@@ -66,11 +65,10 @@ end
 def beat
   connection = enter('heart-beat' => '1000,1000')
   subscribe(connection)
-  reader = Thread.new { hear(connection, 'enough') }
-  # It counts, and tells nobody.
+  # It counts while it is not reading, and tells nobody.
   sleep 0.1 until connection.hbsend_count >= 3 && connection.hbrecv_count >= 3
   connection.publish('/queue/q', 'enough')
-  acknowledge(connection, reader.value)
+  acknowledge(connection, hear(connection, 'enough'))
   connection.disconnect('receipt' => 'bye')
 end
 
