@@ -270,9 +270,13 @@ pub fn program(name: &str) -> Program {
     command
 }
 
-/// Writes a configuration file of whole keys, so that later lines may be of any table.
+/// Writes a configuration file of whole keys, so that lines may be of any table and each can be set otherwise.
 pub fn write_config(path: &Path, lines: &[String], settings: &[&str]) {
-    std::fs::write(path, format!("{}\n{}\n", lines.join("\n"), settings.join("\n"))).unwrap();
+    let key = |line: &str| line.split(" = ").next().unwrap_or_default().to_owned();
+    let is_set = |line: &&str| settings.iter().any(|setting| key(setting) == key(line));
+    let lines = lines.iter().map(String::as_str).filter(|line| !is_set(line));
+    let all: Vec<_> = lines.chain(settings.iter().copied()).collect();
+    std::fs::write(path, all.join("\n")).unwrap();
 }
 
 fn serve(folder: &Path) -> (Process, Value, Client) {

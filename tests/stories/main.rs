@@ -32,3 +32,6 @@ mod operators;
 
 #[cfg(test)]
 mod demonstration;
+
+#[cfg(test)]
+mod peers;

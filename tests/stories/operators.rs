@@ -16,7 +16,9 @@ fn a_bad_configuration_is_told_all_at_once_with_the_lines() {
     let checked = typed(vocable(folder.path()).args(["config", "check"]));
     let all = format!("{}{}", checked.text(), checked.err);
     assert_eq!(checked.code, Some(1), "{all}");
-    for told in ["vocable.toml:2", "lisen", "listen", "vocable.toml:3", "heartbeat", "vocable.toml:5"] {
+    for told in
+        ["vocable.toml\n", " 2:1 ", "broker.lisen; did you mean listen?", " 3:13 ", "heartbeat", " 5:10 "]
+    {
         assert!(all.contains(told), "no {told} in {all}");
     }
     let served = typed(vocable(folder.path()).args(["serve"]));

@@ -3,10 +3,9 @@
 use base64::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::io::Read;
 use std::time::{Duration, Instant};
 use vocable_tests::gate::Gate;
-use vocable_tests::host::Host;
+use vocable_tests::host::{Host, typed};
 use vocable_tests::process::Process;
 
 const RESOURCES: [&str; 16] = [
@@ -180,19 +179,23 @@ fn very_much_output_is_complete_and_holds_nobody_up() {
 }
 
 #[test]
-fn input_can_be_piped_through_a_guest() {
+fn input_comes_from_standard_input_and_too_much_of_it_is_refused() {
     let host = Host::start();
     let _vm1 = host.guest("vm1").joins();
-    let mut child = host
-        .command_line(&["run", "-i", "vm1", "--", "sha256sum"])
-        .stdin(std::fs::File::open(vocable_tests::files::word("word-df")).unwrap())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut printed = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
-    assert!(child.wait().unwrap().success());
-    let sent = std::fs::read(vocable_tests::files::word("word-df")).unwrap();
-    let digest: String = Sha256::digest(sent).iter().map(|octet| format!("{octet:02x}")).collect();
-    assert_eq!(printed, format!("{digest}  -\n"));
+    let file = host.folder().join("input");
+    let pipes = |octets: &[u8]| {
+        std::fs::write(&file, octets).unwrap();
+        let script = "exec \"$0\" run -i vm1 -- sha256sum < \"$1\"";
+        let shell = host.command_line(&[]);
+        let program = shell.get_program().to_owned();
+        let mut line = std::process::Command::new("sh");
+        line.envs(shell.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        typed(line.args(["-c", script]).arg(program).arg(&file))
+    };
+    let some: Vec<u8> = (0..=255).cycle().take(5000).collect();
+    let digest: String = Sha256::digest(&some).iter().map(|octet| format!("{octet:02x}")).collect();
+    assert_eq!(pipes(&some).text(), format!("{digest}  -\n"));
+    let refused = pipes(&vec![b'x'; 100_000]);
+    assert_eq!((refused.code, refused.text()), (Some(125), ""), "{refused:?}");
+    assert!(refused.err.contains("limit"), "{}", refused.err);
 }

@@ -74,7 +74,7 @@ fn a_guest_may_not_read_or_write_for_another() {
     ];
     for (verb, headers) in forbidden {
         let mut vm1 = Stomp::log_in(host.broker(), "vm1", &token);
-        vm1.sends(verb, headers, b"HELLO");
+        vm1.sends(verb, headers, if verb == "SEND" { b"HELLO" } else { b"" });
         let refusal = vm1.is_refused();
         assert!(!refusal.is_empty(), "{verb} {headers:?} was not refused");
         assert_eq!(host.hears("guest.denied", "vm1")["guest"], "vm1");
@@ -167,7 +167,7 @@ fn words_out_of_place_are_answered_or_ignored_and_stop_nobody() {
     // A guest commands nobody.
     vm6.says("vm6", "RUN_CMD", &[("asked", "a1"), ("cmd-id", "c1"), ("cmd", "touch"), ("args", &args)], "");
     let answer = vm6.receives().unwrap();
-    assert_eq!(answer.verb, "MESSAGE", "{answer:?}");
+    assert!(answer.headers.contains(&"refusal:denied".to_owned()), "{answer:?}");
     // Nobody knows it: the answer names the words that are known.
     vm6.says("vm6", "NOSUCH", &[], "");
     let answer = String::from_utf8(vm6.receives().unwrap().body).unwrap();
