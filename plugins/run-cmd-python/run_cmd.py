@@ -14,10 +14,12 @@ def refusing(half):
     def wrapped(self, given):
         try:
             return half(self, given)
+        except Err:
+            raise
         except (KeyError, TypeError, ValueError) as wrong:
-            raise Err(types.Refusal_Invalid(repr(wrong))) from wrong
+            raise Err(types.Refusal_Invalid(f"{type(wrong).__name__}: {wrong}")) from wrong
         except Exception as wrong:
-            raise wrong if isinstance(wrong, Err) else Err(types.Refusal_Failed(repr(wrong))) from wrong
+            raise Err(types.Refusal_Failed(f"{type(wrong).__name__}: {wrong}")) from wrong
     return wrapped
 
 
@@ -29,12 +31,13 @@ class Word(exports.Word):
     @refusing
     def say(self, args):
         args = json.loads(args)
-        text = lambda value: value if isinstance(value, str) else json.dumps(value)
-        return types.Message([(part, text(args[part])) for part in PARTS if args.get(part) is not None], b"")
+        given = {part: args[part] for part in PARTS if args.get(part) is not None}
+        text = [(part, value if isinstance(value, str) else json.dumps(value)) for part, value in given.items()]
+        return types.Message(text, b"")
 
     @refusing
     def listen(self, heard):
         said = dict(reversed(heard.headers))
-        args, env, options = (json.loads(said.get(*part)) for part in [("args", "[]"), ("env", "{}"), ("options", "{}")])
-        program = types.Program(said["cmd"], args, list(env.items()), said.get("path"), list(options.items()))
-        jobs.start(said["cmd-id"], program)
+        args = json.loads(said.get("args", "[]"))
+        env, options = (list(json.loads(said.get(part, "{}")).items()) for part in ["env", "options"])
+        jobs.start(said["cmd-id"], types.Program(said["cmd"], args, env, said.get("path"), options))

@@ -2,7 +2,7 @@
 
 use crate::shell::{Run, root, say};
 use anyhow::{Context, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const WORDS: &str = "wasm32-wasip2";
 const STATIC: &str = "x86_64-unknown-linux-musl";
@@ -32,6 +32,25 @@ pub(crate) fn program(name: &str) -> PathBuf {
 pub(crate) fn component(package: &str) -> Result<PathBuf> {
     Run::cargo(["build", "--locked", "--profile", "word", "--target", WORDS, "-p", package]).go()?;
     Ok(root().join("target").join(WORDS).join("word").join(format!("{}.wasm", package.replace('-', "_"))))
+}
+
+/// Builds the word that is written in Python, unless it is newer than its source.
+pub(crate) fn python_word(compiler: &Path) -> Result<()> {
+    let (source, folder) =
+        (root().join("plugins/run-cmd-python"), root().join("target/peers/run_cmd_python"));
+    let component = folder.join("run_cmd.wasm");
+    if is_newer(&component, &[&source.join("run_cmd.py"), &root().join("wit/word.wit"), compiler]) {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let build =
+        Run::new(compiler).args(["-d", "wit", "-w", "full", "componentize", "run_cmd", "--stub-wasi"]);
+    build.arg("-p").arg(source).arg("-o").arg(component).go()
+}
+
+fn is_newer(made: &Path, of: &[&Path]) -> bool {
+    let time = |path: &Path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    time(made).is_some_and(|made| of.iter().all(|part| time(part).is_some_and(|part| part <= made)))
 }
 
 /// Builds the guest agent as one static binary.

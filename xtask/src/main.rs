@@ -60,6 +60,10 @@ fn test() -> Result<()> {
     build::component("word-df")?;
     build::component("word-probe")?;
     build::component("word-run-cmd-loud")?;
+    let python = peers::python_words();
+    if python.exists() {
+        build::python_word(&python)?;
+    }
     Run::cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]).go()?;
     if peers::have("musl-gcc") {
         build::static_guest()?;

@@ -13,7 +13,7 @@ sub enter {
     %login = (%login, 'accept-version' => $version, host => 'localhost') if $version ne '1.0';
     my $answer = $stomp->connect(\%login);
     if ($answer->command eq 'ERROR') {
-        print $answer->headers->{message}, ': ', $answer->body, "\n";
+        print $answer->headers->{message}, "\n";
         exit 0;
     }
     return $stomp;

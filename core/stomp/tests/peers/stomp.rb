@@ -12,7 +12,7 @@ def enter(headers = {})
     reliable: false, connect_headers: headers, usecrlf: VERSION == '1.2', stompconn: VERSION != '1.0'
   )
   if connection.connection_frame.command == 'ERROR'
-    puts "#{connection.connection_frame.headers['message']}: #{connection.connection_frame.body}"
+    puts connection.connection_frame.headers['message']
     exit 0
   end
   connection
