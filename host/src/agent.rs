@@ -581,7 +581,7 @@ impl Agent {
                 warn!(guest = &*login, "{} is full: a message was refused", destination.as_str());
             }
             BrokerEvent::Dropped { login, messages, .. } => {
-                warn!(guest = &*login, "{messages} messages were dropped")
+                warn!(guest = &*login, "{messages} messages were dropped");
             }
             BrokerEvent::Missed { events } => {
                 warn!("{events} events of the broker were missed; asking it who is there");

@@ -7,7 +7,6 @@ use super::fold::{self, folded};
 use super::reply::Members;
 use super::{CliError, Session, completion, filter, hints, human, words};
 use clap_complete::ArgValueCompleter;
-use serde_json::Value as Json;
 use std::time::Duration;
 use vocable_config::Span;
 use vocable_xmlrpc::{Value, to_json};
@@ -111,17 +110,16 @@ fn explained(args: &AskArgs, failure: &Value) -> CliError {
     }
 }
 
-/// `…; {"known": [["AINT", "0.1.0"]]}`, as the word that refuses told it, is a sentence and a list of names.
+/// `vm1 knows no word DFF: …`: the guest's own answer is the cause, and what in it looks like a word may be meant.
 fn no_such_word(args: &AskArgs, error: CliError) -> CliError {
-    let (message, told) = error.message().split_once("; ").unwrap_or((error.message(), ""));
-    let told: Json = serde_json::from_str(told).unwrap_or_default();
-    let known: Vec<_> =
-        told["known"].as_array().into_iter().flatten().filter_map(|word| word[0].as_str()).collect();
-    if known.is_empty() {
+    let Some((message, answer)) = error.message().split_once(": ") else {
         return error.hint("vocable words");
-    }
-    let message = message.to_owned();
-    let error = error.reworded(message).cause(format!("it knows {}", known.join(" ")));
+    };
+    let (message, answer) = (message.to_owned(), answer.to_owned());
+    let is_word =
+        |token: &&str| *token != args.word && token.len() > 1 && !token.contains(|c: char| c.is_lowercase());
+    let known: Vec<_> = answer.split([' ', ',']).filter(is_word).collect();
+    let error = error.reworded(message).cause(&*answer);
     match hints::close(&args.word, known) {
         Some(meant) => error.hint(format!("did you mean {meant}?")),
         None => error.hint("vocable words"),

@@ -96,12 +96,12 @@ fn the_one_guest_that_does_not_answer_is_an_error() {
     };
     let unknown = one(
         "no-such-word",
-        r#"vm1 knows no word DFF; {\"known\":[[\"AINT\",\"0.1.0\"],[\"DF\",\"1.2.0\"]],\"word\":\"DFF\"}"#,
+        "vm1 knows no word DFF: DFF ain't a word here; known are AINT 0.1.0, DF 1.2.0",
     );
     insta::assert_snapshot!(vocable(&unknown, &["ask", "DFF", "--to", "vm1"]), @r#"
     ------- stderr
     error[no-such-word]: vm1 knows no word DFF
-      cause: it knows AINT DF
+      cause: DFF ain't a word here; known are AINT 0.1.0, DF 1.2.0
       hint: did you mean DF?
     ------- exit code 1
     "#);
