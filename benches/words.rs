@@ -10,7 +10,8 @@ use vocable_runtime::{Caller, Engine, EngineConfig, Lexicon, Message, Policies, 
 use vocable_word::json;
 use vocable_words::BUILT_IN;
 
-const COMMAND: &str = r#"{"cmd-id":"c1","cmd":"/bin/echo","args":["a","b"],"env":{"LANG":"C"},"path":"/tmp"}"#;
+const COMMAND: &str =
+    r#"{"cmd-id":"c1","cmd":"/bin/echo","args":["a","b"],"env":{"LANG":"C"},"path":"/tmp"}"#;
 const RESULTS: &str = r#"{"cmd-id":"c1","err":"","exitCodeOrSignal":0,"finished":true,"out":"hello there\n","resources":{"ru_utime":0.01,"ru_stime":0.02,"ru_maxrss":2048}}"#;
 
 /// A host whose books are not kept.
@@ -43,7 +44,8 @@ fn lexicon(runtime: &Runtime, pooling: bool) -> Lexicon {
     let engine = Engine::new(EngineConfig { pooling, cache: None }).expect("WebAssembly works here");
     let grants = ["commands", "roster"].map(str::to_owned).into();
     let policies = Policies { default: Policy { grants, ..Policy::default() }, ..Policies::default() };
-    let (lexicon, problems) = runtime.block_on(Lexicon::open(engine, Arc::new(Host), policies, BUILT_IN, vec![]));
+    let (lexicon, problems) =
+        runtime.block_on(Lexicon::open(engine, Arc::new(Host), policies, BUILT_IN, vec![]));
     assert!(problems.is_empty(), "{problems:?}");
     lexicon
 }
@@ -85,7 +87,8 @@ fn words(criterion: &mut Criterion) {
     group.bench_function("native", |bencher| bencher.iter(|| listen_natively(black_box(&native))));
     for (name, lexicon) in sandboxes {
         group.bench_function(name, |bencher| {
-            let listen = || async { lexicon.listen("CMD_RESULTS", &heard, Some("vm1")).await.expect("results") };
+            let listen =
+                || async { lexicon.listen("CMD_RESULTS", &heard, Some("vm1")).await.expect("results") };
             bencher.to_async(&runtime).iter(listen);
         });
     }

@@ -95,7 +95,18 @@ pub struct Agent {
 impl Agent {
     /// Runs until cancelled, then says that it leaves. Commands go on without it.
     pub async fn run(parts: Parts, stop: CancellationToken) {
-        let Parts { id, facts, beacon, client, mut bus, lexicon, mut words, jobs, mut job_events, mut wishes } = parts;
+        let Parts {
+            id,
+            facts,
+            beacon,
+            client,
+            mut bus,
+            lexicon,
+            mut words,
+            jobs,
+            mut job_events,
+            mut wishes,
+        } = parts;
         let mut beacon = interval(beacon);
         beacon.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let interpreter = Interpreter::new(lexicon.clone());
@@ -142,12 +153,20 @@ impl Agent {
             Event::Message(delivery) => self.hear(delivery),
             Event::Disconnected { reason, retry_in } | Event::BadFrame { problem: reason, retry_in } => {
                 self.connected = false;
-                warn!(guest = self.id, "connection lost: {reason}; trying again in {:.1} s", retry_in.as_secs_f64());
+                warn!(
+                    guest = self.id,
+                    "connection lost: {reason}; trying again in {:.1} s",
+                    retry_in.as_secs_f64()
+                );
             }
             Event::NotSent { error, .. } => error!(guest = self.id, "not sent: {error}"),
             Event::Refused { message, retry_in, .. } => {
                 self.connected = false;
-                error!(guest = self.id, "refused: {message}; trying again in {:.1} s", retry_in.as_secs_f64());
+                error!(
+                    guest = self.id,
+                    "refused: {message}; trying again in {:.1} s",
+                    retry_in.as_secs_f64()
+                );
             }
         }
     }
@@ -166,7 +185,8 @@ impl Agent {
     fn hear(&mut self, delivery: Delivery) {
         self.hearing += 1;
         let interpreter = self.interpreter.clone();
-        let envelope = Envelope { headers: delivery.frame.headers.clone(), body: delivery.frame.body.clone() };
+        let envelope =
+            Envelope { headers: delivery.frame.headers.clone(), body: delivery.frame.body.clone() };
         self.work.push(Box::pin(async move {
             let heard = interpreter.hear(envelope, HOST).await;
             Done::Heard { delivery, heard }
@@ -178,7 +198,9 @@ impl Agent {
         let frame = message
             .headers
             .into_iter()
-            .fold(Frame::new(Verb::Send).with("destination", to), |frame, (name, value)| frame.with(&name, value))
+            .fold(Frame::new(Verb::Send).with("destination", to), |frame, (name, value)| {
+                frame.with(&name, value)
+            })
             .with_body(message.body);
         if let Err(error) = self.client.send(frame).await {
             warn!(guest = self.id, "not sent: {error}");
@@ -370,9 +392,7 @@ async fn text_or_base64(jobs: &Jobs, job: &str, part: Part, bytes: u64) -> Resul
 }
 
 /// The messages of those words that had something to say; the others are in the log.
-fn said(
-    raised: Vec<(String, Result<Message, WordError>)>,
-) -> impl Iterator<Item = Envelope> + Send {
+fn said(raised: Vec<(String, Result<Message, WordError>)>) -> impl Iterator<Item = Envelope> + Send {
     raised.into_iter().filter_map(|(word, said)| match said {
         Ok(message) => Some(wrap(&word, message).to(HOST)),
         Err(error) => {

@@ -11,7 +11,9 @@ use std::path::Path;
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum IdentityError {
     /// No route leads out, and no card was named.
-    #[error("no default route, so no network card to take the id from; set id or interface in the configuration")]
+    #[error(
+        "no default route, so no network card to take the id from; set id or interface in the configuration"
+    )]
     NoRoute,
     /// The card has no usable address.
     #[error("network card {0} has no MAC address; set id in the configuration")]
@@ -37,7 +39,9 @@ pub struct DefaultRoute {
 pub fn default_route(table: &str) -> Option<DefaultRoute> {
     let row = |line: &str| {
         let fields: Vec<_> = line.split_whitespace().collect();
-        let [interface, destination, gateway, flags, _, _, metric, mask, ..] = fields.as_slice() else { return None };
+        let [interface, destination, gateway, flags, _, _, metric, mask, ..] = fields.as_slice() else {
+            return None;
+        };
         // Flag 2 is "via a gateway".
         let via_gateway = u16::from_str_radix(flags, 16).ok()? & 2 != 0;
         if *destination != "00000000" || *mask != "00000000" || !via_gateway {
@@ -52,11 +56,13 @@ pub fn default_route(table: &str) -> Option<DefaultRoute> {
 
 /// A MAC address in its canonical form, `08:00:27:0A:0B:0C`; none for the all-zero address of the loopback.
 pub fn canonical_mac(text: &str) -> Option<String> {
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_ascii_uppercase();
+    let digits: String =
+        text.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_ascii_uppercase();
     if digits.len() != 12 || digits.chars().all(|c| c == '0') {
         return None;
     }
-    let pairs: Vec<_> = digits.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).into_owned()).collect();
+    let pairs: Vec<_> =
+        digits.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).into_owned()).collect();
     Some(pairs.join(":"))
 }
 
@@ -76,9 +82,9 @@ impl Machine {
     pub fn look(interface: Option<&str>) -> Self {
         let route = read("/proc/net/route").and_then(|table| default_route(&table));
         let card = interface.or(route.as_ref().map(|route| route.interface.as_str()));
-        let mac = card.filter(|name| !name.contains('/')).and_then(|name| {
-            canonical_mac(&read(Path::new("/sys/class/net").join(name).join("address"))?)
-        });
+        let mac = card
+            .filter(|name| !name.contains('/'))
+            .and_then(|name| canonical_mac(&read(Path::new("/sys/class/net").join(name).join("address"))?));
         let boot_id = read("/proc/sys/kernel/random/boot_id").map(|text| text.trim().to_owned());
         Self { route, mac, boot_id }
     }

@@ -98,7 +98,8 @@ fn configuration(verb: &ConfigVerb, loaded: &Loaded<Config>) -> anyhow::Result<E
 
 fn load(arguments: &Arguments) -> Loaded<Config> {
     let environment: BTreeMap<String, String> = std::env::vars().collect();
-    let named = arguments.config.clone().or_else(|| environment.get("VOCABLE_GUEST_CONFIG").map(PathBuf::from));
+    let named =
+        arguments.config.clone().or_else(|| environment.get("VOCABLE_GUEST_CONFIG").map(PathBuf::from));
     let usual = vec![
         FileSource::Optional("/etc/vocable/guest.toml".into()),
         FileSource::Folder("/etc/vocable/guest.d".into()),
@@ -110,7 +111,11 @@ fn load(arguments: &Arguments) -> Loaded<Config> {
         ("--token-file", "token_file", arguments.token_file.as_ref().map(text)),
     ];
     let setting = |(flag, key, value): (&str, &str, Option<String>)| {
-        Some(Setting { flag: flag.to_owned(), key: key.to_owned(), value: serde_json::Value::from(value?).to_string() })
+        Some(Setting {
+            flag: flag.to_owned(),
+            key: key.to_owned(),
+            value: serde_json::Value::from(value?).to_string(),
+        })
     };
     let sources = Sources {
         computed: Vec::new(),

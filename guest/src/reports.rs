@@ -155,7 +155,8 @@ impl Reports {
             return None;
         }
         let after = self.last.clone().unwrap_or_default();
-        let in_turn = self.jobs.keys().filter(|job| **job > after).chain(self.jobs.keys().filter(|job| **job <= after));
+        let in_turn =
+            self.jobs.keys().filter(|job| **job > after).chain(self.jobs.keys().filter(|job| **job <= after));
         for job in in_turn.cloned().collect::<Vec<_>>() {
             let Some(report) = self.jobs.get_mut(&job) else { continue };
             if report.not_before.is_some_and(|at| at > now) {
@@ -296,7 +297,8 @@ mod tests {
         let mut reports = Reports::default();
         reports.written("a", Part::Out, 100 * PIECE);
         reports.written("b", Part::Out, 1);
-        let first: Vec<_> = (0..2).filter_map(|_| reports.next(now)).map(|tell| tell.job().to_owned()).collect();
+        let first: Vec<_> =
+            (0..2).filter_map(|_| reports.next(now)).map(|tell| tell.job().to_owned()).collect();
         assert_eq!(first, ["a", "b"]);
     }
 

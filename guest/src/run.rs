@@ -62,8 +62,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     let (wishes, wished) = mpsc::channel(WAITING);
     let powers = Arc::new(GuestPowers::new(id.clone(), own_ip(&address), jobs.clone(), wishes));
     let engine = Engine::new(EngineConfig { pooling: false, cache: Some(config.cache.join("words")) })?;
-    let (lexicon, problems) =
-        Lexicon::open(engine, powers, config.words.policies(), vocable_words::BUILT_IN, config.words.dirs.clone()).await;
+    let (lexicon, problems) = Lexicon::open(
+        engine,
+        powers,
+        config.words.policies(),
+        vocable_words::BUILT_IN,
+        config.words.dirs.clone(),
+    )
+    .await;
     for problem in problems {
         warn!("{problem}");
     }

@@ -94,10 +94,8 @@ fn the_one_guest_that_does_not_answer_is_an_error() {
             r#"[{{"guest": "vm1", "ok": false, "error": {{"code": "{code}", "message": "{message}"}}}}]"#
         ))
     };
-    let unknown = one(
-        "no-such-word",
-        "vm1 knows no word DFF: DFF ain't a word here; known are AINT 0.1.0, DF 1.2.0",
-    );
+    let unknown =
+        one("no-such-word", "vm1 knows no word DFF: DFF ain't a word here; known are AINT 0.1.0, DF 1.2.0");
     insta::assert_snapshot!(vocable(&unknown, &["ask", "DFF", "--to", "vm1"]), @r#"
     ------- stderr
     error[no-such-word]: vm1 knows no word DFF
