@@ -40,11 +40,11 @@ fn a_word_in_python_takes_the_place_of_a_built_in_one() {
     std::fs::create_dir(&on_guest).unwrap();
     drop_into(&on_guest, &component, "run_cmd.wasm");
     let vm1 = host.guest("vm1").with(&grants).joins();
-    assert_eq!(host.runs("vm1", &["printf", "%s|%s", "a b", "ü"]).out, "a b|ü".as_bytes());
+    assert_eq!(host.runs("vm1", &["printf", "%s|%s", "a b", "ü"]).text(), "a b|ü");
     let options = json!({"env": {"COLOUR": "red"}, "path": "/usr"});
     let script = "echo $COLOUR $PWD; exit 3";
     let ran = host.starts_with("vm1", &["sh", "-c", script], options).ends();
-    assert_eq!((ran.out.as_slice(), &ran.report["exit_code"]), (&b"red /usr\n"[..], &json!(3)));
+    assert_eq!((ran.text(), ran.ending()), ("red /usr\n", (true, 3)));
 
     // What it cannot read it refuses, in its own words.
     let refused = host.call("word.ask", json!(["vm1", "RUN_CMD", {"args": "no list"}])).unwrap();
