@@ -5,13 +5,14 @@
 
 use serde::Deserialize;
 use std::io::IsTerminal;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// `[log]`
 #[derive(Clone, Debug, Deserialize)]
 pub struct LogSettings {
-    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter of tracing-subscriber's.
+    /// `off`, `error`, `warn`, `info`, `debug`, `trace`, or a list such as `info,vocable_stomp=debug`.
     pub level: String,
     /// How a line looks.
     pub format: LogFormat,
@@ -42,15 +43,16 @@ pub enum LogError {
 
 /// Sets up the log of this process.
 pub fn start(settings: &LogSettings) -> Result<(), LogError> {
-    let filter = EnvFilter::builder().parse(&settings.level);
+    // Not an `EnvFilter`: its regular expressions would be a tenth of the guest agent.
+    let filter: Result<Targets, ParseError> = settings.level.parse();
     let filter = filter.map_err(|error| LogError::Filter(settings.level.clone(), error))?;
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = settings.format == LogFormat::Auto && std::io::stderr().is_terminal() && !no_colour;
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
+    let log = tracing_subscriber::registry().with(filter);
     let started = match settings.format {
-        LogFormat::Json => log.json().try_init(),
-        LogFormat::Auto | LogFormat::Text => log.with_target(false).try_init(),
+        LogFormat::Json => log.with(lines.json()).try_init(),
+        LogFormat::Auto | LogFormat::Text => log.with(lines.with_target(false)).try_init(),
     };
     started.map_err(|_| LogError::Twice)
 }
