@@ -24,11 +24,12 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+pub use crate::ack::AckMode;
 pub use access::{Access, Action, Denial, Principal};
 pub use config::BrokerConfig;
 pub use destination::{Destination, DestinationError, Kind, Pattern};
 pub use event::{BrokerEvent, ConnectionId, ConnectionInfo, Ending, QueueInfo};
 pub use handle::{Broker, BrokerStopped, Events};
 pub use limits::BrokerLimits;
-pub use link::{AckMode, Link, LinkError, LinkSender};
+pub use link::{Link, LinkError, LinkSender};
 pub use rules::{AccessRules, Secret};

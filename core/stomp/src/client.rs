@@ -28,10 +28,11 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use crate::ack::AckMode;
 pub use config::{ClientConfig, Reconnect};
 pub use dial::Dial;
 pub use error::ClientError;
-pub use event::{AckMode, Delivery, Event, Subscription};
+pub use event::{Delivery, Event, Subscription};
 
 use crate::codec::check;
 use crate::frame::{Command, Frame, Version};

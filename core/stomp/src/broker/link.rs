@@ -5,6 +5,7 @@ use super::core::Refusal;
 use super::event::ConnectionId;
 use super::meter::Meter;
 use super::server::Input;
+use crate::ack::AckMode;
 use crate::frame::{Command, Frame};
 use std::sync::Arc;
 use thiserror::Error;
@@ -26,27 +27,6 @@ pub struct Link {
 pub struct LinkSender {
     connection: ConnectionId,
     inputs: mpsc::Sender<Input>,
-}
-
-/// How a subscription acknowledges what it gets.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum AckMode {
-    /// What was received is dealt with.
-    Auto,
-    /// One `ACK` is for everything up to it.
-    Client,
-    /// One by one.
-    ClientIndividual,
-}
-
-impl AckMode {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Client => "client",
-            Self::ClientIndividual => "client-individual",
-        }
-    }
 }
 
 /// Why a link did not do what it was asked for.

@@ -1,9 +1,9 @@
 //! What a client tells whoever started it, and what it is to subscribe to.
 
+use crate::ack::AckMode;
 use crate::client::{ClientError, ConnectionId};
 use crate::codec::EncodeError;
 use crate::frame::{Command, Frame, Version};
-use std::fmt;
 use std::time::Duration;
 
 /// Something that happened on the connection.
@@ -93,28 +93,6 @@ impl Delivery {
             frame = frame.with(name, value.ok_or(ClientError::NothingToAcknowledge { header })?);
         }
         Ok(frame)
-    }
-}
-
-/// How messages of a subscription are acknowledged.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum AckMode {
-    /// Not at all: sent is delivered.
-    #[default]
-    Auto,
-    /// One acknowledges all before it.
-    Client,
-    /// Each for itself. Since 1.1; what a 1.0 broker makes of it is its own affair.
-    ClientIndividual,
-}
-
-impl fmt::Display for AckMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Client => "client",
-            Self::ClientIndividual => "client-individual",
-        })
     }
 }
 

@@ -3,9 +3,10 @@
 //! Messages of topics and of `auto` subscriptions are not held for anybody: to acknowledge them does nothing.
 
 use super::message::sequence_of;
-use super::session::{AckMode, Session, Subscription};
+use super::session::{Session, Subscription};
 use super::transaction::{Settlement, Step};
 use super::{Core, Refusal, required};
+use crate::ack::AckMode;
 use crate::broker::destination::Kind;
 use crate::broker::event::ConnectionId;
 use crate::frame::{Command, Frame, Version};

@@ -2,8 +2,9 @@
 
 use super::message::{Address, Held, Message};
 use super::queue::{Queue, SubscriptionKey};
-use super::session::{AckMode, Session, Unwritten};
+use super::session::{Session, Unwritten};
 use super::{Core, Output, Refusal};
+use crate::ack::AckMode;
 use crate::broker::destination::Destination;
 use crate::broker::event::{BrokerEvent, ConnectionId, Ending};
 use crate::frame::{Frame, Version};

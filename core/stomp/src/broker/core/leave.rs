@@ -1,8 +1,9 @@
 //! Going out: refusals, ends of connections, and what becomes of what they held.
 
 use super::refusal::error_frame;
-use super::session::{AckMode, Session, Subscription};
+use super::session::{Session, Subscription};
 use super::{Core, Output, Pending, Refusal};
+use crate::ack::AckMode;
 use crate::broker::core::queue::SubscriptionKey;
 use crate::broker::destination::{Destination, Kind};
 use crate::broker::event::{BrokerEvent, ConnectionId, Ending};

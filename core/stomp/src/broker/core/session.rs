@@ -2,6 +2,7 @@
 
 use super::message::Held;
 use super::transaction::Transactions;
+use crate::ack::AckMode;
 use crate::broker::access::Principal;
 use crate::broker::destination::{Destination, Pattern};
 use crate::broker::limits::BrokerLimits;
@@ -76,17 +77,6 @@ impl Session {
     }
 }
 
-/// How a subscription acknowledges.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum AckMode {
-    /// Not at all: what was written to the connection is dealt with.
-    Auto,
-    /// One `ACK` is for everything up to it.
-    Cumulative,
-    /// One by one.
-    Individual,
-}
-
 #[derive(Debug)]
 pub(super) struct Subscription {
     /// As the client calls it: its `id`, or in 1.0 without an id the destination.
@@ -123,8 +113,8 @@ impl Subscription {
     /// What an acknowledgement of that delivery is for.
     pub(super) fn covered_by(&self, delivery: u64) -> Vec<u64> {
         match self.ack {
-            AckMode::Cumulative => self.deliveries.range(..=delivery).map(|(number, _)| *number).collect(),
-            AckMode::Auto | AckMode::Individual => vec![delivery],
+            AckMode::Client => self.deliveries.range(..=delivery).map(|(number, _)| *number).collect(),
+            AckMode::Auto | AckMode::ClientIndividual => vec![delivery],
         }
     }
 }

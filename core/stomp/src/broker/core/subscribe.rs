@@ -1,8 +1,9 @@
 //! `SUBSCRIBE` and `UNSUBSCRIBE`, and the question who may.
 
 use super::queue::SubscriptionKey;
-use super::session::{AckMode, Backlog, Subscription};
+use super::session::{Backlog, Subscription};
 use super::{Core, Refusal, required};
+use crate::ack::AckMode;
 use crate::broker::access::{Access, Action, Principal};
 use crate::broker::destination::{Kind, Pattern};
 use crate::broker::event::{BrokerEvent, ConnectionId};
@@ -109,10 +110,8 @@ fn name_of(frame: &Frame, version: Version) -> Result<(&str, bool), Refusal> {
 
 fn ack_mode(ack: Option<&str>) -> Result<AckMode, Refusal> {
     match ack {
-        None | Some("auto") => Ok(AckMode::Auto),
-        Some("client") => Ok(AckMode::Cumulative),
-        Some("client-individual") => Ok(AckMode::Individual),
-        Some(other) => Err(Refusal::AckMode(other.to_owned())),
+        None => Ok(AckMode::Auto),
+        Some(name) => AckMode::from_name(name).ok_or_else(|| Refusal::AckMode(name.to_owned())),
     }
 }
 
