@@ -2,6 +2,7 @@
 //! same function compiled natively and called without any.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -40,8 +41,9 @@ impl Powers for Host {
     }
 }
 
-fn lexicon(runtime: &Runtime, pooling: bool) -> Lexicon {
-    let engine = Engine::new(EngineConfig { pooling, cache: None }).expect("WebAssembly works here");
+fn lexicon(runtime: &Runtime, pooling: bool, cache: Option<&Path>) -> Lexicon {
+    let cache = cache.map(Path::to_owned);
+    let engine = Engine::new(EngineConfig { pooling, cache }).expect("WebAssembly works here");
     let grants = ["commands", "roster"].map(str::to_owned).into();
     let policies = Policies { default: Policy { grants, ..Policy::default() }, ..Policies::default() };
     let (lexicon, problems) =
@@ -67,7 +69,7 @@ fn listen_natively(heard: &vocable_word::Message) -> String {
 
 fn words(criterion: &mut Criterion) {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let (pooled, on_demand) = (lexicon(&runtime, true), lexicon(&runtime, false));
+    let (pooled, on_demand) = (lexicon(&runtime, true, None), lexicon(&runtime, false, None));
     let sandboxes = [("pooled", &pooled), ("on demand", &on_demand)];
 
     let mut group = criterion.benchmark_group("RUN_CMD.say");
@@ -95,5 +97,19 @@ fn words(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, words);
+/// How long an agent waits for the built-in words when it starts.
+fn start(criterion: &mut Criterion) {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let cache = tempfile::tempdir().expect("a directory");
+    let mut group = criterion.benchmark_group("built-in words");
+    group.sample_size(10);
+    group.bench_function("compiled", |bencher| bencher.iter(|| lexicon(&runtime, false, None)));
+    group.bench_function("from the cache", |bencher| bencher.iter(|| lexicon(&runtime, false, Some(cache.path()))));
+    group.bench_function("from the cache, with a pool", |bencher| {
+        bencher.iter(|| lexicon(&runtime, true, Some(cache.path())));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, words, start);
 criterion_main!(benches);

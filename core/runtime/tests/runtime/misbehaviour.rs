@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use vocable_runtime::{LoadError, WordError};
+use vocable_runtime::{Engine, EngineConfig, Lexicon, LoadError, WordError};
 
 use crate::support::*;
 
 /// The word is as good as before, for somebody else at least.
-async fn goes_on(lexicon: &vocable_runtime::Lexicon) {
+async fn goes_on(lexicon: &Lexicon) {
     assert_eq!(lexicon.listen("PROBE", &telling(""), Some("somebody else")).await, Ok(None));
 }
 
@@ -118,6 +118,18 @@ async fn exiting_ends_the_call_and_not_the_agent() {
     assert_eq!(error.slug(), "trapped");
     assert!(error.to_string().contains("exit"), "{error}");
     goes_on(&lexicon).await;
+}
+
+#[tokio::test]
+async fn what_a_call_leaves_in_memory_no_other_finds() {
+    for pooling in [true, false] {
+        let engine = Engine::new(EngineConfig { pooling, cache: None }).unwrap();
+        let dir = Dir::with(&[("probe.wasm", &probe())]);
+        let (lexicon, _) = Lexicon::open(engine, FakeAgent::guest(), generous(), &[], vec![dir.path()]).await;
+        for _ in 0..300 {
+            assert_eq!(told(&lexicon, "stain").await.as_deref(), Ok("0"));
+        }
+    }
 }
 
 #[tokio::test]

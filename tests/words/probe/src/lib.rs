@@ -4,6 +4,7 @@
 //! one line of its data, [`MARK`], so that a test can make another component of it by changing bytes.
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use vocable_word::bindings::exports::vocable::word::word::Guest;
 use vocable_word::{
@@ -13,6 +14,9 @@ use vocable_word::{
 
 /// Name, version, manners of `describe`: all that differs between two of its kind.
 static MARK: &str = "mark=PROBE=1.0.0=well=";
+
+/// What would be left behind, if an instance lived for more than a call.
+static STAINS: AtomicU32 = AtomicU32::new(0);
 
 struct Probe;
 
@@ -61,6 +65,7 @@ fn act(what: &str) -> Answer<String> {
         "say" => {
             return Ok(json!(many(1_000_000, || speech::say("PROBE", "host", "{}").map(drop))).to_string());
         }
+        "stain" => return Ok(json!(STAINS.fetch_add(1, Ordering::Relaxed)).to_string()),
         "start" => {
             return Ok(json!(many(1_000, || jobs::start("c1", &Program::new("true", &[])))).to_string());
         }
