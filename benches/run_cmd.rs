@@ -3,6 +3,12 @@
 //! Needs the agents in the same profile: `cargo build --release -p vocable -p vocable-guest` first. Prints a table, ends
 //! by itself.
 
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints its table, and one that cannot start has nothing to measure"
+)]
+
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use vocable_tests::Host;

@@ -1,6 +1,8 @@
 //! What a call of a word costs: a fresh sandbox for each, with a pool of memories and without, beside the
 //! same function compiled natively and called without any.
 
+#![allow(clippy::expect_used, reason = "a benchmark that cannot start has nothing to measure")]
+
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
@@ -104,7 +106,9 @@ fn start(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("built-in words");
     group.sample_size(10);
     group.bench_function("compiled", |bencher| bencher.iter(|| lexicon(&runtime, false, None)));
-    group.bench_function("from the cache", |bencher| bencher.iter(|| lexicon(&runtime, false, Some(cache.path()))));
+    group.bench_function("from the cache", |bencher| {
+        bencher.iter(|| lexicon(&runtime, false, Some(cache.path())))
+    });
     group.bench_function("from the cache, with a pool", |bencher| {
         bencher.iter(|| lexicon(&runtime, true, Some(cache.path())));
     });

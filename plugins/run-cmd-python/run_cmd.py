@@ -32,12 +32,17 @@ class Word(exports.Word):
     def say(self, args):
         args = json.loads(args)
         given = {part: args[part] for part in PARTS if args.get(part) is not None}
-        text = [(part, value if isinstance(value, str) else json.dumps(value)) for part, value in given.items()]
-        return types.Message(text, b"")
+        text = {part: value if isinstance(value, str) else json.dumps(value) for part, value in given.items()}
+        # A broker takes lines of 8 KiB; escaping can double a value.
+        long = {part: value for part, value in given.items() if len(text[part]) > 4000}
+        short = [(part, value) for part, value in text.items() if part not in long]
+        return types.Message(short, json.dumps(long).encode() if long else b"")
 
     @refusing
     def listen(self, heard):
         said = dict(reversed(heard.headers))
-        args = json.loads(said.get("args", "[]"))
-        env, options = (list(json.loads(said.get(part, "{}")).items()) for part in ["env", "options"])
+        long = json.loads(heard.body or b"{}")
+        args = long.get("args") or json.loads(said.get("args", "[]"))
+        env, options = (
+            list((long.get(part) or json.loads(said.get(part, "{}"))).items()) for part in ["env", "options"])
         jobs.start(said["cmd-id"], types.Program(said["cmd"], args, env, said.get("path"), options))

@@ -58,6 +58,17 @@ fn arguments_environment_directory_and_input_arrive_as_they_were_given() {
 }
 
 #[test]
+fn input_and_arguments_far_longer_than_a_line_of_the_protocol_arrive_whole() {
+    let host = Host::start();
+    let _vm1 = host.guest("vm1").joins();
+    let bytes: Vec<u8> = (0..=255).cycle().take(400_000).collect();
+    let options = json!({"stdin": {"b64": BASE64_STANDARD.encode(&bytes)}});
+    assert_eq!(host.starts_with("vm1", &["cat"], options).ends().well().out, bytes);
+    let long = "ü\n:".repeat(20_000);
+    assert_eq!(host.runs("vm1", &["printf", "%s", &long]).well().text(), long);
+}
+
+#[test]
 fn output_that_is_no_text_arrives_octet_for_octet() {
     let host = Host::start();
     let _vm1 = host.guest("vm1").joins();

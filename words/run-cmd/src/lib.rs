@@ -2,12 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use vocable_word::{Answer, Description, Message, Program, Value, Word, described, jobs, json, word};
+use serde::de::DeserializeOwned;
+use vocable_word::{
+    Answer, Description, Map, Message, Program, Refusal, Value, Word, described, from_value, jobs, json,
+    serde, word,
+};
 
 word!(RunCmd);
 
 /// What a command is made of: members of the arguments, and headers of the message.
 const PARTS: [&str; 6] = ["cmd-id", "cmd", "args", "env", "path", "options"];
+/// Bytes of a header. What is longer, such as standard input, is in the body: brokers take lines of 8 KiB, and
+/// escaping can double a value.
+const LONGEST_HEADER: usize = 4000;
 
 impl Word for RunCmd {
     fn describe() -> Description {
@@ -30,15 +37,20 @@ impl Word for RunCmd {
     }
 
     fn say(args: Value) -> Answer<Message> {
-        Ok(PARTS.iter().fold(Message::new(), |message, part| message.with_value(part, &args[*part])))
+        let (long, short): (Vec<_>, Vec<_>) = PARTS.into_iter().partition(|part| is_long(&args[*part]));
+        let message =
+            short.into_iter().fold(Message::new(), |message, part| message.with_value(part, &args[part]));
+        let long: Map<_, _> = long.into_iter().map(|part| (part.to_owned(), args[part].clone())).collect();
+        Ok(if long.is_empty() { message } else { message.with_json(&long.into()) })
     }
 
     fn listen(heard: Message) -> Answer<Option<Value>> {
-        let env: BTreeMap<String, String> = heard.read("env")?;
-        let options: BTreeMap<String, String> = heard.read("options")?;
+        let mut long: Map<String, Value> = if heard.body.is_empty() { Map::new() } else { heard.json()? };
+        let env: BTreeMap<String, String> = part(&heard, &mut long, "env")?;
+        let options: BTreeMap<String, String> = part(&heard, &mut long, "options")?;
         let program = Program {
             cmd: heard.need("cmd")?.to_owned(),
-            args: heard.read("args")?,
+            args: part(&heard, &mut long, "args")?,
             env: env.into_iter().collect(),
             path: heard.get("path").map(str::to_owned),
             options: options.into_iter().collect(),
@@ -48,11 +60,40 @@ impl Word for RunCmd {
     }
 }
 
+fn is_long(value: &Value) -> bool {
+    // What has to be found before the body is read stays in the headers, whatever its length.
+    !value.is_string() && value.to_string().len() > LONGEST_HEADER
+}
+
+/// A part of the command, wherever it travelled.
+fn part<T: DeserializeOwned + Default>(
+    heard: &Message,
+    long: &mut Map<String, Value>,
+    name: &str,
+) -> Answer<T> {
+    match long.remove(name) {
+        Some(value) => from_value(value).map_err(|error| Refusal::Invalid(format!("{name}: {error}"))),
+        None => heard.read(name),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use vocable_word::{Refusal, testing::FakeAgent};
+    use vocable_word::testing::FakeAgent;
 
     use super::*;
+
+    #[test]
+    fn what_is_too_long_for_a_header_travels_in_the_body() {
+        let guest = FakeAgent::guest("vm1");
+        let long = "x".repeat(100_000);
+        let command = json!({"cmd-id": "c1", "cmd": "cat", "args": ["-"], "options": {"stdin": long}});
+        let said = RunCmd::say(command).unwrap();
+        assert!(said.headers.iter().all(|(_, value)| value.len() <= LONGEST_HEADER));
+        assert_eq!(RunCmd::listen(said), Ok(None));
+        let program = json!({"cmd": "cat", "args": ["-"], "options": {"stdin": long}});
+        assert_eq!(guest.calls(), [json!(["jobs.start", "c1", program])]);
+    }
 
     #[test]
     fn what_the_host_says_the_guest_starts() {
