@@ -5,6 +5,8 @@
 //! The broker runs in this process, those who talk to it in a child, as in life. `link` is a host inside the broker's
 //! process, `socket` one that is connected as the guests are. A window of 64 keeps 64 requests under way.
 
+#![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
+
 use bytes::BytesMut;
 use std::collections::HashMap;
 use std::error::Error;

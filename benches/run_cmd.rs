@@ -11,7 +11,7 @@
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use vocable_tests::Host;
+use vocable_tests::host::Host;
 
 /// Commands of each kind.
 const RUNS: usize = 500;

@@ -107,7 +107,7 @@ fn start(criterion: &mut Criterion) {
     group.sample_size(10);
     group.bench_function("compiled", |bencher| bencher.iter(|| lexicon(&runtime, false, None)));
     group.bench_function("from the cache", |bencher| {
-        bencher.iter(|| lexicon(&runtime, false, Some(cache.path())))
+        bencher.iter(|| lexicon(&runtime, false, Some(cache.path())));
     });
     group.bench_function("from the cache, with a pool", |bencher| {
         bencher.iter(|| lexicon(&runtime, true, Some(cache.path())));
