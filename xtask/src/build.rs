@@ -23,6 +23,12 @@ pub(crate) fn programs() -> Result<()> {
     Run::cargo(["build", "--locked", "-p", "vocable", "-p", "vocable-guest"]).go()
 }
 
+/// Builds both agents as the tests build what they stand on: built alone they would share too little with the tests,
+/// and WebAssembly would be compiled twice.
+pub(crate) fn programs_and_tests() -> Result<()> {
+    Run::cargo(["build", "--locked", "--workspace", "--bins", "--tests"]).go()
+}
+
 /// A program that [`programs`] has built.
 pub(crate) fn program(name: &str) -> PathBuf {
     root().join("target/debug").join(name)
@@ -53,8 +59,8 @@ fn is_newer(made: &Path, of: &[&Path]) -> bool {
     time(made).is_some_and(|made| of.iter().all(|part| time(part).is_some_and(|part| part <= made)))
 }
 
-/// Builds the guest agent as one static binary.
-pub(crate) fn static_guest() -> Result<()> {
+/// Builds the guest agent as one static binary; gives its path.
+pub(crate) fn static_guest() -> Result<PathBuf> {
     targets()?;
     let build =
         Run::cargo(["build", "--locked", "--profile", "static", "--target", STATIC, "-p", "vocable-guest"]);
@@ -62,7 +68,7 @@ pub(crate) fn static_guest() -> Result<()> {
     let binary = root().join("target").join(STATIC).join("static/vocable-guest");
     let bytes = std::fs::metadata(&binary).with_context(|| binary.display().to_string())?.len();
     say(&format!("{}: {:.1} MB", binary.display(), bytes as f64 / 1e6));
-    Ok(())
+    Ok(binary)
 }
 
 /// The names of the fuzz targets.

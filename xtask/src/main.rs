@@ -9,6 +9,8 @@ mod shell;
 
 use anyhow::{Result, bail};
 use shell::{Run, say};
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
@@ -35,7 +37,7 @@ fn act(arguments: &[&str]) -> Result<()> {
         ["demo", rest @ ..] => demo(rest),
         ["test"] => test(),
         ["test", "--peers"] => peers::install().and_then(|()| test()),
-        ["static"] => build::static_guest(),
+        ["static"] => build::static_guest().map(drop),
         ["fuzz"] => fuzz("30"),
         ["fuzz", seconds] => fuzz(seconds),
         _ => bail!("unknown command\n{USAGE}"),
@@ -46,18 +48,14 @@ fn demo(rest: &[&str]) -> Result<()> {
     build::targets()?;
     build::programs()?;
     let plugin = build::component("word-df")?;
-    Run::new(build::program("vocable"))
-        .args(["demo", "--grant", "DF=process", "--with", "path=/", "--plugin"])
-        .arg(plugin)
-        .args(rest)
-        .go()
+    demonstrate(&plugin, &rest.iter().map(OsStr::new).collect::<Vec<_>>())
 }
 
 fn test() -> Result<()> {
     build::targets()?;
     Run::cargo(["fmt", "--all", "--check"]).go()?;
-    build::programs()?;
-    build::component("word-df")?;
+    build::programs_and_tests()?;
+    let plugin = build::component("word-df")?;
     build::component("word-probe")?;
     build::component("word-run-cmd-loud")?;
     let python = peers::python_words();
@@ -65,10 +63,19 @@ fn test() -> Result<()> {
         build::python_word(&python)?;
     }
     Run::cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]).go()?;
-    if peers::have("musl-gcc") {
-        build::static_guest()?;
+    Run::cargo(["test", "--workspace", "--locked"]).go()?;
+    if !peers::have("musl-gcc") {
+        say("skipped: the static guest agent: no musl-gcc (package musl-tools)");
+        return Ok(());
     }
-    Run::cargo(["test", "--workspace", "--locked"]).go()
+    let guest = build::static_guest()?;
+    demonstrate(&plugin, &["--guest-agent".as_ref(), guest.as_os_str()])
+}
+
+/// The demonstration, with what is to be said to it beside its plug-in.
+fn demonstrate(plugin: &Path, rest: &[&OsStr]) -> Result<()> {
+    let demo = ["demo", "--grant", "DF=process", "--with", "path=/", "--plugin"];
+    Run::new(build::program("vocable")).args(demo).arg(plugin).args(rest).go()
 }
 
 fn fuzz(seconds: &str) -> Result<()> {
