@@ -11,6 +11,7 @@ use crate::target::Target;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
+use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::error;
@@ -97,8 +98,10 @@ impl Handle {
         let now = Now::read().utc;
         let run =
             Run { id: id.clone(), target: wanted.target, single, request: request.clone(), created: now };
-        let commands =
-            selected.into_iter().map(|selected| planned(&id, selected, &wanted.program)).collect::<Vec<_>>();
+        let commands = selected
+            .into_iter()
+            .map(|selected| planned(&id, selected, &wanted.program, now))
+            .collect::<Vec<_>>();
         let answer = answer_id(&run, &commands);
         if let Err(error) = self.store.add(run, commands.clone()).await {
             // The same request twice at the same time: the first one counts.
@@ -411,8 +414,7 @@ fn octets_of(inline: &Value) -> Option<Bytes> {
 }
 
 /// A command as it is written down first; of a guest that is away it has failed already.
-fn planned(run: &str, selected: Selected, program: &Program) -> Command {
-    let now = Now::read().utc;
+fn planned(run: &str, selected: Selected, program: &Program, now: OffsetDateTime) -> Command {
     let mut command = Command::new(run, &selected.guest, program.clone(), now);
     if let Some(why) = selected.away {
         let message = format!("{} does not answer; nothing was run: {why}", selected.guest);
