@@ -25,10 +25,10 @@ const KEPT: usize = 1 << 20;
 /// How an [`Engine`] is set up.
 #[derive(Clone, Debug, Default)]
 pub struct EngineConfig {
-    /// Keep memories and stacks ready for the next call. Twice as fast; takes terabytes of address
+    /// Keep memories and stacks ready for the next call. Four times as fast; takes terabytes of address
     /// space, though hardly any memory. For hosts.
     pub pooling: bool,
-    /// Where compiled words are kept; made if it is not there. A word takes 0.1 s to compile and 1 ms to
+    /// Where compiled words are kept; made if it is not there. A word takes 0.1 s to compile and 2 ms to
     /// read. It is not used unless it belongs to this user and nobody else can write there: what is read
     /// from it is run.
     pub cache: Option<PathBuf>,
