@@ -23,6 +23,8 @@ use vocable_stomp::{Command as Verb, Frame};
 /// Who commands; also who every message that reaches a guest is from, since nobody else may write to its mailbox.
 pub const HOST: &str = "host";
 
+/// Headers of the transport: how a message came is no business of the word that listens.
+const TRANSPORT: [&str; 5] = ["ack", "destination", "redelivered", "subscription", "omitted-headers"];
 /// Messages that are heard at the same time; more wait unacknowledged at the broker.
 const HEARD_AT_ONCE: usize = 32;
 /// How long an orderly exit may take.
@@ -186,7 +188,8 @@ impl Agent {
         self.hearing += 1;
         let interpreter = self.interpreter.clone();
         let envelope =
-            Envelope { headers: delivery.frame.headers.clone(), body: delivery.frame.body.clone() };
+            Envelope { headers: delivery.frame.headers.clone(), body: delivery.frame.body.clone() }
+                .without(&TRANSPORT);
         self.work.push(Box::pin(async move {
             let heard = interpreter.hear(envelope, HOST).await;
             Done::Heard { delivery, heard }

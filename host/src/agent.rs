@@ -35,6 +35,8 @@ pub const FROM_GUESTS: &str = "/queue/vocable.out.";
 /// Where a guest's messages go to: `/queue/vocable.in.<id>`, which only that guest may read.
 pub const TO_GUESTS: &str = "/queue/vocable.in.";
 
+/// Headers of the transport: how a message came is no business of the word that listens.
+const TRANSPORT: [&str; 5] = ["ack", "destination", "redelivered", "subscription", "omitted-headers"];
 /// How long guests may take to hear that the broker shuts down.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Events that are kept for readers who come late.
@@ -470,7 +472,8 @@ impl Agent {
         // What the message says comes next.
         change.into_iter().for_each(|change| self.changed(change));
         let interpreter = self.interpreter.clone();
-        let envelope = Envelope { headers: frame.headers.clone(), body: frame.body.clone() };
+        let envelope =
+            Envelope { headers: frame.headers.clone(), body: frame.body.clone() }.without(&TRANSPORT);
         self.work.push(Box::pin(async move {
             let heard = interpreter.hear(envelope, &guest).await;
             Done::Heard { guest, frame, heard }
