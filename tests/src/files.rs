@@ -27,7 +27,8 @@ pub fn drop_into(folder: &Path, component: &Path, name: &str) -> PathBuf {
     to
 }
 
-fn target() -> PathBuf {
+/// Where `cargo xtask test` builds, and where it installs what comes from no package of the system.
+pub(crate) fn target() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(3).unwrap().to_owned()
 }

@@ -22,6 +22,11 @@ impl Gate {
         Self { path, pipe: RefCell::new(pipe) }
     }
 
+    /// The named pipe; a line written to it lets one command through.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What a shell types to wait at it.
     pub fn wait(&self) -> String {
         format!("read x < {}", self.path.display())

@@ -74,6 +74,13 @@ impl<'a> GuestPlan<'a> {
         self
     }
 
+    /// Where components can be dropped in for it, before it starts too.
+    pub fn words(&self) -> PathBuf {
+        let folder = self.host.folder().join(format!("{}.words.d", self.name));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
     /// Starts it, and waits until the host has heard its HELLO.
     pub fn joins(self) -> Guest {
         let (host, id) = (self.host, self.id.clone());
@@ -90,7 +97,7 @@ impl<'a> GuestPlan<'a> {
         if let Some(token) = &self.token {
             write_secret(&token_file, token);
         }
-        std::fs::create_dir_all(folder.join(format!("{}.words.d", self.name))).unwrap();
+        let words = self.words();
         let config = [
             format!("id = \"{}\"", self.id),
             format!("broker = \"{}\"", self.broker),
@@ -101,7 +108,7 @@ impl<'a> GuestPlan<'a> {
             "reconnect = { first = \"100ms\", most = \"500ms\", jitter = 0.5 }".to_owned(),
             format!("jobs.home = {}", json!(folder)),
             format!("jobs.env.{MARK} = {}", path("")),
-            format!("words.dirs = [{}]", path(".words.d")),
+            format!("words.dirs = [{}]", json!(words)),
         ];
         let file = folder.join(format!("{}.toml", self.name));
         write_config(&file, &config, &self.settings.iter().map(String::as_str).collect::<Vec<_>>());

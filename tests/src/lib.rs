@@ -3,7 +3,8 @@
 //! In reading order: [`process`] (a program that runs, what it says, and its end); [`host`] (a host agent: its
 //! endpoint, its events, its command line); [`command`] (what is run, and what came of it); [`guest`] (a guest agent);
 //! [`gate`] (lets a command go on when the story says so); [`proxy`] (a network between the two that can be cut);
-//! [`stomp`] (a client with bad manners); [`files`] (where programs and words are found).
+//! [`stomp`] (a client with bad manners); [`files`] (where programs and words are found); [`peers`] (other people's
+//! programs).
 //!
 //! Nothing waits by sleeping: everything awaits an event, for [`PATIENCE`] at most. Everything ends with the story:
 //! agents, supervisors and commands are killed when their bed is dropped, and their logs are shown if it failed.
@@ -30,6 +31,8 @@ pub mod proxy;
 pub mod stomp;
 
 pub mod files;
+
+pub mod peers;
 
 use std::time::Duration;
 

@@ -28,6 +28,8 @@ mod words;
 #[cfg(test)]
 mod callers;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod operators;
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask demo [ARGUMENTS]   build everything and run `vocable demo`
 cargo xtask test [--peers]     pass the tests: format, lints, units, stories over the real programs
-                               --peers  first install the programs of other people that tests talk to (apt-get, pip);
+                               --peers  first install the programs of other people that tests talk to (apt-get, npm, pip);
                                         without them those tests say that they were skipped
 cargo xtask static             build the static guest agent: target/x86_64-unknown-linux-musl/static/vocable-guest
 cargo xtask fuzz [SECONDS]     run every fuzz target for a while (needs a nightly toolchain)";
@@ -56,6 +56,7 @@ fn test() -> Result<()> {
     Run::cargo(["fmt", "--all", "--check"]).go()?;
     build::programs_and_tests()?;
     let plugin = build::component("word-df")?;
+    build::component("word-echo")?;
     build::component("word-probe")?;
     build::component("word-run-cmd-loud")?;
     let python = peers::python_words();

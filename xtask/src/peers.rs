@@ -1,21 +1,34 @@
-//! Other people's programs that the tests talk to: independent STOMP clients, a real broker, a C library for static
-//! binaries, a compiler of words in another language.
+//! Other people's programs that the tests talk to: independent STOMP clients, a real broker, XML-RPC clients of many
+//! languages, a C library for static binaries, a compiler of words in another language.
 
 use crate::shell::{Run, root, say};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
 /// Debian's packages, and a program or file by which to tell that each is there.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 15] = [
     ("libnet-stomp-perl", "/usr/share/perl5/Net/Stomp.pm"),
+    ("librpc-xml-perl", "/usr/share/perl5/RPC/XML.pm"),
+    ("libxmlrpc-core-c3-dev", "/usr/bin/xmlrpc"),
+    ("libxmlrpc-lite-perl", "/usr/share/perl5/XMLRPC/Lite.pm"),
     ("musl-tools", "/usr/bin/musl-gcc"),
+    ("nodejs", "node"),
+    ("npm", "npm"),
+    ("php-cli", "php"),
+    ("php-xmlrpc", "/usr/share/doc/php-xmlrpc"),
     ("rabbitmq-server", "/usr/lib/rabbitmq/bin/rabbitmq-server"),
     ("python3-venv", "/usr/share/doc/python3-venv"),
+    ("ruby", "ruby"),
     ("ruby-stomp", "/usr/lib/ruby/vendor_ruby/stomp.rb"),
+    ("ruby-xmlrpc", "/usr/lib/ruby/vendor_ruby/xmlrpc/client.rb"),
+    ("xmlrpc-api-utils", "/usr/bin/xml-rpc-api2txt"),
 ];
 
 /// An environment of Python's own, so that nothing of the machine is touched.
 const PYTHON: &str = "target/peers/python";
+
+/// Where npm installs, for the same reason.
+const NODE: &str = "target/peers";
 
 /// Installs what is missing.
 pub(crate) fn install() -> Result<()> {
@@ -32,6 +45,12 @@ pub(crate) fn install() -> Result<()> {
         let venv = root().join(PYTHON);
         Run::new("python3").args(["-m", "venv"]).arg(&venv).go()?;
         Run::new(venv.join("bin/pip")).args(["install", "-q", "componentize-py==0.25.1"]).go()?;
+    }
+    let node = root().join(NODE);
+    if !node.join("node_modules/xmlrpc").exists() {
+        say("an XML-RPC client in JavaScript:");
+        std::fs::create_dir_all(&node)?;
+        Run::new("npm").args(["install", "--silent", "--prefix"]).arg(node).arg("xmlrpc@1.3.2").go()?;
     }
     Ok(())
 }

@@ -11,8 +11,11 @@ use std::collections::BTreeMap;
 use tokio::time::{Instant, timeout_at};
 use vocable_xmlrpc::{Fault, Options, Params, Value};
 
-/// Octets of output in one answer, over all its commands: more is asked for with the next offset.
+/// Octets of output in one answer, over all its commands, if the caller wants many: more is asked for with the next
+/// offset.
 const MOST_OUTPUT: usize = 1 << 20;
+/// The same if the caller does not say: xmlrpc-c takes no answer of more than 512 KiB, and base64 adds a third.
+const USUAL_OUTPUT: usize = 1 << 18;
 /// Commands in one list, unless the caller wants fewer.
 const MOST_LISTED: u32 = 1000;
 
@@ -27,11 +30,12 @@ pub(super) const METHODS: &[Method] = &[
     Method {
         name: "cmd.poll",
         signatures: &[&["struct", "string"], &["struct", "string", "struct"]],
-        help: "cmd.poll(cmd_id, {out_offset, err_offset, offsets}): how it stands with a command: {cmd_id, guest, state, \
+        help: "cmd.poll(cmd_id, {out_offset, err_offset, offsets, max_output}): how it stands with a command: {cmd_id, guest, state, \
                cmd, args, out, err, out_offset, err_offset, out_bytes, err_bytes, more, finished, exitCodeOrSignal, \
-               resources, error, …}. Output that is no text comes as base64. out_offset and err_offset are where to go \
-               on; `more` says that there is more already. state is queued, running, done, timeout, cancelled, lost or \
-               failed. Of a request to several guests: {cmd_id, state, summary, commands: […]}, and `offsets` is a \
+               resources, error, ...}. Output that is no text comes as base64. out_offset and err_offset are where to go \
+               on; `more` says that there is more already than fits in one answer: max_output bytes, 256 KiB if not \
+               given and 1 MiB at most. state is queued, running, done, timeout, cancelled, lost or \
+               failed. Of a request to several guests: {cmd_id, state, summary, commands: [...]}, and `offsets` is a \
                struct {cmd_id: [out_offset, err_offset]} of those commands to report.",
         call: |context, params| Box::pin(poll(context, params)),
     },
@@ -50,7 +54,7 @@ pub(super) const METHODS: &[Method] = &[
     Method {
         name: "cmd.wait",
         signatures: &[&["struct", "string", "double"], &["struct", "string", "double", "struct"]],
-        help: "cmd.wait(cmd_id, timeout_s, {until, out_offset, err_offset, offsets}): as cmd.poll, once the command is \
+        help: "cmd.wait(cmd_id, timeout_s, {until, out_offset, err_offset, offsets, max_output}): as cmd.poll, once the command is \
                over, or with until=\"output\" once there is more output than at the offsets; at the latest after timeout_s \
                seconds, of which at most 20 count: ask again while state is queued or running.",
         call: |context, params| Box::pin(wait(context, params)),
@@ -145,6 +149,8 @@ impl Patience {
 struct Offsets {
     of_one: (u64, u64),
     of_each: Option<BTreeMap<String, (u64, u64)>>,
+    /// How much of it at a time.
+    most: usize,
 }
 
 impl Offsets {
@@ -165,7 +171,10 @@ impl Offsets {
             };
             each.into_iter().map(|(id, numbers)| (id, pair(numbers))).collect()
         });
-        Ok(Self { of_one: (out, err), of_each })
+        let most = options.take::<f64>("max_output")?.map_or(USUAL_OUTPUT, |octets| {
+            usize::try_from(offset(octets)).map_or(MOST_OUTPUT, |octets| octets.clamp(1, MOST_OUTPUT))
+        });
+        Ok(Self { of_one: (out, err), of_each, most })
     }
 
     fn of(&self, id: &str) -> (u64, u64) {
@@ -183,7 +192,7 @@ async fn report(
     offsets: &Offsets,
     patience: Option<Patience>,
 ) -> Result<Value, Fault> {
-    let mut budget = MOST_OUTPUT;
+    let mut budget = offsets.most;
     match handle.find(id).await? {
         Found::Command(mut command) => {
             if let Some(patience) = patience {

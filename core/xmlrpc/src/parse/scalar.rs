@@ -52,17 +52,23 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
 }
 
 /// A whole number of any length, signed or not. What 32 bits cannot hold becomes a double: JavaScript sends
-/// such numbers as `<int>`.
+/// such numbers as `<int>`, and those of more than 21 digits as `<int>1e+21</int>`.
 pub(super) fn int(text: &str) -> Result<Value, String> {
     let text = trimmed(text);
     if let Ok(number) = text.parse::<i32>() {
         return Ok(Value::Int(number));
     }
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_whole && !is_vast(digits) {
         return Err(format!("{} is not a whole number", excerpt(text)));
     }
     double(text).map(Value::Double)
+}
+
+/// As JavaScript writes a number of more than 21 digits; every such double is whole.
+fn is_vast(text: &str) -> bool {
+    text.contains("e+") && text.parse().is_ok_and(|number: f64| number >= 1e21)
 }
 
 /// A finite number; an exponent is fine.

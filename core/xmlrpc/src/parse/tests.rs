@@ -57,11 +57,12 @@ fn whole_numbers_beyond_32_bits_become_doubles() {
     assert_eq!(value("<i8>2147483648</i8>"), Value::Double(2_147_483_648.0));
     assert_eq!(value("<int>-1784000000000</int>"), Value::Double(-1_784_000_000_000.0));
     assert_eq!(value("<int>100000000000000000000</int>"), Value::Double(1e20));
+    assert_eq!(value("<int>-1.5e+300</int>"), Value::Double(-1.5e300));
 }
 
 #[test]
 fn numbers_that_are_none_are_refused() {
-    for text in ["", "+", "1.5", "0x10", "1e3", "٣", "--1", "1 2"] {
+    for text in ["", "+", "1.5", "0x10", "1e3", "1e+3", "1e21", "٣", "--1", "1 2"] {
         let (number, message) = refused_value(&format!("<int>{text}</int>"));
         assert_eq!(
             (number, message),
