@@ -30,6 +30,8 @@ mod callers;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod operators;
 
 #[cfg(test)]

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    http::{HeaderMap, header::CONTENT_LENGTH},
+    http::{
+        HeaderMap,
+        header::{CONTENT_LENGTH, EXPECT},
+    },
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -61,7 +64,13 @@ impl Bodies {
         let deadline = Instant::now() + self.config.read_timeout;
         let announced = announced(headers);
         if announced.is_some_and(|length| length > self.config.max_request as u64) {
-            return Err(self.discard(body, deadline).await);
+            // A client that asks first has not sent anything yet, and is spared it.
+            let asks_first = headers.contains_key(EXPECT);
+            return Err(if asks_first {
+                BodyError::TooLong { rest: true }
+            } else {
+                self.discard(body, deadline).await
+            });
         }
         let share = self.share(announced, deadline).await?;
         let bytes = self.collect(body, deadline).await?;
