@@ -15,12 +15,34 @@ pub struct Fault {
 pub enum FaultKind {
     /// The name or id exists with another meaning.
     AlreadyExists,
+    /// Somebody is at it already.
+    Busy,
+    /// It is over: too late for that.
+    Finished,
+    /// The hypervisor refused or failed; its own words are in the text.
+    Hypervisor,
+    /// There is no hypervisor to ask.
+    HypervisorMissing,
     /// Our own programming or a broken installation.
     Internal,
     /// Wrong type, missing member, a value out of range.
     InvalidParameter,
     /// The guest is known, and not there.
     GuestOffline,
+    /// The caller may not.
+    NotAllowed,
+    /// It will work one day: the engine that does it is not there.
+    NotYet,
+    /// No job has that id.
+    NoSuchJob,
+    /// No file or folder is called so.
+    NoSuchPath,
+    /// No snapshot is called so.
+    NoSuchSnapshot,
+    /// No transfer has that id.
+    NoSuchTransfer,
+    /// No virtual machine is called so.
+    NoSuchVm,
     /// No such method.
     NoSuchMethod,
     /// Nobody is called so.
@@ -31,6 +53,8 @@ pub enum FaultKind {
     NoSuchWord,
     /// The disk that keeps commands is full.
     NoSpace,
+    /// Longer, deeper or fuller than allowed.
+    TooBig,
     /// Too much of something.
     TooMany,
     /// Time ran out.
@@ -43,14 +67,29 @@ pub enum FaultKind {
     WordTrapped,
     /// The word refused, or may not: not granted, not of that agent.
     WordDenied,
+    /// It is not in a state for that.
+    WrongState,
     /// The agent is stopping.
     Stopping,
 }
 
 impl FaultKind {
     /// All kinds, for the list of faults.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 29] = [
         Self::AlreadyExists,
+        Self::Busy,
+        Self::Finished,
+        Self::Hypervisor,
+        Self::HypervisorMissing,
+        Self::NotAllowed,
+        Self::NotYet,
+        Self::NoSuchJob,
+        Self::NoSuchPath,
+        Self::NoSuchSnapshot,
+        Self::NoSuchTransfer,
+        Self::NoSuchVm,
+        Self::TooBig,
+        Self::WrongState,
         Self::Internal,
         Self::InvalidParameter,
         Self::GuestOffline,
@@ -72,6 +111,19 @@ impl FaultKind {
     pub const fn slug(self) -> &'static str {
         match self {
             Self::AlreadyExists => "already-exists",
+            Self::Busy => "busy",
+            Self::Finished => "finished",
+            Self::Hypervisor => "hypervisor",
+            Self::HypervisorMissing => "hypervisor-missing",
+            Self::NotAllowed => "not-allowed",
+            Self::NotYet => "not-yet",
+            Self::NoSuchJob => "no-such-job",
+            Self::NoSuchPath => "no-such-path",
+            Self::NoSuchSnapshot => "no-such-snapshot",
+            Self::NoSuchTransfer => "no-such-transfer",
+            Self::NoSuchVm => "no-such-vm",
+            Self::TooBig => "too-big",
+            Self::WrongState => "wrong-state",
             Self::Internal => "internal",
             Self::InvalidParameter => "invalid-parameter",
             Self::GuestOffline => "guest-offline",
@@ -91,21 +143,34 @@ impl FaultKind {
     }
 
     /// The number it has over XML-RPC: the interoperability codes where one fits, else our own families
-    /// (1xx no such thing, 2xx state, 3xx limits, 5xx words).
+    /// (1xx no such thing, 2xx state, 3xx limits, 4xx hypervisor, 5xx words).
     pub const fn code(self) -> i32 {
         match self {
             Self::InvalidParameter => -32602,
             Self::NoSuchMethod => -32601,
             Self::Internal => -32603,
+            Self::NotAllowed => 100,
+            Self::NoSuchVm => 101,
             Self::NoSuchGuest => 102,
             Self::GuestOffline => 103,
             Self::NoSuchCommand => 104,
             Self::NoSuchWord => 105,
+            Self::NoSuchPath => 106,
+            Self::NoSuchSnapshot => 107,
+            Self::NoSuchJob => 108,
+            Self::NoSuchTransfer => 109,
+            Self::WrongState => 200,
+            Self::Busy => 201,
             Self::AlreadyExists => 202,
+            Self::Finished => 203,
+            Self::TooBig => 300,
             Self::TooMany => 301,
             Self::TimedOut => 302,
             Self::NoSpace => 303,
             Self::Stopping => 305,
+            Self::NotYet => 306,
+            Self::HypervisorMissing => 400,
+            Self::Hypervisor => 403,
             Self::WordInvalid => 500,
             Self::WordTrapped => 501,
             Self::WordFailed => 502,
@@ -115,7 +180,15 @@ impl FaultKind {
 
     /// Whether the same request may succeed later without anybody changing anything.
     pub const fn transient(self) -> bool {
-        matches!(self, Self::GuestOffline | Self::NoSpace | Self::Stopping | Self::TimedOut | Self::TooMany)
+        matches!(
+            self,
+            Self::Busy | Self::GuestOffline | Self::NoSpace | Self::Stopping | Self::TimedOut | Self::TooMany
+        )
+    }
+
+    /// The kind that has this number over XML-RPC.
+    pub fn from_code(code: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
     }
 }
 

@@ -12,8 +12,9 @@
 
 use std::{fmt, time::Duration};
 
+use crate::registry::MethodInfo;
 use futures_util::future::BoxFuture;
-use vocable_xmlrpc::{Fault, Value};
+use vocable_xmlrpc::{Fault, Params, Value};
 
 mod auth;
 mod body;
@@ -26,21 +27,15 @@ pub use server::serve;
 /// The methods that can be called. They may come and go while the endpoint serves them.
 pub trait Methods: Send + Sync + 'static {
     /// Carries the call out. An unknown method is a fault of [`vocable_xmlrpc::code::METHOD_NOT_FOUND`].
-    fn call(&self, method: String, params: Vec<Value>) -> BoxFuture<'_, Result<Value, Fault>>;
+    fn call(&self, method: String, params: Params) -> BoxFuture<'_, Result<Value, Fault>>;
 
     /// The methods there are now.
     fn list(&self) -> Vec<MethodInfo>;
-}
 
-/// A method, as introspection shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MethodInfo {
-    /// The whole name: `guest.list`.
-    pub name: String,
-    /// The types of each way to call it: the result's first, then the parameters'.
-    pub signature: Vec<Vec<String>>,
-    /// What it does, for people.
-    pub help: String,
+    /// What is known about one.
+    fn describe(&self, name: &str) -> Option<MethodInfo> {
+        self.list().into_iter().find(|method| method.name == name)
+    }
 }
 
 /// What the endpoint asks of clients.

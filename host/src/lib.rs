@@ -3,7 +3,7 @@
 //! The agent, in reading order: [`request`] (everything it can be asked), [`agent`] (the task that owns the state) with
 //! what it owns: [`roster`], [`commands`], [`asks`], [`events`]; [`store`] (what survives a restart); [`handle`] (the
 //! operations, made of requests); [`powers`] (what words can ask of it); [`credentials`] (who may log in at the broker).
-//! Around it: [`rpc`] (the methods callers have) over [`http`]; [`why`] (what is wrong with a guest); [`serve`] (all of
+//! Around it: [`rpc`] (the methods callers have, described by [`registry`]) over [`http`]; [`why`] (what is wrong with a guest); [`serve`] (all of
 //! it put together) and [`config`].
 //!
 //! The command line: [`cli`], one file a verb, which talks to the agent through [`client`], as everybody does; and
@@ -29,6 +29,7 @@ pub mod credentials;
 pub mod powers;
 
 pub mod http;
+pub mod registry;
 pub mod rpc;
 pub mod why;
 

@@ -5,8 +5,10 @@
 
 use crate::fault::Fault as HostFault;
 use crate::handle::Handle;
-use crate::http::{MethodInfo, Methods};
+use crate::http::Methods;
+use crate::registry::{Gives, Kind, MethodInfo, Param, optional, options, required};
 use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -46,10 +48,26 @@ pub struct About {
 /// One method.
 struct Method {
     name: &'static str,
-    /// Result first, then the parameters; one line for each number of parameters.
-    signatures: &'static [&'static [&'static str]],
+    /// What it does, in whole sentences, of which the first can stand alone.
     help: &'static str,
+    params: &'static [Param],
+    gives: Gives,
+    /// Whether it changes anything.
+    changes: bool,
     call: fn(Context, Params) -> BoxFuture<'static, Result<Value, Fault>>,
+}
+
+impl Method {
+    fn info(&self) -> MethodInfo {
+        MethodInfo {
+            name: self.name.into(),
+            help: self.help.into(),
+            params: self.params,
+            gives: self.gives,
+            changes: self.changes,
+            schemas: BTreeMap::new(),
+        }
+    }
 }
 
 /// All methods that do not come from words.
@@ -70,10 +88,9 @@ impl Api {
 }
 
 impl Methods for Api {
-    fn call(&self, method: String, params: Vec<Value>) -> BoxFuture<'_, Result<Value, Fault>> {
+    fn call(&self, method: String, params: Params) -> BoxFuture<'_, Result<Value, Fault>> {
         let context = self.context.clone();
         Box::pin(async move {
-            let params = Params::new(method.clone(), params);
             if let Some(found) = methods().find(|known| known.name == method) {
                 return (found.call)(context, params).await;
             }
@@ -91,18 +108,14 @@ impl Methods for Api {
     }
 
     fn list(&self) -> Vec<MethodInfo> {
-        let fixed = methods().map(|method| MethodInfo {
-            name: method.name.to_owned(),
-            signature: method
-                .signatures
-                .iter()
-                .map(|line| line.iter().map(|t| (*t).to_owned()).collect())
-                .collect(),
-            help: method.help.to_owned(),
-        });
-        let mut all: Vec<_> = fixed.chain(word::methods(&self.context)).collect();
+        let mut all: Vec<_> = methods().map(Method::info).chain(word::methods(&self.context)).collect();
         all.sort_by(|one, other| one.name.cmp(&other.name));
         all
+    }
+
+    fn describe(&self, name: &str) -> Option<MethodInfo> {
+        let fixed = methods().find(|known| known.name == name).map(Method::info);
+        fixed.or_else(|| word::method(&self.context, name.strip_prefix("word.")?))
     }
 }
 

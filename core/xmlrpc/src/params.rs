@@ -35,7 +35,7 @@ pub fn invalid_parameter(method: &str, problem: &str) -> Fault {
 #[derive(Debug)]
 pub struct Params {
     method: String,
-    values: std::vec::IntoIter<Value>,
+    values: std::vec::IntoIter<Option<Value>>,
     given: usize,
     taken: usize,
 }
@@ -43,7 +43,17 @@ pub struct Params {
 impl Params {
     /// The parameters `method` was called with.
     pub fn new(method: impl Into<String>, values: Vec<Value>) -> Self {
+        Self::sparse(method, values.into_iter().map(Some).collect())
+    }
+
+    /// The parameters of a call that named them: those left out may stand before others.
+    pub fn sparse(method: impl Into<String>, values: Vec<Option<Value>>) -> Self {
         Self { method: method.into(), given: values.len(), values: values.into_iter(), taken: 0 }
+    }
+
+    /// The parameters that were not taken yet, without those left out.
+    pub fn rest(self) -> Vec<Value> {
+        self.values.flatten().collect()
     }
 
     /// The next parameter.
@@ -60,7 +70,7 @@ impl Params {
     /// # Errors
     /// An `invalid-parameter` fault, if it is of another type.
     pub fn optional<T: FromValue>(&mut self, name: &str) -> Result<Option<T>, Fault> {
-        let value = self.values.next().map(|value| self.typed(name, value)).transpose();
+        let value = self.values.next().flatten().map(|value| self.typed(name, value)).transpose();
         self.taken += 1;
         value
     }
@@ -71,7 +81,7 @@ impl Params {
     /// # Errors
     /// An `invalid-parameter` fault, if it is no struct or not the last.
     pub fn options(mut self) -> Result<Options, Fault> {
-        let members = match self.values.next() {
+        let members = match self.values.next().flatten() {
             None => BTreeMap::new(),
             Some(Value::Array(items)) if items.is_empty() => BTreeMap::new(),
             Some(value) => self.typed("options", value)?,
@@ -167,6 +177,16 @@ mod tests {
         assert_eq!(params.optional::<bool>("wait").unwrap(), Some(true));
         assert_eq!(params.optional::<bool>("more").unwrap(), None);
         params.finish().unwrap();
+    }
+
+    #[test]
+    fn parameters_left_out_leave_their_place() {
+        let mut params = Params::sparse("cmd.run", vec![None, Some(Value::Int(3)), None]);
+        assert_eq!(params.optional::<bool>("quiet").unwrap(), None);
+        assert_eq!(params.required::<i32>("count").unwrap(), 3);
+        params.options().unwrap().finish().unwrap();
+        let fault = Params::sparse("cmd.run", vec![None]).required::<i32>("count").unwrap_err();
+        assert_eq!(fault.text(), "invalid-parameter: cmd.run: parameter 1 \"count\" is missing");
     }
 
     #[test]

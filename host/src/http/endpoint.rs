@@ -16,7 +16,9 @@ use axum::{
     routing::get,
 };
 use tokio_util::sync::CancellationToken;
-use vocable_xmlrpc::{Call, Fault, Limits, Value, code, excerpt, parse_call, write_fault, write_response};
+use vocable_xmlrpc::{
+    Call, Fault, Limits, Params, Value, code, excerpt, parse_call, write_fault, write_response,
+};
 
 use super::{
     HttpConfig, Methods, auth,
@@ -155,15 +157,17 @@ async fn parse(document: Bytes, max_bytes: usize) -> Result<Call, Fault> {
 }
 
 async fn carry_out<M: Methods>(endpoint: &Endpoint<M>, call: Call) -> Result<Value, Fault> {
-    let method = excerpt(&call.method);
+    let Call { method, params } = call;
+    let params = Params::new(method.clone(), params);
+    let name = excerpt(&method);
     let response = tokio::select! {
         biased;
-        response = system::call(&endpoint.methods, call) => response,
+        response = system::call(&endpoint.methods, method, params) => response,
         () = last_words(&endpoint.shutdown) => {
             Err(Fault::new(STOPPING, "stopping: the host agent is stopping and did not wait for the end of this call"))
         }
     };
-    tracing::debug!(method, fault = response.as_ref().err().map(Fault::text), "call");
+    tracing::debug!(method = name, fault = response.as_ref().err().map(Fault::text), "call");
     response
 }
 

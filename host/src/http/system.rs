@@ -1,38 +1,72 @@
 //! The methods every XML-RPC server has: introspection, capabilities, and many calls in one request.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use vocable_xmlrpc::{Call, Fault, FromValue as _, Options, Params, Value, code, excerpt, invalid_parameter};
+use vocable_xmlrpc::{Fault, FromValue as _, Options, Params, Value, code, excerpt, invalid_parameter};
 
-use super::{MethodInfo, Methods};
+use super::Methods;
+use crate::registry::{Gives, Kind, MethodInfo, Param, required};
 
 /// The most calls in one `system.multicall`.
 const MULTICALL: usize = 100;
 
 const MULTICALL_NAME: &str = "system.multicall";
 
-/// Name, parameters of the signature after the result's type, help.
-const SYSTEM: [(&str, &[&str], &str); 5] = [
-    (
+/// The methods every server has.
+const SYSTEM: [MethodInfo; 5] = [
+    method(
         "system.getCapabilities",
-        &["struct"],
-        "What this server can do beyond XML-RPC itself: a member for each specification, with specUrl and \
-         specVersion.",
+        "Tells what this server can do beyond XML-RPC itself.",
+        &[],
+        Gives::value(
+            Kind::Map(&Kind::Struct(&[])),
+            "a member for each specification, with specUrl and specVersion",
+        ),
     ),
-    ("system.listMethods", &["array"], "The names of all methods there are now, sorted."),
-    ("system.methodHelp", &["string", "string"], "What a method does."),
-    (
+    method(
+        "system.listMethods",
+        "Lists the names of all methods there are now.",
+        &[],
+        Gives::value(Kind::Array(&Kind::String), "the names, sorted"),
+    ),
+    method(
+        "system.methodHelp",
+        "Tells what a method takes, does and gives.",
+        &[METHOD],
+        Gives::value(Kind::String, "the text, for people"),
+    ),
+    method(
         "system.methodSignature",
-        &["array", "string"],
-        "The ways to call a method, each an array of types: the result's first, then the parameters'.",
+        "Tells the ways to call a method.",
+        &[METHOD],
+        Gives::value(
+            Kind::Array(&Kind::Array(&Kind::String)),
+            "each way an array of types, the result's first, then the parameters'",
+        ),
     ),
-    (
+    method(
         MULTICALL_NAME,
-        &["array", "array"],
-        "Carries out calls {methodName, params} in order, at most 100. Each answer is an array with the result, or \
-         a struct {faultCode, faultString}.",
+        "Carries out several calls in order, at most 100. What one of them changes gets an audit line of its own.",
+        &[required("calls", Kind::Array(&Kind::Struct(&[])), "the calls, each {methodName, params}")],
+        Gives::value(
+            Kind::Array(&Kind::Any),
+            "for each call an array of its one result, or a struct {faultCode, faultString}",
+        ),
     ),
 ];
+
+const METHOD: Param = required("method", Kind::String, "the method's whole name");
+
+const fn method(
+    name: &'static str,
+    help: &'static str,
+    params: &'static [Param],
+    gives: Gives,
+) -> MethodInfo {
+    let (name, help) = (Cow::Borrowed(name), Cow::Borrowed(help));
+    MethodInfo { name, help, params, gives, changes: false, schemas: BTreeMap::new() }
+}
 
 const CAPABILITIES: [(&str, &str, i32); 4] = [
     ("faults_interop", "http://xmlrpc-epi.sourceforge.net/specs/rfc.fault_codes.php", 20_010_516),
@@ -42,12 +76,15 @@ const CAPABILITIES: [(&str, &str, i32); 4] = [
 ];
 
 /// Carries out a call, of `system.*` or another method.
-pub(super) async fn call(methods: &impl Methods, call: Call) -> Result<Value, Fault> {
-    if call.method == MULTICALL_NAME { multicall(methods, call).await } else { single(methods, call).await }
+pub(super) async fn call(methods: &impl Methods, method: String, params: Params) -> Result<Value, Fault> {
+    if method == MULTICALL_NAME {
+        multicall(methods, params).await
+    } else {
+        single(methods, method, params).await
+    }
 }
 
-async fn multicall(methods: &impl Methods, call: Call) -> Result<Value, Fault> {
-    let mut params = Params::new(call.method, call.params);
+async fn multicall(methods: &impl Methods, mut params: Params) -> Result<Value, Fault> {
     let calls: Vec<Value> = params.required("calls")?;
     if calls.len() > MULTICALL {
         return Err(params.invalid(&format!("at most {MULTICALL} calls at a time, got {}", calls.len())));
@@ -56,7 +93,7 @@ async fn multicall(methods: &impl Methods, call: Call) -> Result<Value, Fault> {
     let mut answers = Vec::with_capacity(calls.len());
     for inner in calls {
         let answer = match inner_call(inner) {
-            Ok(inner) => single(methods, inner).await,
+            Ok((method, params)) => single(methods, method, params).await,
             Err(fault) => Err(fault),
         };
         answers.push(answer.map_or_else(fault_struct, |result| Value::from(vec![result])));
@@ -65,7 +102,7 @@ async fn multicall(methods: &impl Methods, call: Call) -> Result<Value, Fault> {
 }
 
 /// One of the calls of a multicall.
-fn inner_call(call: Value) -> Result<Call, Fault> {
+fn inner_call(call: Value) -> Result<(String, Params), Fault> {
     let members = BTreeMap::from_value(call)
         .map_err(|mismatch| invalid_parameter(MULTICALL_NAME, &format!("one of the calls: {mismatch}")))?;
     let mut members = Options::new(MULTICALL_NAME, members);
@@ -76,32 +113,37 @@ fn inner_call(call: Value) -> Result<Call, Fault> {
         return Err(members.invalid("cannot call itself"));
     }
     members.finish()?;
-    Ok(Call { method, params: params.unwrap_or_default() })
+    let params = Params::new(method.clone(), params.unwrap_or_default());
+    Ok((method, params))
 }
 
 fn fault_struct(fault: Fault) -> Value {
     Value::from([("faultCode", Value::from(fault.code())), ("faultString", Value::from(fault.text()))])
 }
 
-async fn single(methods: &impl Methods, call: Call) -> Result<Value, Fault> {
-    let Call { method, params } = call;
-    if !SYSTEM.iter().any(|(name, ..)| *name == method) {
+async fn single(methods: &impl Methods, method: String, mut params: Params) -> Result<Value, Fault> {
+    if !SYSTEM.iter().any(|known| known.name == method) {
         return methods.call(method, params).await;
     }
-    let mut params = Params::new(method.clone(), params);
     let name = if method.starts_with("system.method") { params.required("method")? } else { String::new() };
     params.finish()?;
     match method.as_str() {
-        "system.listMethods" => Ok(all(methods).into_iter().map(|method| Value::from(method.name)).collect()),
-        "system.methodHelp" => Ok(Value::from(find(methods, &name)?.help)),
-        "system.methodSignature" => Ok(signature(find(methods, &name)?)),
+        "system.listMethods" => {
+            Ok(all(methods).into_iter().map(|method| Value::from(&*method.name)).collect())
+        }
+        "system.methodHelp" => Ok(Value::from(find(methods, &name)?.text())),
+        "system.methodSignature" => Ok(signatures(&find(methods, &name)?)),
         _ => Ok(capabilities()),
     }
 }
 
 /// An array of arrays, even for a single way to call the method: clients rely on it.
-fn signature(method: MethodInfo) -> Value {
-    method.signature.into_iter().map(|types| types.into_iter().map(Value::from).collect::<Value>()).collect()
+fn signatures(method: &MethodInfo) -> Value {
+    method
+        .signatures()
+        .into_iter()
+        .map(|types| types.into_iter().map(Value::from).collect::<Value>())
+        .collect()
 }
 
 fn capabilities() -> Value {
@@ -112,19 +154,17 @@ fn capabilities() -> Value {
 }
 
 /// All methods, ours and the others', sorted by name.
-fn all(methods: &impl Methods) -> Vec<MethodInfo> {
+pub(super) fn all(methods: &impl Methods) -> Vec<MethodInfo> {
     let mut all = methods.list();
-    all.extend(SYSTEM.into_iter().map(|(name, types, help)| MethodInfo {
-        name: name.to_owned(),
-        signature: vec![types.iter().map(|&kind| kind.to_owned()).collect()],
-        help: help.to_owned(),
-    }));
+    all.extend(SYSTEM);
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
 }
 
-fn find(methods: &impl Methods, name: &str) -> Result<MethodInfo, Fault> {
-    all(methods).into_iter().find(|method| method.name == name).ok_or_else(|| {
+/// What is known about a method.
+pub(super) fn find(methods: &impl Methods, name: &str) -> Result<MethodInfo, Fault> {
+    let ours = SYSTEM.into_iter().find(|method| method.name == name);
+    ours.or_else(|| methods.describe(name)).ok_or_else(|| {
         Fault::new(code::METHOD_NOT_FOUND, format!("no-such-method: there is no method {}", excerpt(name)))
     })
 }

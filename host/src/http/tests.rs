@@ -15,9 +15,12 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use vocable_xmlrpc::{Call, Fault, Limits, Response, Value, code, excerpt, parse_response, write_call};
+use vocable_xmlrpc::{
+    Call, Fault, Limits, Params, Response, Value, code, excerpt, parse_response, write_call,
+};
 
-use super::{HttpConfig, MethodInfo, Methods, serve};
+use super::{HttpConfig, Methods, serve};
+use crate::registry::MethodInfo;
 
 mod calls;
 mod limits;
@@ -49,10 +52,10 @@ impl Echo {
 }
 
 impl Methods for Echo {
-    fn call(&self, method: String, params: Vec<Value>) -> BoxFuture<'_, Result<Value, Fault>> {
+    fn call(&self, method: String, params: Params) -> BoxFuture<'_, Result<Value, Fault>> {
         Box::pin(async move {
             match method.as_str() {
-                "echo" => Ok(Value::from(params)),
+                "echo" => Ok(Value::from(params.rest())),
                 "fault" => Err(Fault::new(103, "guest-offline: vm1 does not answer")),
                 "nan" => Ok(Value::Double(f64::NAN)),
                 "wait" => {

@@ -1,6 +1,8 @@
 //! `agent.*`: the agent itself, and what happens.
 
-use super::{Context, Method, deadline, json_value, members, unix};
+use super::{
+    Context, Gives, Kind, Method, Param, deadline, json_value, members, optional, options, required, unix,
+};
 use crate::events::Event;
 use futures_util::future::BoxFuture;
 use vocable_xmlrpc::{Fault, Params, Value};
@@ -8,19 +10,49 @@ use vocable_xmlrpc::{Fault, Params, Value};
 /// Events in one answer, unless the caller wants fewer.
 const MOST_EVENTS: u32 = 1000;
 
+/// What is told of an event.
+const EVENT: &[Param] = &[
+    required("seq", Kind::Int, "its number: counts up by one"),
+    required("time", Kind::DateTime, "when"),
+    required("time_unix", Kind::Double, "the same in seconds since 1970"),
+    required("kind", Kind::String, "guest.joined, cmd.done, word.loaded ..."),
+    optional("guest", Kind::String, "whom it is about"),
+    optional("cmd_id", Kind::String, "which command it is about"),
+    required("text", Kind::String, "in words"),
+    optional("data", Kind::Struct(&[]), "further facts"),
+];
+
 pub(super) const METHODS: &[Method] = &[
     Method {
         name: "agent.events",
-        signatures: &[&["struct", "int", "double"], &["struct", "int", "double", "struct"]],
-        help: "agent.events(since, timeout_s, {limit}): what has happened, from number `since` on (0: all that is \
-               kept). Waits for the first event at most timeout_s seconds. {next, dropped, events: [{seq, time, kind, \
-               guest, cmd_id, text}]}; ask for `next` next time.",
+        help: "Tells what has happened, oldest first. Waits for the first event if there is none yet. The agent keeps \
+               the last 10,000.",
+        params: &[
+            required("since", Kind::Double, "the number of the first event wanted; 0: all that are kept"),
+            required("timeout_s", Kind::Double, "seconds to wait at most; more than 20 are 20"),
+            options(&[optional("limit", Kind::Int, "at most so many [default: 1000]")]),
+        ],
+        gives: Gives::one(&[
+            required("next", Kind::Int, "what to ask for next"),
+            required("dropped", Kind::Int, "so many in between are no longer kept"),
+            required("events", Kind::Structs(EVENT), "the events"),
+        ]),
+        changes: false,
         call: |context, params| Box::pin(events(context, params)),
     },
     Method {
         name: "agent.version",
-        signatures: &[&["struct"]],
-        help: "agent.version(): {name, version, words_api, broker, started}.",
+        help: "Tells who answers here.",
+        params: &[],
+        gives: Gives::one(&[
+            required("name", Kind::String, "vocable"),
+            required("version", Kind::String, "of the host agent"),
+            required("words_api", Kind::String, "the contract that words are written against"),
+            required("broker", Kind::Array(&Kind::String), "where guests connect"),
+            required("started", Kind::DateTime, "when the agent started"),
+            required("started_unix", Kind::Double, "the same in seconds since 1970"),
+        ]),
+        changes: false,
         call: version,
     },
 ];

@@ -1,6 +1,6 @@
 //! `cmd.*`: run programs on guests, and hear what came of them.
 
-use super::{Context, Method, deadline, json_value, unix};
+use super::{Context, Gives, Kind, Method, Param, deadline, json_value, optional, options, required, unix};
 use crate::commands::{Command, Part, Program, State};
 use crate::fault::{Fault as HostFault, FaultKind};
 use crate::handle::{Found, Handle, RunRequest};
@@ -19,44 +19,129 @@ const USUAL_OUTPUT: usize = 1 << 18;
 /// Commands in one list, unless the caller wants fewer.
 const MOST_LISTED: u32 = 1000;
 
+const ID: Param = required("cmd_id", Kind::String, "the id, or a beginning that no other has");
+const OUT_OFFSET: Param = optional("out_offset", Kind::Int, "give standard output from here on [default: 0]");
+const ERR_OFFSET: Param = optional("err_offset", Kind::Int, "give standard error from here on [default: 0]");
+const OFFSETS: Param = optional(
+    "offsets",
+    Kind::Map(&Kind::Array(&Kind::Int)),
+    "of a request to several guests: the commands to report, each with its [out_offset, err_offset]",
+);
+
+const MAX_OUTPUT: Param =
+    optional("max_output", Kind::Int, "octets of output in this answer, 1 MiB at most [default: 256 KiB]");
+
+const FAILURE: &[Param] = &[
+    required("code", Kind::String, "what kind of failure"),
+    required("message", Kind::String, "a sentence"),
+];
+
+/// What is told of a command. Of a request to several guests only its id and state are, and `commands`.
+const COMMAND: &[Param] = &[
+    required("cmd_id", Kind::String, "its id"),
+    optional("guest", Kind::String, "on which guest"),
+    required("state", Kind::String, "queued, running, done, timeout, cancelled, lost or failed"),
+    optional("cmd", Kind::String, "the program"),
+    optional("args", Kind::Array(&Kind::String), "its arguments"),
+    optional("path", Kind::String, "its working directory"),
+    required("created", Kind::DateTime, "when it was asked for"),
+    optional("created_unix", Kind::Double, "the same in seconds since 1970"),
+    optional("started", Kind::DateTime, "when it was started"),
+    optional("started_unix", Kind::Double, "the same in seconds since 1970"),
+    optional("ended", Kind::DateTime, "when it was over"),
+    optional("ended_unix", Kind::Double, "the same in seconds since 1970"),
+    optional("out_bytes", Kind::Int, "octets of standard output that are here"),
+    optional("err_bytes", Kind::Int, "octets of standard error that are here"),
+    optional("error", Kind::Struct(FAILURE), "why it was not run"),
+    optional("finished", Kind::Bool, "whether it ended by itself, not by a signal"),
+    optional("exitCodeOrSignal", Kind::Int, "its exit code, or the signal"),
+    optional("resources", Kind::Struct(&[]), "what getrusage says"),
+    optional("left_out", Kind::Any, "how much output a limit left out"),
+    optional("out_sha256", Kind::String, "digest of all standard output, hexadecimal"),
+    optional("err_sha256", Kind::String, "digest of all standard error, hexadecimal"),
+];
+
+/// The same with output.
+const REPORT: &[Param] = &[
+    required("cmd_id", Kind::String, "its id"),
+    required("state", Kind::String, "queued, running, done, timeout, cancelled, lost or failed"),
+    optional("out", Kind::Text, "standard output from out_offset on"),
+    optional("err", Kind::Text, "standard error from err_offset on"),
+    optional("out_offset", Kind::Int, "where to go on"),
+    optional("err_offset", Kind::Int, "where to go on"),
+    optional("more", Kind::Bool, "whether there is more output already"),
+    optional("target", Kind::String, "of a request to several guests: whom it was for"),
+    optional(
+        "summary",
+        Kind::Map(&Kind::Int),
+        "of a request to several guests: how many are ok, failed, lost, running",
+    ),
+    optional("commands", Kind::Structs(&[]), "of a request to several guests: each one's command"),
+];
+
 pub(super) const METHODS: &[Method] = &[
     Method {
         name: "cmd.list",
-        signatures: &[&["array"], &["array", "struct"]],
-        help: "cmd.list({guest, state, all, limit}): commands, newest first, without their output; those under way, \
-               or with `all` also those that are over.",
+        help: "Lists commands, newest first, without their output.",
+        params: &[options(&[
+            optional("guest", Kind::String, "only those of this guest"),
+            optional("state", Kind::String, "only those in this state"),
+            optional("all", Kind::Bool, "also those that are over"),
+            optional("limit", Kind::Int, "at most so many [default: 1000]"),
+        ])],
+        gives: Gives::list(COMMAND),
+        changes: false,
         call: |context, params| Box::pin(list(context, params)),
     },
     Method {
         name: "cmd.poll",
-        signatures: &[&["struct", "string"], &["struct", "string", "struct"]],
-        help: "cmd.poll(cmd_id, {out_offset, err_offset, offsets, max_output}): how it stands with a command: {cmd_id, guest, state, \
-               cmd, args, out, err, out_offset, err_offset, out_bytes, err_bytes, more, finished, exitCodeOrSignal, \
-               resources, error, ...}. Output that is no text comes as base64. out_offset and err_offset are where to go \
-               on; `more` says that there is more already than fits in one answer: max_output bytes, 256 KiB if not \
-               given and 1 MiB at most. state is queued, running, done, timeout, cancelled, lost or \
-               failed. Of a request to several guests: {cmd_id, state, summary, commands: [...]}, and `offsets` is a \
-               struct {cmd_id: [out_offset, err_offset]} of those commands to report.",
+        help: "Tells how it stands with a command, with its output: `more` says that there is more already than fits in one answer.",
+        params: &[ID, options(&[OUT_OFFSET, ERR_OFFSET, OFFSETS, MAX_OUTPUT])],
+        gives: Gives { kind: Kind::Struct(REPORT), help: "what cmd.list tells of it, and its output" },
+        changes: false,
         call: |context, params| Box::pin(poll(context, params)),
     },
     Method {
         name: "cmd.run",
-        signatures: &[
-            &["string", "string", "string"],
-            &["string", "string", "string", "array"],
-            &["string", "string", "string", "array", "struct"],
+        help: "Runs a program on guests, without a shell. The same `id` with the same request is the same command: a \
+               retry runs nothing twice.",
+        params: &[
+            required("target", Kind::String, "a guest, a glob, @group or a comma list of them"),
+            required("cmd", Kind::String, "the program"),
+            optional("args", Kind::Array(&Kind::String), "its arguments"),
+            options(&[
+                optional("env", Kind::Map(&Kind::String), "variables of its environment"),
+                optional("path", Kind::String, "its working directory"),
+                optional("stdin", Kind::Bytes, "its standard input [default: nothing]"),
+                optional("timeout_s", Kind::Double, "seconds after which it is ended"),
+                optional("grace_s", Kind::Double, "seconds between TERM and KILL"),
+                optional("id", Kind::String, "the caller's own id"),
+            ]),
         ],
-        help: "cmd.run(target, cmd, args, {env, path, stdin, timeout_s, grace_s, id}): runs a program, without a shell, on \
-               a guest, a glob, @group or a comma list of them, and gives the id to ask about. The same `id` with the \
-               same request is the same command: a retry runs nothing twice.",
+        gives: Gives::value(Kind::String, "the id to ask about"),
+        changes: true,
         call: |context, params| Box::pin(run(context, params)),
     },
     Method {
         name: "cmd.wait",
-        signatures: &[&["struct", "string", "double"], &["struct", "string", "double", "struct"]],
-        help: "cmd.wait(cmd_id, timeout_s, {until, out_offset, err_offset, offsets, max_output}): as cmd.poll, once the command is \
-               over, or with until=\"output\" once there is more output than at the offsets; at the latest after timeout_s \
-               seconds, of which at most 20 count: ask again while state is queued or running.",
+        help: "Waits until a command is over, and tells as cmd.poll does. Ask again while state is queued or running.",
+        params: &[
+            ID,
+            required("timeout_s", Kind::Double, "seconds to wait at most; more than 20 are 20"),
+            options(&[
+                optional(
+                    "until",
+                    Kind::String,
+                    "end, or output: until there is more than at the offsets [default: end]",
+                ),
+                OUT_OFFSET,
+                ERR_OFFSET,
+                OFFSETS,
+                MAX_OUTPUT,
+            ]),
+        ],
+        gives: Gives { kind: Kind::Struct(REPORT), help: "what cmd.list tells of it, and its output" },
+        changes: false,
         call: |context, params| Box::pin(wait(context, params)),
     },
 ];

@@ -1,6 +1,6 @@
 //! `guest.*`: who is there, what is wrong with them, and their credentials.
 
-use super::{Context, Method, json_value, members, unix};
+use super::{Context, Gives, Kind, Method, Param, json_value, members, optional, required, unix};
 use crate::credentials::{Token, digest};
 use crate::request::RosterView;
 use crate::roster::{Guest, Refusals, State};
@@ -9,26 +9,72 @@ use crate::why::{self, Facts};
 use crate::{clock::Now, fault};
 use vocable_xmlrpc::{Fault, Params, Value};
 
+/// What is told of a guest.
+const GUEST: &[Param] = &[
+    required("guest", Kind::String, "its id"),
+    required("state", Kind::String, "never, joined, alive, late, lost or left"),
+    required("since", Kind::DateTime, "when it came into this state"),
+    required("since_unix", Kind::Double, "the same in seconds since 1970"),
+    optional("reason", Kind::String, "why"),
+    optional("ip", Kind::String, "its address, as it sees it"),
+    optional("mac", Kind::String, "of its network card"),
+    optional("agent_version", Kind::String, "of the guest agent"),
+    optional("boot_id", Kind::String, "another one after each start of the machine"),
+    optional("hello_time", Kind::DateTime, "when it said that it is there"),
+    optional("last_beacon_s", Kind::Double, "seconds since it was heard last"),
+    optional("beats", Kind::Int, "beacons heard since it joined"),
+    optional("missed", Kind::Int, "beacons missed"),
+    required("commands", Kind::Int, "its commands that are not over"),
+    optional("peer", Kind::String, "from where it is connected"),
+    optional("refused", Kind::Struct(REFUSED), "logins under its name that were refused"),
+];
+
+const REFUSED: &[Param] = &[
+    required("count", Kind::Int, "so many"),
+    required("reason", Kind::String, "why the last one"),
+    required("time", Kind::DateTime, "when the last one"),
+    optional("peer", Kind::String, "from where the last one"),
+];
+
+const CHECK: &[Param] = &[
+    required("link", Kind::String, "what was looked at"),
+    required("result", Kind::String, "ok, bad, unknown or unreached"),
+    required("text", Kind::String, "what was found"),
+];
+
+const ADVICE: &[Param] =
+    &[required("command", Kind::String, "what to type"), required("text", Kind::String, "what for")];
+
 pub(super) const METHODS: &[Method] = &[
     Method {
         name: "guest.list",
-        signatures: &[&["array"]],
-        help: "guest.list(): every guest the host knows: [{guest, state, since, reason, ip, agent_version, hello_time, \
-               last_beacon_s, beats, missed, commands, peer}]. state is never, joined, alive, late, lost or left.",
+        help: "Lists every guest the host knows.",
+        params: &[],
+        gives: Gives::list(GUEST),
+        changes: false,
         call: |context, params| Box::pin(list(context, params)),
     },
     Method {
         name: "guest.token",
-        signatures: &[&["string", "string"]],
-        help: "guest.token(guest): makes a credential for a guest, in place of the one it may have had, and gives it. \
-               It is not kept here: only its digest is.",
+        help: "Makes a credential for a guest, in place of the one it may have had. It is not kept here: only its \
+               digest is.",
+        params: &[required("guest", Kind::String, "whose: 1 to 64 letters, digits, '.', '_' or '-'")],
+        gives: Gives::value(Kind::String, "the credential"),
+        changes: true,
         call: |context, params| Box::pin(token(context, params)),
     },
     Method {
         name: "guest.why",
-        signatures: &[&["struct", "string"]],
-        help: "guest.why(guest): what is known about a guest that does not answer: {subject, well, verdict, checks: \
-               [{link, result, text}], do: [{command, text}]}.",
+        help: "Tells what is known about a guest that does not answer, and what to do.",
+        params: &[required("guest", Kind::String, "its id")],
+        gives: Gives::one(&[
+            required("subject", Kind::String, "the guest"),
+            required("well", Kind::Bool, "whether nothing is wrong with it"),
+            required("verdict", Kind::String, "one sentence naming one cause"),
+            required("checks", Kind::Structs(CHECK), "the evidence"),
+            required("do", Kind::Structs(ADVICE), "what to do, most likely first"),
+        ]),
+        changes: false,
         call: |context, params| Box::pin(why(context, params)),
     },
 ];

@@ -1,8 +1,9 @@
 //! `word.*`: which words there are, and asking them.
 
-use super::{Context, Method, json_value, members};
+use super::{Context, Gives, Kind, Method, Param, json_value, members, optional, options, required};
 use crate::handle::Asked;
-use crate::http::MethodInfo;
+use crate::registry::MethodInfo;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use vocable_runtime::{WordInfo, WordState};
 use vocable_xmlrpc::{Fault, Options, Params, Value};
@@ -10,24 +11,63 @@ use vocable_xmlrpc::{Fault, Options, Params, Value};
 /// How long guests have to answer, unless the caller says otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What is told of one guest's answer.
+const ANSWERS: Gives = Gives::list(&[
+    required("guest", Kind::String, "who was asked"),
+    required("ok", Kind::Bool, "whether it answered as wished"),
+    optional("answer", Kind::Any, "what it answered; absent if nothing"),
+    optional("error", Kind::Struct(ERROR), "why it did not"),
+]);
+
+const ERROR: &[Param] = &[
+    required("code", Kind::String, "what kind of failure"),
+    required("fault", Kind::Int, "its number"),
+    required("message", Kind::String, "a sentence"),
+];
+
+const TARGET: Param = required("target", Kind::String, "a guest, a glob, @group or a comma list of them");
+const ARGS: Param = optional("args", Kind::Struct(&[]), "what the word takes");
+const OPTIONS: Param = options(&[optional(
+    "timeout_s",
+    Kind::Double,
+    "seconds the guests have to answer; more than 20 are 20 [default: 10]",
+)]);
+
+/// What is told of a word.
+const WORD: &[Param] = &[
+    required("word", Kind::String, "its name"),
+    required("version", Kind::String, "its version"),
+    required("summary", Kind::String, "what it says of itself"),
+    required("source", Kind::String, "built-in, or its file"),
+    required("contract", Kind::String, "the contract it is written against"),
+    required("sha256", Kind::String, "digest of the component, hexadecimal"),
+    required("imports", Kind::Array(&Kind::String), "interfaces it wants"),
+    required("grants", Kind::Array(&Kind::String), "interfaces it may use"),
+    required("binds", Kind::Array(&Kind::String), "events that make it speak"),
+    required("parameters", Kind::Any, "JSON Schema of what it takes"),
+    required("reply", Kind::Any, "JSON Schema of what it answers"),
+    required("calls", Kind::Int, "so often it was called"),
+    required("traps", Kind::Int, "so often it trapped"),
+    required("state", Kind::String, "ready, retrying or quarantined"),
+    optional("reason", Kind::String, "why it is not ready"),
+];
+
 pub(super) const METHODS: &[Method] = &[
     Method {
         name: "word.ask",
-        signatures: &[
-            &["array", "string", "string"],
-            &["array", "string", "string", "struct"],
-            &["array", "string", "string", "struct", "struct"],
-        ],
-        help: "word.ask(target, word, args, {timeout_s}): says a word to guests and collects their answers: [{guest, ok, \
-               answer | error: {code, message}}]. A word that is not installed here is said with its arguments as they \
-               are; a guest that does not know it either says which words it knows.",
+        help: "Says a word to guests and collects their answers. A word that is not installed here is said with its \
+               arguments as they are; a guest that does not know it either says which words it knows.",
+        params: &[TARGET, required("word", Kind::String, "its name"), ARGS, OPTIONS],
+        gives: ANSWERS,
+        changes: true,
         call: |context, params| Box::pin(ask(context, params)),
     },
     Method {
         name: "word.list",
-        signatures: &[&["array"]],
-        help: "word.list(): the words of the host: [{word, version, summary, source, contract, sha256, imports, grants, \
-               binds, calls, traps, state, reason}].",
+        help: "Lists the words of the host.",
+        params: &[],
+        gives: Gives::list(WORD),
+        changes: false,
         call: |context, params| Box::pin(list(context, params)),
     },
 ];
@@ -47,37 +87,29 @@ fn schema(text: &str) -> serde_json::Value {
 }
 
 /// The methods that words make: they come and go with their components.
-pub(super) fn methods(context: &Context) -> Vec<MethodInfo> {
-    let method = |word: WordInfo| MethodInfo {
-        name: format!("word.{}", word.name),
-        signature: [
-            vec!["array", "string"],
-            vec!["array", "string", "struct"],
-            vec!["array", "string", "struct", "struct"],
-        ]
-        .map(|line| line.into_iter().map(str::to_owned).collect())
-        .into(),
-        help: help(&word),
-    };
-    context.lexicon.words().into_iter().filter(is_askable).map(method).collect()
+pub(super) fn methods(context: &Context) -> impl Iterator<Item = MethodInfo> {
+    context.lexicon.words().into_iter().filter(is_askable).map(info)
 }
 
-fn help(word: &WordInfo) -> String {
-    let name = &word.name;
-    let parameters = schema(&word.parameters);
-    let listed =
-        parameters.get("properties").and_then(serde_json::Value::as_object).map_or_else(String::new, |all| {
-            let one = |(name, schema): (&String, &serde_json::Value)| {
-                let what = schema.get("description").and_then(serde_json::Value::as_str).unwrap_or("");
-                format!("{name}{}{what}", if what.is_empty() { "" } else { ": " })
-            };
-            all.iter().map(one).collect::<Vec<_>>().join("; ")
-        });
-    let args = if listed.is_empty() { "args".to_owned() } else { format!("args {{{listed}}}") };
-    format!(
-        "word.{name}(target, {args}, {{timeout_s}}): {} (version {}). [{{guest, ok, answer | error}}]",
-        word.summary, word.version
-    )
+/// The method that a word makes.
+pub(super) fn method(context: &Context, word: &str) -> Option<MethodInfo> {
+    context.lexicon.words().into_iter().find(|known| known.name == word && is_askable(known)).map(info)
+}
+
+fn info(word: WordInfo) -> MethodInfo {
+    let summary = word.summary.trim_end_matches('.');
+    MethodInfo {
+        name: format!("word.{}", word.name).into(),
+        help: format!(
+            "{summary}. Says the word {} (version {}) and collects the answers.",
+            word.name, word.version
+        )
+        .into(),
+        params: const { &[TARGET, ARGS, OPTIONS] },
+        gives: ANSWERS,
+        changes: true,
+        schemas: BTreeMap::from([("args", schema(&word.parameters))]),
+    }
 }
 
 async fn ask(context: Context, mut params: Params) -> Result<Value, Fault> {

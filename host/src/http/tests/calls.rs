@@ -1,12 +1,16 @@
 //! What a call gets: results and faults, many calls at once, what there is to call.
 
 use super::*;
+use crate::registry::{Gives, Kind, optional};
 
 fn info(name: &str) -> MethodInfo {
     MethodInfo {
-        name: name.to_owned(),
-        signature: vec![vec!["struct".to_owned(), "string".to_owned()], vec!["struct".to_owned()]],
-        help: format!("Does {name}."),
+        name: name.to_owned().into(),
+        help: format!("Does {name}.").into(),
+        params: const { &[optional("target", Kind::String, "whom")] },
+        gives: Gives::one(&[]),
+        changes: false,
+        schemas: std::collections::BTreeMap::new(),
     }
 }
 
@@ -177,9 +181,12 @@ async fn signature_and_help_tell_how_to_call() {
     let name = || vec![Value::from("word.DF")];
     assert_eq!(
         bed.call("system.methodSignature", name()).await,
-        Ok(Value::from(vec![strings(&["struct", "string"]), strings(&["struct"])]))
+        Ok(Value::from(vec![strings(&["struct"]), strings(&["struct", "string"])]))
     );
-    assert_eq!(bed.call("system.methodHelp", name()).await, Ok(Value::from("Does word.DF.")));
+    assert_eq!(
+        bed.call("system.methodHelp", name()).await,
+        Ok(Value::from("word.DF(target): Does word.DF.\n  target (string, optional): whom\ngives struct"))
+    );
     let signature = bed.call("system.methodSignature", vec![Value::from("system.multicall")]).await;
     assert_eq!(signature, Ok(Value::from(vec![strings(&["array", "array"])])));
     let fault = bed.call("system.methodHelp", vec![Value::from("x".repeat(1000))]).await.unwrap_err();
