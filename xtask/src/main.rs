@@ -1,11 +1,12 @@
 //! The two commands of the README: `cargo xtask demo` and `cargo xtask test`. Each installs what it needs.
 //!
-//! In reading order: [`build`] (the programs and components), [`peers`] (other people's programs that tests talk to),
-//! and the commands themselves. Prints what it runs; stops at the first failure.
+//! In reading order: [`build`] (the programs and components), [`peers`] (other people's programs that tests talk to) and
+//! [`virtualbox`] (one more of them), and the commands themselves. Prints what it runs; stops at the first failure.
 
 mod build;
 mod peers;
 mod shell;
+mod virtualbox;
 
 use anyhow::{Result, bail};
 use shell::{Run, say};
@@ -36,7 +37,7 @@ fn act(arguments: &[&str]) -> Result<()> {
     match arguments {
         ["demo", rest @ ..] => demo(rest),
         ["test"] => test(),
-        ["test", "--peers"] => peers::install().and_then(|()| test()),
+        ["test", "--peers"] => peers::install().and_then(|()| virtualbox::install()).and_then(|()| test()),
         ["static"] => build::static_guest().map(drop),
         ["fuzz"] => fuzz("30"),
         ["fuzz", seconds] => fuzz(seconds),

@@ -1,0 +1,18 @@
+//! The crate against a real VirtualBox, in a root of its own (see `root`): everything that can be done without
+//! VirtualBox's kernel module. What needs a running machine is told in the stories of the whole project.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests: what goes wrong is a failed test"
+)]
+
+mod root;
+
+mod bed;
+
+mod events;
+mod machines;
+mod settings;
+mod snapshots;
