@@ -58,6 +58,8 @@ pub struct Api {
     pub max_request: Size,
     pub longest_wait: Span,
     pub max_connections: usize,
+    pub audit: PathBuf,
+    pub audit_size: Size,
 }
 
 /// `[roster]`

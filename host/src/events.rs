@@ -1,6 +1,7 @@
 //! Everything that happens, numbered: a bounded log that readers resume without a gap, or learn that there is one.
 
 use crate::clock::Now;
+use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
 use time::OffsetDateTime;
@@ -87,6 +88,36 @@ impl EventLog {
     }
 }
 
+/// Which events somebody wants; all of them by default.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    guest: Option<String>,
+    kinds: Option<GlobSet>,
+}
+
+impl Wanted {
+    /// Those about a guest, if one is named, and of these kinds, which are globs: `guest.*`. No kinds are all kinds.
+    ///
+    /// # Errors
+    /// If one of the kinds is no glob.
+    pub fn of(guest: Option<String>, kinds: &[String]) -> Result<Self, globset::Error> {
+        if kinds.is_empty() {
+            return Ok(Self { guest, kinds: None });
+        }
+        let mut set = GlobSetBuilder::new();
+        for kind in kinds {
+            set.add(Glob::new(kind)?);
+        }
+        Ok(Self { guest, kinds: Some(set.build()?) })
+    }
+
+    /// Whether it is wanted.
+    pub fn matches(&self, event: &Event) -> bool {
+        self.guest.as_ref().is_none_or(|guest| event.guest.as_ref() == Some(guest))
+            && self.kinds.as_ref().is_none_or(|kinds| kinds.is_match(&event.kind))
+    }
+}
+
 /// Whom and what an event is about.
 #[derive(Clone, Debug, Default)]
 pub struct About {
@@ -113,6 +144,24 @@ impl About {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_are_wanted_by_guest_and_kind() {
+        let mut log = EventLog::new(9);
+        log.note("guest.lost", About::guest("vm1"), "", Now::read());
+        log.note("cmd.done", About::command("k7.vm1", "vm1"), "", Now::read());
+        log.note("cmd.done", About::command("k7.vm2", "vm2"), "", Now::read());
+        let count = |guest: Option<&str>, kinds: &[&str]| {
+            let kinds: Vec<_> = kinds.iter().map(|&kind| kind.to_owned()).collect();
+            let wanted = Wanted::of(guest.map(str::to_owned), &kinds).unwrap();
+            log.since(0, 9).events.iter().filter(|event| wanted.matches(event)).count()
+        };
+        assert_eq!(count(None, &[]), 3);
+        assert_eq!(count(Some("vm1"), &[]), 2);
+        assert_eq!(count(Some("vm1"), &["cmd.*"]), 1);
+        assert_eq!(count(None, &["guest.*", "word.*"]), 1);
+        assert!(Wanted::of(None, &["[".to_owned()]).is_err());
+    }
 
     #[test]
     fn readers_resume_without_a_gap_or_learn_of_it() {

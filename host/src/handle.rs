@@ -3,7 +3,7 @@
 
 use crate::clock::Now;
 use crate::commands::{Command, Failure, Part, Program, State};
-use crate::events::Since;
+use crate::events::{Since, Wanted};
 use crate::fault::{Fault, FaultKind};
 use crate::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
 use crate::store::{Filter, Run, Store, StoreError, Stretch};
@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::error;
-use vocable_runtime::{AskError, Lexicon, Message, Refusal, WordError};
+use vocable_runtime::{AskError, HAIL, Lexicon, Message, Refusal, WordError};
 use vocable_xmlrpc::excerpt;
 
 /// What a caller wants run.
@@ -221,14 +221,49 @@ impl Handle {
         self.request(|reply| Request::Expect { guest: guest.to_owned(), reply }).await
     }
 
-    /// Events from a number on; waits for the first one until the deadline.
-    pub async fn events(&self, since: u64, limit: usize, deadline: Instant) -> Result<Since, Fault> {
+    /// Events from a number on; waits for the first one that is wanted until the deadline.
+    pub async fn events(
+        &self,
+        since: u64,
+        limit: usize,
+        wanted: &Wanted,
+        deadline: Instant,
+    ) -> Result<Since, Fault> {
+        let (mut from, mut dropped) = (since, 0);
         loop {
-            let (found, mut newest) = self.request(|reply| Request::Events { since, limit, reply }).await?;
-            if !found.events.is_empty() || timeout_at(deadline, newest.changed()).await.is_err() {
-                return Ok(found);
+            let (mut found, mut newest) =
+                self.request(|reply| Request::Events { since: from, limit, reply }).await?;
+            dropped += std::mem::take(&mut found.dropped);
+            let seen = found.events.len();
+            found.events.retain(|event| wanted.matches(event));
+            if found.events.is_empty() && seen > 0 {
+                // Others happened; there may be more than were asked for at a time.
+                from = found.next;
+                continue;
             }
+            if !found.events.is_empty() || timeout_at(deadline, newest.changed()).await.is_err() {
+                return Ok(Since { dropped, ..found });
+            }
+            from = found.next.max(from.min(found.next));
         }
+    }
+
+    /// Hails a guest: how long its agent takes to answer, whatever words it has.
+    pub async fn ping(&self, guest: &str, timeout: Duration) -> Result<Duration, Fault> {
+        let target = Target::parse(guest)?;
+        let selected = self.request(|reply| Request::Select { target, reply }).await??;
+        let [Selected { guest, away }] = selected.as_slice() else {
+            return Err(Fault::new(FaultKind::InvalidParameter, "one guest at a time can be pinged"));
+        };
+        if let Some(why) = away {
+            return Err(Fault::new(FaultKind::GuestOffline, format!("{guest} does not answer: {why}")));
+        }
+        let said = Said { word: HAIL.to_owned(), message: Message { headers: Vec::new(), body: Vec::new() } };
+        let begun = Instant::now();
+        let ask = |reply| Request::Ask { guest: guest.clone(), said, timeout, reply };
+        // That it answers is the answer, even of an agent that does not know what this is.
+        drop(self.request(ask).await??);
+        Ok(begun.elapsed())
     }
 
     /// Says a word to guests and collects their answers, each as soon as it is there, all by the deadline.
@@ -250,6 +285,24 @@ impl Handle {
             futures_util::stream::iter(asking).buffer_unordered(ASKED_AT_ONCE).collect().await;
         answers.sort_by(|one, other| one.guest.cmp(&other.guest));
         Ok(answers)
+    }
+
+    /// Has a word of the host said to guests, and waits for no answer.
+    pub async fn utter(
+        &self,
+        target: &str,
+        word: &str,
+        args: &Value,
+    ) -> Result<Vec<(String, Result<(), Fault>)>, Fault> {
+        let target = Target::parse(target)?;
+        let selected = self.request(|reply| Request::Select { target, reply }).await??;
+        let mut said = Vec::new();
+        for Selected { guest: to, .. } in selected {
+            let (word, args, guest) = (word.to_owned(), args.to_string(), to.clone());
+            let result = self.request(|reply| Request::Say { word, to, args, reply }).await?;
+            said.push((guest, result.map(drop)));
+        }
+        Ok(said)
     }
 
     async fn ask_one(&self, selected: Selected, said: Said, timeout: Duration) -> Asked {

@@ -1,9 +1,11 @@
-//! The HTTP endpoint of the XML-RPC API: who may connect, what a request must look like, how long it may take.
+//! The HTTP endpoint of the API, XML-RPC and JSON: who may connect, what a request must look like, how long it may take.
 //! It knows no method but the `system.*` ones every XML-RPC server has; the others are behind [`Methods`].
 //! Not here: XML (`vocable-xmlrpc`), and what methods do.
 //!
 //! ```text
-//! connection ─ limits ─▶ route ─ Origin? 403 ─ token? 401 ─ media type? 415 ─▶ body ─▶ call ─▶ system.* | Methods
+//! connection ─ limits ─▶ Origin? 403 ─ token? 401 ─▶ route ─ media type? 415 ─▶ body ─▶ dispatch ─▶ system.* | Methods
+//!                                                     ├─ /api/openapi.json, /metrics, /healthz (without token)
+//!                                                     └─ routes of others ([`HttpConfig::extra`])
 //! ```
 //!
 //! Everything a client can make grow is bounded: connections, headers, bodies (each and together), the time to send
@@ -12,22 +14,38 @@
 
 use std::{fmt, time::Duration};
 
-use crate::registry::MethodInfo;
+use crate::{audit::Audit, registry::MethodInfo};
+use axum::Router;
 use futures_util::future::BoxFuture;
 use vocable_xmlrpc::{Fault, Params, Value};
 
 mod auth;
 mod body;
+mod dispatch;
 mod endpoint;
+mod json;
+mod metrics;
 mod server;
 mod system;
+mod xmlrpc;
 
+pub use metrics::Sample;
 pub use server::serve;
 
 /// The methods that can be called. They may come and go while the endpoint serves them.
 pub trait Methods: Send + Sync + 'static {
     /// Carries the call out. An unknown method is a fault of [`vocable_xmlrpc::code::METHOD_NOT_FOUND`].
     fn call(&self, method: String, params: Params) -> BoxFuture<'_, Result<Value, Fault>>;
+
+    /// Whether whatever is behind the methods still works.
+    fn is_well(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async { true })
+    }
+
+    /// How it stands with whatever is behind the methods, in numbers.
+    fn samples(&self) -> BoxFuture<'_, Vec<Sample>> {
+        Box::pin(async { Vec::new() })
+    }
 
     /// The methods there are now.
     fn list(&self) -> Vec<MethodInfo>;
@@ -50,6 +68,11 @@ pub struct HttpConfig {
     pub read_timeout: Duration,
     /// Connections at a time; more wait to be accepted.
     pub max_connections: usize,
+    /// Where calls that change something are written down.
+    pub audit: Audit,
+    /// Routes beside those of calls, for callers with the token only. Each request brings its
+    /// [`Caller`](crate::audit::Caller) and the [`Audit`] as extensions.
+    pub extra: Router,
 }
 
 impl HttpConfig {
@@ -60,6 +83,8 @@ impl HttpConfig {
             max_request: 16 * 1024 * 1024,
             read_timeout: Duration::from_secs(30),
             max_connections: 256,
+            audit: Audit::none(),
+            extra: Router::new(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The agent, in reading order: [`request`] (everything it can be asked), [`agent`] (the task that owns the state) with
 //! what it owns: [`roster`], [`commands`], [`asks`], [`events`]; [`store`] (what survives a restart); [`handle`] (the
-//! operations, made of requests); [`powers`] (what words can ask of it); [`credentials`] (who may log in at the broker).
+//! operations, made of requests); [`powers`] (what words can ask of it); [`credentials`] (who may log in at the broker); [`audit`] (who changed what).
 //! Around it: [`rpc`] (the methods callers have, described by [`registry`]) over [`http`]; [`why`] (what is wrong with a guest); [`serve`] (all of
 //! it put together) and [`config`].
 //!
@@ -25,6 +25,7 @@ pub mod store;
 
 pub mod handle;
 
+pub mod audit;
 pub mod credentials;
 pub mod powers;
 

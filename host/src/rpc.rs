@@ -5,21 +5,31 @@
 
 use crate::fault::Fault as HostFault;
 use crate::handle::Handle;
-use crate::http::Methods;
+use crate::http::{Methods, Sample};
 use crate::registry::{Gives, Kind, MethodInfo, Param, optional, options, required};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
-use tokio::time::Instant;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 use vocable_runtime::Lexicon;
 use vocable_xmlrpc::{Fault, Params, Value, code};
 
 mod agent;
 mod cmd;
 mod guest;
+mod live;
+mod samples;
 mod word;
+
+pub use live::router as live_events;
+
+/// How long the agent's task may take to show that it works.
+const WELL_WITHIN: Duration = Duration::from_secs(2);
 
 /// What methods need.
 #[derive(Clone)]
@@ -34,6 +44,12 @@ pub struct Context {
     pub about: Arc<About>,
     /// Who may log in at the broker.
     pub credentials: crate::credentials::Credentials,
+    /// Where words are installed that come over the API.
+    pub installed_words: PathBuf,
+    /// Held while one is.
+    pub installing: Arc<Mutex<()>>,
+    /// Cancelled when a caller wants the agent to stop.
+    pub quit: CancellationToken,
 }
 
 /// What does not change while the agent runs.
@@ -105,6 +121,14 @@ impl Methods for Api {
                 }
             }
         })
+    }
+
+    fn is_well(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async { matches!(timeout(WELL_WITHIN, self.context.handle.roster()).await, Ok(Ok(_))) })
+    }
+
+    fn samples(&self) -> BoxFuture<'_, Vec<Sample>> {
+        Box::pin(samples::samples(&self.context))
     }
 
     fn list(&self) -> Vec<MethodInfo> {

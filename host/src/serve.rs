@@ -5,6 +5,7 @@
 //! ```
 
 use crate::agent::{Agent, FROM_GUESTS, Parts};
+use crate::audit::Audit;
 use crate::cli::{CliError, Global, Kind};
 use crate::clock::Now;
 use crate::config::{self, Config};
@@ -13,7 +14,7 @@ use crate::handle::Handle;
 use crate::http::{self, HttpConfig};
 use crate::powers::{HOST, HostPowers};
 use crate::roster::Patience;
-use crate::rpc::{About, Api, Context};
+use crate::rpc::{self, About, Api, Context};
 use crate::store::Store;
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
@@ -55,6 +56,8 @@ pub struct ServeArgs {
     pub words: Vec<PathBuf>,
 }
 
+/// In the state folder: words that came over the API.
+const INSTALLED_WORDS: &str = "words.d";
 /// How long the orderly end may take; a second signal does not wait for it.
 const ENDING: Duration = Duration::from_secs(5);
 /// Requests that may wait for the agent.
@@ -111,8 +114,12 @@ struct Host {
     broker: Vec<SocketAddr>,
     words: Vec<String>,
     stop: CancellationToken,
+    /// Cancelled when a caller wants the agent to stop.
+    quit: CancellationToken,
     agent: tokio::task::JoinHandle<()>,
     endpoint: tokio::task::JoinHandle<()>,
+    /// Writes audit lines until the endpoint has ended.
+    auditing: Option<tokio::task::JoinHandle<()>>,
     /// Held so that no second agent uses the same folder.
     _lock: File,
 }
@@ -131,7 +138,11 @@ impl Host {
         let engine = EngineConfig { pooling: true, cache: Some(config.cache.join("words")) };
         let engine = Engine::new(engine).map_err(|error| CliError::new("words", error.to_string()))?;
         let powers = Arc::new(HostPowers::new(handle.clone()));
-        let dirs = config.words.dirs.clone();
+        let installed = config.state.join(INSTALLED_WORDS);
+        let mut dirs = config.words.dirs.clone();
+        if dirs.last() != Some(&installed) {
+            dirs.push(installed);
+        }
         let policies = config.words.policies();
         let (lexicon, problems) =
             Lexicon::open(engine, powers, policies, vocable_words::BUILT_IN, dirs).await;
@@ -157,7 +168,7 @@ impl Host {
         subscribed.map_err(|error| unavailable(error.to_string()))?;
         let broker_addresses = broker.local_addrs().to_vec();
 
-        let stop = CancellationToken::new();
+        let (stop, quit) = (CancellationToken::new(), CancellationToken::new());
         let parts = Parts {
             patience: Patience {
                 beacon: config.roster.beacon.duration(),
@@ -191,15 +202,38 @@ impl Host {
             started: Now::read().utc,
         };
         let longest_wait = config.api.longest_wait.duration();
-        let context = Context { handle, lexicon, longest_wait, about: Arc::new(about), credentials };
+        let context = Context {
+            handle,
+            lexicon,
+            longest_wait,
+            about: Arc::new(about),
+            credentials,
+            installed_words: config.state.join(INSTALLED_WORDS),
+            installing: Arc::default(),
+            quit: quit.clone(),
+        };
+        let (audit, auditing) = open_audit(&config)?;
         let http = HttpConfig {
             max_request: usize::try_from(config.api.max_request.bytes()).unwrap_or(usize::MAX),
             max_connections: config.api.max_connections,
+            audit,
+            extra: rpc::live_events(context.clone(), stop.child_token()),
             ..HttpConfig::new(token)
         };
         let endpoint = tokio::spawn(http::serve(listener, Api::new(context), http, stop.child_token()));
         write_url(&config.state, api)?;
-        Ok(Self { config, api, broker: broker_addresses, words, stop, agent, endpoint, _lock: lock })
+        Ok(Self {
+            config,
+            api,
+            broker: broker_addresses,
+            words,
+            stop,
+            quit,
+            agent,
+            endpoint,
+            auditing,
+            _lock: lock,
+        })
     }
 
     /// Says where everything is: for people on standard error, for programs (`--json`) on standard output.
@@ -236,6 +270,7 @@ impl Host {
         let broken = tokio::select! {
             _ = terminate.recv() => None,
             _ = interrupt.recv() => None,
+            () = self.quit.cancelled() => None,
             _ = &mut self.agent => Some("the agent's task ended by itself"),
             _ = &mut self.endpoint => Some("the endpoint ended by itself"),
         };
@@ -246,6 +281,9 @@ impl Host {
             if broken.is_none() {
                 // Both end by themselves now; that they ended is all that matters.
                 let _ = (&mut self.endpoint).await;
+                if let Some(auditing) = self.auditing.take() {
+                    let _ = auditing.await;
+                }
                 let _ = (&mut self.agent).await;
             }
         };
@@ -290,6 +328,16 @@ async fn listen(addresses: &[SocketAddr], what: &str, key: &str) -> Result<Vec<T
         listeners.push(listener);
     }
     Ok(listeners)
+}
+
+/// Where calls that change something are written down, and the task that does it.
+fn open_audit(config: &Config) -> Result<(Audit, Option<tokio::task::JoinHandle<()>>), CliError> {
+    if config.api.audit.as_os_str().is_empty() {
+        return Ok((Audit::none(), None));
+    }
+    let path = config.state.join(&config.api.audit);
+    let (audit, writing) = Audit::to_file(&path, config.api.audit_size.bytes()).map_err(refused(&path))?;
+    Ok((audit, Some(writing)))
 }
 
 fn refused(path: &Path) -> impl Fn(io::Error) -> CliError {

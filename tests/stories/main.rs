@@ -26,6 +26,7 @@ mod swaps;
 mod words;
 
 #[cfg(test)]
+mod api;
 mod callers;
 #[cfg(test)]
 mod clients;

@@ -4,6 +4,7 @@
 //! - A message with the header `asked` always gets a reply: the answer, or why there is none.
 //! - A message with `in-reply-to` never gets one. Whatever two agents do not understand about each other,
 //!   they cannot send each other messages for ever.
+//! - [`HAIL`] is no word: whoever is asked it answers with nothing, whatever words it knows.
 //! - A word that is not known raises the event `unknown-word`; what is bound to it says so to the sender.
 
 use bytes::Bytes;
@@ -20,6 +21,8 @@ use crate::token;
 const UNKNOWN: &str = "unknown-word";
 /// In place of a word, where there is none that could be said.
 const NO_WORD: &str = "?";
+/// The message that is no word: who is asked it answers with nothing, and so tells that it is there.
+pub const HAIL: &str = NO_WORD;
 /// Bytes of a reason that somebody else gives.
 const LONGEST_REASON: usize = 4 << 10;
 
@@ -84,6 +87,10 @@ impl Interpreter {
     }
 
     async fn hear_message(&self, heard: Parts, asked: Option<String>, sender: &str) -> Heard {
+        if heard.shown == HAIL && heard.message.body.is_empty() && asked.is_some() {
+            let reply = asked.map(|asked| reply(HAIL, Ok(&None), &asked, sender));
+            return Heard { word: heard.shown, reply, ..Heard::default() };
+        }
         let Some(word) = heard.word.filter(|word| self.lexicon.knows(word)) else {
             return self.hear_unknown(heard.shown, &heard.message, sender).await;
         };

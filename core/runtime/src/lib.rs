@@ -54,7 +54,7 @@ pub use engine::{Engine, EngineConfig, EngineError};
 pub use envelope::{CORE_HEADERS, Envelope, wrap, wrap_raw};
 pub use error::{LoadError, Problem, WordError, WordSource};
 pub use health::WordState;
-pub use interpreter::{Answer, AskError, Heard, Interpreter};
+pub use interpreter::{Answer, AskError, HAIL, Heard, Interpreter};
 pub use lexicon::{Changes, Events, Lexicon, LexiconEvent};
 pub use policy::{Limits, Policies, Policy};
 pub use powers::{Caller, Level, Powers, Soon};

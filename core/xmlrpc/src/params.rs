@@ -51,6 +51,11 @@ impl Params {
         Self { method: method.into(), given: values.len(), values: values.into_iter(), taken: 0 }
     }
 
+    /// The parameters that were not taken yet, for a look at them; None stands for one left out.
+    pub fn remaining(&self) -> impl Iterator<Item = Option<&Value>> {
+        self.values.as_slice().iter().map(Option::as_ref)
+    }
+
     /// The parameters that were not taken yet, without those left out.
     pub fn rest(self) -> Vec<Value> {
         self.values.flatten().collect()

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     http::{
-        HeaderMap,
-        header::{CONTENT_LENGTH, EXPECT},
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONNECTION, CONTENT_LENGTH, EXPECT},
     },
+    response::Response,
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -16,7 +17,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use vocable_xmlrpc::Fault;
+
 use super::HttpConfig;
+use crate::fault::FaultKind;
 
 /// Memory for bodies is counted in pieces of this many bytes.
 const PIECE: usize = 1024;
@@ -39,6 +43,39 @@ pub(super) enum BodyError {
     Slow,
     /// The body is too long. `rest` says that the client is still sending it.
     TooLong { rest: bool },
+}
+
+impl BodyError {
+    /// The same as a fault.
+    pub(super) fn fault(&self, limit: usize) -> Fault {
+        let (kind, text) = match self {
+            Self::Broken => (FaultKind::InvalidParameter, "the request's body is broken".to_owned()),
+            Self::Busy => (FaultKind::TooMany, "too many large requests at a time".to_owned()),
+            Self::Slow => (FaultKind::TimedOut, "the request's body took too long".to_owned()),
+            Self::TooLong { .. } => {
+                (FaultKind::TooBig, format!("the request is longer than {limit} bytes (api.max_request)"))
+            }
+        };
+        Fault::new(kind.code(), format!("{}: {text}", kind.slug()))
+    }
+
+    /// The same as a status.
+    pub(super) const fn status(&self) -> StatusCode {
+        match self {
+            Self::Broken => StatusCode::BAD_REQUEST,
+            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        }
+    }
+
+    /// The answer, after which the connection ends if the client still sends what nobody will read.
+    pub(super) fn close_if_unread(&self, mut response: Response) -> Response {
+        if !matches!(self, Self::TooLong { rest: false }) {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
 }
 
 /// The memory all bodies share.

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 
 use vocable_xmlrpc::{Fault, FromValue as _, Options, Params, Value, code, excerpt, invalid_parameter};
 
-use super::Methods;
+use super::{Methods, dispatch::Dispatcher};
+use crate::audit::Caller;
 use crate::registry::{Gives, Kind, MethodInfo, Param, required};
 
 /// The most calls in one `system.multicall`.
-const MULTICALL: usize = 100;
+const MOST_CALLS: usize = 100;
 
-const MULTICALL_NAME: &str = "system.multicall";
+/// Many calls in one request.
+pub(super) const MULTICALL: &str = "system.multicall";
 
 /// The methods every server has.
 const SYSTEM: [MethodInfo; 5] = [
@@ -46,7 +48,7 @@ const SYSTEM: [MethodInfo; 5] = [
         ),
     ),
     method(
-        MULTICALL_NAME,
+        MULTICALL,
         "Carries out several calls in order, at most 100. What one of them changes gets an audit line of its own.",
         &[required("calls", Kind::Array(&Kind::Struct(&[])), "the calls, each {methodName, params}")],
         Gives::value(
@@ -71,29 +73,25 @@ const fn method(
 const CAPABILITIES: [(&str, &str, i32); 4] = [
     ("faults_interop", "http://xmlrpc-epi.sourceforge.net/specs/rfc.fault_codes.php", 20_010_516),
     ("introspection", "http://xmlrpc-c.sourceforge.net/introspection.html", 1),
-    (MULTICALL_NAME, "https://mirrors.talideon.com/articles/multicall.html", 1),
+    (MULTICALL, "https://mirrors.talideon.com/articles/multicall.html", 1),
     ("xmlrpc", "http://xmlrpc.com/spec.md", 1),
 ];
 
-/// Carries out a call, of `system.*` or another method.
-pub(super) async fn call(methods: &impl Methods, method: String, params: Params) -> Result<Value, Fault> {
-    if method == MULTICALL_NAME {
-        multicall(methods, params).await
-    } else {
-        single(methods, method, params).await
-    }
-}
-
-async fn multicall(methods: &impl Methods, mut params: Params) -> Result<Value, Fault> {
+/// Carries out several calls in order.
+pub(super) async fn multicall<M: Methods>(
+    dispatcher: &Dispatcher<M>,
+    caller: &Caller,
+    mut params: Params,
+) -> Result<Value, Fault> {
     let calls: Vec<Value> = params.required("calls")?;
-    if calls.len() > MULTICALL {
-        return Err(params.invalid(&format!("at most {MULTICALL} calls at a time, got {}", calls.len())));
+    if calls.len() > MOST_CALLS {
+        return Err(params.invalid(&format!("at most {MOST_CALLS} calls at a time, got {}", calls.len())));
     }
     params.finish()?;
     let mut answers = Vec::with_capacity(calls.len());
     for inner in calls {
         let answer = match inner_call(inner) {
-            Ok((method, params)) => single(methods, method, params).await,
+            Ok((method, params)) => dispatcher.one(caller, method, params).await,
             Err(fault) => Err(fault),
         };
         answers.push(answer.map_or_else(fault_struct, |result| Value::from(vec![result])));
@@ -104,12 +102,12 @@ async fn multicall(methods: &impl Methods, mut params: Params) -> Result<Value, 
 /// One of the calls of a multicall.
 fn inner_call(call: Value) -> Result<(String, Params), Fault> {
     let members = BTreeMap::from_value(call)
-        .map_err(|mismatch| invalid_parameter(MULTICALL_NAME, &format!("one of the calls: {mismatch}")))?;
-    let mut members = Options::new(MULTICALL_NAME, members);
+        .map_err(|mismatch| invalid_parameter(MULTICALL, &format!("one of the calls: {mismatch}")))?;
+    let mut members = Options::new(MULTICALL, members);
     let method: Option<String> = members.take("methodName")?;
     let params: Option<Vec<Value>> = members.take("params")?;
     let method = method.ok_or_else(|| members.invalid("one of the calls has no methodName"))?;
-    if method == MULTICALL_NAME {
+    if method == MULTICALL {
         return Err(members.invalid("cannot call itself"));
     }
     members.finish()?;
@@ -121,13 +119,23 @@ fn fault_struct(fault: Fault) -> Value {
     Value::from([("faultCode", Value::from(fault.code())), ("faultString", Value::from(fault.text()))])
 }
 
-async fn single(methods: &impl Methods, method: String, mut params: Params) -> Result<Value, Fault> {
-    if !SYSTEM.iter().any(|known| known.name == method) {
-        return methods.call(method, params).await;
+/// The result of a method of ours that is only one call; the parameters back if it is none of ours.
+pub(super) fn single(
+    methods: &impl Methods,
+    method: &str,
+    params: Params,
+) -> Result<Result<Value, Fault>, Params> {
+    if SYSTEM.iter().any(|known| known.name == method) {
+        Ok(answer(methods, method, params))
+    } else {
+        Err(params)
     }
+}
+
+fn answer(methods: &impl Methods, method: &str, mut params: Params) -> Result<Value, Fault> {
     let name = if method.starts_with("system.method") { params.required("method")? } else { String::new() };
     params.finish()?;
-    match method.as_str() {
+    match method {
         "system.listMethods" => {
             Ok(all(methods).into_iter().map(|method| Value::from(&*method.name)).collect())
         }

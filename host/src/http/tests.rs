@@ -20,9 +20,10 @@ use vocable_xmlrpc::{
 };
 
 use super::{HttpConfig, Methods, serve};
-use crate::registry::MethodInfo;
+use crate::registry::{Gives, Kind, MethodInfo, Param, optional, options, required};
 
 mod calls;
+mod json;
 mod limits;
 mod python;
 mod refusals;
@@ -72,6 +73,25 @@ impl Methods for Echo {
 
     fn list(&self) -> Vec<MethodInfo> {
         self.words.lock().unwrap().clone()
+    }
+
+    fn describe(&self, name: &str) -> Option<MethodInfo> {
+        const TARGET: &[Param] = &[
+            required("target", Kind::String, "whom"),
+            optional("args", Kind::Array(&Kind::String), "what for"),
+            options(&[optional("timeout_s", Kind::Double, "seconds")]),
+        ];
+        let named = self.list().into_iter().find(|method| method.name == name);
+        named.or_else(|| {
+            ["echo", "fault", "nan", "wait"].contains(&name).then(|| MethodInfo {
+                name: name.to_owned().into(),
+                help: "Is for tests.".into(),
+                params: TARGET,
+                gives: Gives::value(Kind::Any, ""),
+                changes: name != "wait",
+                schemas: std::collections::BTreeMap::new(),
+            })
+        })
     }
 }
 

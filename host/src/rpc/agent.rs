@@ -1,9 +1,10 @@
 //! `agent.*`: the agent itself, and what happens.
 
 use super::{
-    Context, Gives, Kind, Method, Param, deadline, json_value, members, optional, options, required, unix,
+    Context, Gives, Kind, Method, Param, deadline, json_value, members, optional, options, required, samples,
+    unix,
 };
-use crate::events::Event;
+use crate::events::{Event, Wanted};
 use futures_util::future::BoxFuture;
 use vocable_xmlrpc::{Fault, Params, Value};
 
@@ -30,7 +31,11 @@ pub(super) const METHODS: &[Method] = &[
         params: &[
             required("since", Kind::Double, "the number of the first event wanted; 0: all that are kept"),
             required("timeout_s", Kind::Double, "seconds to wait at most; more than 20 are 20"),
-            options(&[optional("limit", Kind::Int, "at most so many [default: 1000]")]),
+            options(&[
+                optional("guest", Kind::String, "only those about this guest"),
+                optional("kinds", Kind::Array(&Kind::String), "only these kinds; globs: guest.*"),
+                optional("limit", Kind::Int, "at most so many [default: 1000]"),
+            ]),
         ],
         gives: Gives::one(&[
             required("next", Kind::Int, "what to ask for next"),
@@ -39,6 +44,30 @@ pub(super) const METHODS: &[Method] = &[
         ]),
         changes: false,
         call: |context, params| Box::pin(events(context, params)),
+    },
+    Method {
+        name: "agent.shutdown",
+        help: "Stops the host agent in an orderly way. Commands on guests go on, and are taken up at the next start.",
+        params: &[],
+        gives: Gives::one(&[required("stopping", Kind::Bool, "true")]),
+        changes: true,
+        call: shutdown,
+    },
+    Method {
+        name: "agent.status",
+        help: "Tells how it stands with the agent, in numbers.",
+        params: &[],
+        gives: Gives::one(&[
+            required("uptime_s", Kind::Double, "seconds since the agent was started"),
+            required("guests", Kind::Int, "guests the host knows"),
+            required("guests_online", Kind::Int, "those that are there"),
+            required("broker_connections", Kind::Int, "guests that are connected"),
+            required("commands_running", Kind::Int, "commands that are not over"),
+            required("words", Kind::Int, "words of the host"),
+            optional("rss_bytes", Kind::Int, "memory of the agent"),
+        ]),
+        changes: false,
+        call: |context, params| Box::pin(status(context, params)),
     },
     Method {
         name: "agent.version",
@@ -61,6 +90,9 @@ async fn events(context: Context, mut params: Params) -> Result<Value, Fault> {
     let since: f64 = params.required("since")?;
     let timeout: f64 = params.required("timeout_s")?;
     let mut options = params.options()?;
+    let kinds: Vec<String> = options.take("kinds")?.unwrap_or_default();
+    let wanted = Wanted::of(options.take("guest")?, &kinds)
+        .map_err(|error| options.invalid(&format!("option \"kinds\": {error}")))?;
     let limit = options.take::<i32>("limit")?.and_then(|n| u32::try_from(n).ok()).unwrap_or(MOST_EVENTS);
     options.finish()?;
     // Event numbers are exact in a double; what is below zero or no number means all.
@@ -71,7 +103,7 @@ async fn events(context: Context, mut params: Params) -> Result<Value, Fault> {
     )]
     let since = since.max(0.0) as u64;
     let limit = limit.clamp(1, MOST_EVENTS) as usize;
-    let found = context.handle.events(since, limit, deadline(&context, timeout)).await?;
+    let found = context.handle.events(since, limit, &wanted, deadline(&context, timeout)).await?;
     Ok(Value::from([
         ("next", Value::from(found.next)),
         ("dropped", Value::from(found.dropped)),
@@ -79,7 +111,8 @@ async fn events(context: Context, mut params: Params) -> Result<Value, Fault> {
     ]))
 }
 
-fn event(event: Event) -> Value {
+/// What is told of an event.
+pub(super) fn event(event: Event) -> Value {
     let data = (!event.data.is_empty()).then(|| json_value(event.data.into()));
     members([
         ("seq", Some(Value::from(event.seq))),
@@ -91,6 +124,30 @@ fn event(event: Event) -> Value {
         ("text", Some(Value::from(event.text))),
         ("data", data),
     ])
+}
+
+fn shutdown(context: Context, params: Params) -> BoxFuture<'static, Result<Value, Fault>> {
+    Box::pin(async move {
+        params.finish()?;
+        context.quit.cancel();
+        Ok(Value::from([("stopping", Value::from(true))]))
+    })
+}
+
+async fn status(context: Context, params: Params) -> Result<Value, Fault> {
+    params.finish()?;
+    let view = context.handle.roster().await?;
+    let guests = || view.guests.values().map(|(guest, _)| guest);
+    let count = |number: usize| Some(Value::from(number as u64));
+    Ok(members([
+        ("uptime_s", Some(Value::from(samples::uptime(&context)))),
+        ("guests", count(guests().count())),
+        ("guests_online", count(guests().filter(|guest| guest.state.is_there()).count())),
+        ("broker_connections", count(guests().filter(|guest| guest.connection.is_some()).count())),
+        ("commands_running", Some(Value::from(view.commands.values().copied().map(u64::from).sum::<u64>()))),
+        ("words", count(context.lexicon.words().len())),
+        ("rss_bytes", samples::resident_octets().map(Value::from)),
+    ]))
 }
 
 fn version(context: Context, params: Params) -> BoxFuture<'static, Result<Value, Fault>> {

@@ -1,13 +1,17 @@
 //! `guest.*`: who is there, what is wrong with them, and their credentials.
 
-use super::{Context, Gives, Kind, Method, Param, json_value, members, optional, required, unix};
+use super::{Context, Gives, Kind, Method, Param, deadline, json_value, members, optional, required, unix};
 use crate::credentials::{Token, digest};
 use crate::request::RosterView;
 use crate::roster::{Guest, Refusals, State};
 use crate::target::is_guest_id;
 use crate::why::{self, Facts};
 use crate::{clock::Now, fault};
-use vocable_xmlrpc::{Fault, Params, Value};
+use tokio::time::Instant;
+use vocable_xmlrpc::{Fault, Params, Value, excerpt};
+
+/// How long a guest has to show that it is there, unless the caller says otherwise, seconds.
+const PING_PATIENCE_S: f64 = 10.0;
 
 /// What is told of a guest.
 const GUEST: &[Param] = &[
@@ -47,12 +51,34 @@ const ADVICE: &[Param] =
 
 pub(super) const METHODS: &[Method] = &[
     Method {
+        name: "guest.get",
+        help: "Tells how it stands with one guest.",
+        params: &[required("guest", Kind::String, "its id")],
+        gives: Gives::one(GUEST),
+        changes: false,
+        call: |context, params| Box::pin(get(context, params)),
+    },
+    Method {
         name: "guest.list",
         help: "Lists every guest the host knows.",
         params: &[],
         gives: Gives::list(GUEST),
         changes: false,
         call: |context, params| Box::pin(list(context, params)),
+    },
+    Method {
+        name: "guest.ping",
+        help: "Asks a guest's agent for a sign of life.",
+        params: &[
+            required("guest", Kind::String, "its id"),
+            optional("timeout_s", Kind::Double, "seconds to wait at most; more than 20 are 20 [default: 10]"),
+        ],
+        gives: Gives::one(&[
+            required("guest", Kind::String, "its id"),
+            required("rtt_ms", Kind::Double, "how long the answer took, milliseconds"),
+        ]),
+        changes: false,
+        call: |context, params| Box::pin(ping(context, params)),
     },
     Method {
         name: "guest.token",
@@ -87,6 +113,25 @@ async fn list(context: Context, params: Params) -> Result<Value, Fault> {
         guest_value(id, guest, *missed, commands.get(id).copied().unwrap_or(0), now)
     };
     Ok(guests.iter().map(one).collect())
+}
+
+async fn get(context: Context, mut params: Params) -> Result<Value, Fault> {
+    let id: String = params.required("guest")?;
+    params.finish()?;
+    let RosterView { guests, commands, .. } = context.handle.roster().await?;
+    let unknown =
+        || fault::Fault::new(fault::FaultKind::NoSuchGuest, format!("no guest is called {}", excerpt(&id)));
+    let (guest, missed) = guests.get(&id).ok_or_else(unknown)?;
+    Ok(guest_value(&id, guest, *missed, commands.get(&id).copied().unwrap_or(0), Now::read()))
+}
+
+async fn ping(context: Context, mut params: Params) -> Result<Value, Fault> {
+    let guest: String = params.required("guest")?;
+    let seconds = params.optional("timeout_s")?.unwrap_or(PING_PATIENCE_S);
+    params.finish()?;
+    let timeout = deadline(&context, seconds).saturating_duration_since(Instant::now());
+    let took = context.handle.ping(&guest, timeout).await?;
+    Ok(Value::from([("guest", Value::from(guest)), ("rtt_ms", Value::from(took.as_secs_f64() * 1000.0))]))
 }
 
 fn guest_value(id: &str, guest: &Guest, missed: u32, commands: u32, now: Now) -> Value {

@@ -1,12 +1,17 @@
 //! `word.*`: which words there are, and asking them.
 
 use super::{Context, Gives, Kind, Method, Param, json_value, members, optional, options, required};
+use crate::fault::{self, FaultKind};
 use crate::handle::Asked;
 use crate::registry::MethodInfo;
+use install::Installed;
+use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use vocable_runtime::{WordInfo, WordState};
-use vocable_xmlrpc::{Fault, Options, Params, Value};
+use vocable_runtime::{Changes, WordInfo, WordState};
+use vocable_xmlrpc::{Fault, Options, Params, Value, excerpt};
+
+mod install;
 
 /// How long guests have to answer, unless the caller says otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -63,12 +68,73 @@ pub(super) const METHODS: &[Method] = &[
         call: |context, params| Box::pin(ask(context, params)),
     },
     Method {
+        name: "word.info",
+        help: "Tells all about a word of the host.",
+        params: &[required("word", Kind::String, "its name")],
+        gives: Gives::one(WORD),
+        changes: false,
+        call: |context, params| Box::pin(tell(context, params)),
+    },
+    Method {
+        name: "word.install",
+        help: "Installs a component as a word of the host. What cannot be loaded leaves everything as it was. The same \
+               component again changes nothing.",
+        params: &[
+            required("word", Kind::String, "the name it gives itself"),
+            required("component", Kind::Bytes, "the component (.wasm)"),
+            options(&[optional(
+                "replace",
+                Kind::Bool,
+                "take the place of a word that is there [default: false]",
+            )]),
+        ],
+        gives: Gives::one(&[
+            required("word", Kind::String, "its name"),
+            required("version", Kind::String, "its version"),
+            required("sha256", Kind::String, "digest of the component, hexadecimal"),
+            required("changed", Kind::Bool, "whether it was not there before"),
+        ]),
+        changes: true,
+        call: |context, params| Box::pin(install(context, params)),
+    },
+    Method {
         name: "word.list",
         help: "Lists the words of the host.",
         params: &[],
         gives: Gives::list(WORD),
         changes: false,
         call: |context, params| Box::pin(list(context, params)),
+    },
+    Method {
+        name: "word.reload",
+        help: "Looks at the folders of words anew, whether or not they are watched.",
+        params: &[],
+        gives: Gives::one(&[
+            required("changes", Kind::Array(&Kind::String), "what is different now"),
+            required("problems", Kind::Array(&Kind::String), "what cannot be loaded"),
+        ]),
+        changes: true,
+        call: |context, params| Box::pin(reload(context, params)),
+    },
+    Method {
+        name: "word.remove",
+        help: "Takes away a word that word.install has brought. What it stood in the place of is back.",
+        params: &[required("word", Kind::String, "its name")],
+        gives: Gives::one(&[required("changed", Kind::Bool, "true")]),
+        changes: true,
+        call: |context, params| Box::pin(remove(context, params)),
+    },
+    Method {
+        name: "word.say",
+        help: "Says a word of the host to guests and waits for no answer.",
+        params: &[TARGET, required("word", Kind::String, "its name"), ARGS],
+        gives: Gives::list(&[
+            required("guest", Kind::String, "to whom"),
+            required("ok", Kind::Bool, "whether it was said"),
+            optional("error", Kind::Struct(ERROR), "why it was not"),
+        ]),
+        changes: true,
+        call: |context, params| Box::pin(utter(context, params)),
     },
 ];
 
@@ -154,6 +220,61 @@ fn answer(Asked { guest, answer }: Asked) -> Value {
         }
     };
     members([("guest", Some(Value::from(guest))), ("ok", Some(Value::from(ok))), (name, value)])
+}
+
+async fn tell(context: Context, mut params: Params) -> Result<Value, Fault> {
+    let name: String = params.required("word")?;
+    params.finish()?;
+    let unknown = || host_fault(FaultKind::NoSuchWord, format!("the host has no word {}", excerpt(&name)));
+    Ok(word_value(context.lexicon.word(&name).ok_or_else(unknown)?))
+}
+
+async fn install(context: Context, mut params: Params) -> Result<Value, Fault> {
+    let name: String = params.required("word")?;
+    let component: Vec<u8> = params.required("component")?;
+    let mut options = params.options()?;
+    let replace = options.take("replace")?.unwrap_or(false);
+    options.finish()?;
+    let Installed { word, changed } = install::install(&context, &name, component, replace).await?;
+    Ok(Value::from([
+        ("word", Value::from(word.name)),
+        ("version", Value::from(word.version)),
+        ("sha256", Value::from(word.sha256)),
+        ("changed", Value::from(changed)),
+    ]))
+}
+
+async fn remove(context: Context, mut params: Params) -> Result<Value, Fault> {
+    let name: String = params.required("word")?;
+    params.finish()?;
+    install::remove(&context, &name).await?;
+    Ok(Value::from([("changed", Value::from(true))]))
+}
+
+async fn reload(context: Context, params: Params) -> Result<Value, Fault> {
+    params.finish()?;
+    let Changes { events, problems } = context.lexicon.reload_dirs().await;
+    let changes = events.iter().map(|event| Value::from(event.to_string())).collect();
+    let problems = problems.iter().map(|problem| Value::from(problem.to_string())).collect();
+    Ok(Value::from([("changes", changes), ("problems", problems)]))
+}
+
+async fn utter(context: Context, mut params: Params) -> Result<Value, Fault> {
+    let target: String = params.required("target")?;
+    let word: String = params.required("word")?;
+    let args = params
+        .optional::<Value>("args")?
+        .map_or_else(|| serde_json::json!({}), |it| vocable_xmlrpc::to_json(&it));
+    params.finish()?;
+    let said = context.handle.utter(&target, &word, &args).await?;
+    Ok(said
+        .into_iter()
+        .map(|(guest, said)| answer(Asked { guest, answer: said.map(|()| Json::Null) }))
+        .collect())
+}
+
+fn host_fault(kind: FaultKind, text: String) -> Fault {
+    fault::Fault::new(kind, text).into()
 }
 
 async fn list(context: Context, params: Params) -> Result<Value, Fault> {

@@ -1,7 +1,6 @@
 //! What a call gets: results and faults, many calls at once, what there is to call.
 
 use super::*;
-use crate::registry::{Gives, Kind, optional};
 
 fn info(name: &str) -> MethodInfo {
     MethodInfo {

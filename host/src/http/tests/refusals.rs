@@ -93,7 +93,10 @@ async fn health_is_told_without_a_token() {
 async fn elsewhere_is_nothing() {
     let bed = Bed::new().await;
     assert_eq!(bed.exchange(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n").await.status, 404);
-    let put = bed.exchange(b"PUT /RPC2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await;
+    let put = format!(
+        "PUT /RPC2 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 0\r\n\r\n"
+    );
+    let put = bed.exchange(put.as_bytes()).await;
     assert_eq!((put.status, put.header("allow")), (405, Some("GET,HEAD,POST")));
     assert_eq!(bed.exchange(b"nonsense\r\n\r\n").await.status, 400);
 }

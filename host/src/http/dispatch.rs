@@ -1,0 +1,79 @@
+//! One call, however it came: counted, written down if it changes something, carried out.
+
+use std::time::Instant;
+
+use vocable_xmlrpc::{Call, Fault, Params, Value, excerpt};
+
+use super::{Methods, metrics::Metrics, system};
+use crate::{
+    audit::{Audit, Caller},
+    registry::{Kind, MethodInfo},
+};
+
+/// What methods are counted as that there are not.
+const UNKNOWN: &str = "unknown";
+
+/// What carries calls out.
+pub(super) struct Dispatcher<M> {
+    pub(super) methods: M,
+    pub(super) audit: Audit,
+    pub(super) metrics: Metrics,
+}
+
+impl<M: Methods> Dispatcher<M> {
+    /// Carries out a call with parameters by position.
+    pub(super) async fn positional(&self, caller: &Caller, call: Call) -> Result<Value, Fault> {
+        let Call { method, params } = call;
+        let params = Params::new(method.clone(), params);
+        self.call(caller, method, params).await
+    }
+
+    /// Carries out a call, of `system.*` or another method.
+    pub(super) async fn call(&self, caller: &Caller, method: String, params: Params) -> Result<Value, Fault> {
+        if method == system::MULTICALL {
+            return system::multicall(self, caller, params).await;
+        }
+        self.one(caller, method, params).await
+    }
+
+    /// Carries out a call that is only one.
+    pub(super) async fn one(&self, caller: &Caller, method: String, params: Params) -> Result<Value, Fault> {
+        let begun = Instant::now();
+        let info = system::find(&self.methods, &method);
+        let entry = match &info {
+            Ok(info) if info.changes => Some(self.audit.begin(caller, &method, about(info, &params))),
+            _ => None,
+        };
+        let name = excerpt(&method);
+        let counted = if info.is_ok() { method.clone() } else { UNKNOWN.to_owned() };
+        let result = match info {
+            Ok(_) => self.carry_out(method, params).await,
+            Err(unknown) => Err(unknown),
+        };
+        let outcome = result.as_ref().map_or_else(|fault| fault.slug().unwrap_or("failed"), |_| "ok");
+        tracing::debug!(method = name, login = caller.login, peer = caller.peer, outcome, "call");
+        self.metrics.called(&counted, outcome, begun.elapsed());
+        if let Some(entry) = entry {
+            entry.end(outcome).await;
+        }
+        result
+    }
+
+    async fn carry_out(&self, method: String, params: Params) -> Result<Value, Fault> {
+        match system::single(&self.methods, &method, params) {
+            Ok(result) => result,
+            Err(params) => self.methods.call(method, params).await,
+        }
+    }
+}
+
+/// What the call is about: the texts among its parameters that have a place of their own. Arguments, environments and
+/// contents are not written down: they may be secret.
+fn about<'a>(info: &MethodInfo, params: &'a Params) -> Vec<(&'static str, &'a str)> {
+    let places = info.positional().iter().zip(params.remaining());
+    let texts = places.filter_map(|(param, value)| match (param.kind, value) {
+        (Kind::String, Some(Value::String(text))) => Some((param.name, text.as_str())),
+        _ => None,
+    });
+    texts.collect()
+}

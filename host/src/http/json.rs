@@ -1,0 +1,199 @@
+//! The same methods for those to whom XML-RPC means nothing: `POST /api/<method>` with an object of named parameters,
+//! options among them. A struct comes back as it is, anything else as `{"result": …}`, a fault as
+//! `{"error": {code, fault, message, transient}}` with the status that fits.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    body::Bytes,
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONTENT_TYPE, RETRY_AFTER},
+    },
+    response::{IntoResponse as _, Response},
+};
+use serde_json::{Value as Json, json};
+use vocable_xmlrpc::{Fault, Limits, Value, code, from_json, to_json};
+
+use super::{Methods, dispatch::Dispatcher, system};
+use crate::{audit::Caller, fault::FaultKind};
+
+/// When a caller may come again, seconds.
+const AGAIN: HeaderValue = HeaderValue::from_static("1");
+
+/// Carries out one call.
+pub(super) async fn call<M: Methods>(
+    dispatcher: &Dispatcher<M>,
+    caller: &Caller,
+    method: &str,
+    body: Bytes,
+) -> Result<Value, Fault> {
+    let info = system::find(&dispatcher.methods, method)?;
+    let members = members(method, &body)?;
+    // What was read is in the members now.
+    drop(body);
+    dispatcher.call(caller, method.to_owned(), info.named(members)?).await
+}
+
+/// The named parameters. No body at all is none.
+fn members(method: &str, body: &[u8]) -> Result<BTreeMap<String, Value>, Fault> {
+    let invalid = |problem: &str| vocable_xmlrpc::invalid_parameter(method, problem);
+    if body.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let most = Limits::default().max_values;
+    if count_values(body) > most {
+        return Err(Fault::new(code::TOO_BIG, format!("too-big: the request has more than {most} values")));
+    }
+    let document: Json =
+        serde_json::from_slice(body).map_err(|error| invalid(&format!("the body is no JSON: {error}")))?;
+    if !document.is_object() {
+        return Err(invalid("the body must be an object of named parameters"));
+    }
+    // The outermost object is parameters, not bytes, even if its only member is called b64.
+    let Json::Object(members) = document else { return Ok(BTreeMap::new()) };
+    let present = members.into_iter().filter(|(_, json)| !json.is_null());
+    present
+        .map(|(name, json)| Ok((name, from_json(json).map_err(|error| invalid(&error.to_string()))?)))
+        .collect()
+}
+
+/// How many values the document has, at least: counted before any memory is taken for them.
+fn count_values(document: &[u8]) -> usize {
+    let (mut count, mut within, mut escaped) = (1, false, false);
+    for byte in document {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if within => escaped = true,
+            b'"' => within = !within,
+            b',' | b'[' | b'{' if !within => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
+/// Whether a request says that it is JSON, or says nothing and has no body.
+pub(super) fn is_json(headers: &HeaderMap, body: &[u8]) -> bool {
+    match headers.get(CONTENT_TYPE) {
+        None => body.is_empty(),
+        Some(value) => {
+            let media_type = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+            media_type.eq_ignore_ascii_case("application/json")
+        }
+    }
+}
+
+/// What a call is answered with.
+pub(super) fn response(result: Result<Value, Fault>) -> Response {
+    match result {
+        Ok(value @ Value::Struct(_)) => document(StatusCode::OK, &to_json(&value)),
+        Ok(value) => document(StatusCode::OK, &json!({"result": to_json(&value)})),
+        Err(fault) => refusal(status(fault.code()), &fault),
+    }
+}
+
+/// A fault, with a status that may differ from the usual one.
+pub(super) fn refusal(status: StatusCode, fault: &Fault) -> Response {
+    let transient = FaultKind::from_code(fault.code()).is_some_and(FaultKind::transient);
+    let error = json!({"code": fault.slug().unwrap_or("failed"), "fault": fault.code(),
+        "message": fault.message(), "transient": transient});
+    let mut response = document(status, &json!({"error": error}));
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        response.headers_mut().insert(RETRY_AFTER, AGAIN);
+    }
+    response
+}
+
+/// A JSON document.
+pub(super) fn document(status: StatusCode, json: &Json) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], format!("{json}\n")).into_response()
+}
+
+/// The status that says the same as a fault's number.
+fn status(number: i32) -> StatusCode {
+    match number {
+        code::INVALID_PARAMETERS => StatusCode::BAD_REQUEST,
+        code::METHOD_NOT_FOUND | 101 | 102 | 104..=109 => StatusCode::NOT_FOUND,
+        100 | 503 => StatusCode::FORBIDDEN,
+        103 | 305 => StatusCode::SERVICE_UNAVAILABLE,
+        200..=299 => StatusCode::CONFLICT,
+        300 => StatusCode::PAYLOAD_TOO_LARGE,
+        301 => StatusCode::TOO_MANY_REQUESTS,
+        302 => StatusCode::GATEWAY_TIMEOUT,
+        303 | 304 => StatusCode::INSUFFICIENT_STORAGE,
+        306 => StatusCode::NOT_IMPLEMENTED,
+        500 => StatusCode::UNPROCESSABLE_ENTITY,
+        400..=599 => StatusCode::BAD_GATEWAY,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn count(json: &Json) -> usize {
+        1 + match json {
+            Json::Array(items) => items.iter().map(count).sum(),
+            Json::Object(members) => members.values().map(count).sum(),
+            _ => 0,
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Json> {
+        let leaf = prop_oneof![
+            Just(Json::Null),
+            any::<i32>().prop_map(Json::from),
+            "[\\[{,\"\\\\a]{0,8}".prop_map(Json::from),
+        ];
+        leaf.prop_recursive(4, 64, 8, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..8).prop_map(Json::from),
+                prop::collection::btree_map("[\\[{,\"\\\\a]{0,4}", inner, 0..8)
+                    .prop_map(|members| members.into_iter().collect::<serde_json::Map<_, _>>().into()),
+            ]
+        })
+    }
+
+    proptest! {
+        /// Never fewer than there are, so that the limit holds; and not more than an empty brace too many each.
+        #[test]
+        fn values_are_counted_before_they_are_read(json in any_json()) {
+            let counted = count_values(json.to_string().as_bytes());
+            prop_assert!(counted >= count(&json) && counted <= 2 * count(&json), "{counted} {json}");
+        }
+
+        #[test]
+        fn nothing_that_comes_is_worse_than_a_fault(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Err(fault) = members("x", &body) {
+                prop_assert!(fault.text().len() < 600);
+            }
+        }
+    }
+
+    #[test]
+    fn null_is_left_out_and_what_is_no_object_refused() {
+        assert_eq!(members("x", br#"{"a": null, "b": {"b64": "AA=="}}"#).unwrap().len(), 1);
+        assert_eq!(members("x", b"").unwrap().len(), 0);
+        assert_eq!(
+            members("x", b"[1]").unwrap_err().text(),
+            "invalid-parameter: x: the body must be an object of named parameters"
+        );
+        assert!(
+            members("x", b"{").unwrap_err().text().starts_with("invalid-parameter: x: the body is no JSON: ")
+        );
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(200), "]".repeat(200));
+        assert!(members("x", deep.as_bytes()).unwrap_err().text().contains("recursion limit"));
+    }
+
+    #[test]
+    fn every_kind_of_failure_has_a_status_that_is_none_of_success() {
+        for kind in FaultKind::ALL {
+            assert!(status(kind.code()).as_u16() >= 400, "{kind:?}");
+        }
+        assert_eq!(status(FaultKind::GuestOffline.code()), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(status(FaultKind::NoSuchGuest.code()), StatusCode::NOT_FOUND);
+    }
+}
