@@ -27,6 +27,7 @@ mod words;
 
 #[cfg(test)]
 mod api;
+#[cfg(test)]
 mod callers;
 #[cfg(test)]
 mod clients;
