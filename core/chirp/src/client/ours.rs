@@ -1,0 +1,128 @@
+//! Our own requests, which only our own server knows: one round trip each, with digests and times of full precision.
+
+use super::calls::nonsense;
+use super::reply::Expect;
+use super::transfer::{Body, local, write};
+use super::{Client, Error};
+use crate::proto::{Entry, Meta, Request};
+use bytes::{Bytes, BytesMut};
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+/// A file that came whole, as its digest says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Got {
+    /// Permissions and time of change.
+    pub meta: Meta,
+    /// Its content.
+    pub octets: Bytes,
+}
+
+impl Client {
+    /// A whole small file: in place with all that belongs to it, or not at all.
+    ///
+    /// # Errors
+    /// As [`Client::stat`]; [`crate::proto::Code::DigestMismatch`] if it didn't arrive as it is.
+    pub async fn vput(&self, path: impl AsRef<[u8]>, meta: Meta, octets: Bytes) -> Result<(), Error> {
+        let sha256 = Sha256::digest(&octets).into();
+        self.vput_body(path, meta, octets.into(), sha256).await
+    }
+
+    /// The same from anywhere, with a digest that is known already.
+    ///
+    /// # Errors
+    /// As [`Client::vput`].
+    pub async fn vput_body(
+        &self,
+        path: impl AsRef<[u8]>,
+        meta: Meta,
+        body: Body<'_>,
+        sha256: [u8; 32],
+    ) -> Result<(), Error> {
+        let (path, len) = (path.as_ref().into(), body.len());
+        let request = Request::Vput { path, mode: meta.mode, mtime_ns: meta.mtime_ns, len, sha256 };
+        self.send(&request, body, Expect::Number).await.map(drop)
+    }
+
+    /// A whole small file, if it has no more octets than that. Its digest is checked.
+    ///
+    /// # Errors
+    /// As [`Client::stat`]; also if its digest is another.
+    pub async fn vget(&self, path: impl AsRef<[u8]>, limit: u64) -> Result<Got, Error> {
+        let request = Request::Vget { path: path.as_ref().into() };
+        let reply = self.call(&request, Expect::Octets { max: limit, head: true, tail: 32 }).await?;
+        let meta = meta(reply.lines.first(), &request)?;
+        if Sha256::digest(&reply.octets).as_slice() != reply.tail {
+            return Err(Error::Digest { what: crate::show(path.as_ref()) });
+        }
+        Ok(Got { meta, octets: reply.octets.into() })
+    }
+
+    /// A whole file, into a writer: what is written is only as it should be if this succeeds.
+    ///
+    /// # Errors
+    /// As [`Client::vget`].
+    pub async fn vget_into(
+        &self,
+        path: impl AsRef<[u8]>,
+        writer: &mut (impl AsyncWrite + Send + Unpin),
+    ) -> Result<(Meta, u64), Error> {
+        let request = Request::Vget { path: path.as_ref().into() };
+        let mut incoming = self.incoming(&request, true, 32).await?;
+        let meta = meta(Some(&incoming.head), &request)?;
+        let mut digest = Sha256::new();
+        while let Some(piece) = incoming.next().await {
+            digest.update(&piece);
+            write(writer, &request, &piece).await?;
+        }
+        let reply = incoming.end().await?;
+        if digest.finalize().as_slice() != reply.tail {
+            return Err(Error::Digest { what: crate::show(path.as_ref()) });
+        }
+        writer.flush().await.map_err(|source| local(&request, source))?;
+        Ok((meta, reply.result))
+    }
+
+    /// The entries of a directory, with all that belongs to them.
+    ///
+    /// # Errors
+    /// As [`Client::stat`]; also if one of them is none, or comes twice.
+    pub async fn vlist(&self, path: impl AsRef<[u8]>) -> Result<Vec<Entry>, Error> {
+        let request = Request::Vlist { path: path.as_ref().into() };
+        let reply = self.call(&request, Expect::Counted).await?;
+        let entry = |line: &BytesMut| {
+            Entry::parse(line).ok_or_else(|| nonsense(request.to_string(), "an entry has no proper name"))
+        };
+        reply.lines.iter().map(entry).collect()
+    }
+
+    /// Sets permissions and time of change; of a link only the time.
+    ///
+    /// # Errors
+    /// As [`Client::stat`].
+    pub async fn vmeta(&self, path: impl AsRef<[u8]>, meta: Meta) -> Result<(), Error> {
+        let Meta { mode, mtime_ns } = meta;
+        self.done(Request::Vmeta { path: path.as_ref().into(), mode, mtime_ns }).await
+    }
+
+    /// SHA-256 of the first octets of a file, or of all if it has fewer.
+    ///
+    /// # Errors
+    /// As [`Client::stat`].
+    pub async fn vhash(&self, path: impl AsRef<[u8]>, len: u64) -> Result<[u8; 32], Error> {
+        let request = Request::Vhash { path: path.as_ref().into(), len };
+        let expect = Expect::Octets { max: 32, head: false, tail: 0 };
+        let reply = self
+            .call_for(&request, super::driver::Payload::Nothing, expect, self.about.config.digest)
+            .await?;
+        reply.octets.try_into().map_err(|_| nonsense(request.to_string(), "it is no such digest"))
+    }
+}
+
+fn meta(line: Option<&BytesMut>, request: &Request) -> Result<Meta, Error> {
+    let words = line.and_then(|line| std::str::from_utf8(line).ok()).and_then(|line| line.split_once(' '));
+    let meta = words.and_then(|(mode, mtime_ns)| {
+        Some(Meta { mode: mode.parse::<u32>().ok()? & 0o7777, mtime_ns: mtime_ns.trim().parse().ok()? })
+    });
+    meta.ok_or_else(|| nonsense(request.to_string(), "it has no line about the file"))
+}
