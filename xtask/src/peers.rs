@@ -1,22 +1,25 @@
 //! Other people's programs that the tests talk to: independent STOMP clients, a real broker, XML-RPC clients of many
-//! languages, a C library for static binaries, a compiler of words in another language.
+//! languages, Chirp's own programs, a C library for static binaries, a compiler of words in another language.
 
 use crate::shell::{Run, root, say};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
 /// Debian's packages, and a program or file by which to tell that each is there.
-const PACKAGES: [(&str, &str); 15] = [
+const PACKAGES: [(&str, &str); 18] = [
+    ("coop-computing-tools", "/usr/bin/chirp_server"),
     ("libnet-stomp-perl", "/usr/share/perl5/Net/Stomp.pm"),
     ("librpc-xml-perl", "/usr/share/perl5/RPC/XML.pm"),
     ("libxmlrpc-core-c3-dev", "/usr/bin/xmlrpc"),
     ("libxmlrpc-lite-perl", "/usr/share/perl5/XMLRPC/Lite.pm"),
     ("musl-tools", "/usr/bin/musl-gcc"),
     ("nodejs", "node"),
+    ("netcat-openbsd", "/usr/bin/nc.openbsd"),
     ("npm", "npm"),
     ("php-cli", "php"),
     ("php-xmlrpc", "/usr/share/doc/php-xmlrpc"),
     ("rabbitmq-server", "/usr/lib/rabbitmq/bin/rabbitmq-server"),
+    ("rsync", "rsync"),
     ("python3-venv", "/usr/share/doc/python3-venv"),
     ("ruby", "ruby"),
     ("ruby-stomp", "/usr/lib/ruby/vendor_ruby/stomp.rb"),
@@ -26,6 +29,9 @@ const PACKAGES: [(&str, &str); 15] = [
 
 /// An environment of Python's own, so that nothing of the machine is touched.
 const PYTHON: &str = "target/peers/python";
+
+/// Another, for a Chirp client.
+const CHIRP: &str = "target/peers/chirp";
 
 /// Where npm installs, for the same reason.
 const NODE: &str = "target/peers";
@@ -45,6 +51,12 @@ pub(crate) fn install() -> Result<()> {
         let venv = root().join(PYTHON);
         Run::new("python3").args(["-m", "venv"]).arg(&venv).go()?;
         Run::new(venv.join("bin/pip")).args(["install", "-q", "componentize-py==0.25.1"]).go()?;
+    }
+    let chirp = root().join(CHIRP);
+    if !chirp.join("bin/condor_htchirp").exists() {
+        say("a Chirp client in Python:");
+        Run::new("python3").args(["-m", "venv"]).arg(&chirp).go()?;
+        Run::new(chirp.join("bin/pip")).args(["install", "-q", "htchirp==3.0"]).go()?;
     }
     let node = root().join(NODE);
     if !node.join("node_modules/xmlrpc").exists() {

@@ -90,6 +90,13 @@ impl TicketKey {
     /// # Errors
     /// If it is none, or shorter than 1024 bits.
     pub fn from_pem(pem: &str) -> Result<Self, BadKey> {
+        // The real programs write remarks before it and the public half after it.
+        let begin = pem.find("-----BEGIN").ok_or(BadKey::Pem)?;
+        let pem = pem.get(begin..).and_then(|pem| {
+            let end = pem.find("-----END")?;
+            pem.get(..end + pem.get(end + 8..)?.find("-----")? + 13)
+        });
+        let pem = pem.ok_or(BadKey::Pem)?;
         let key = PrivateKey::from_pkcs8_pem(pem)
             .or_else(|_| PrivateKey::from_pkcs1_pem(pem))
             .map_err(|_| BadKey::Pem)?;

@@ -80,8 +80,8 @@ impl Wire<'_> {
         loop {
             match self.input.line(LINE) {
                 Ok(Some(line)) => return Ok(line),
-                Ok(None) => self.fill().await?,
-                Err(_) => return Err(nonsense("it is a line without end")),
+                Ok(None) if !self.input.is_skipping() => self.fill().await?,
+                Ok(None) | Err(_) => return Err(nonsense("it is a line without end")),
             }
         }
     }

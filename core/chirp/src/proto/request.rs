@@ -324,13 +324,15 @@ fn arguments(verb: &[u8], words: &mut Words<'_>) -> Option<Request> {
         b"setacl" => R::Setacl { path: words.path()? },
         b"sread" => {
             let (fd, len) = (words.number()?, words.number()?);
-            R::Sread { fd, len, stride: words.number()?, skip: words.number()?, offset: words.number()? }
+            let (stride, skip, offset) = strides(words)?;
+            R::Sread { fd, len, stride, skip, offset }
         }
         b"stat" => R::Stat { path: words.path()? },
         b"statfs" => R::Statfs { path: words.path()? },
         b"swrite" => {
             let (fd, len) = (words.number()?, words.number()?);
-            R::Swrite { fd, len, stride: words.number()?, skip: words.number()?, offset: words.number()? }
+            let (stride, skip, offset) = strides(words)?;
+            R::Swrite { fd, len, stride, skip, offset }
         }
         b"symlink" => R::Symlink { target: words.path()?, path: words.path()? },
         b"truncate" => R::Truncate { path: words.path()?, len: words.number()? },
@@ -341,6 +343,12 @@ fn arguments(verb: &[u8], words: &mut Words<'_>) -> Option<Request> {
         b"write" => R::Write { fd: words.number()?, len: words.number()? },
         _ => return ours(verb, words),
     })
+}
+
+/// Condor's clients put the offset first.
+fn strides(words: &mut Words<'_>) -> Option<(u64, u64, u64)> {
+    let (one, two, three) = (words.number()?, words.number()?, words.number()?);
+    Some(if words.is_condor() { (two, three, one) } else { (one, two, three) })
 }
 
 fn ours(verb: &[u8], words: &mut Words<'_>) -> Option<Request> {

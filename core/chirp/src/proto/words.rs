@@ -14,6 +14,10 @@ impl<'a> Words<'a> {
         Self { rest: line, backslash }
     }
 
+    pub(super) fn is_condor(&self) -> bool {
+        self.backslash
+    }
+
     /// The next one, as it stands in the line.
     pub(super) fn word(&mut self) -> Option<&'a [u8]> {
         self.rest = self.rest.trim_ascii_start();

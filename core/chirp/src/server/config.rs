@@ -44,7 +44,8 @@ impl Root {
         self
     }
 
-    /// Where it is on this machine: told to whoever asks with `localpath`, to nobody if it isn't given.
+    /// Where it is on this machine: told to whoever asks with `localpath`. Without it
+    /// he is told where it is in the tree he sees.
     #[must_use]
     pub fn shown_as(mut self, path: impl Into<PathBuf>) -> Self {
         self.local = Some(path.into());

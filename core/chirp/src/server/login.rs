@@ -78,6 +78,7 @@ impl Login<'_> {
         loop {
             match self.input.line(LINE) {
                 Ok(Some(line)) => return Ok(line),
+                Ok(None) if self.input.is_skipping() => return Err(Error::Login("a line without end")),
                 Ok(None) if self.input.fill().await? == 0 => return Err(Error::Login("it closed")),
                 Ok(None) => {}
                 Err(_) => return Err(Error::Login("a line without end")),

@@ -108,17 +108,18 @@ impl Tree {
         self.walk(names.into_iter().map(<[u8]>::to_vec).collect(), links)
     }
 
-    /// Where that is on this machine, if anybody may know.
+    /// Where that is on this machine; or, if that is nobody's concern, in this tree.
     pub(super) fn local(&self, path: &[u8]) -> Result<PathBuf, Code> {
         let names = normalize(path)?;
+        let inside = || PathBuf::from("/").join(OsStr::from_bytes(&names.join(&b'/')));
         let (mount, rest) = match self.whole() {
             Some(mount) => (mount, names.as_slice()),
             None => {
-                let (first, rest) = names.split_first().ok_or(Code::NotSupported)?;
+                let Some((first, rest)) = names.split_first() else { return Ok(inside()) };
                 (self.mount(first).ok_or(Code::DoesntExist)?.1, rest)
             }
         };
-        let mut local = mount.local.clone().ok_or(Code::NotSupported)?;
+        let Some(mut local) = mount.local.clone() else { return Ok(inside()) };
         local.extend(rest.iter().map(|name| OsStr::from_bytes(name)));
         Ok(local)
     }

@@ -4,4 +4,14 @@
 #[cfg(test)]
 mod both;
 #[cfg(test)]
+mod hostile_client;
+#[cfg(test)]
+mod hostile_server;
+#[cfg(test)]
+mod kit;
+#[cfg(test)]
+mod login;
+#[cfg(test)]
+mod peers;
+#[cfg(test)]
 mod setup;

@@ -15,14 +15,25 @@ pub(in crate::server) fn getdir(files: &Files, path: &[u8], out: &mut BytesMut) 
         Place::Top => mounts(files),
         _ => names(files, &files::read_directory(&place)?)?,
     };
-    number(0, out);
-    out.put_slice(b".\n..\n");
+    let mut lines = BytesMut::from(&b".\n..\n"[..]);
     for name in names {
-        out.put_slice(name.as_bytes());
+        lines.put_slice(name.as_bytes());
+        lines.put_u8(b'\n');
+    }
+    end(files, lines, out);
+    Ok(())
+}
+
+/// Ends with an empty line; for Condor's clients the result is how long the listing is.
+fn end(files: &Files, lines: BytesMut, out: &mut BytesMut) {
+    if files.subject.condor {
+        number(lines.len() as u64, out);
+        out.unsplit(lines);
+    } else {
+        number(0, out);
+        out.unsplit(lines);
         out.put_u8(b'\n');
     }
-    out.put_u8(b'\n');
-    Ok(())
 }
 
 pub(in crate::server) fn getlongdir(files: &Files, path: &[u8], out: &mut BytesMut) -> Result<(), Code> {
@@ -49,9 +60,7 @@ pub(in crate::server) fn getlongdir(files: &Files, path: &[u8], out: &mut BytesM
             }
         }
     }
-    number(0, out);
-    out.unsplit(lines);
-    out.put_u8(b'\n');
+    end(files, lines, out);
     Ok(())
 }
 
