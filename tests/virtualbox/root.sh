@@ -37,7 +37,7 @@ own apt-get install -y --no-install-recommends --download-only $libraries iprout
 root=$folder/root.new
 rm -rf "$root"
 mkdir -p "$root/usr/bin" "$root/usr/lib" "$root/usr/lib64" "$root/usr/sbin" "$root/tmp" "$root/proc" "$root/dev" \
-    "$root/root" "$root/etc" "$root/vm"
+    "$root/root" "$root/etc/vbox" "$root/vm"
 for name in bin lib lib64 sbin; do ln -s "usr/$name" "$root/$name"; done
 for package in "$apt"/cache/archives/*.deb; do
     dpkg-deb --fsys-tarfile "$package" | tar -x --keep-directory-symlink -C "$root"

@@ -5,12 +5,13 @@ use crate::error::{Code, Error};
 use crate::model::State;
 use crate::values;
 use crate::xpcom::{Client, In, Library, Object, Woken};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-/// What the thread owns. The root object is given up when VBoxSVC has gone, and asked for again when it is needed.
+/// What the thread owns while one VBoxSVC lasts.
 pub(crate) struct Com {
     virtualbox: RefCell<Option<Object>>,
+    lost: Cell<bool>,
     // Last, so that it outlives the objects.
     client: Client,
 }
@@ -18,7 +19,7 @@ pub(crate) struct Com {
 impl Com {
     /// Initialises VirtualBox on this thread.
     pub(crate) fn new(library: &'static Library) -> Result<Self, Error> {
-        Ok(Self { virtualbox: RefCell::new(None), client: Client::new(library)? })
+        Ok(Self { virtualbox: RefCell::new(None), lost: Cell::new(false), client: Client::new(library)? })
     }
 
     pub(crate) fn library(&self) -> &'static Library {
@@ -40,9 +41,14 @@ impl Com {
         Ok(found)
     }
 
-    /// After VBoxSVC has gone: what is known of it is of no use.
-    pub(crate) fn forget(&self) {
-        self.virtualbox.borrow_mut().take();
+    /// VBoxSVC has gone. A client never finds another one: it has to be made anew.
+    pub(crate) fn lose(&self) {
+        self.lost.set(true);
+    }
+
+    /// Whether VBoxSVC has gone.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.get()
     }
 
     /// A registered machine, by name or UUID.

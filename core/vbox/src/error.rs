@@ -43,8 +43,8 @@ pub enum Error {
         /// What is there.
         found: String,
     },
-    /// The service of VirtualBox (VBoxSVC) went away during the call. The next call finds or starts a new one.
-    #[error("{call}: VBoxSVC has gone away (result {code}); try again")]
+    /// The service of VirtualBox (VBoxSVC) went away during the call.
+    #[error("{call}: VBoxSVC has gone away (result {code})")]
     Gone {
         /// The call that was not answered.
         call: &'static str,
@@ -93,6 +93,10 @@ pub enum Error {
         /// What is wrong with it.
         source: TypeLibraryError,
     },
+    /// The service of VirtualBox (VBoxSVC) has gone away, and there is no other one yet. VirtualBox 7.2 never finds
+    /// another one from a process that has lost one.
+    #[error("VBoxSVC has gone away, and VirtualBox finds no other one; if that lasts, restart this program")]
+    Unreachable,
 }
 
 fn list(paths: &[PathBuf]) -> String {

@@ -9,15 +9,11 @@ use crate::values;
 use crate::xpcom::{Attached, In, Library, Object, Parcel};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::sync::mpsc::Sender;
 use tokio::sync::broadcast;
 
 /// How long one wait for an event takes at most: so long does it take to stop.
 const WAIT_MS: i32 = 500;
-
-/// How long to wait before VBoxSVC is looked for again when it could not be started.
-const AGAIN: Duration = Duration::from_millis(500);
 
 /// What is listened for.
 const WANTED: &[u32] = &[
@@ -38,29 +34,34 @@ pub(crate) struct Listener {
     stop: Arc<AtomicBool>,
 }
 
-/// Asks VirtualBox's own thread for where events come from. False: there is nobody any more.
-pub(crate) type Ask = Box<dyn Fn(Sender<Result<Parcel, Error>>) -> bool + Send>;
-
 /// Is told once that the thread listens, so that nothing is missed from then on, or why it does not.
 pub(crate) type Ready = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
+/// Is told once that VBoxSVC has gone.
+pub(crate) type Lost = Box<dyn FnOnce() + Send>;
+
 impl Listener {
-    /// Starts the thread. It holds `alive` until it has ended.
+    /// Starts the thread. It holds `alive` until it has ended. If it cannot be started `ready` is told so, too.
     pub(crate) fn start(
-        library: &'static Library,
-        ask: Ask,
+        com: &Com,
         events: broadcast::Sender<Event>,
         ready: Ready,
+        lost: Lost,
         alive: Sender<()>,
     ) -> Result<Self, Error> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut listening = Listening { stop: Arc::clone(&stop), ask, events, ready: Some(ready) };
+        let source = match com.virtualbox().and_then(|root| root.get::<Object>(&calls::EVENT_SOURCE, &[])) {
+            Ok(source) => source.parcel(),
+            Err(error) => {
+                let again = Error::Invalid { what: "VirtualBox's events", reason: error.to_string() };
+                ready(Err(error));
+                return Err(again);
+            }
+        };
+        let (library, stop) = (com.library(), Arc::new(AtomicBool::new(false)));
+        let listening = Listening { stop: Arc::clone(&stop), events };
         let thread = std::thread::Builder::new().name("virtualbox-events".to_owned());
         let started = thread.spawn(move || {
-            match Attached::new(library) {
-                Ok(attached) => listening.run(&attached),
-                Err(error) => listening.is_ready(Err(error)),
-            }
+            listening.run(library, source, ready, lost);
             drop(alive);
         });
         started.map_err(|error| Error::Invalid { what: "a thread", reason: error.to_string() })?;
@@ -74,65 +75,29 @@ impl Drop for Listener {
     }
 }
 
-/// Where events come from, for the events' thread.
-pub(crate) fn source(com: &Com) -> Result<Parcel, Error> {
-    let source: Object = com.virtualbox()?.get(&calls::EVENT_SOURCE, &[])?;
-    Ok(source.parcel())
-}
-
 struct Listening {
     stop: Arc<AtomicBool>,
-    ask: Ask,
     events: broadcast::Sender<Event>,
-    ready: Option<Ready>,
 }
 
 impl Listening {
-    fn run(&mut self, attached: &Attached) {
-        let mut was_lost = false;
-        while !self.is_stopped() {
-            let (answer, answers) = channel();
-            if !(self.ask)(answer) {
-                return;
-            }
-            let Some(source) = self.await_source(&answers) else { return };
-            match source.and_then(|source| Subscription::new(source.unpack(attached))) {
-                Ok(subscription) => {
-                    self.is_ready(Ok(()));
-                    if was_lost {
-                        self.tell(Event::Available(true));
-                    }
-                    let Err(error) = self.listen(&subscription) else { return };
-                    tracing::warn!("VirtualBox's events have ended: {error}");
-                    self.tell(Event::Available(false));
-                    was_lost = true;
-                }
-                Err(error) if self.ready.is_some() => return self.is_ready(Err(error)),
-                Err(error) => {
-                    tracing::debug!("no events from VirtualBox: {error}");
-                    std::thread::sleep(AGAIN);
-                }
-            }
+    fn run(&self, library: &'static Library, source: Parcel, ready: Ready, lost: Lost) {
+        let attached = match Attached::new(library) {
+            Ok(attached) => attached,
+            Err(error) => return ready(Err(error)),
+        };
+        let subscription = match Subscription::new(source.unpack(&attached)) {
+            Ok(subscription) => subscription,
+            Err(error) => return ready(Err(error)),
+        };
+        ready(Ok(()));
+        let ended = self.listen(&subscription);
+        // Before this thread is detached.
+        drop(subscription);
+        if let Err(error) = ended {
+            tracing::warn!("VirtualBox's events have ended: {error}");
+            lost();
         }
-    }
-
-    fn is_ready(&mut self, result: Result<(), Error>) {
-        if let Some(ready) = self.ready.take() {
-            ready(result);
-        }
-    }
-
-    /// Waits for the answer of VirtualBox's own thread, which may be busy; nothing when it is time to stop.
-    fn await_source(&self, answers: &Receiver<Result<Parcel, Error>>) -> Option<Result<Parcel, Error>> {
-        use std::sync::mpsc::RecvTimeoutError;
-        while !self.is_stopped() {
-            match answers.recv_timeout(AGAIN) {
-                Ok(answer) => return Some(answer),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return None,
-            }
-        }
-        None
     }
 
     /// Tells every event until it is time to stop. The error is the end of VBoxSVC.

@@ -113,7 +113,7 @@ impl VirtualBox {
     ) -> Result<T, Error> {
         let sent = self.begin(reporter, first)?;
         self.in_time(what, sent.begun).await?;
-        sent.answered.await.map_err(|_| Error::Closed)?
+        sent.answered.await.map_err(|_| self.dropped())?
     }
 
     /// Sends it to VirtualBox's thread.
@@ -141,7 +141,15 @@ impl VirtualBox {
     async fn in_time<T>(&self, what: &'static str, answer: oneshot::Receiver<T>) -> Result<T, Error> {
         let after = self.connection.patience;
         let answered = timeout(after, answer).await.map_err(|_| Error::Deadline { what, after })?;
-        answered.map_err(|_| Error::Closed)
+        answered.map_err(|_| self.dropped())
+    }
+
+    /// Why a request was dropped without an answer.
+    fn dropped(&self) -> Error {
+        match *lock(&self.connection.worker) {
+            Some(_) => Error::Unreachable,
+            None => Error::Closed,
+        }
     }
 }
 

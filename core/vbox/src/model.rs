@@ -72,7 +72,8 @@ impl fmt::Debug for Reporter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// VBoxSVC has gone (false), or one is there again (true), whose machines have to be listed anew.
+    /// VBoxSVC has gone (false), or one is there again (true), whose machines have to be listed anew. VirtualBox 7.2
+    /// finds no other one from a process that has lost one.
     Available(bool),
     /// The settings of a machine have changed, or its extra data.
     Changed {

@@ -122,7 +122,7 @@ impl<T: 'static> Task<T> {
             Err(error) => Err(error),
         };
         if let Err(Error::Gone { .. }) = result {
-            com.forget();
+            com.lose();
         }
         if let Some(answer) = self.answer.take() {
             // Whoever asked may have gone.

@@ -3,7 +3,7 @@
 
 use crate::com::Com;
 use crate::error::Error;
-use crate::events::{self, Ask, Listener, Ready};
+use crate::events::{Listener, Ready};
 use crate::model::Event;
 use crate::step::Job;
 use crate::xpcom::{Library, Woken};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot};
 
 /// How long the event queue is waited for when nothing is under way. Requests wake it.
@@ -30,6 +30,9 @@ static OPEN: AtomicBool = AtomicBool::new(false);
 /// be initialised on no other. So it stays for the rest of the process's life, idle when nothing is open.
 static THREAD: OnceLock<Sender<Start>> = OnceLock::new();
 
+/// How long to wait before VBoxSVC is looked for again when it could not be started.
+const AGAIN: Duration = Duration::from_millis(500);
+
 /// How long the thread of the events may take to end.
 const LEAVING: Duration = Duration::from_secs(10);
 
@@ -42,6 +45,8 @@ enum Message {
     Do(Request),
     /// Finish, without what is still under way.
     End,
+    /// VBoxSVC has gone: start over.
+    Lost,
 }
 
 /// The way to the thread.
@@ -126,11 +131,16 @@ fn thread() -> Result<&'static Sender<Start>, Error> {
 fn live(queue: &Receiver<Start>) {
     let mut loaded: Option<&'static Library> = None;
     for Start { folder, events, ready, end } in queue {
-        match load(&mut loaded, &folder).and_then(|library| Ok((Com::new(library)?, library))) {
-            Ok((com, library)) => connect(com, library, events, ready),
+        match load(&mut loaded, &folder) {
+            Ok(library) => {
+                let (messages, queue) = channel();
+                let sending = Sending { messages, library };
+                let connection = Connection { sending, queue, events };
+                connection.run(Some(ready));
+            }
             Err(error) => {
                 OPEN.store(false, Ordering::Release);
-                // Whoever opened it may not wait any more.
+                // Whoever opens it may not wait any more.
                 let _ = ready.send(Err(error));
             }
         }
@@ -150,82 +160,142 @@ fn load(loaded: &mut Option<&'static Library>, folder: &Path) -> Result<&'static
     }
 }
 
-/// Serves a connection until its end, and gives VirtualBox back.
-fn connect(
-    com: Com,
-    library: &'static Library,
+/// What is served until somebody closes it, by one VBoxSVC after the other.
+struct Connection {
+    sending: Sending,
+    queue: Receiver<Message>,
     events: broadcast::Sender<Event>,
-    ready: oneshot::Sender<Result<Sending, Error>>,
-) {
-    let (messages, queue) = channel();
-    let sending = Sending { messages, library };
-    let (alive, ended) = channel();
-    match Listener::start(library, ask(sending.clone()), events, tell(sending, ready), alive) {
-        Ok(listener) => {
-            serve(&com, &queue);
-            drop(listener);
+}
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Somebody closed it.
+    Closed,
+    /// VBoxSVC has gone.
+    Lost,
+    /// A thread cannot be stopped: VirtualBox has to stay as it is.
+    Stuck,
+}
+
+impl Connection {
+    fn run(mut self, mut ready: Option<oneshot::Sender<Result<Sending, Error>>>) {
+        loop {
+            let ending = match Com::new(self.sending.library) {
+                Ok(com) => self.use_while_it_lasts(com, ready.take()),
+                Err(error) => match ready.take() {
+                    Some(ready) => {
+                        let _ = ready.send(Err(error));
+                        Ending::Closed
+                    }
+                    None => {
+                        tracing::debug!("VirtualBox cannot be reached: {error}");
+                        self.pause()
+                    }
+                },
+            };
+            match ending {
+                Ending::Lost => {}
+                Ending::Closed => return OPEN.store(false, Ordering::Release),
+                Ending::Stuck => {
+                    return tracing::error!(
+                        "a thread does not let go of VirtualBox: it stays open in this process"
+                    );
+                }
+            }
         }
-        Err(error) => tracing::error!("{error}"),
     }
-    match ended.recv_timeout(LEAVING) {
-        // It holds objects and cannot be stopped: VirtualBox has to stay as it is.
-        Err(RecvTimeoutError::Timeout) => {
-            tracing::error!(
-                "VirtualBox does not let go of a thread: it cannot be opened again in this process"
-            );
+
+    /// Serves by the VBoxSVC of that client, and gives the client back.
+    fn use_while_it_lasts(
+        &mut self,
+        com: Com,
+        opening: Option<oneshot::Sender<Result<Sending, Error>>>,
+    ) -> Ending {
+        let (alive, ended) = channel();
+        let lost = self.sending.clone();
+        let lost = Box::new(move || drop(lost.send(Message::Lost)));
+        let is_opening = opening.is_some();
+        let ready = match opening {
+            Some(opening) => tell_opener(self.sending.clone(), opening),
+            None => tell_listeners(self.sending.clone(), self.events.clone()),
+        };
+        let events = self.events.clone();
+        let (listener, ending) = match Listener::start(&com, events, ready, lost, alive) {
+            Ok(listener) => (Some(listener), self.serve(&com)),
+            Err(_) if is_opening => (None, Ending::Closed),
+            Err(error) => {
+                tracing::debug!("VirtualBox cannot be reached: {error}");
+                (None, self.pause())
+            }
+        };
+        drop(listener);
+        if let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(LEAVING) {
+            // It holds objects.
             std::mem::forget(com);
+            return Ending::Stuck;
         }
-        _ => {
-            drop(com);
-            OPEN.store(false, Ordering::Release);
+        ending
+    }
+
+    /// Waits a little before VBoxSVC is looked for again. Whoever asks for something meanwhile learns that there is none,
+    /// because the request is dropped.
+    fn pause(&mut self) -> Ending {
+        let until = Instant::now() + AGAIN;
+        loop {
+            match self.queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Message::Do(_) | Message::Lost) => {}
+                Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return Ending::Closed,
+                Err(RecvTimeoutError::Timeout) => return Ending::Lost,
+            }
+        }
+    }
+
+    fn serve(&mut self, com: &Com) -> Ending {
+        let mut jobs: Vec<Box<dyn Job>> = Vec::new();
+        loop {
+            loop {
+                match self.queue.try_recv() {
+                    Ok(Message::Do(request)) => jobs.extend(request(com)),
+                    Ok(Message::End) | Err(TryRecvError::Disconnected) => return Ending::Closed,
+                    Ok(Message::Lost) => com.lose(),
+                    Err(TryRecvError::Empty) => break,
+                }
+            }
+            // When VBoxSVC has gone each of them learns so in this step.
+            jobs.retain_mut(|job| !job.step(com));
+            if com.is_lost() {
+                let _ = self.events.send(Event::Available(false));
+                return Ending::Lost;
+            }
+            let most = if jobs.is_empty() { IDLE } else { BUSY };
+            if com.process_events(most) == Woken::Broken {
+                std::thread::sleep(WITHOUT_QUEUE);
+            }
         }
     }
 }
 
 /// Tells whoever opens VirtualBox that it is open, or ends if that is not so or nobody waits for it any more.
-fn tell(sending: Sending, ready: oneshot::Sender<Result<Sending, Error>>) -> Ready {
+fn tell_opener(sending: Sending, opening: oneshot::Sender<Result<Sending, Error>>) -> Ready {
     Box::new(move |result| {
         let end = sending.clone();
         let failed = result.is_err();
-        let told = ready.send(result.map(|()| sending));
+        let told = opening.send(result.map(|()| sending));
         if failed || told.is_err() {
-            // It may have ended by itself.
             let _ = end.send(Message::End);
         }
     })
 }
 
-/// How the thread of the events asks this one.
-fn ask(sending: Sending) -> Ask {
-    Box::new(move |answer| {
-        let request = move |com: &Com| {
-            let source = events::source(com);
-            if source.is_err() {
-                com.forget();
-            }
-            // It may have ended.
-            let _ = answer.send(source);
-            None
-        };
-        sending.send(Message::Do(Box::new(request))).is_ok()
+/// Tells those who listen that VBoxSVC is there again.
+fn tell_listeners(sending: Sending, events: broadcast::Sender<Event>) -> Ready {
+    Box::new(move |result| match result {
+        // Nobody may be listening.
+        Ok(()) => drop(events.send(Event::Available(true))),
+        Err(error) => {
+            tracing::debug!("no events from VirtualBox: {error}");
+            let _ = sending.send(Message::Lost);
+        }
     })
-}
-
-/// Until the end.
-fn serve(com: &Com, queue: &Receiver<Message>) {
-    let mut jobs: Vec<Box<dyn Job>> = Vec::new();
-    loop {
-        loop {
-            match queue.try_recv() {
-                Ok(Message::Do(request)) => jobs.extend(request(com)),
-                Ok(Message::End) | Err(TryRecvError::Disconnected) => return,
-                Err(TryRecvError::Empty) => break,
-            }
-        }
-        jobs.retain_mut(|job| !job.step(com));
-        let most = if jobs.is_empty() { IDLE } else { BUSY };
-        if com.process_events(most) == Woken::Broken {
-            std::thread::sleep(WITHOUT_QUEUE);
-        }
-    }
 }

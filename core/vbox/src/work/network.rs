@@ -140,8 +140,12 @@ pub(crate) fn create_interface(com: &Com) -> Result<Step<HostOnlyInterface>, Err
     let host: Object = com.virtualbox()?.get(&calls::HOST, &[])?;
     let mut given = host.call(call, &[])?.into_iter();
     let mut next = || given.next().ok_or(Error::Null { call: call.name });
-    let (created, progress) = (Object::from_out(next()?, call)?, Object::from_out(next()?, call)?);
-    Ok(Step::after(progress, call, move |_| interface(&created).map(Step::Done)))
+    // Without the interface it is the progress that says why.
+    let created = Option::<Object>::from_out(next()?, call)?;
+    let progress = Object::from_out(next()?, call)?;
+    Ok(Step::after(progress, call, move |_| {
+        interface(&created.ok_or(Error::Null { call: call.name })?).map(Step::Done)
+    }))
 }
 
 /// Removes a host-only interface.

@@ -12,7 +12,14 @@ mod root;
 
 mod bed;
 
+mod processes;
+
+mod disks;
 mod events;
+mod leaks;
 mod machines;
+mod networks;
+mod restarts;
 mod settings;
 mod snapshots;
+mod versions;

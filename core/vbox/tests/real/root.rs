@@ -17,6 +17,7 @@ const ENTER: &str = r#"
 set -e
 root=$1; project=$2; programs=$3; shift 3
 mount -t tmpfs tmpfs "$root/tmp"; mount -t tmpfs tmpfs "$root/root"
+mount -t tmpfs tmpfs "$root/etc/vbox"
 mount --rbind /dev "$root/dev"; mount -t proc proc "$root/proc"
 mkdir -p "$root$project" "$root$programs"
 mount --bind "$project" "$root$project"; mount --bind "$programs" "$root$programs"
