@@ -3,6 +3,7 @@
 //! It hears a message by calling its word where the message arrives; a word acts through [`crate::powers`]. Calls of
 //! words run beside the loop, so that a slow one holds up neither commands nor signs of life.
 
+use crate::files::{FilesHandle, STREAMS_TO};
 use crate::jobs::{JobEvent, Jobs, Part, Results};
 use crate::reports::{Reports, Tell};
 use futures_util::future::BoxFuture;
@@ -62,6 +63,8 @@ pub struct Parts {
     pub job_events: mpsc::Receiver<JobEvent>,
     /// What words want said.
     pub wishes: mpsc::Receiver<Wish>,
+    /// Whoever serves files through the bus.
+    pub files: FilesHandle,
 }
 
 enum Done {
@@ -92,6 +95,7 @@ pub struct Agent {
     next_ask: u64,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     hearing: usize,
+    files: FilesHandle,
 }
 
 impl Agent {
@@ -108,6 +112,7 @@ impl Agent {
             jobs,
             mut job_events,
             mut wishes,
+            files,
         } = parts;
         let mut beacon = interval(beacon);
         beacon.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -126,6 +131,7 @@ impl Agent {
             next_ask: 0,
             work: FuturesUnordered::new(),
             hearing: 0,
+            files,
         };
         loop {
             agent.report();
@@ -152,9 +158,11 @@ impl Agent {
                 info!(guest = self.id, %version, "connected");
                 self.joined().await;
             }
+            Event::Message(delivery) if is_of_a_stream(&delivery) => self.files.packet(delivery.frame.body),
             Event::Message(delivery) => self.hear(delivery),
             Event::Disconnected { reason, retry_in } | Event::BadFrame { problem: reason, retry_in } => {
                 self.connected = false;
+                self.files.disconnected();
                 warn!(
                     guest = self.id,
                     "connection lost: {reason}; trying again in {:.1} s",
@@ -164,6 +172,7 @@ impl Agent {
             Event::NotSent { error, .. } => error!(guest = self.id, "not sent: {error}"),
             Event::Refused { message, retry_in, .. } => {
                 self.connected = false;
+                self.files.disconnected();
                 error!(
                     guest = self.id,
                     "refused: {message}; trying again in {:.1} s",
@@ -352,6 +361,11 @@ impl Agent {
             Done::Nothing
         }));
     }
+}
+
+/// Whether it is octets of a stream, which no word hears.
+fn is_of_a_stream(delivery: &Delivery) -> bool {
+    delivery.frame.header("destination").is_some_and(|to| to.starts_with(STREAMS_TO))
 }
 
 /// Has the words bound to it say a report.

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use vocable_config::{Application, Finding, NamedTables, Size, Span};
 use vocable_logging::LogSettings;
@@ -31,6 +32,7 @@ pub struct Config {
     pub cache: PathBuf,
     pub reconnect: Reconnect,
     pub jobs: Jobs,
+    pub files: Files,
     pub words: WordsSettings,
     pub log: LogSettings,
 }
@@ -56,6 +58,62 @@ pub struct Jobs {
     pub max_running: usize,
 }
 
+/// `[files]`
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
+pub struct Files {
+    pub roots: Vec<FilesRoot>,
+    pub listen: Listen,
+    pub addresses: Vec<IpAddr>,
+    pub keep_free: Size,
+    pub max_connections: usize,
+}
+
+/// One of `files.roots`: a folder that the host may reach.
+#[derive(Clone, Debug, Deserialize)]
+pub struct FilesRoot {
+    /// The folder; a relative path is one below the state folder.
+    pub path: PathBuf,
+    /// What the host calls it: `/`, or a name below it. Without one, the folder's own name.
+    pub at: Option<String>,
+    /// Whether the host may change what is in it.
+    #[serde(default)]
+    pub write: bool,
+}
+
+impl FilesRoot {
+    /// What the host calls it.
+    pub fn place(&self) -> String {
+        let name = || self.path.file_name().map(|name| name.to_string_lossy().into_owned());
+        self.at.clone().unwrap_or_else(|| format!("/{}", name().unwrap_or_default()))
+    }
+}
+
+/// Where files are served over TCP.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Listen {
+    /// At the address from which the broker is reached, any free port.
+    Auto,
+    /// Nowhere: through the bus only.
+    Off,
+    /// At this address.
+    At(SocketAddr),
+}
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            other => other
+                .parse()
+                .map(Self::At)
+                .map_err(|_| serde::de::Error::custom("expected auto, off or ADDRESS:PORT")),
+        }
+    }
+}
+
 /// What happens to a command that has written more than its spool may hold.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -74,6 +132,21 @@ pub fn check(config: &Config) -> Vec<Finding> {
     }
     if config.beacon.duration() < std::time::Duration::from_millis(100) {
         found.push(Finding::error("beacon", "expected at least 100ms"));
+    }
+    if matches!(config.files.listen, Listen::At(address) if address.ip().is_unspecified()) {
+        let everywhere = "every interface; the files would be open to every network this guest is on";
+        found.push(Finding::error("files.listen", everywhere).hint("name an address, or say auto"));
+    }
+    for (n, root) in config.files.roots.iter().enumerate() {
+        let place = root.place();
+        let name = place.strip_prefix('/').unwrap_or("/");
+        if name.contains('/') || (name.is_empty() && config.files.roots.len() > 1) {
+            let wrong = format!("{place:?} is neither \"/\" alone nor a name below it");
+            found.push(
+                Finding::error(format!("files.roots[{n}]"), wrong)
+                    .hint("say what the host calls it: at = \"/data\""),
+            );
+        }
     }
     found.extend(config.words.findings());
     found

@@ -2,6 +2,7 @@
 
 use crate::agent::{Agent, Parts};
 use crate::config::{Config, WhenSpoolFull};
+use crate::files::{Files, STREAMS_TO};
 use crate::identity::{IdentityError, Machine};
 use crate::jobs::{JobError, Jobs, JobsConfig, WhenFull};
 use crate::powers::GuestPowers;
@@ -30,6 +31,9 @@ pub enum StartError {
     /// No words can be loaded at all.
     #[error(transparent)]
     Words(#[from] vocable_runtime::EngineError),
+    /// The files cannot be served as configured.
+    #[error("files: {0}")]
+    Files(String),
     /// A file or folder refused.
     #[error("{path}: {source}")]
     File {
@@ -60,7 +64,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     make_private(&config.state)?;
     let (jobs, job_events, _jobs_task) = Jobs::open(jobs_config(&config)).await?;
     let (wishes, wished) = mpsc::channel(WAITING);
-    let powers = Arc::new(GuestPowers::new(id.clone(), own_ip(&address), jobs.clone(), wishes));
+    let ip = own_ip(&address);
+    let files = Files::open(&config, &id, passcode.as_deref(), &ip).await?;
+    let powers = Arc::new(GuestPowers::new(id.clone(), ip, jobs.clone(), wishes));
     let engine = Engine::new(EngineConfig { pooling: false, cache: Some(config.cache.join("words")) })?;
     let (lexicon, problems) = Lexicon::open(
         engine,
@@ -84,11 +90,18 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     info!(guest = id, broker = address, "words: {}", names.join(" "));
     let client = client_config(&config, &id, address, passcode);
     let mailbox = Subscription::new("mailbox", format!("/queue/vocable.in.{id}"), AckMode::ClientIndividual);
-    let (client, bus, _client_task) = Client::start(client, vec![mailbox]);
-    let facts = facts(&config, &machine);
+    let streams = Subscription::new("streams", format!("{STREAMS_TO}{id}"), AckMode::Auto);
+    let (client, bus, _client_task) = Client::start(client, vec![mailbox, streams]);
+    let mut facts = facts(&config, &machine);
+    facts.insert("files".to_owned(), files.fact());
+    let files_stop = stop.child_token();
+    let (files, mut files_tasks) = files.serve(client.clone(), files_stop.clone());
     let beacon = config.beacon.duration();
-    let parts = Parts { id, facts, beacon, client, bus, lexicon, words, jobs, job_events, wishes: wished };
+    let parts =
+        Parts { id, facts, beacon, client, bus, lexicon, words, jobs, job_events, wishes: wished, files };
     Agent::run(parts, stop).await;
+    files_stop.cancel();
+    files_tasks.shutdown().await;
     Ok(())
 }
 

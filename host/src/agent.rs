@@ -13,6 +13,7 @@ use crate::handle::Handle;
 use crate::powers::HOST;
 use crate::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
 use crate::roster::{Change, Patience, Roster};
+use crate::streams::Streams;
 use crate::target::{Target, is_guest_id};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -60,6 +61,8 @@ pub struct Parts {
     pub words: WordEvents,
     /// What everybody asks.
     pub requests: mpsc::Receiver<Request>,
+    /// Streams of octets to guests.
+    pub streams: Streams,
     /// For the work that is done beside the loop.
     pub handle: Handle,
     /// Commands found under way in the store.
@@ -99,6 +102,7 @@ pub struct Agent {
     lexicon: Lexicon,
     interpreter: Interpreter,
     handle: Handle,
+    streams: Streams,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     /// Messages that wait while one of the same guest is being heard.
     waiting: HashMap<String, VecDeque<Frame>>,
@@ -107,7 +111,8 @@ pub struct Agent {
 impl Agent {
     /// Runs until cancelled. What is under way then stays in the store, and goes on after the next start.
     pub async fn run(parts: Parts, stop: CancellationToken) {
-        let Parts { patience, groups, broker, broker_events: mut happening, link, lexicon, .. } = parts;
+        let Parts { patience, groups, broker, broker_events: mut happening, link, lexicon, streams, .. } =
+            parts;
         let Parts { mut words, mut requests, handle, known, under_way, .. } = parts;
         let mut agent = Self {
             roster: Roster::new(patience),
@@ -121,6 +126,7 @@ impl Agent {
             interpreter: Interpreter::new(lexicon.clone()),
             lexicon,
             handle,
+            streams,
             work: FuturesUnordered::new(),
             waiting: HashMap::new(),
         };
@@ -199,6 +205,8 @@ impl Agent {
                 tell(reply, ());
             }
             Request::Joined { sender, ip, facts, reply } => {
+                // Whatever was streamed to the guest that was there before has lost its other end.
+                self.streams.forget(&sender);
                 let change = self.roster.joined(&sender, &ip, facts, Now::read());
                 self.changed(change);
                 self.resend(&sender);
@@ -216,6 +224,11 @@ impl Agent {
             }
             Request::Expect { guest, reply } => {
                 self.roster.known(&guest, Now::read());
+                tell(reply, ());
+            }
+            Request::Guest { id, reply } => tell(reply, self.roster.get(&id).cloned()),
+            Request::Note { kind, about, text, reply } => {
+                self.events.note(kind, about, text, Now::read());
                 tell(reply, ());
             }
             Request::Roster { reply } => tell(reply, self.view()),
@@ -534,6 +547,7 @@ impl Agent {
         let Change { guest, state, reason } = change;
         info!(guest, "guest {}{}{reason}", state.as_str(), if reason.is_empty() { "" } else { ": " });
         if !state.is_there() {
+            self.streams.forget(&guest);
             for ask in self.asks.abandoned(&guest) {
                 give_up(ask, FaultKind::GuestOffline, &format!("{}: {reason}", state.as_str()));
             }

@@ -29,9 +29,12 @@ mod api;
 mod ask;
 mod completion;
 mod config;
+mod cp;
+mod df;
 mod events;
 mod guests;
 mod logs;
+mod ls;
 mod ps;
 mod run;
 mod token;
@@ -87,11 +90,14 @@ enum Verb {
 enum AskingVerb {
     Api(api::ApiArgs),
     Ask(ask::AskArgs),
+    Cp(cp::CpArgs),
+    Df(df::DfArgs),
     #[command(visible_alias = "monitor")]
     Events(events::EventsArgs),
     #[command(visible_alias = "list")]
     Guests(guests::GuestsArgs),
     Logs(logs::LogsArgs),
+    Ls(ls::LsArgs),
     Ps(ps::PsArgs),
     #[command(visible_alias = "exec")]
     Run(run::RunArgs),
@@ -183,9 +189,12 @@ impl AskingVerb {
         let result = match self {
             Self::Api(args) => api::api(session, args),
             Self::Ask(args) => ask::ask(session, args),
+            Self::Cp(args) => cp::cp(session, args),
+            Self::Df(args) => df::df(session, args),
             Self::Events(args) => events::events(session, args),
             Self::Guests(args) => guests::guests(session, args),
             Self::Logs(args) => logs::logs(session, args),
+            Self::Ls(args) => ls::ls(session, args),
             Self::Ps(args) => ps::ps(session, args),
             Self::Run(args) => run::run(session, args),
             Self::Token(verb) => token::token(session, verb),

@@ -83,7 +83,22 @@ impl ClientError {
     }
 }
 
-/// A caller of one host agent. Connections are reused from call to call.
+/// What the agent answered to a request for files: its status and its body, which is read as it comes.
+pub struct Exchange {
+    /// The status, such as 200.
+    pub status: u16,
+    /// The body.
+    pub body: Box<dyn io::Read + Send>,
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Exchange").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+/// A caller of one host agent. Connections are reused from call to call, by all clones.
+#[derive(Clone)]
 pub struct Client {
     agent: Agent,
     url: String,
@@ -133,6 +148,52 @@ impl Client {
             .build();
         let reply = request.send(&document).map_err(|error| self.failed(error, timeout))?;
         self.read(reply, timeout)
+    }
+
+    /// Reads from `/files/`: `place` is the rest of the address, escaped. The body comes for as long as it takes.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a refusal of the agent is none, it has a status.
+    pub fn get_files(&self, place: &str, patience: Duration) -> Result<Exchange, ClientError> {
+        let request = self
+            .agent
+            .get(format!("http://{}/files/{place}", self.address))
+            .header("Authorization", format!("Bearer {}", self.token))
+            .config()
+            .timeout_recv_response(Some(patience))
+            .build();
+        self.exchanged(request.call().map_err(|error| self.failed(error, patience))?)
+    }
+
+    /// Writes to `/files/`, with `PUT` or `POST`, whatever can be read from `body`.
+    ///
+    /// # Errors
+    /// As [`Self::get_files`].
+    pub fn send_files(
+        &self,
+        method: &str,
+        place: &str,
+        body: &mut dyn io::Read,
+        patience: Duration,
+    ) -> Result<Exchange, ClientError> {
+        let url = format!("http://{}/files/{place}", self.address);
+        let request = if method == "POST" { self.agent.post(url) } else { self.agent.put(url) };
+        let request = request
+            .header("Authorization", format!("Bearer {}", self.token))
+            .content_type("application/x-vocable-tree")
+            .config()
+            .timeout_recv_response(Some(patience))
+            .build();
+        let sent = request.send(ureq::SendBody::from_reader(&mut { body }));
+        self.exchanged(sent.map_err(|error| self.failed(error, patience))?)
+    }
+
+    fn exchanged(&self, reply: Response<ureq::Body>) -> Result<Exchange, ClientError> {
+        if reply.status() == StatusCode::UNAUTHORIZED {
+            return Err(ClientError::NotAuthorised { address: self.address.clone() });
+        }
+        let status = reply.status().as_u16();
+        Ok(Exchange { status, body: Box::new(reply.into_body().into_reader()) })
     }
 
     fn read(&self, mut reply: Response<ureq::Body>, timeout: Duration) -> Result<Value, ClientError> {

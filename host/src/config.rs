@@ -31,6 +31,7 @@ pub struct Config {
     pub broker: Broker,
     pub api: Api,
     pub roster: Roster,
+    pub files: Files,
     pub groups: BTreeMap<String, Vec<String>>,
     pub words: WordsSettings,
     pub log: LogSettings,
@@ -69,6 +70,13 @@ pub struct Roster {
     pub beacon: Span,
     pub late_after: u32,
     pub lost_after: u32,
+}
+
+/// `[files]`
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
+pub struct Files {
+    pub roots: Vec<PathBuf>,
 }
 
 /// `[client]`
@@ -132,6 +140,10 @@ fn check(config: &Config) -> Vec<Finding> {
     }
     if config.roster.beacon.duration().is_zero() {
         found.push(Finding::error("roster.beacon", "expected more than nothing"));
+    }
+    for (n, root) in config.files.roots.iter().enumerate().filter(|(_, root)| !root.is_absolute()) {
+        let problem = format!("{} is no absolute path", root.display());
+        found.push(Finding::error(format!("files.roots[{n}]"), problem));
     }
     found.extend(config.words.findings());
     found

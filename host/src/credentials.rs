@@ -1,10 +1,11 @@
 //! Who may log in at the broker and what for: one token a guest, known here by its digest only.
 //!
-//! A guest may read its own mailbox and write as itself, the host may write to every mailbox and read everything
+//! A guest may read its own mailbox and write as itself (streams of octets have mailboxes of their own), the host may write to every mailbox and read everything
 //! guests say; everything else is denied. The host's own link comes from inside: nobody can log in as it.
 
 use crate::agent::{FROM_GUESTS, TO_GUESTS};
 use crate::powers::HOST;
+use crate::streams::{STREAMS_FROM, STREAMS_TO};
 use crate::target::is_guest_id;
 use base64::prelude::*;
 use sha2::{Digest, Sha256};
@@ -82,7 +83,8 @@ impl Credentials {
         digests.keys().cloned().collect()
     }
 
-    fn of(&self, guest: &str) -> Option<[u8; 32]> {
+    /// The digest of a guest's token, if it has one.
+    pub fn digest_of(&self, guest: &str) -> Option<[u8; 32]> {
         self.digests.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(guest).copied()
     }
 
@@ -90,7 +92,7 @@ impl Credentials {
         if !is_guest_id(guest) || guest == HOST {
             return Err(format!("{} cannot be the id of a guest", excerpt(guest)));
         }
-        match (self.of(guest), passcode, self.admit) {
+        match (self.digest_of(guest), passcode, self.admit) {
             (Some(known), Some(given), _) if bool::from(known.ct_eq(&digest(given))) => Ok(()),
             (Some(_), Some(_), _) => Err(format!("the credential is not that of {guest}")),
             (Some(_), None, _) => Err(format!("{guest} has a credential, and none was given")),
@@ -122,19 +124,17 @@ impl Access for Credentials {
     fn may(&self, who: &Principal, what: Action, destination: &Destination) -> bool {
         let is_host = &*who.login == HOST;
         let there = match (what, is_host) {
-            (Action::Read, false) | (Action::Write, true) => TO_GUESTS,
-            (Action::Write, false) | (Action::Read, true) => FROM_GUESTS,
+            (Action::Read, false) | (Action::Write, true) => [TO_GUESTS, STREAMS_TO],
+            (Action::Write, false) | (Action::Read, true) => [FROM_GUESTS, STREAMS_FROM],
         };
-        destination
-            .as_str()
-            .strip_prefix(there)
-            .is_some_and(|id| id == &*who.login || is_host && is_guest_id(id))
+        let id = there.into_iter().find_map(|there| destination.as_str().strip_prefix(there));
+        id.is_some_and(|id| id == &*who.login || is_host && is_guest_id(id))
     }
 
     fn may_read_all(&self, who: &Principal, pattern: &Pattern) -> bool {
         // A guest's rights are single destinations: no pattern is wholly within them.
-        let said = Pattern::parse(&format!("{FROM_GUESTS}>"));
-        &*who.login == HOST && said.is_ok_and(|said| said.contains(pattern))
+        let mut all = [FROM_GUESTS, STREAMS_FROM].map(|from| Pattern::parse(&format!("{from}>"))).into_iter();
+        &*who.login == HOST && all.any(|from| from.is_ok_and(|from| from.contains(pattern)))
     }
 }
 
@@ -169,12 +169,17 @@ mod tests {
         let may = |what, to: &str| known.may(&vm1, what, &Destination::parse(to).unwrap());
         assert!(may(Action::Read, "/queue/vocable.in.vm1"));
         assert!(may(Action::Write, "/queue/vocable.out.vm1"));
+        assert!(may(Action::Read, "/queue/vocable.stream.in.vm1"));
+        assert!(may(Action::Write, "/queue/vocable.stream.out.vm1"));
         for (what, other) in [
             (Action::Read, "/queue/vocable.in.vm2"),
             (Action::Read, "/queue/vocable.out.vm1"),
             (Action::Write, "/queue/vocable.in.vm1"),
             (Action::Write, "/queue/vocable.in.vm2"),
             (Action::Write, "/queue/vocable.out.vm1.more"),
+            (Action::Read, "/queue/vocable.stream.in.vm2"),
+            (Action::Write, "/queue/vocable.stream.out.vm2"),
+            (Action::Write, "/queue/vocable.stream.in.vm1"),
             (Action::Write, "/topic/x"),
         ] {
             assert!(!may(what, other), "{other}");
@@ -188,6 +193,8 @@ mod tests {
         let (said, all) =
             (Pattern::parse("/queue/vocable.out.>").unwrap(), Pattern::parse("/queue/>").unwrap());
         assert!(known.may_read_all(&host, &said) && !known.may_read_all(&host, &all));
+        let streams = Pattern::parse("/queue/vocable.stream.out.>").unwrap();
+        assert!(known.may_read_all(&host, &streams) && !known.may_read_all(&vm1, &streams));
         assert!(!known.may_read_all(&vm1, &said));
         assert!(known.may(&host, Action::Write, &Destination::parse("/queue/vocable.in.vm1").unwrap()));
         assert!(!known.may(&host, Action::Write, &Destination::parse("/queue/other").unwrap()));

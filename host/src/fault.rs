@@ -51,7 +51,13 @@ pub enum FaultKind {
     NoSuchCommand,
     /// No such word here, or the guest answered that it ain't one.
     NoSuchWord,
-    /// The disk that keeps commands is full.
+    /// A path outside of what may be touched, or one that the system does not let us touch.
+    NotPermitted,
+    /// What arrived is not what was sent.
+    DigestMismatch,
+    /// A file or folder did not let it be done.
+    FileFailed,
+    /// A disk is full: the one that keeps commands, or the one a file goes to.
     NoSpace,
     /// Longer, deeper or fuller than allowed.
     TooBig,
@@ -75,7 +81,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds, for the list of faults.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::AlreadyExists,
         Self::Busy,
         Self::Finished,
@@ -97,6 +103,9 @@ impl FaultKind {
         Self::NoSuchGuest,
         Self::NoSuchCommand,
         Self::NoSuchWord,
+        Self::NotPermitted,
+        Self::DigestMismatch,
+        Self::FileFailed,
         Self::NoSpace,
         Self::TooMany,
         Self::TimedOut,
@@ -131,6 +140,9 @@ impl FaultKind {
             Self::NoSuchGuest => "no-such-guest",
             Self::NoSuchCommand => "no-such-command",
             Self::NoSuchWord => "no-such-word",
+            Self::NotPermitted => "not-permitted",
+            Self::DigestMismatch => "digest-mismatch",
+            Self::FileFailed => "file-failed",
             Self::NoSpace => "no-space",
             Self::TooMany => "too-many",
             Self::TimedOut => "timed-out",
@@ -163,6 +175,9 @@ impl FaultKind {
             Self::Busy => 201,
             Self::AlreadyExists => 202,
             Self::Finished => 203,
+            Self::DigestMismatch => 204,
+            Self::FileFailed => 205,
+            Self::NotPermitted => 206,
             Self::TooBig => 300,
             Self::TooMany => 301,
             Self::TimedOut => 302,

@@ -23,6 +23,7 @@ mod auth;
 mod body;
 mod dispatch;
 mod endpoint;
+pub mod files;
 mod json;
 mod metrics;
 mod server;

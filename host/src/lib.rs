@@ -27,7 +27,9 @@ pub mod handle;
 
 pub mod audit;
 pub mod credentials;
+pub mod files;
 pub mod powers;
+pub mod streams;
 
 pub mod http;
 pub mod registry;

@@ -3,7 +3,7 @@
 //! One enum, so that this file is the agent's interface. Whoever sends a request gets its answer through `reply`.
 
 use crate::commands::{Append, BookError, Command, Part};
-use crate::events::Since;
+use crate::events::{About, Since};
 use crate::fault::Fault;
 use crate::roster::{Guest, Refusals};
 use crate::target::Target;
@@ -170,6 +170,24 @@ pub enum Request {
     Expect {
         /// Its id.
         guest: String,
+        /// Done.
+        reply: Reply<()>,
+    },
+    /// One guest.
+    Guest {
+        /// Its id.
+        id: String,
+        /// What is known of it.
+        reply: Reply<Option<Guest>>,
+    },
+    /// Something has happened that the agent's task did not do itself.
+    Note {
+        /// What kind of event.
+        kind: &'static str,
+        /// Whom it is about.
+        about: About,
+        /// In words.
+        text: String,
         /// Done.
         reply: Reply<()>,
     },

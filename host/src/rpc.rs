@@ -21,6 +21,7 @@ use vocable_xmlrpc::{Fault, Params, Value, code};
 
 mod agent;
 mod cmd;
+mod file;
 mod guest;
 mod live;
 mod samples;
@@ -50,6 +51,10 @@ pub struct Context {
     pub installing: Arc<Mutex<()>>,
     /// Cancelled when a caller wants the agent to stop.
     pub quit: CancellationToken,
+    /// The files of guests.
+    pub files: crate::files::Files,
+    /// The copies that the agent makes by itself.
+    pub transfers: crate::files::transfers::Transfers,
 }
 
 /// What does not change while the agent runs.
@@ -88,7 +93,7 @@ impl Method {
 
 /// All methods that do not come from words.
 fn methods() -> impl Iterator<Item = &'static Method> {
-    [agent::METHODS, cmd::METHODS, guest::METHODS, word::METHODS].into_iter().flatten()
+    [agent::METHODS, cmd::METHODS, file::METHODS, guest::METHODS, word::METHODS].into_iter().flatten()
 }
 
 /// The methods as the endpoint sees them.

@@ -10,12 +10,16 @@ use crate::cli::{CliError, Global, Kind};
 use crate::clock::Now;
 use crate::config::{self, Config};
 use crate::credentials::{Credentials, Token};
+use crate::files::Files;
+use crate::files::ledger::Ledger;
+use crate::files::transfers::Transfers;
 use crate::handle::Handle;
 use crate::http::{self, HttpConfig};
 use crate::powers::{HOST, HostPowers};
 use crate::roster::Patience;
 use crate::rpc::{self, About, Api, Context};
 use crate::store::Store;
+use crate::streams::{STREAMS_FROM, Streams};
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -28,11 +32,12 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vocable_config::{Problems, Setting};
 use vocable_runtime::settings::Reload;
 use vocable_runtime::{Engine, EngineConfig, Lexicon};
-use vocable_stomp::broker::{AckMode, Broker, BrokerConfig, BrokerLimits, Principal};
+use vocable_stomp::broker::{AckMode, Broker, BrokerConfig, BrokerLimits, Link, Principal};
 use vocable_stomp::codec::Limits;
 use vocable_stomp::heartbeat::HeartBeat;
 
@@ -120,6 +125,8 @@ struct Host {
     endpoint: tokio::task::JoinHandle<()>,
     /// Writes audit lines until the endpoint has ended.
     auditing: Option<tokio::task::JoinHandle<()>>,
+    /// Streams and transfers.
+    beside: JoinSet<()>,
     /// Held so that no second agent uses the same folder.
     _lock: File,
 }
@@ -162,13 +169,20 @@ impl Host {
         let broker = Broker::start(broker_config(&config), Arc::new(credentials.clone()), listeners)
             .map_err(|error| unavailable(error.to_string()))?;
         let broker_events = broker.events();
-        let link = broker.link(Principal::new(HOST)).await.map_err(|error| unavailable(error.to_string()))?;
-        let everything = format!("{FROM_GUESTS}>");
-        let subscribed = link.sender().subscribe("guests", &everything, AckMode::ClientIndividual).await;
-        subscribed.map_err(|error| unavailable(error.to_string()))?;
+        let link = linked(&broker, FROM_GUESTS, AckMode::ClientIndividual).await.map_err(unavailable)?;
+        let stream_link = linked(&broker, STREAMS_FROM, AckMode::Auto).await.map_err(unavailable)?;
+        let (streams, streams_task) = Streams::new(stream_link);
         let broker_addresses = broker.local_addrs().to_vec();
 
         let (stop, quit) = (CancellationToken::new(), CancellationToken::new());
+        let ledger =
+            Ledger::open(&config.state).map_err(|error| CliError::new("store", error.to_string()))?;
+        let roots = config.files.roots.clone();
+        let files = Files::new(handle.clone(), credentials.clone(), streams.clone(), roots);
+        let (transfers, transfers_task) = Transfers::new(ledger, files.clone(), handle.clone());
+        let mut beside = JoinSet::new();
+        beside.spawn(streams_task.run(stop.child_token()));
+        beside.spawn(transfers_task.run(stop.child_token()));
         let parts = Parts {
             patience: Patience {
                 beacon: config.roster.beacon.duration(),
@@ -179,6 +193,7 @@ impl Host {
             broker,
             broker_events,
             link,
+            streams,
             lexicon: lexicon.clone(),
             words: words_changed,
             requests: asked,
@@ -211,13 +226,15 @@ impl Host {
             installed_words: config.state.join(INSTALLED_WORDS),
             installing: Arc::default(),
             quit: quit.clone(),
+            files: files.clone(),
+            transfers,
         };
         let (audit, auditing) = open_audit(&config)?;
         let http = HttpConfig {
             max_request: usize::try_from(config.api.max_request.bytes()).unwrap_or(usize::MAX),
             max_connections: config.api.max_connections,
             audit,
-            extra: rpc::live_events(context.clone(), stop.child_token()),
+            extra: rpc::live_events(context.clone(), stop.child_token()).merge(http::files::router(files)),
             ..HttpConfig::new(token)
         };
         let endpoint = tokio::spawn(http::serve(listener, Api::new(context), http, stop.child_token()));
@@ -231,6 +248,7 @@ impl Host {
             quit,
             agent,
             endpoint,
+            beside,
             auditing,
             _lock: lock,
         })
@@ -285,6 +303,7 @@ impl Host {
                     let _ = auditing.await;
                 }
                 let _ = (&mut self.agent).await;
+                while self.beside.join_next().await.is_some() {}
             }
         };
         tokio::select! {
@@ -314,6 +333,14 @@ fn broker_config(config: &Config) -> BrokerConfig {
         heart_beat: HeartBeat::every(config.broker.heartbeat.duration()),
         ..BrokerConfig::default()
     }
+}
+
+/// A connection to the broker inside this process, subscribed to what all guests send there.
+async fn linked(broker: &Broker, from: &str, ack: AckMode) -> Result<Link, String> {
+    let link = broker.link(Principal::new(HOST).many()).await.map_err(|error| error.to_string())?;
+    let subscribed = link.sender().subscribe("guests", &format!("{from}>"), ack).await;
+    subscribed.map_err(|error| error.to_string())?;
+    Ok(link)
 }
 
 async fn listen(addresses: &[SocketAddr], what: &str, key: &str) -> Result<Vec<TcpListener>, CliError> {

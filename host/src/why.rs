@@ -34,7 +34,7 @@ impl Outcome {
 /// One link of the chain, with its evidence.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Check {
-    /// `session`, `identity`, `agent`, `words`, `commands`.
+    /// `session`, `identity`, `agent`, `words`, `commands`, `files`.
     pub link: &'static str,
     /// How it came out.
     pub outcome: Outcome,
@@ -76,6 +76,7 @@ pub struct Facts {
     refusals: Option<Refusals>,
     beacon: Duration,
     commands: u32,
+    files: Option<String>,
 }
 
 impl Facts {
@@ -89,19 +90,27 @@ impl Facts {
             guest,
             beacon: view.beacon,
             commands: view.commands.get(id).copied().unwrap_or(0),
+            files: None,
         }
+    }
+
+    /// With how its files are reached.
+    #[must_use]
+    pub fn with_files(self, way: Option<String>) -> Self {
+        Self { files: way, ..self }
     }
 }
 
 /// Judges.
 pub fn judge(facts: &Facts, now: Now) -> Verdict {
-    let checks = vec![
+    let mut checks = vec![
         session(facts, now),
         identity(facts, now),
         agent(facts, now),
         words(facts, now),
         commands(facts),
     ];
+    checks.extend(files(facts));
     let cause = checks.iter().find(|check| check.outcome == Outcome::Bad).map(|check| check.link);
     let (verdict, advice) = sentence(facts, now);
     let well = cause.is_none() && facts.guest.as_ref().is_some_and(|(guest, _)| guest.state.is_there());
@@ -176,6 +185,12 @@ fn commands(facts: &Facts) -> Check {
         n => format!("{n} are under way"),
     };
     Check { link: "commands", outcome: Outcome::Ok, text }
+}
+
+/// Which way its files take: either is well, and one may be slow.
+fn files(facts: &Facts) -> Option<Check> {
+    let text = facts.files.clone()?;
+    Some(Check { link: "files", outcome: Outcome::Ok, text })
 }
 
 fn sentence(facts: &Facts, now: Now) -> (String, Vec<Advice>) {

@@ -28,6 +28,9 @@ mod words;
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod copies;
+
+#[cfg(test)]
 mod callers;
 #[cfg(test)]
 mod clients;

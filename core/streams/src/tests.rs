@@ -51,7 +51,8 @@ async fn megabytes_go_both_ways_and_both_ends_are_forgotten() {
         to.write_all(&sent).await.unwrap();
         to.shutdown().await.unwrap();
     };
-    let (_, read) = timeout(SOON, async { tokio::join!(written, from.read_to_end(&mut received)) }).await.unwrap();
+    let (_, read) =
+        timeout(SOON, async { tokio::join!(written, from.read_to_end(&mut received)) }).await.unwrap();
     read.unwrap();
     assert!(received == sent, "{} of {} octets", received.len(), sent.len());
     drop(stream);

@@ -28,6 +28,11 @@ pub(super) const LONG_POLL: Duration = Duration::from_secs(20);
 pub(super) trait Agent {
     /// Calls a method and waits for its result, at most for `timeout`.
     fn call(&self, method: &str, params: Vec<Value>, timeout: Duration) -> Result<Value, ClientError>;
+
+    /// A client for what is no call: files.
+    fn client(&self) -> Option<Client> {
+        None
+    }
 }
 
 impl Agent for Client {
@@ -38,6 +43,10 @@ impl Agent for Client {
             tracing::debug!(method, %error, "call failed");
         }
         result
+    }
+
+    fn client(&self) -> Option<Client> {
+        Some(self.clone())
     }
 }
 
@@ -70,6 +79,11 @@ impl Connection {
     pub(super) fn to(agent: impl Agent + 'static) -> Self {
         let token = Token { text: String::new(), file: "/state/token".into(), problem: None };
         Self { agent: Box::new(agent), token }
+    }
+
+    /// A client for files, for as many threads as there are.
+    pub(super) fn client(&self) -> Result<Client, CliError> {
+        self.agent.client().ok_or_else(|| CliError::new("internal", "this agent has no files"))
     }
 
     /// Calls a method that does not wait for anything.

@@ -9,8 +9,9 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// The verbs as people look for them. A test keeps it complete.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     ("Run", &["run", "ps", "logs", "wait"]),
+    ("Files", &["cp", "ls", "df"]),
     ("Fleet", &["guests", "why", "events"]),
     ("Words", &["ask", "words"]),
     ("Setup", &["serve", "demo", "token", "config", "api", "completion"]),

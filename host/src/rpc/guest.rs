@@ -2,9 +2,9 @@
 
 use super::{Context, Gives, Kind, Method, Param, deadline, json_value, members, optional, required, unix};
 use crate::credentials::{Token, digest};
-use crate::request::RosterView;
+use crate::request::{Request, RosterView};
 use crate::roster::{Guest, Refusals, State};
-use crate::target::is_guest_id;
+use crate::target::{Target, is_guest_id};
 use crate::why::{self, Facts};
 use crate::{clock::Now, fault};
 use tokio::time::Instant;
@@ -79,6 +79,14 @@ pub(super) const METHODS: &[Method] = &[
         ]),
         changes: false,
         call: |context, params| Box::pin(ping(context, params)),
+    },
+    Method {
+        name: "guest.select",
+        help: "Lists the ids of the guests that a target selects.",
+        params: &[required("target", Kind::String, "a guest, a glob, @group or a comma list of them")],
+        gives: Gives::value(Kind::Array(&Kind::String), "the ids, in their order"),
+        changes: false,
+        call: |context, params| Box::pin(select(context, params)),
     },
     Method {
         name: "guest.token",
@@ -166,6 +174,14 @@ fn guest_value(id: &str, guest: &Guest, missed: u32, commands: u32, now: Now) ->
     ])
 }
 
+async fn select(context: Context, mut params: Params) -> Result<Value, Fault> {
+    let target: String = params.required("target")?;
+    params.finish()?;
+    let target = Target::parse(&target).map_err(fault::Fault::from)?;
+    let selected = context.handle.request(|reply| Request::Select { target, reply }).await??;
+    Ok(selected.into_iter().map(|selected| Value::from(selected.guest)).collect())
+}
+
 async fn token(context: Context, mut params: Params) -> Result<Value, Fault> {
     let guest: String = params.required("guest")?;
     if !is_guest_id(&guest) {
@@ -182,6 +198,7 @@ async fn why(context: Context, mut params: Params) -> Result<Value, Fault> {
     let id: String = params.required("guest")?;
     params.finish()?;
     let view = context.handle.roster().await?;
-    let verdict = why::judge(&Facts::gather(&id, &view), Now::read());
+    let facts = Facts::gather(&id, &view).with_files(context.files.way(&id).await);
+    let verdict = why::judge(&facts, Now::read());
     Ok(verdict.into())
 }

@@ -30,6 +30,11 @@ fn of_vocable() {
       logs        Print what commands have written, live or past
       wait        Wait until commands are over
 
+    Files
+      cp          Copy files to guests and back
+      ls          List a folder of a guest
+      df          Show how much space there is where files go
+
     Fleet
       guests      List the guests: who is there, since when, and what is wrong
       why         Say what is wrong with guests, and what to do about it
@@ -70,6 +75,11 @@ fn of_vocable() {
       ps          List commands: those under way, or all
       logs        Print what commands have written, live or past
       wait        Wait until commands are over
+
+    Files
+      cp          Copy files to guests and back
+      ls          List a folder of a guest
+      df          Show how much space there is where files go
 
     Fleet
       guests      List the guests: who is there, since when, and what is wrong
@@ -417,4 +427,51 @@ fn of_setup() {
     Options:
       -h, --help  Print help (see more with '--help')
     "#);
+}
+
+#[test]
+fn of_files() {
+    insta::assert_snapshot!(own(&["cp", "-h"]), @"
+    Copy files to guests and back
+
+    Usage: vocable cp [OPTIONS] <SRC>... <DST>
+
+    Arguments:
+      <SRC>...  What to copy: files and folders here, or GUEST:PATH
+      <DST>     Where to: GUEST:PATH or a file or folder here; with a / at the end, into that folder
+
+    Options:
+      -r, --recursive       Copy folders with all that is in them
+          --no-resume       Send everything anew, whatever is there
+          --exclude <GLOB>  Leave out what fits: a name, or a path below the folder that is copied; may
+                            be repeated
+          --delete          Remove from the destination folder what is not in the source
+      -p, --preserve        Take over set-user-id bits and links that lead out of the folder too
+      -h, --help            Print help (see more with '--help')
+    ");
+    insta::assert_snapshot!(own(&["ls", "-h"]), @"
+    List a folder of a guest
+
+    Usage: vocable ls [OPTIONS] <GUEST:PATH>...
+
+    Arguments:
+      <GUEST:PATH>...  What to list; GUEST:/ shows the folders that the guest offers
+
+    Options:
+      -l, --long       Modes, sizes and times too; the usual on a terminal
+      -a, --all        Also names that begin with a dot
+      -R, --recursive  Also what is in the folders
+      -h, --help       Print help
+    ");
+    insta::assert_snapshot!(own(&["df", "-h"]), @"
+    Show how much space there is where files go
+
+    Usage: vocable df [OPTIONS] <TARGET>
+
+    Arguments:
+      <TARGET>  Guests: names, globs and @groups, separated by commas
+
+    Options:
+      -h, --help  Print help
+    ");
 }

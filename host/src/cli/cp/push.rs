@@ -1,0 +1,253 @@
+//! From here to one guest.
+
+use super::meter::Meter;
+use super::{Copied, CpArgs, Share, is_folder, local_failed, remote, since};
+use crate::cli::CliError;
+use crate::client::Client;
+use crate::files::exclude::Exclude;
+use crate::files::landing::Outcome;
+use crate::files::local::{self, LocalTree, Reader};
+use crate::files::plan::{self, Options, shown};
+use crate::files::tree::{Entry, Item, Kind, encode};
+use bytes::{Buf as _, BytesMut};
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::iter::Peekable;
+use std::path::Path;
+use std::time::Instant;
+
+/// Octets of one request: what is lost if its answer is, and read over if the guest's disk is full.
+const OCTETS: u64 = 64 << 20;
+/// Items of one request.
+const ITEMS: u64 = 20_000;
+/// Octets that are encoded at once.
+const AHEAD: usize = 64 << 10;
+
+/// Something to copy, listed once however many guests it goes to.
+pub(super) struct Source {
+    shown: String,
+    name: OsString,
+    is_folder: bool,
+    tree: LocalTree,
+    entries: Vec<Entry>,
+    /// Only what is in the folder: `dir/.`
+    contents: bool,
+}
+
+impl Source {
+    /// Lists it.
+    pub(super) fn read(path: &Path, args: &CpArgs) -> Result<Self, CliError> {
+        let text = path.to_string_lossy().into_owned();
+        let contents = text == "." || text.ends_with("/.");
+        let (parent, name) = local::parent_and_name(path).map_err(|error| local_failed(&error))?;
+        let real = parent.join(&name);
+        let is_dir = real.is_dir();
+        if is_dir && !args.recursive {
+            return Err(is_folder(&text));
+        }
+        let failed = |error| local_failed(&error);
+        let exclude =
+            Exclude::new(&args.exclude).map_err(|error| CliError::bad_argument(error.to_string()))?;
+        if is_dir {
+            let tree = LocalTree::open(&real).map_err(failed)?;
+            let mut entries = tree.list(&|path| exclude.fits(path)).map_err(failed)?;
+            if contents {
+                // The folder that they go to keeps its own mode and time.
+                entries.retain(|entry| !entry.path.is_top());
+            }
+            return Ok(Self { shown: text, name, is_folder: true, tree, entries, contents });
+        }
+        let tree = LocalTree::open(&parent).map_err(failed)?;
+        let entry = tree.one(&name).map_err(failed)?;
+        let entry = entry
+            .filter(|entry| matches!(entry.kind, Kind::File(_)))
+            .ok_or_else(|| CliError::new("file-failed", format!("{text} is neither a file nor a folder")))?;
+        Ok(Self { shown: text, name, is_folder: false, tree, entries: vec![entry], contents: false })
+    }
+}
+
+/// Copies to one guest.
+pub(super) fn push(
+    client: &Client,
+    guest: &str,
+    sources: &[Source],
+    path: &str,
+    args: &CpArgs,
+    meter: &Meter,
+) -> Share {
+    // Of several each goes into the folder, as of one with a slash behind it.
+    let into = sources.len() > 1 || path.is_empty() || path.ends_with('/');
+    sources.iter().map(|source| push_one(client, guest, source, path, into, args, meter)).collect()
+}
+
+fn push_one(
+    client: &Client,
+    guest: &str,
+    source: &Source,
+    path: &str,
+    into: bool,
+    args: &CpArgs,
+    meter: &Meter,
+) -> Result<Copied, CliError> {
+    let started = Instant::now();
+    let name = source.name.to_str().map(str::to_owned).ok_or_else(|| {
+        CliError::bad_argument(format!("{} is no text; name it on the guest: {guest}:PATH", source.shown))
+    });
+    let exact = match path.strip_suffix("/.") {
+        Some(folder) if source.contents => folder,
+        _ => path,
+    };
+    let destination = match (source.contents, into) {
+        (true, _) => exact.to_owned(),
+        (false, true) => remote::join(exact, &name?),
+        // A file that is copied onto a folder goes into it.
+        (false, false) if !source.is_folder && is_remote_folder(client, guest, exact)? => {
+            remote::join(exact, &name?)
+        }
+        (false, false) => exact.to_owned(),
+    };
+    let (base, entries, there, called) = if source.is_folder {
+        let there = remote::entries(client, guest, &destination, "walk")?.unwrap_or_default();
+        (destination.clone(), source.entries.clone(), there, None)
+    } else {
+        let (folder, name) = remote::around(&destination).ok_or_else(|| {
+            CliError::bad_argument(format!("{} has no name of its own", remote::shown(guest, &destination)))
+        })?;
+        let there = remote::entries(client, guest, &folder, "list")?.ok_or_else(|| {
+            CliError::new("no-such-path", format!("{} is not there", remote::shown(guest, &folder)))
+                .hint(format!("vocable ls {guest}:/"))
+        })?;
+        let entries = source.entries.iter().map(|entry| Entry { path: name.clone(), ..entry.clone() });
+        (folder, entries.collect(), there, Some(source.name.as_os_str()))
+    };
+    let options = Options { resume: !args.no_resume, delete: args.delete && source.is_folder };
+    let plan = plan::plan(&entries, &there, options);
+    meter.expect(plan.octets);
+    let mut outcome = Outcome::default();
+    for other in &plan.others {
+        let what = format!("{} is neither a file nor a folder nor a link", shown(other));
+        outcome.failed(other, "not-copied", what);
+    }
+    let reader = Reader::new(&source.tree, plan.steps);
+    let reader = if let Some(name) = called { reader.called(name) } else { reader };
+    let mut items = reader.peekable();
+    while items.peek().is_some() && outcome.ended.is_none() {
+        let mut body = Body::new(&mut items, meter);
+        let sent = remote::put(client, guest, &base, &mut body);
+        add(&mut outcome, sent?);
+    }
+    Ok(Copied {
+        guest: guest.to_owned(),
+        source: source.shown.clone(),
+        destination: remote::shown(guest, &destination),
+        is_folder: source.is_folder,
+        outcome,
+        skipped: plan.same,
+        resumed: plan.resumed,
+        took: since(started),
+    })
+}
+
+fn is_remote_folder(client: &Client, guest: &str, path: &str) -> Result<bool, CliError> {
+    let found = remote::entries(client, guest, path, "stat")?;
+    Ok(found.is_some_and(|found| found.first().is_some_and(|entry| entry.kind == Kind::Dir)))
+}
+
+/// Adds what came of one request to what came of those before.
+fn add(outcome: &mut Outcome, more: Outcome) {
+    outcome.files += more.files;
+    outcome.bytes += more.bytes;
+    outcome.failures += more.failures;
+    outcome.failed.extend(more.failed);
+    outcome.failed.truncate(100);
+    outcome.ended = more.ended;
+    outcome.sha256 = more.sha256.or(outcome.sha256.take());
+}
+
+/// Items as the body of one request, until that is long enough.
+struct Body<'a, I: Iterator<Item = Item>> {
+    items: &'a mut Peekable<I>,
+    buffer: BytesMut,
+    octets: u64,
+    count: u64,
+    ended: bool,
+    meter: &'a Meter,
+}
+
+impl<'a, I: Iterator<Item = Item>> Body<'a, I> {
+    fn new(items: &'a mut Peekable<I>, meter: &'a Meter) -> Self {
+        Self { items, buffer: BytesMut::new(), octets: 0, count: 0, ended: false, meter }
+    }
+
+    fn fill(&mut self) {
+        while self.buffer.len() < AHEAD && !self.ended {
+            // A file's octets and its end belong to what was begun.
+            let may_end = !matches!(self.items.peek(), Some(Item::Octets(_) | Item::End(_)));
+            let long = self.octets >= OCTETS || self.count >= ITEMS;
+            match self.items.next_if(|_| !(long && may_end)) {
+                Some(item) => {
+                    if let Item::Octets(octets) = &item {
+                        self.octets += octets.len() as u64;
+                        self.meter.advance(octets.len() as u64);
+                    }
+                    self.count += 1;
+                    encode(&item, &mut self.buffer);
+                }
+                None => {
+                    encode(&Item::Done, &mut self.buffer);
+                    self.ended = true;
+                }
+            }
+        }
+    }
+}
+
+impl<I: Iterator<Item = Item>> Read for Body<'_, I> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.fill();
+        let octets = out.len().min(self.buffer.len());
+        self.buffer.split_to(octets).copy_to_slice(out.get_mut(..octets).unwrap_or_default());
+        Ok(octets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::testing::Screen;
+    use crate::files::path::TreePath;
+    use crate::files::tree::Decoder;
+
+    #[test]
+    fn a_body_ends_between_two_files_and_says_that_it_is_whole() {
+        let entry = |name: &str, size| Entry {
+            path: TreePath::parse(name.as_bytes()).unwrap(),
+            kind: Kind::File(size),
+            mode: 0o644,
+            mtime: 0,
+        };
+        let piece = vec![7; 1 << 20];
+        let mut items = Vec::new();
+        for name in ["a", "b"] {
+            items.push(Item::File { entry: entry(name, 70 << 20), offset: 0, length: 70 << 20 });
+            items.extend((0..70).map(|_| Item::Octets(piece.clone().into())));
+            items.push(Item::End(Some([0; 32])));
+        }
+        let meter = Meter::new(&Screen::default().terminal(&[]));
+        let mut items = items.into_iter().peekable();
+        let mut bodies = 0;
+        while items.peek().is_some() {
+            let mut octets = Vec::new();
+            Body::new(&mut items, &meter).read_to_end(&mut octets).unwrap();
+            let (mut decoder, mut buffer) = (Decoder::default(), BytesMut::from(octets.as_slice()));
+            let mut files = 0;
+            while let Some(item) = decoder.next(&mut buffer).unwrap() {
+                files += usize::from(matches!(item, Item::File { .. }));
+            }
+            decoder.finish(&buffer).unwrap();
+            assert_eq!(files, 1);
+            bodies += 1;
+        }
+        assert_eq!(bodies, 2);
+    }
+}

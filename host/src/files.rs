@@ -1,0 +1,331 @@
+//! Files to guests and back: who is reached how, what is done in one go, and the transfers that take longer.
+//!
+//! In reading order: [`path`] and [`tree`] (what travels), [`plan`] (what has to travel), [`local`] and [`landing`] (trees
+//! on this machine, read and written), [`exclude`]; [`route`] and [`session`] (how guests are reached), [`upload`] and
+//! [`download`] (trees to and from a guest); [`ledger`] and [`transfers`] (copies the agent makes by itself).
+//!
+//! The command line uses the same modules on its side of the endpoint, so that the agent reads no file on behalf of
+//! somebody who may not.
+
+pub mod download;
+pub mod exclude;
+pub mod landing;
+pub mod ledger;
+pub mod local;
+pub mod path;
+pub mod plan;
+pub mod route;
+pub mod session;
+pub mod transfers;
+pub mod tree;
+pub mod upload;
+
+mod copy;
+
+pub use copy::{around, split};
+
+use crate::credentials::Credentials;
+use crate::fault::{Fault, FaultKind};
+use crate::handle::Handle;
+use crate::request::Request;
+use crate::roster::Guest;
+use crate::streams::Streams;
+use crate::target::is_guest_id;
+use hmac::{Hmac, KeyInit, Mac};
+use landing::Outcome;
+use ledger::Spec;
+use route::Route;
+use session::Session;
+use sha2::Sha256;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use time::OffsetDateTime;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use vocable_chirp::client::{self, Client, Login};
+use vocable_chirp::{Secret, Stream};
+use vocable_xmlrpc::excerpt;
+
+/// How long a guest may take to accept a connection before the bus is taken instead.
+const DIALLING: Duration = Duration::from_secs(2);
+/// How long it may take to let us in.
+const LOGGING_IN: Duration = Duration::from_secs(20);
+/// How long a way that did not work is not tried again, unless the guest joins anew.
+const GIVEN_UP: Duration = Duration::from_secs(60);
+/// A session that was used so recently is used again without asking whether it lives.
+const FRESH: Duration = Duration::from_secs(1);
+/// Sessions with one guest at a time, beside the one for what is done in one go.
+const SESSIONS: usize = 4;
+/// The service that streams through the bus ask for.
+const SERVICE: &str = "chirp";
+
+/// How far a transfer has come, and what came of it.
+#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub struct Report {
+    /// Files that are whole at their destination.
+    pub files: u64,
+    /// Octets that were sent.
+    pub bytes: u64,
+    /// Files to be sent; those that were there already don't count.
+    pub total_files: u64,
+    /// Octets to be sent.
+    pub total_bytes: u64,
+    /// Files that were there already.
+    pub skipped: u64,
+    /// Octets that were there already, of begun files.
+    pub resumed_from: u64,
+    /// What failed.
+    pub outcome: Outcome,
+    /// Why it is over, if not because it is done: slug and text.
+    pub error: Option<(String, String)>,
+}
+
+/// The files of all guests. Cheap to clone.
+#[derive(Clone)]
+pub struct Files(Arc<Inner>);
+
+struct Inner {
+    handle: Handle,
+    credentials: Credentials,
+    streams: Streams,
+    roots: Vec<PathBuf>,
+    // A lock and not a task: nobody holds it for longer than a look-up.
+    guests: Mutex<HashMap<String, Known>>,
+}
+
+/// What is known about reaching a guest.
+struct Known {
+    /// Of which of its connections to the broker that is true.
+    since: Option<OffsetDateTime>,
+    route: Option<Route>,
+    /// When a direct way did not work, and why.
+    failed: Option<(Instant, String)>,
+    /// For what is done in one go.
+    shared: Option<(Session, Instant)>,
+    places: Arc<Semaphore>,
+}
+
+impl Files {
+    /// The files of the agent at the end of that handle. Only below `roots` does it touch this machine's files.
+    pub fn new(handle: Handle, credentials: Credentials, streams: Streams, roots: Vec<PathBuf>) -> Self {
+        Self(Arc::new(Inner { handle, credentials, streams, roots, guests: Mutex::default() }))
+    }
+
+    fn guests(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.0.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A guest that is there.
+    async fn guest(&self, id: &str) -> Result<Guest, Fault> {
+        let unknown = || Fault::new(FaultKind::NoSuchGuest, format!("no guest is called {}", excerpt(id)));
+        if !is_guest_id(id) {
+            return Err(unknown());
+        }
+        let found = self.0.handle.request(|reply| Request::Guest { id: id.to_owned(), reply }).await?;
+        let guest = found.ok_or_else(unknown)?;
+        if guest.state.is_there() {
+            return Ok(guest);
+        }
+        let reason = if guest.reason.is_empty() { String::new() } else { format!(": {}", guest.reason) };
+        let text = format!("{id} does not answer: {}{reason}", guest.state.as_str());
+        Err(Fault::new(FaultKind::GuestOffline, text))
+    }
+
+    /// A path of a guest, absolute. `~` stands for the folder where relative paths begin.
+    ///
+    /// # Errors
+    /// If the guest is not there, or offers no files.
+    pub async fn remote(&self, id: &str, path: &[u8]) -> Result<Vec<u8>, Fault> {
+        let relative = match path {
+            b"~" | b"" => b"".as_slice(),
+            path => match path.strip_prefix(b"~/") {
+                Some(rest) => rest,
+                None if path.starts_with(b"/") => return Ok(path.to_vec()),
+                None => path,
+            },
+        };
+        let guest = self.guest(id).await?;
+        let home = offered(id, &guest)?.home;
+        let mut absolute = home.trim_end_matches('/').as_bytes().to_vec();
+        if !relative.is_empty() || absolute.is_empty() {
+            absolute.push(b'/');
+            absolute.extend_from_slice(relative);
+        }
+        Ok(absolute)
+    }
+
+    /// A session of one's own, for as long as it is held. There are only so many with each guest: more wait.
+    ///
+    /// # Errors
+    /// Why the guest cannot be reached.
+    pub async fn session(&self, id: &str) -> Result<Session, Fault> {
+        let guest = self.guest(id).await?;
+        let places = self.known(id, &guest, |known| Arc::clone(&known.places));
+        let place = places.acquire_owned().await;
+        let place = place.map_err(|_| Fault::new(FaultKind::Stopping, "the host agent is stopping"))?;
+        Ok(Session::new(self.connect(id, &guest).await?, id, Some(place)))
+    }
+
+    /// The session for what is done in one go.
+    ///
+    /// # Errors
+    /// Why the guest cannot be reached.
+    pub async fn shared(&self, id: &str) -> Result<Session, Fault> {
+        let guest = self.guest(id).await?;
+        let found = self.known(id, &guest, |known| known.shared.clone());
+        if let Some((session, used)) = found
+            && (used.elapsed() < FRESH || session.client().whoami().await.is_ok())
+        {
+            self.keep(id, &guest, &session);
+            return Ok(session);
+        }
+        let session = Session::new(self.connect(id, &guest).await?, id, None);
+        self.keep(id, &guest, &session);
+        Ok(session)
+    }
+
+    fn keep(&self, id: &str, guest: &Guest, session: &Session) {
+        self.known(id, guest, |known| known.shared = Some((session.clone(), Instant::now())));
+    }
+
+    /// What is known of a guest, for its present connection to the broker.
+    fn known<T>(&self, id: &str, guest: &Guest, with: impl FnOnce(&mut Known) -> T) -> T {
+        let since = guest.connection.map(|connection| connection.since);
+        let mut guests = self.guests();
+        let known = guests.entry(id.to_owned()).or_insert_with(|| Known {
+            since,
+            route: None,
+            failed: None,
+            shared: None,
+            places: Arc::new(Semaphore::new(SESSIONS)),
+        });
+        if known.since != since {
+            (known.since, known.route, known.failed, known.shared) = (since, None, None, None);
+        }
+        with(known)
+    }
+
+    /// How a guest is reached, as far as is known, in words.
+    pub async fn way(&self, id: &str) -> Option<String> {
+        let guest = self.guest(id).await.ok()?;
+        let Some(offer) = route::offer(&guest) else {
+            return Some("its agent offers no files".to_owned());
+        };
+        let taken = self.known(id, &guest, |known| known.route.clone());
+        let planned = || route::route(&guest, &offer, self.0.credentials.digest_of(id).is_some());
+        Some(taken.unwrap_or_else(planned).to_string())
+    }
+
+    async fn connect(&self, id: &str, guest: &Guest) -> Result<Client, Fault> {
+        let offer = offered(id, guest)?;
+        let digest = self.0.credentials.digest_of(id);
+        let mut way = route::route(guest, &offer, digest.is_some());
+        if let Some((when, why)) = self.known(id, guest, |known| known.failed.clone())
+            && when.elapsed() < GIVEN_UP
+        {
+            way = Route::Bus(why);
+        }
+        if let (Route::Direct(address), Some(secret)) = (&way, digest.and_then(|digest| secret(id, &digest)))
+        {
+            match dial(*address, secret).await {
+                Ok(client) => {
+                    self.known(id, guest, |known| known.route = Some(way));
+                    return Ok(client);
+                }
+                Err(why) => {
+                    tracing::info!(guest = id, "files go through the bus: {address}: {why}");
+                    let why = format!("{address} was tried: {why}");
+                    self.known(id, guest, |known| known.failed = Some((Instant::now(), why.clone())));
+                    way = Route::Bus(why);
+                }
+            }
+        }
+        let offline =
+            |why: String| Fault::new(FaultKind::GuestOffline, format!("{id} cannot be reached: {why}"));
+        let stream = self.0.streams.open(id, SERVICE).await.map_err(|error| offline(error.to_string()))?;
+        let login = Client::login(Stream::other(stream), &[Login::Trusted], client::Config::default());
+        let client = timeout(LOGGING_IN, login).await;
+        let client = client.map_err(|_| offline("it does not answer through the bus".to_owned()))?;
+        let client = client.map_err(|error| offline(error.to_string()))?;
+        self.known(id, guest, |known| known.route = Some(way));
+        Ok(client)
+    }
+
+    /// Where a path of this machine is: the folder around it, open, and its name there. Only below the configured roots,
+    /// and never through a link.
+    ///
+    /// # Errors
+    /// [`FaultKind::NotPermitted`] for everything else.
+    pub fn local(&self, path: &str) -> Result<(cap_std::fs::Dir, OsString), Fault> {
+        let path = Path::new(path);
+        let denied = || {
+            let text = format!(
+                "{} is not below one of files.roots of the host agent",
+                excerpt(&path.to_string_lossy())
+            );
+            Fault::new(FaultKind::NotPermitted, text)
+        };
+        let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+        if !path.is_absolute() || !plain {
+            return Err(denied());
+        }
+        let root = self.0.roots.iter().find(|root| path.starts_with(root) && path != root.as_path());
+        let root = root.ok_or_else(denied)?;
+        let failed = |error: std::io::Error| {
+            let kind = if error.kind() == std::io::ErrorKind::NotFound {
+                FaultKind::NoSuchPath
+            } else {
+                FaultKind::NotPermitted
+            };
+            Fault::new(kind, format!("{}: {error}", excerpt(&path.to_string_lossy())))
+        };
+        let mut folder =
+            cap_std::fs::Dir::open_ambient_dir(root, cap_std::ambient_authority()).map_err(failed)?;
+        let below = path.strip_prefix(root).map_err(|_| denied())?;
+        let name = below.file_name().ok_or_else(denied)?.to_owned();
+        for part in below.parent().into_iter().flat_map(Path::components) {
+            folder = cap_fs_ext::DirExt::open_dir_nofollow(&folder, part.as_os_str()).map_err(failed)?;
+        }
+        Ok((folder, name))
+    }
+
+    /// Copies what a transfer wants; `note` hears how far it is.
+    ///
+    /// # Errors
+    /// Why it could not be done at all.
+    pub async fn copy(&self, spec: &Spec, note: &(dyn Fn(Report) + Send + Sync)) -> Result<Report, Fault> {
+        copy::copy(self, spec, note).await
+    }
+}
+
+fn offered(id: &str, guest: &Guest) -> Result<route::Offer, Fault> {
+    route::offer(guest).ok_or_else(|| {
+        Fault::new(
+            FaultKind::FileFailed,
+            format!("the agent of {id} offers no files; it may be older than this host"),
+        )
+    })
+}
+
+/// What both sides derive from the guest's credential: HMAC-SHA256, keyed with the credential's digest (which is all the
+/// host keeps), of a label and the guest's id.
+fn secret(id: &str, digest: &[u8; 32]) -> Option<Secret> {
+    let mac = Hmac::<Sha256>::new_from_slice(digest).ok()?;
+    let octets = mac.chain_update(b"vocable files 1 ").chain_update(id.as_bytes()).finalize().into_bytes();
+    Secret::from_hex(&tree::hexadecimal(&octets)).ok()
+}
+
+async fn dial(address: SocketAddr, secret: Secret) -> Result<Client, String> {
+    let stream = timeout(DIALLING, TcpStream::connect(address)).await;
+    let stream = stream.map_err(|_| format!("no answer within {} s", DIALLING.as_secs()))?;
+    let stream = stream.map_err(|error| error.to_string())?;
+    let logins = [Login::Token(secret)];
+    let login = Client::login(stream, &logins, client::Config::default());
+    let client = timeout(LOGGING_IN, login).await.map_err(|_| "no answer to the login".to_owned())?;
+    client.map_err(|error| error.to_string())
+}

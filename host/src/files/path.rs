@@ -1,0 +1,226 @@
+//! [`TreePath`]: a path below the top of a tree that is copied, which cannot lead out of it. Pure.
+//!
+//! Names are octets, as on the file systems at both ends; where they have to be text they are escaped: `%` and what is no
+//! printable character stands as `%` and two hexadecimal digits.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+
+/// The longest name, octets: what Linux allows.
+const MAX_NAME: usize = 255;
+/// The longest path, octets.
+const MAX_PATH: usize = 4096;
+/// Folders within folders.
+const MAX_DEPTH: usize = 128;
+
+/// A relative path whose components are names: not empty, not `.` or `..`, without slash and zero octets. The empty
+/// path is the top itself.
+#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct TreePath(Vec<u8>);
+
+/// What is no path below the top of a tree.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BadPath {
+    /// A name that means something else, or nothing.
+    #[error("\"{0}\" cannot be a name in a tree of files")]
+    Name(String),
+    /// More than anybody needs.
+    #[error("a path of more than {MAX_PATH} octets or {MAX_DEPTH} folders")]
+    Long,
+    /// An escape that is none.
+    #[error("\"{0}\" has a % that no two hexadecimal digits follow")]
+    Escape(String),
+}
+
+impl TreePath {
+    /// The top itself.
+    pub const fn top() -> Self {
+        Self(Vec::new())
+    }
+
+    /// A path that somebody else gave.
+    ///
+    /// # Errors
+    /// [`BadPath`] for whatever could lead elsewhere.
+    pub fn parse(octets: &[u8]) -> Result<Self, BadPath> {
+        if octets.is_empty() {
+            return Ok(Self::top());
+        }
+        octets.split(|octet| *octet == b'/').try_fold(Self::top(), |path, name| path.join(name))
+    }
+
+    /// One further down.
+    ///
+    /// # Errors
+    /// [`BadPath`] if `name` is no single name, or the path would be too long.
+    pub fn join(&self, name: &[u8]) -> Result<Self, BadPath> {
+        let means_something = matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.contains(&0);
+        if means_something || name.len() > MAX_NAME {
+            return Err(BadPath::Name(escape(name)));
+        }
+        let mut path = self.0.clone();
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        let path = Self(path);
+        if path.0.len() > MAX_PATH || path.names().count() > MAX_DEPTH {
+            return Err(BadPath::Long);
+        }
+        Ok(path)
+    }
+
+    /// From its escaped form.
+    ///
+    /// # Errors
+    /// [`BadPath`].
+    pub fn unescape(text: &str) -> Result<Self, BadPath> {
+        Self::parse(&unescape(text)?)
+    }
+
+    /// Its names, from the top down.
+    pub fn names(&self) -> impl DoubleEndedIterator<Item = &OsStr> {
+        self.0.split(|octet| *octet == b'/').filter(|name| !name.is_empty()).map(OsStr::from_bytes)
+    }
+
+    /// The folder it is in, and its name there; nothing for the top.
+    pub fn split(&self) -> Option<(Self, &OsStr)> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let slash = self.0.iter().rposition(|octet| *octet == b'/');
+        let (folder, name) = match slash {
+            Some(at) => (self.0.get(..at)?, self.0.get(at + 1..)?),
+            None => (&[][..], &self.0[..]),
+        };
+        Some((Self(folder.to_vec()), OsStr::from_bytes(name)))
+    }
+
+    /// Whether it is the top.
+    pub const fn is_top(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The octets, with slashes between the names.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Below `base`, an absolute path of somebody else's file system.
+    pub fn below(&self, base: &[u8]) -> Vec<u8> {
+        let mut path = base.to_vec();
+        if !self.is_top() {
+            if !path.ends_with(b"/") {
+                path.push(b'/');
+            }
+            path.extend_from_slice(&self.0);
+        }
+        path
+    }
+}
+
+impl fmt::Display for TreePath {
+    /// Escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&escape(&self.0))
+    }
+}
+
+/// Octets as text: printable characters as they are, all else and `%` escaped.
+pub fn escape(octets: &[u8]) -> String {
+    let mut text = String::with_capacity(octets.len());
+    for chunk in octets.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c == '%' || c.is_control() {
+                let mut buffer = [0; 4];
+                c.encode_utf8(&mut buffer).bytes().for_each(|octet| push_escape(&mut text, octet));
+            } else {
+                text.push(c);
+            }
+        }
+        chunk.invalid().iter().for_each(|octet| push_escape(&mut text, *octet));
+    }
+    text
+}
+
+fn push_escape(text: &mut String, octet: u8) {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    text.push('%');
+    for digit in [octet >> 4, octet & 15] {
+        text.extend(DIGITS.get(usize::from(digit)));
+    }
+}
+
+/// The octets that escaped text stands for.
+///
+/// # Errors
+/// [`BadPath::Escape`].
+pub fn unescape(text: &str) -> Result<Vec<u8>, BadPath> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'%' {
+            octets.push(*first);
+            continue;
+        }
+        let value = after.get(..2).and_then(|digits| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))
+        });
+        octets.push(value.ok_or_else(|| BadPath::Escape(vocable_xmlrpc::excerpt(text)))?);
+        rest = after.get(2..).unwrap_or_default();
+    }
+    Ok(octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn nothing_leads_out_of_the_tree() {
+        for bad in ["..", "a/..", "../a", "/a", "a//b", "a/", ".", "a/./b", "a\0b"] {
+            assert!(TreePath::parse(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+        assert!(TreePath::parse(&[b'x'; 256]).is_err() && TreePath::parse(&[b'x'; 255]).is_ok());
+        let deep = ["a"; 129].join("/");
+        assert_eq!(TreePath::parse(deep.as_bytes()), Err(BadPath::Long));
+        assert!(TreePath::unescape("a%2F..").is_err() && TreePath::unescape("%zz").is_err());
+    }
+
+    #[test]
+    fn a_path_is_taken_apart_and_put_together() {
+        let path = TreePath::parse(b"a/b c/d").unwrap();
+        let (folder, name) = path.split().unwrap();
+        assert_eq!((folder.as_bytes(), name), (b"a/b c".as_slice(), OsStr::new("d")));
+        assert_eq!(path.below(b"/x"), b"/x/a/b c/d");
+        assert_eq!(path.below(b"/"), b"/a/b c/d");
+        assert_eq!(TreePath::top().below(b"/x"), b"/x");
+        assert!(TreePath::top().split().is_none());
+    }
+
+    #[test]
+    fn names_that_are_no_text_are_escaped() {
+        assert_eq!(escape(b"a b\n\xff%"), "a b%0A%FF%25");
+        assert_eq!(escape("gr\u{fc}\u{df}e".as_bytes()), "gr\u{fc}\u{df}e");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_escaped_is_read_again(octets: Vec<u8>) {
+            prop_assert_eq!(unescape(&escape(&octets)).unwrap(), octets);
+        }
+
+        #[test]
+        fn a_path_that_is_taken_has_only_names(octets: Vec<u8>) {
+            if let Ok(path) = TreePath::parse(&octets) {
+                prop_assert_eq!(path.as_bytes(), octets.as_slice());
+                prop_assert!(path.names().all(|name| !["", ".", ".."].map(OsStr::new).contains(&name)));
+            }
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! A stream of a tree on its way to a guest. Many small files are on their way at the same time, over one connection; a
+//! large one goes into a part beside it, which becomes the file when its digest is right.
+
+use super::landing::Outcome;
+use super::path::TreePath;
+use super::plan::{SMALL, part_name, part_path};
+use super::session::{Handle, Session};
+use super::tree::{Entry, Item, Kind, hexadecimal};
+use crate::fault::{Fault, FaultKind};
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use vocable_chirp::proto::Meta;
+
+/// Requests on their way at the same time.
+const AT_ONCE: usize = 64;
+/// Octets on their way at the same time.
+const OCTETS_AT_ONCE: usize = 4 << 20;
+
+/// What becomes of a request that is on its way: of which path, how many octets it holds, and how it ended.
+type OnItsWay = BoxFuture<'static, (TreePath, usize, Result<Ended, Fault>)>;
+
+/// How a request ended.
+enum Ended {
+    /// A file is whole.
+    File { octets: u64, digest: [u8; 32] },
+    /// A piece was written.
+    Piece(u64),
+    /// Something else was done.
+    Other,
+}
+
+/// A tree on its way.
+pub struct Upload<'a> {
+    session: &'a Session,
+    base: &'a [u8],
+    on_their_way: FuturesUnordered<OnItsWay>,
+    octets: usize,
+    file: Option<Sending>,
+    /// Whatever still comes of this file is not wanted.
+    skipping: Option<TreePath>,
+    outcome: Outcome,
+    progress: &'a (dyn Fn(u64, u64) + Sync),
+}
+
+/// A file whose octets are coming.
+enum Sending {
+    Small { entry: Entry, octets: BytesMut },
+    Large { entry: Entry, part: Vec<u8>, handle: Handle, at: u64, broken: bool },
+}
+
+impl<'a> Upload<'a> {
+    /// Below `base` of a guest. `progress` hears of octets written and files done, as they are.
+    pub fn new(session: &'a Session, base: &'a [u8], progress: &'a (dyn Fn(u64, u64) + Sync)) -> Self {
+        Self {
+            session,
+            base,
+            on_their_way: FuturesUnordered::new(),
+            octets: 0,
+            file: None,
+            skipping: None,
+            outcome: Outcome::default(),
+            progress,
+        }
+    }
+
+    /// Does what an item says, as soon as there is room.
+    ///
+    /// # Errors
+    /// A [`Fault`] after which nothing else can succeed: the session broke, or the guest has no space.
+    pub async fn take(&mut self, item: Item) -> Result<(), Fault> {
+        let path = self.path_of(&item);
+        let done = match item {
+            Item::Entry(entry) => self.make(entry).await,
+            Item::File { entry, offset, length } => self.begin(entry, offset, length).await,
+            Item::Octets(octets) => self.write(octets).await?,
+            Item::End(digest) => self.end(digest).await?,
+            Item::Attributes(entry) => {
+                // Whatever is still made in a folder would change its time.
+                self.drain(0).await?;
+                self.set(entry).await
+            }
+            Item::Remove(path) => {
+                self.drain(0).await?;
+                self.session.remove(&path.below(self.base)).await
+            }
+            Item::Failed { path, code, message } => {
+                self.outcome.failed(&path, &code, message);
+                Ok(())
+            }
+            Item::Done => Ok(()),
+        };
+        match done {
+            Ok(()) => Ok(()),
+            Err(fault) => {
+                self.skipping = Some(path.clone());
+                self.failed(&path, fault)
+            }
+        }
+    }
+
+    /// Waits for all that is on its way, and gives what came of it.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub async fn finish(mut self) -> Result<Outcome, Fault> {
+        self.drain(0).await?;
+        self.close().await;
+        Ok(self.outcome)
+    }
+
+    /// What came of it so far, for whoever has to stop early.
+    pub fn into_outcome(self) -> Outcome {
+        self.outcome
+    }
+
+    async fn make(&mut self, entry: Entry) -> Result<(), Fault> {
+        let path = entry.path.below(self.base);
+        match &entry.kind {
+            // For its owner only, until everything is in it and it gets its mode.
+            Kind::Dir => self.session.make_dir(&path, 0o700).await,
+            Kind::Link(target) => {
+                let (session, target) = (self.session.clone(), target.clone());
+                let temporary = beside(&entry.path, self.base);
+                let meta = meta(&entry);
+                self.send(entry.path, 0, async move {
+                    session.remove(&temporary).await?;
+                    let failed = |error| session.fault(error, &path);
+                    session.client().symlink(&target, &temporary).await.map_err(failed)?;
+                    session.client().rename(&temporary, &path).await.map_err(failed)?;
+                    session.set(&path, meta).await?;
+                    Ok(Ended::Other)
+                })
+                .await
+            }
+            Kind::File(_) | Kind::Other => {
+                Err(Fault::new(FaultKind::InvalidParameter, "neither a folder nor a link".to_owned()))
+            }
+        }
+    }
+
+    async fn begin(&mut self, entry: Entry, offset: u64, length: u64) -> Result<(), Fault> {
+        let Kind::File(size) = entry.kind else { return Ok(()) };
+        if offset > 0 && self.skipping.as_ref() == Some(&entry.path) {
+            return Ok(());
+        }
+        self.skipping = None;
+        match &self.file {
+            // The next stretch of the same file.
+            Some(Sending::Large { entry: same, at, .. }) if *same == entry && *at == offset => return Ok(()),
+            Some(_) => self.close().await,
+            None => {}
+        }
+        if size <= SMALL && offset == 0 && length == size {
+            let capacity = usize::try_from(size).unwrap_or_default();
+            self.file = Some(Sending::Small { entry, octets: BytesMut::with_capacity(capacity) });
+            return Ok(());
+        }
+        let part = part_path(&entry).map(|part| part.below(self.base));
+        let part = part.ok_or_else(|| {
+            Fault::new(FaultKind::InvalidParameter, "the top of a tree is a folder".to_owned())
+        })?;
+        let handle = self.session.open_part(&part, offset == 0).await?;
+        self.file = Some(Sending::Large { entry, part, handle, at: offset, broken: false });
+        Ok(())
+    }
+
+    async fn write(&mut self, piece: Bytes) -> Result<Result<(), Fault>, Fault> {
+        match &mut self.file {
+            Some(Sending::Small { octets, entry }) => {
+                if (octets.len() + piece.len()) as u64 > size(entry) {
+                    return Ok(Err(too_much()));
+                }
+                octets.extend_from_slice(&piece);
+                Ok(Ok(()))
+            }
+            Some(Sending::Large { entry, handle, at, part, .. }) => {
+                if piece.len() as u64 > size(entry) - *at {
+                    return Ok(Err(too_much()));
+                }
+                let (session, handle, offset, part) = (self.session.clone(), *handle, *at, part.clone());
+                *at += piece.len() as u64;
+                let (path, weight) = (entry.path.clone(), piece.len());
+                let sent = self.send(path, weight, async move {
+                    let octets = piece.len() as u64;
+                    let written = session.client().pwrite(handle, piece, offset).await;
+                    match written {
+                        Ok(written) if written == octets => Ok(Ended::Piece(octets)),
+                        Ok(_) => Err(Fault::new(
+                            FaultKind::FileFailed,
+                            format!("{}: written in part only", session.shown(&part)),
+                        )),
+                        Err(error) => Err(session.fault(error, &part)),
+                    }
+                });
+                sent.await.map(|()| Ok(()))
+            }
+            None if self.skipping.is_some() => Ok(Ok(())),
+            None => Ok(Err(Fault::new(FaultKind::InvalidParameter, "octets of no file".to_owned()))),
+        }
+    }
+
+    async fn end(&mut self, digest: Option<[u8; 32]>) -> Result<Result<(), Fault>, Fault> {
+        let Some(digest) = digest else {
+            // A stretch counts when it is written.
+            self.drain(0).await?;
+            return Ok(Ok(()));
+        };
+        match self.file.take() {
+            None => Ok(Ok(())),
+            Some(Sending::Small { entry, octets }) => {
+                let (session, path) = (self.session.clone(), entry.path.below(self.base));
+                let (octets, meta) = (octets.freeze(), meta(&entry));
+                let weight = octets.len();
+                if weight as u64 != size(&entry) {
+                    return Ok(Err(too_little()));
+                }
+                let sent = self.send(entry.path, weight, async move {
+                    let length = octets.len() as u64;
+                    session.put(&path, meta, octets, digest).await?;
+                    Ok(Ended::File { octets: length, digest })
+                });
+                sent.await.map(|()| Ok(()))
+            }
+            Some(Sending::Large { entry, part, handle, at, broken }) => {
+                let (again, beside) = (entry.clone(), part.clone());
+                self.file = Some(Sending::Large { entry: again, part: beside, handle, at, broken });
+                self.drain(0).await?;
+                let broken = !matches!(self.file, Some(Sending::Large { broken: false, .. }));
+                self.close().await;
+                if broken {
+                    return Ok(Ok(()));
+                }
+                if at != size(&entry) {
+                    return Ok(Err(too_little()));
+                }
+                let done = complete(self.session, self.base, &entry, &part, digest).await;
+                if done.is_ok() {
+                    self.outcome.files += 1;
+                    self.outcome.sha256 = Some(hexadecimal(&digest));
+                    (self.progress)(0, 1);
+                }
+                Ok(done)
+            }
+        }
+    }
+
+    async fn set(&mut self, entry: Entry) -> Result<(), Fault> {
+        let (session, path) = (self.session.clone(), entry.path.below(self.base));
+        let meta = meta(&entry);
+        self.send(entry.path, 0, async move {
+            session.set(&path, meta).await?;
+            Ok(Ended::Other)
+        })
+        .await?;
+        // One after the other: a folder's time must not change by what is set in it.
+        self.drain(0).await
+    }
+
+    /// Sends a request once there is room for it.
+    async fn send(
+        &mut self,
+        path: TreePath,
+        weight: usize,
+        request: impl Future<Output = Result<Ended, Fault>> + Send + 'static,
+    ) -> Result<(), Fault> {
+        while self.on_their_way.len() >= AT_ONCE || self.octets > OCTETS_AT_ONCE {
+            self.one().await?;
+        }
+        self.octets += weight;
+        self.on_their_way.push(Box::pin(async move { (path, weight, request.await) }));
+        Ok(())
+    }
+
+    /// Waits until so few requests are on their way.
+    async fn drain(&mut self, left: usize) -> Result<(), Fault> {
+        while self.on_their_way.len() > left {
+            self.one().await?;
+        }
+        Ok(())
+    }
+
+    async fn one(&mut self) -> Result<(), Fault> {
+        let Some((path, weight, ended)) = self.on_their_way.next().await else { return Ok(()) };
+        self.octets -= weight;
+        match ended {
+            Ok(Ended::File { octets, digest }) => {
+                self.outcome.files += 1;
+                self.outcome.bytes += octets;
+                self.outcome.sha256 = Some(hexadecimal(&digest));
+                (self.progress)(octets, 1);
+                Ok(())
+            }
+            Ok(Ended::Piece(octets)) => {
+                self.outcome.bytes += octets;
+                (self.progress)(octets, 0);
+                Ok(())
+            }
+            Ok(Ended::Other) => Ok(()),
+            Err(fault) => {
+                if let Some(Sending::Large { entry, broken, .. }) = &mut self.file
+                    && entry.path == path
+                {
+                    // Told once, not for each of its pieces.
+                    if std::mem::replace(broken, true) && !is_fatal(&fault) {
+                        return Ok(());
+                    }
+                }
+                self.failed(&path, fault)
+            }
+        }
+    }
+
+    fn failed(&mut self, path: &TreePath, fault: Fault) -> Result<(), Fault> {
+        self.outcome.failed(path, fault.kind.slug(), fault.message.clone());
+        if is_fatal(&fault) { Err(fault) } else { Ok(()) }
+    }
+
+    /// What an item is about: octets and ends about the file that was begun.
+    fn path_of(&self, item: &Item) -> TreePath {
+        match item {
+            Item::Entry(entry) | Item::Attributes(entry) | Item::File { entry, .. } => entry.path.clone(),
+            Item::Remove(path) | Item::Failed { path, .. } => path.clone(),
+            Item::Octets(_) | Item::End(_) | Item::Done => match &self.file {
+                Some(Sending::Small { entry, .. } | Sending::Large { entry, .. }) => entry.path.clone(),
+                None => TreePath::top(),
+            },
+        }
+    }
+
+    async fn close(&mut self) {
+        if let Some(Sending::Large { handle, .. }) = self.file.take()
+            && let Err(error) = self.session.client().close(handle).await
+        {
+            tracing::debug!(guest = self.session.guest(), "not closed: {error}");
+        }
+    }
+}
+
+/// Makes the part the file, if it is what it should be.
+async fn complete(
+    session: &Session,
+    base: &[u8],
+    entry: &Entry,
+    part: &[u8],
+    digest: [u8; 32],
+) -> Result<(), Fault> {
+    let path = entry.path.below(base);
+    let failed = |error| session.fault(error, part);
+    let found = session.client().vhash(part, size(entry)).await.map_err(failed)?;
+    if found != digest {
+        // Nobody can go on with this.
+        session.remove(part).await?;
+        let text = format!(
+            "{}: what arrived is not what was sent; the old file is still there",
+            session.shown(&path)
+        );
+        return Err(Fault::new(FaultKind::DigestMismatch, text));
+    }
+    session.set(part, meta(entry)).await?;
+    session.client().rename(part, &path).await.map_err(|error| session.fault(error, &path))
+}
+
+/// Whether nothing else can succeed after that.
+pub(super) const fn is_fatal(fault: &Fault) -> bool {
+    matches!(
+        fault.kind,
+        FaultKind::NoSpace | FaultKind::GuestOffline | FaultKind::TimedOut | FaultKind::Stopping
+    )
+}
+
+fn size(entry: &Entry) -> u64 {
+    if let Kind::File(size) = entry.kind { size } else { 0 }
+}
+
+fn meta(entry: &Entry) -> Meta {
+    Meta { mode: entry.mode, mtime_ns: entry.mtime.into() }
+}
+
+fn too_much() -> Fault {
+    Fault::new(FaultKind::InvalidParameter, "more octets than the file has".to_owned())
+}
+
+fn too_little() -> Fault {
+    Fault::new(FaultKind::InvalidParameter, "fewer octets than the file has".to_owned())
+}
+
+/// A name for what is made beside its place and moved there.
+fn beside(path: &TreePath, base: &[u8]) -> Vec<u8> {
+    let (folder, name) = path.split().unwrap_or((TreePath::top(), OsStr::new("top")));
+    let name = part_name(name, 0, 0);
+    let mut place = folder.below(base);
+    if !place.ends_with(b"/") {
+        place.push(b'/');
+    }
+    place.extend_from_slice(OsStr::from_bytes(&name).as_bytes());
+    place
+}
