@@ -71,11 +71,17 @@ enum Done {
     /// A message was heard.
     Heard { delivery: Delivery, heard: Heard },
     /// The words bound to a report have said it.
-    Phrased { tell: Tell, message: Result<(String, Message), String> },
+    Phrased { tell: Tell, message: Result<(String, Message), Unsaid> },
     /// The words bound to an event have said it.
     Raised(Vec<Envelope>),
     /// Something that needs no more attention.
     Nothing,
+}
+
+/// Why a report could not be said, and what of the job's streams is gone from their beginnings.
+struct Unsaid {
+    why: String,
+    gone: (u64, u64),
 }
 
 /// The state, and the loop around it.
@@ -310,13 +316,18 @@ impl Agent {
             let (lexicon, jobs) = (self.lexicon.clone(), self.jobs.clone());
             let results = self.results.get(tell.job()).cloned();
             self.work.push(Box::pin(async move {
-                let message = phrase(&lexicon, &jobs, &tell, results).await;
+                let message = match phrase(&lexicon, &jobs, &tell, results).await {
+                    Ok(message) => Ok(message),
+                    Err(why) => {
+                        Err(Unsaid { why, gone: jobs.readable_from(tell.job()).await.unwrap_or_default() })
+                    }
+                };
                 Done::Phrased { tell, message }
             }));
         }
     }
 
-    async fn phrased(&mut self, tell: Tell, message: Result<(String, Message), String>) {
+    async fn phrased(&mut self, tell: Tell, message: Result<(String, Message), Unsaid>) {
         match message {
             Ok((word, message)) => {
                 self.next_ask += 1;
@@ -324,9 +335,13 @@ impl Agent {
                 self.asked.insert(id.clone(), tell);
                 self.send(wrap(&word, message).to(HOST).asked(&id)).await;
             }
-            Err(why) => {
-                warn!(guest = self.id, cmd = tell.job(), "not told yet: {why}");
-                self.reports.refused(&tell, Instant::now());
+            Err(Unsaid { why, gone: (out, err) }) => {
+                if self.reports.gone(tell.job(), out, err) {
+                    debug!(guest = self.id, cmd = tell.job(), "told from where it still is: {why}");
+                } else {
+                    warn!(guest = self.id, cmd = tell.job(), "not told yet: {why}");
+                    self.reports.refused(&tell, Instant::now());
+                }
             }
         }
     }
@@ -337,6 +352,8 @@ impl Agent {
             Ok(_) => {
                 if self.reports.confirmed(&tell) {
                     self.forget(tell.job().to_owned());
+                } else if let Some((out, err)) = self.reports.taken(tell.job()) {
+                    self.make_room(tell.job().to_owned(), out, err);
                 }
             }
             Err(AskError { kind, text }) if kind == "invalid" => {
@@ -349,6 +366,17 @@ impl Agent {
                 self.reports.refused(&tell, Instant::now());
             }
         }
+    }
+
+    /// Lets a job know what the host has, which makes room for more.
+    fn make_room(&mut self, job: String, out: u64, err: u64) {
+        let jobs = self.jobs.clone();
+        self.work.push(Box::pin(async move {
+            if let Err(error) = jobs.taken(&job, out, err).await {
+                warn!(cmd = job, "it may have to wait for room: {error}");
+            }
+            Done::Nothing
+        }));
     }
 
     fn forget(&mut self, job: String) {

@@ -14,6 +14,7 @@
 //!
 //! - The record is on the disk before the supervisor is started, and a supervisor never starts a
 //!   program twice: an id that is tried again starts nothing, for as long as it is remembered.
+//! - An agent that ends between the two leaves the start to the next one.
 //! - Results are announced again after every restart, until they are acknowledged.
 //! - Nothing here polls: a supervisor writes into a FIFO, whose end tells its death.
 //! - It does not know words, hosts or connections; what becomes of a job when the connection is
@@ -60,7 +61,7 @@ pub use self::results::{Failure, FailureCode, LeftOut, Resources, Results, State
 pub use self::usage::{Usage, UsageSource};
 
 use self::environment::Surroundings;
-use self::folder::{Folder, open_fifo, read_json};
+use self::folder::{Folder, Freed, open_fifo, read_json};
 use self::keeper::{Keeper, Request};
 use self::lines::Control;
 use self::processes::{Identity, Snapshot};
@@ -75,7 +76,7 @@ pub struct JobsConfig {
     pub supervisor: PathBuf,
     /// … given these arguments and the folder of the job.
     pub supervisor_args: Vec<OsString>,
-    /// Bytes of output kept for a command, both streams together.
+    /// Bytes of output kept for a command until the host has them, both streams together.
     pub spool_limit: u64,
     /// What to do with a command that writes more, or fills the disk.
     pub when_spool_full: WhenFull,
@@ -95,8 +96,8 @@ pub struct JobsConfig {
 pub enum WhenFull {
     /// End the command; its results say what was left out.
     Kill,
-    /// Read no more: the command waits in its next write until it is ended, or until the disk has
-    /// room again.  (The limit itself is never lifted.)
+    /// Read no more: the command waits in its next write until the host has taken some of it, the
+    /// disk has room again, or it is ended.
     #[default]
     Pause,
 }
@@ -265,9 +266,33 @@ impl Jobs {
         let (folder, cmd_id) = self.folder(cmd_id)?;
         blocking(move || {
             known(&folder, &cmd_id)?;
-            read_spool(&folder, part, offset, max)
+            read_spool(&folder, &cmd_id, part, offset, max)
         })
         .await
+    }
+
+    /// The host has so many bytes of each stream of a command: of a command that runs, room may be
+    /// made of them.
+    pub async fn taken(&self, cmd_id: &str, out: u64, err: u64) -> Result<(), JobError> {
+        let (folder, _) = self.folder(cmd_id)?;
+        blocking(move || {
+            // Of one that has ended there is nobody who needs room.
+            let Ok(control) = open_fifo(&folder.control(), false, true) else { return Ok(()) };
+            let line = Control::Taken { out, err }.to_string();
+            match nix::unistd::write(&control, line.as_bytes()) {
+                // Full: the supervisor has enough of these to read.  Gone: it ended just now.
+                Ok(_) | Err(nix::Error::EAGAIN | nix::Error::EPIPE) => Ok(()),
+                Err(cause) => Err(JobError::io("write to", &folder.control())(cause.into())),
+            }
+        })
+        .await
+    }
+
+    /// Where what can be read of both streams begins: all before it was freed, and is with the host.
+    pub async fn readable_from(&self, cmd_id: &str) -> Result<(u64, u64), JobError> {
+        let (folder, _) = self.folder(cmd_id)?;
+        let Freed { out, err } = blocking(move || Ok(folder.freed())).await?;
+        Ok((out, err))
     }
 
     /// Every command that is remembered, by id.
@@ -325,8 +350,18 @@ fn running(folder: &Folder, cmd_id: &CommandId) -> Result<(Snapshot, Identity), 
     Ok((snapshot, supervisor))
 }
 
-fn read_spool(folder: &Folder, part: Part, offset: u64, max: usize) -> Result<Vec<u8>, JobError> {
+fn read_spool(
+    folder: &Folder,
+    cmd_id: &CommandId,
+    part: Part,
+    offset: u64,
+    max: usize,
+) -> Result<Vec<u8>, JobError> {
     let path = folder.spool(part);
+    let from = folder.freed().of(part);
+    if offset < from {
+        return Err(JobError::Freed { cmd_id: cmd_id.to_string(), part: part.as_str(), from });
+    }
     let left = folder.spooled(part).saturating_sub(offset);
     let mut bytes = vec![0; usize::try_from(left).unwrap_or(max).min(max)];
     if !bytes.is_empty() {

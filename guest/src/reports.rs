@@ -67,7 +67,12 @@ struct Stream {
     sent: u64,
     /// Octets the host has.
     confirmed: u64,
+    /// Octets from the beginning that cannot be told again: the host has them.
+    gone: u64,
 }
+
+/// So much the host has to have taken before the job hears of it again.
+const WORTH_TELLING: u64 = 1 << 20;
 
 #[derive(Debug, Default)]
 struct Report {
@@ -75,6 +80,8 @@ struct Report {
     ended: bool,
     end_sent: bool,
     in_flight: BTreeMap<Tell, Instant>,
+    /// Octets of which the job knows that the host has them.
+    told_taken: u64,
     refusals: u32,
     not_before: Option<Instant>,
 }
@@ -115,7 +122,7 @@ impl Report {
 
     fn restart(&mut self) {
         for stream in self.streams.values_mut() {
-            (stream.sent, stream.confirmed) = (0, 0);
+            (stream.sent, stream.confirmed) = (stream.gone, stream.gone);
         }
         self.rewind();
     }
@@ -187,6 +194,36 @@ impl Reports {
             }
             Tell::End { job, .. } => self.jobs.remove(job).is_some(),
         }
+    }
+
+    /// How much of both streams, out and err, the host has by now, if the job should hear of it: every now and then,
+    /// and when all is told, since then it may be waiting for room.
+    pub fn taken(&mut self, job: &str) -> Option<(u64, u64)> {
+        let report = self.jobs.get_mut(job).filter(|report| !report.ended)?;
+        let of = |part: Part| report.streams.get(&part).map_or(0, |stream| stream.confirmed);
+        let (out, err) = (of(Part::Out), of(Part::Err));
+        let news = (out + err).saturating_sub(report.told_taken);
+        let worth_telling = news >= WORTH_TELLING || news > 0 && out + err == report.total();
+        worth_telling.then(|| {
+            report.told_taken = out + err;
+            (out, err)
+        })
+    }
+
+    /// The beginning of a job's streams can no longer be told: it was freed, because the host has it. All behind is
+    /// offered again. Gives whether that was news.
+    pub fn gone(&mut self, job: &str, out: u64, err: u64) -> bool {
+        let Some(report) = self.jobs.get_mut(job) else { return false };
+        let mut news = false;
+        for (part, gone) in [(Part::Out, out), (Part::Err, err)] {
+            let stream = report.streams.entry(part).or_default();
+            news |= gone > stream.gone;
+            stream.gone = stream.gone.max(gone);
+        }
+        if news {
+            report.restart();
+        }
+        news
     }
 
     /// The host did not take it, and may later. All of the job's output is offered again: the host may have lost what
@@ -312,6 +349,35 @@ mod tests {
         assert_eq!(reports.next(now), None);
         assert_eq!(reports.next_deadline(), Some(now + FIRST_PAUSE));
         assert_eq!(reports.next(now + FIRST_PAUSE), Some(end(true)));
+    }
+
+    #[test]
+    fn a_job_hears_now_and_then_what_the_host_has_and_when_it_has_all() {
+        let now = Instant::now();
+        let mut reports = Reports::default();
+        reports.written("a", Part::Out, 5 * PIECE + 7);
+        let mut heard = Vec::new();
+        while let Some(told) = reports.next(now) {
+            reports.confirmed(&told);
+            heard.extend(reports.taken("a"));
+        }
+        assert_eq!(heard, [(4 * PIECE, 0), (5 * PIECE + 7, 0)]);
+        assert_eq!(reports.taken("a"), None);
+        reports.ended("a", 5 * PIECE + 8, 0);
+        assert_eq!(reports.taken("a"), None, "who has ended needs no room");
+    }
+
+    #[test]
+    fn what_was_freed_is_not_told_again() {
+        let now = Instant::now();
+        let mut reports = Reports::default();
+        reports.written("a", Part::Out, 2 * PIECE);
+        assert_eq!(reports.next(now), Some(piece(0, PIECE)));
+        assert!(reports.gone("a", PIECE / 2, 0));
+        assert_eq!(reports.next(now), Some(piece(PIECE / 2, PIECE)));
+        assert!(!reports.gone("a", PIECE / 2, 0));
+        reports.refused(&piece(PIECE / 2, PIECE), now);
+        assert_eq!(reports.next(now + FIRST_PAUSE), Some(piece(PIECE / 2, PIECE)));
     }
 
     #[test]

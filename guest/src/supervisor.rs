@@ -18,8 +18,9 @@
 //!   descends from the supervisor, however it detached itself, gets SIGTERM, after the grace
 //!   SIGKILL, and the results are written when nobody is left.
 //! - When the spool is full and the configuration says `pause`, the pipes are not read any more
-//!   and the program waits in its next write, until it is cancelled or its time is over.  Room is
-//!   not made by reading: a spool is never shortened.
+//!   and the program waits in its next write, until there is room, it is cancelled, or its time is
+//!   over.  Room is made of what the host has taken: the beginning of a spool is then freed, its
+//!   offsets stay what they are.
 //! - SIGTERM to the supervisor itself (a guest that shuts down) cancels the job.
 //!
 //! The results do not say what was never known: see [`Results`].
@@ -85,7 +86,7 @@ pub(crate) fn supervise(folder: &Folder) -> io::Result<()> {
     announcer.tell(Event::Started);
     let spool = match program {
         Ok(program) => {
-            let mut job = Job::new(&record, program, files, control, wakes, announcer)?;
+            let mut job = Job::new(folder, &record, program, files, control, wakes, announcer)?;
             job.watch()?;
             job.announce_rest();
             let mut results = job.results(started);

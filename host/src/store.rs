@@ -6,7 +6,7 @@
 use crate::commands::{Active, Command, Failure, Part, Program, State};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -133,6 +133,10 @@ pub struct Store {
     jobs: mpsc::Sender<Job>,
 }
 
+/// Octets of a stream that may be in memory only, although the guest was told that they are here. It keeps more than
+/// that for the case that this machine stops.
+pub const UNSYNCED: u64 = 4 << 20;
+
 /// Jobs that may wait for the disk; who comes later waits at the door.
 const WAITING: usize = 1024;
 
@@ -175,7 +179,8 @@ impl Store {
         self.on_disk(move |disk| disk.update(&command)).await
     }
 
-    /// Writes output at a place.
+    /// Writes output at a place. Every few mebibytes it comes back only when all so far is on the disk: a guest may
+    /// forget what was acknowledged, but for the last [`UNSYNCED`] octets.
     pub async fn append(
         &self,
         id: String,
@@ -183,7 +188,13 @@ impl Store {
         at: u64,
         octets: bytes::Bytes,
     ) -> Result<(), StoreError> {
-        self.on_disk(move |disk| disk.append(&id, part, at, &octets)).await
+        let to_sync = self.on_disk(move |disk| disk.append(&id, part, at, &octets)).await?;
+        let Some((path, file)) = to_sync else { return Ok(()) };
+        // Beside the thread that owns the disk: others' commands do not wait for this one's output.
+        let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
+        synced
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+            .map_err(|source| StoreError::File { path, source })
     }
 
     /// Reads output: at most `most` octets from `offset` on; fewer at the end.
@@ -244,6 +255,8 @@ struct Disk {
     database: Connection,
     /// The stream written last: most writes go on where the one before ended.
     open: Option<(String, Part, File)>,
+    /// Octets written to each stream since it was last synced.
+    unsynced: HashMap<(String, Part), u64>,
 }
 
 impl Disk {
@@ -253,7 +266,7 @@ impl Disk {
         let refused = |source| StoreError::Database { path: path.clone(), source };
         let database = Connection::open(&path).map_err(refused)?;
         database
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON")
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
             .map_err(refused)?;
         let version: usize = database
             .query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))
@@ -265,7 +278,7 @@ impl Disk {
             let step = format!("BEGIN; {migration}; PRAGMA user_version = {}; COMMIT", version + n + 1);
             database.execute_batch(&step).map_err(refused)?;
         }
-        Ok(Self { folder: folder.to_owned(), database, open: None })
+        Ok(Self { folder: folder.to_owned(), database, open: None, unsynced: HashMap::new() })
     }
 
     fn refused(&self) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
@@ -327,7 +340,14 @@ impl Disk {
         self.folder.join("output").join(id).join(part.as_str())
     }
 
-    fn append(&mut self, id: &str, part: Part, at: u64, octets: &[u8]) -> Result<(), StoreError> {
+    /// Gives the file if it is time to sync it.
+    fn append(
+        &mut self,
+        id: &str,
+        part: Part,
+        at: u64,
+        octets: &[u8],
+    ) -> Result<Option<(PathBuf, File)>, StoreError> {
         let path = self.stream(id, part);
         let refused = |source| StoreError::File { path: path.clone(), source };
         let file = match self.open.take() {
@@ -344,15 +364,24 @@ impl Disk {
             }
         };
         file.write_all_at(octets, at).map_err(refused)?;
+        let unsynced = self.unsynced.entry((id.to_owned(), part)).or_default();
+        *unsynced += octets.len() as u64;
+        let mut to_sync = None;
+        if *unsynced >= UNSYNCED {
+            *unsynced = 0;
+            to_sync = Some((path.clone(), file.try_clone().map_err(refused)?));
+        }
         self.open = Some((id.to_owned(), part, file));
-        Ok(())
+        Ok(to_sync)
     }
 
     fn close_output(&mut self, id: &str) -> Result<(), StoreError> {
         if self.open.as_ref().is_some_and(|(open, ..)| open == id) {
             self.open = None;
         }
-        for path in [Part::Out, Part::Err].map(|part| self.stream(id, part)) {
+        for part in [Part::Out, Part::Err] {
+            self.unsynced.remove(&(id.to_owned(), part));
+            let path = self.stream(id, part);
             match File::open(&path).and_then(|file| file.sync_data()) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
                     return Err(StoreError::File { path, source });

@@ -1,7 +1,7 @@
 //! A guest agent, and everything that runs under it.
 
 use crate::files;
-use crate::host::{Host, program, write_config};
+use crate::host::{Host, program_at, write_config};
 use crate::process::Process;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -23,11 +23,24 @@ pub struct GuestPlan<'a> {
     broker: SocketAddr,
     token: Option<String>,
     settings: Vec<String>,
+    start: Start,
+}
+
+/// How the program is started.
+#[derive(Clone, Default)]
+struct Start {
+    /// Another file than the one that was built.
+    program: Option<PathBuf>,
+    /// Words in front of it: what has it started.
+    before: Vec<String>,
+    /// Added to its environment.
+    env: Vec<(String, String)>,
 }
 
 /// A guest agent that runs.
 pub struct Guest {
     process: Process,
+    start: Start,
     /// Its id.
     pub id: String,
     name: String,
@@ -44,7 +57,26 @@ impl<'a> GuestPlan<'a> {
             broker: host.broker(),
             token: token.as_str().map(str::to_owned),
             settings: Vec::new(),
+            start: Start::default(),
         }
+    }
+
+    /// Is started from this file instead of the one that was built.
+    pub fn from(mut self, program: &Path) -> Self {
+        self.start.program = Some(program.to_owned());
+        self
+    }
+
+    /// Is started by these words: `ip netns exec vm1`.
+    pub fn by(mut self, words: &[&str]) -> Self {
+        self.start.before = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Has this variable in its environment.
+    pub fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.start.env.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Reaches the host by another way.
@@ -112,8 +144,8 @@ impl<'a> GuestPlan<'a> {
         ];
         let file = folder.join(format!("{}.toml", self.name));
         write_config(&file, &config, &self.settings.iter().map(String::as_str).collect::<Vec<_>>());
-        let process = start(&self.name, &file);
-        Guest { process, id: self.id, folder: folder.to_owned(), name: self.name }
+        let process = self.start.process(&self.name, &file);
+        Guest { process, start: self.start, id: self.id, folder: folder.to_owned(), name: self.name }
     }
 }
 
@@ -142,7 +174,24 @@ impl Guest {
 
     /// Starts it again, over the same state.
     pub fn starts_again(&mut self) {
-        self.process = start(&self.name, &self.folder.join(format!("{}.toml", self.name)));
+        self.process = self.start.process(&self.name, &self.folder.join(format!("{}.toml", self.name)));
+    }
+
+    /// Its supervisors: the process id and the command of each.
+    pub fn supervisors(&self) -> Vec<(i32, String)> {
+        let jobs = format!("{}/jobs/", self.folder.join(&self.name).display());
+        let of = |pid: i32| {
+            let command_line = words_of(pid, "cmdline");
+            let job = command_line.iter().find_map(|word| word.strip_prefix(&jobs))?.to_owned();
+            Some((pid, job))
+        };
+        processes().filter_map(of).collect()
+    }
+
+    /// The machine is switched off: agent, supervisors and commands are gone at once.
+    pub fn loses_power(&self) {
+        self.is_killed();
+        self.leaves_nothing_behind();
     }
 }
 
@@ -180,8 +229,20 @@ fn words_of(pid: i32, list: &str) -> Vec<String> {
     octets.split(|octet| *octet == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
-fn start(name: &str, config: &Path) -> Process {
-    Process::start(&format!("guest agent {name}"), program("vocable-guest").arg("--config").arg(config))
+impl Start {
+    fn process(&self, name: &str, config: &Path) -> Process {
+        let file = self.program.clone().unwrap_or_else(|| files::program("vocable-guest"));
+        let mut command = match self.before.split_first() {
+            None => program_at(&file),
+            Some((first, rest)) => {
+                let mut command = program_at(Path::new(first));
+                command.args(rest).arg(&file);
+                command
+            }
+        };
+        command.envs(self.env.iter().cloned()).arg("--config").arg(config);
+        Process::start(&format!("guest agent {name}"), &mut command)
+    }
 }
 
 fn write_secret(path: &Path, text: &str) {

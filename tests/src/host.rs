@@ -26,6 +26,7 @@ pub struct Host {
     ready: Value,
     client: Client,
     happened: Mutex<Happened>,
+    env: Vec<(String, String)>,
     folder: TempDir,
 }
 
@@ -67,6 +68,11 @@ impl Host {
 
     /// A host agent that is ready, with these lines of configuration added: `broker.heartbeat = "1s"`.
     pub fn with(settings: &[&str]) -> Self {
+        Self::with_env(&[], settings)
+    }
+
+    /// The same with these variables in its environment.
+    pub fn with_env(env: &[(&str, &str)], settings: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("vocable-story-").tempdir().unwrap();
         std::fs::create_dir(folder.path().join("host.words.d")).unwrap();
         let path = |name: &str| json!(folder.path().join(name));
@@ -81,8 +87,9 @@ impl Host {
             "roster.lost_after = 30".to_owned(),
         ];
         write_config(&folder.path().join("vocable.toml"), &config, settings);
-        let (process, ready, client) = serve(folder.path());
-        Self { process, ready, client, happened: Mutex::default(), folder }
+        let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (process, ready, client) = serve(folder.path(), &env);
+        Self { process, ready, client, happened: Mutex::default(), env, folder }
     }
 
     /// Where everything of this story lies.
@@ -134,6 +141,11 @@ impl Host {
         started
     }
 
+    /// Where and how to call it, for another thread. A restart makes it stale.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint { url: format!("http://{}", self.api()), token: self.token() }
+    }
+
     /// Calls a method with a JSON array of parameters.
     pub fn call(&self, method: &str, params: Value) -> Answer {
         let params = params.as_array().unwrap().iter().cloned().map(|it| from_json(it).unwrap()).collect();
@@ -165,6 +177,16 @@ impl Host {
         let all = self.call("guest.list", json!([])).unwrap();
         let found = all.as_array().unwrap().iter().find(|it| it["guest"] == guest).cloned();
         found.unwrap_or_else(|| panic!("no {guest} in {all}"))
+    }
+
+    /// Waits until a guest has given a sign of life beyond so many.
+    pub fn beats_again(&self, guest: &str, before: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.about(guest)["beats"].as_u64().unwrap() <= before {
+            assert!(Instant::now() < deadline, "{guest} gives no sign of life");
+            // Signs of life are no events.
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// What is wrong with a guest, in one sentence.
@@ -225,8 +247,24 @@ impl Host {
 
     /// Starts it again, over the same state. Its addresses are new, its events begin again.
     pub fn starts_again(&mut self) {
-        (self.process, self.ready, self.client) = serve(self.folder.path());
+        (self.process, self.ready, self.client) = serve(self.folder.path(), &self.env);
         self.happened = Mutex::default();
+    }
+}
+
+/// Where and how a host agent is called.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    url: String,
+    token: String,
+}
+
+impl Endpoint {
+    /// Calls a method with a JSON array of parameters; the agent may be gone.
+    pub fn call(&self, method: &str, params: &Value) -> Result<Value, ClientError> {
+        let params = params.as_array().unwrap().iter().cloned().map(|it| from_json(it).unwrap()).collect();
+        let client = Client::new(&self.url, self.token.as_str())?;
+        client.call(method, params, PATIENCE).map(|value| to_json(&value))
     }
 }
 
@@ -262,7 +300,12 @@ pub fn vocable(folder: &Path) -> Program {
 
 /// A program under test, without the user's own settings.
 pub fn program(name: &str) -> Program {
-    let mut command = Program::new(files::program(name));
+    program_at(&files::program(name))
+}
+
+/// The program in that file, without the variables that are ours.
+pub fn program_at(file: &Path) -> Program {
+    let mut command = Program::new(file);
     let ours = |name: &OsStr| name.to_string_lossy().starts_with("VOCABLE_");
     for (name, _) in std::env::vars_os().filter(|(name, _)| ours(name)) {
         command.env_remove(name);
@@ -279,8 +322,9 @@ pub fn write_config(path: &Path, lines: &[String], settings: &[&str]) {
     std::fs::write(path, all.join("\n")).unwrap();
 }
 
-fn serve(folder: &Path) -> (Process, Value, Client) {
-    let mut process = Process::start("the host agent", vocable(folder).args(["serve", "--json"]));
+fn serve(folder: &Path, env: &[(String, String)]) -> (Process, Value, Client) {
+    let mut process =
+        Process::start("the host agent", vocable(folder).args(["serve", "--json"]).envs(env.iter().cloned()));
     let ready: Value = serde_json::from_str(&process.next_line()).unwrap();
     let token = std::fs::read_to_string(folder.join("host/token")).unwrap();
     let client = Client::new(&format!("http://{}", ready["api"][0].as_str().unwrap()), token).unwrap();

@@ -3,7 +3,8 @@
 //! In reading order: [`process`] (a program that runs, what it says, and its end); [`host`] (a host agent: its
 //! endpoint, its events, its command line); [`command`] (what is run, and what came of it); [`guest`] (a guest agent);
 //! [`gate`] (lets a command go on when the story says so); [`proxy`] (a network between the two that can be cut);
-//! [`stomp`] and [`http`] (clients with bad manners); [`files`] (where programs and words are found); [`peers`] (other people's
+//! [`isolation`] (mounts and networks of the story's own); [`random`] (chance that can be had again); [`stomp`] and
+//! [`http`] (clients with bad manners); [`files`] (where programs and words are found); [`peers`] (other people's
 //! programs).
 //!
 //! Nothing waits by sleeping: everything awaits an event, for [`PATIENCE`] at most. Everything ends with the story:
@@ -27,6 +28,10 @@ pub mod guest;
 pub mod gate;
 
 pub mod proxy;
+
+pub mod isolation;
+
+pub mod random;
 
 pub mod stomp;
 

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// How it behaves.
 struct State {
@@ -11,6 +12,8 @@ struct State {
     to: SocketAddr,
     /// Whether everything stands still.
     stalled: bool,
+    /// How long everything takes from one end to the other.
+    delay: Duration,
     /// After so many octets more from the guest the connection is cut, in the middle of whatever that is.
     fuse: Option<usize>,
     /// Connections cut by the fuse so far.
@@ -36,7 +39,15 @@ impl Proxy {
     pub fn to(to: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let state = State { to, stalled: false, fuse: None, cuts: 0, open: Vec::new(), closed: false };
+        let state = State {
+            to,
+            stalled: false,
+            delay: Duration::ZERO,
+            fuse: None,
+            cuts: 0,
+            open: Vec::new(),
+            closed: false,
+        };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         thread::spawn({
             let shared = shared.clone();
@@ -74,6 +85,11 @@ impl Proxy {
             assert!(!left.is_zero(), "the guest has not sent enough for the connection to be cut");
             state = self.shared.changed.wait_timeout(state, left).unwrap().0;
         }
+    }
+
+    /// Lets everything through so much later.
+    pub fn delays(&self, by: Duration) {
+        self.shared.change(|state| state.delay = by);
     }
 
     /// Lets nothing through, and cuts nothing either.
@@ -162,6 +178,13 @@ impl Shared {
         let mut state = self.state.lock().unwrap();
         while state.stalled && !state.closed {
             state = self.changed.wait(state).unwrap();
+        }
+        let delay = state.delay;
+        if !delay.is_zero() {
+            // Time has to pass: that is what a slow network is.
+            drop(state);
+            thread::sleep(delay);
+            state = self.state.lock().unwrap();
         }
         state.fuse.filter(|_| of_guest).map_or(length, |fuse| fuse.min(length))
     }

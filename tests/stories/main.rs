@@ -18,6 +18,15 @@ mod losses;
 mod networks;
 
 #[cfg(test)]
+mod crowds;
+#[cfg(test)]
+mod kills;
+#[cfg(test)]
+mod machines;
+#[cfg(test)]
+mod partitions;
+
+#[cfg(test)]
 mod strangers;
 
 #[cfg(test)]

@@ -6,8 +6,10 @@ use anyhow::Result;
 use std::path::{Path, PathBuf};
 
 /// Debian's packages, and a program or file by which to tell that each is there.
-const PACKAGES: [(&str, &str); 18] = [
+const PACKAGES: [(&str, &str); 22] = [
     ("coop-computing-tools", "/usr/bin/chirp_server"),
+    ("faketime", "faketime"),
+    ("iproute2", "ip"),
     ("libnet-stomp-perl", "/usr/share/perl5/Net/Stomp.pm"),
     ("librpc-xml-perl", "/usr/share/perl5/RPC/XML.pm"),
     ("libxmlrpc-core-c3-dev", "/usr/bin/xmlrpc"),
@@ -20,11 +22,13 @@ const PACKAGES: [(&str, &str); 18] = [
     ("php-xmlrpc", "/usr/share/doc/php-xmlrpc"),
     ("rabbitmq-server", "/usr/lib/rabbitmq/bin/rabbitmq-server"),
     ("rsync", "rsync"),
+    ("openssh-server", "/usr/sbin/sshd"),
     ("python3-venv", "/usr/share/doc/python3-venv"),
     ("ruby", "ruby"),
     ("ruby-stomp", "/usr/lib/ruby/vendor_ruby/stomp.rb"),
     ("ruby-xmlrpc", "/usr/lib/ruby/vendor_ruby/xmlrpc/client.rb"),
     ("xmlrpc-api-utils", "/usr/bin/xml-rpc-api2txt"),
+    ("socat", "socat"),
 ];
 
 /// An environment of Python's own, so that nothing of the machine is touched.

@@ -20,6 +20,16 @@ pub enum JobError {
         /// The id both programs were given.
         cmd_id: String,
     },
+    /// What is asked for was freed to make room for more: the host has it.
+    #[error("command {cmd_id}: {part} before byte {from} is with the host, and no longer here")]
+    Freed {
+        /// The command.
+        cmd_id: String,
+        /// `out` or `err`.
+        part: &'static str,
+        /// What is still here begins there.
+        from: u64,
+    },
     /// Another agent works in the same folder.
     #[error("the jobs in {} belong to another agent that is running", dir.display())]
     InUse {

@@ -7,6 +7,7 @@
 //! control       FIFO, agent to supervisor
 //! supervisor.json  the supervisor as a process                     supervisor
 //! out, err      what the program wrote                             supervisor
+//! freed.json    how much of that was freed, from the beginning; the host has it    supervisor
 //! result.json   the results, durable a moment after they appear    supervisor
 //! acknowledged  the host has the results; its age is the delay of the removal      agent
 //! supervisor.log   what a supervisor in trouble had to say
@@ -20,8 +21,8 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::record::Record;
 use super::results::Results;
@@ -32,6 +33,27 @@ const PRIVATE_FOLDER: u32 = 0o700;
 
 /// A full disk must not keep a job from saying how it ended, so the room is taken beforehand.
 const ROOM_FOR_RESULT: usize = 4096;
+
+const FREED: &str = "freed.json";
+/// Less than what a disk writes as one.
+const ROOM_FOR_FREED: usize = 128;
+
+/// From the beginning of each stream so many bytes are no longer in the spool, to make room: the
+/// host has them.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Freed {
+    pub(crate) out: u64,
+    pub(crate) err: u64,
+}
+
+impl Freed {
+    pub(crate) const fn of(self, part: super::Part) -> u64 {
+        match part {
+            super::Part::Err => self.err,
+            super::Part::Out => self.out,
+        }
+    }
+}
 
 /// The folder of one job.
 #[derive(Clone, Debug)]
@@ -147,7 +169,28 @@ impl Folder {
         fs::rename(new(path), path)
     }
 
-    /// Bytes in a spool; 0 before there is one.
+    /// What is no longer in the spool.
+    pub(crate) fn freed(&self) -> Freed {
+        read_json(&self.0.join(FREED)).unwrap_or_default()
+    }
+
+    /// Says, before it is done, what will no longer be in the spool; durably, for what is freed
+    /// reads as zeros.
+    pub(crate) fn write_freed(&self, freed: &Freed) -> io::Result<()> {
+        let mut json = serde_json::to_vec(freed)?;
+        json.resize(ROOM_FOR_FREED, b' ');
+        // Over what was reserved: a full disk is when room is wanted most.
+        let file = private(&self.0.join(FREED), false)?;
+        file.write_all_at(&json, 0)?;
+        file.sync_all()
+    }
+
+    /// Takes the room [`write_freed`](Self::write_freed) will need.
+    pub(crate) fn reserve_freed(&self) -> io::Result<()> {
+        self.write_freed(&Freed::default())
+    }
+
+    /// Bytes written to a spool, those freed included; 0 before there is one.
     pub(crate) fn spooled(&self, part: super::Part) -> u64 {
         fs::metadata(self.spool(part)).map_or(0, |metadata| metadata.len())
     }

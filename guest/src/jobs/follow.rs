@@ -83,6 +83,23 @@ async fn record_and_start(
     started
 }
 
+/// Starts a job that an agent before this one recorded and could not start any more.
+pub(super) async fn begin_recorded(shared: Arc<Surroundings>, record: Record, reporter: Reporter) {
+    let folder = shared.folder(&reporter.cmd_id);
+    let prepared = blocking(move || {
+        let found = connect(&folder).map_err(JobError::io("connect to", folder.path()));
+        found.map(|(events, stdio)| Prepared { folder, record, events, stdio })
+    });
+    match prepared.await.and_then(|prepared| start(&shared, prepared)) {
+        Ok((record, events, supervisor)) => follow(&shared, record, events, Some(supervisor), reporter).await,
+        Err(refusal) => {
+            tracing::error!(cmd = %reporter.cmd_id, %refusal, "a command that was recorded is not started");
+            recovery::discard_later(shared.folder(&reporter.cmd_id), reporter.cmd_id.clone()).await;
+            reporter.tell(News::Refused(refusal)).await;
+        }
+    }
+}
+
 /// Takes up a job whose supervisor was found running.
 pub(super) async fn take_up(shared: Arc<Surroundings>, record: Record, events: File, reporter: Reporter) {
     match Receiver::from_file(events) {
@@ -179,11 +196,15 @@ fn fill(folder: &Folder, record: &Record, stdin: Option<&[u8]>) -> std::io::Resu
     folder.write_record(record)
 }
 
-/// Makes the FIFOs and opens both ends of them, so that neither side ever waits for the other to
+/// Makes the FIFOs, anew if there are any, and opens both ends of them, so that neither side ever waits for the other to
 /// be there, and the end of one is always seen by the other.
 fn connect(folder: &Folder) -> std::io::Result<(File, [File; 3])> {
-    Folder::make_fifo(&folder.events())?;
-    Folder::make_fifo(&folder.control())?;
+    for fifo in [folder.events(), folder.control()] {
+        match std::fs::remove_file(&fifo) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(cause),
+            _ => Folder::make_fifo(&fifo)?,
+        }
+    }
     let events = open_fifo(&folder.events(), true, false)?;
     let told = open_fifo(&folder.events(), false, true)?;
     // Read and write, so that it does not end when an agent does.

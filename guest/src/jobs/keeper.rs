@@ -184,6 +184,14 @@ impl Keeper {
     fn take_up(&mut self, Found { cmd_id, record, state }: Found) {
         self.jobs.insert(cmd_id.clone(), Job::recorded(&record));
         match state {
+            FoundState::Recorded => {
+                if let Some(job) = self.jobs.get_mut(&cmd_id) {
+                    job.started = false;
+                }
+                tracing::info!(cmd = %cmd_id, "a command is started that was recorded when the agent ended");
+                let reporter = self.reporter(cmd_id);
+                self.tasks.spawn(follow::begin_recorded(self.shared.clone(), record, reporter));
+            }
             FoundState::Running { events } => {
                 let folder = self.shared.folder(&cmd_id);
                 self.output(&cmd_id, folder.spooled(Part::Out), folder.spooled(Part::Err));

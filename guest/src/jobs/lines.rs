@@ -52,6 +52,8 @@ impl FromStr for Event {
 pub(crate) enum Control {
     /// End the job: SIGTERM, and after the grace (the job's own if there is none) SIGKILL.
     Cancel { grace: Option<Duration> },
+    /// So many bytes of each stream are with the host: room may be made of them.
+    Taken { out: u64, err: u64 },
 }
 
 impl fmt::Display for Control {
@@ -59,6 +61,7 @@ impl fmt::Display for Control {
         match self {
             Self::Cancel { grace: None } => writeln!(f, "cancel"),
             Self::Cancel { grace: Some(grace) } => writeln!(f, "cancel {}", grace.as_millis()),
+            Self::Taken { out, err } => writeln!(f, "taken {out} {err}"),
         }
     }
 }
@@ -73,6 +76,9 @@ impl FromStr for Control {
             ["cancel", milliseconds] => {
                 let grace = Duration::from_millis(u64::from(milliseconds.parse::<u32>().map_err(|_| ())?));
                 Ok(Self::Cancel { grace: Some(grace) })
+            }
+            ["taken", out, err] => {
+                Ok(Self::Taken { out: out.parse().map_err(|_| ())?, err: err.parse().map_err(|_| ())? })
             }
             _ => Err(()),
         }
@@ -118,6 +124,8 @@ mod tests {
         let cancels = [None, Some(Duration::from_millis(1500))].map(|grace| Control::Cancel { grace });
         let text: String = cancels.iter().map(Control::to_string).collect();
         assert_eq!(lines.take::<Control>(text.as_bytes()), cancels);
+        let taken = Control::Taken { out: 7, err: 0 };
+        assert_eq!(lines.take::<Control>(taken.to_string().as_bytes()), [taken]);
     }
 
     proptest! {

@@ -40,6 +40,8 @@ pub(super) enum FoundState {
         results: Box<Results>,
         acknowledged: Option<SystemTime>,
     },
+    /// It was to be started when the agent ended, and has not been.
+    Recorded,
     /// With the agent's end of `events`.
     Running {
         events: File,
@@ -104,6 +106,8 @@ fn state(shared: &Surroundings, folder: &Folder, record: &Record) -> FoundState 
     }
     match supervised(folder) {
         Some(events) => FoundState::Running { events },
+        // Nobody works on it, and whoever starts the program makes the spool before.
+        None if !folder.spool(Part::Out).exists() && !folder.result().exists() => FoundState::Recorded,
         None => ended(folder, results(folder, record)),
     }
 }
@@ -178,7 +182,11 @@ fn keep(folder: &Folder, results: Results) -> Results {
     results
 }
 
-fn digest(folder: &Folder, part: Part) -> (u64, String) {
+/// The length of a stream, and its digest unless the beginning is gone.
+fn digest(folder: &Folder, part: Part) -> (u64, Option<String>) {
+    if folder.freed().of(part) > 0 {
+        return (folder.spooled(part), None);
+    }
     let mut digest = Sha256::new();
     let mut length = 0;
     if let Ok(mut spool) = File::open(folder.spool(part)) {
@@ -188,7 +196,7 @@ fn digest(folder: &Folder, part: Part) -> (u64, String) {
             length += read as u64;
         }
     }
-    (length, hexadecimal(&digest.finalize()))
+    (length, Some(hexadecimal(&digest.finalize())))
 }
 
 /// The last line a supervisor in trouble wrote.

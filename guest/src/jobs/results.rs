@@ -31,10 +31,13 @@ pub struct Results {
     pub out_bytes: u64,
     /// Bytes of standard error in the spool.
     pub err_bytes: u64,
-    /// SHA-256 of the spooled standard output, in hexadecimal.
-    pub out_sha256: String,
-    /// SHA-256 of the spooled standard error, in hexadecimal.
-    pub err_sha256: String,
+    /// SHA-256 of the spooled standard output, in hexadecimal.  Absent only of a job that is lost
+    /// after the beginning of its output was freed: then nobody knows it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_sha256: Option<String>,
+    /// The same of standard error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub err_sha256: Option<String>,
     /// What went wrong on our side of the program, if anything did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
@@ -67,8 +70,8 @@ impl Results {
             ended: when,
             out_bytes: 0,
             err_bytes: 0,
-            out_sha256: nothing.clone(),
-            err_sha256: nothing,
+            out_sha256: Some(nothing.clone()),
+            err_sha256: Some(nothing),
             error: Some(failure),
             left_out: None,
         }
@@ -227,8 +230,8 @@ mod tests {
             ended: 12.5,
             out_bytes: 5,
             err_bytes: 0,
-            out_sha256: "00".into(),
-            err_sha256: "11".into(),
+            out_sha256: Some("00".into()),
+            err_sha256: Some("11".into()),
             error: None,
             left_out: None,
         };

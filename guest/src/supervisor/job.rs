@@ -2,7 +2,7 @@
 //! children, for the agent and for the next deadline, and says at the end how it went.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Child;
@@ -19,6 +19,7 @@ use signal_hook::consts::{SIGCHLD, SIGTERM};
 use super::announcer::Announcer;
 use super::ending::{Cause, Ending, Step};
 use super::spool::Spool;
+use crate::jobs::folder::{Folder, Freed};
 use crate::jobs::lines::{Control, Event, Lines};
 use crate::jobs::processes::signal_descendants;
 use crate::jobs::record::{Record, unix_time};
@@ -65,12 +66,17 @@ enum Status {
 
 /// One running job.
 pub(super) struct Job {
+    folder: Folder,
     program: i32,
     spool: Spool,
     ending: Ending,
     when_full: WhenFull,
     announcer: Announcer,
     full_told: bool,
+    /// Whether there is a file that can say what was freed.
+    can_make_room: bool,
+    /// What the host has.
+    taken: Freed,
     control: Option<File>,
     requests: Lines,
     wakes: Wakes,
@@ -83,6 +89,7 @@ pub(super) struct Job {
 impl Job {
     /// The job of a program that has just been started.
     pub(super) fn new(
+        folder: &Folder,
         record: &Record,
         program: Child,
         [out, err]: [File; 2],
@@ -95,12 +102,15 @@ impl Job {
         let out_pipe = File::from(OwnedFd::from(program.stdout.ok_or_else(missing)?));
         let err_pipe = File::from(OwnedFd::from(program.stderr.ok_or_else(missing)?));
         Ok(Self {
+            folder: folder.clone(),
             program: pid,
             spool: Spool::new((out_pipe, out), (err_pipe, err), record.spool_limit),
             ending: Ending::new(Instant::now(), record.timeout, record.grace),
             when_full: record.when_spool_full,
             announcer,
             full_told: false,
+            can_make_room: false,
+            taken: Freed::default(),
             control: Some(control),
             requests: Lines::default(),
             wakes,
@@ -157,8 +167,8 @@ impl Job {
             ended: if self.status.is_some() { self.ended } else { unix_time() },
             out_bytes,
             err_bytes,
-            out_sha256,
-            err_sha256,
+            out_sha256: Some(out_sha256),
+            err_sha256: Some(err_sha256),
             error: self.error(),
             left_out: self.spool.left_out(),
         }
@@ -224,7 +234,12 @@ impl Job {
     fn keep_time(&mut self) {
         let now = Instant::now();
         self.spool.retry(now);
-        self.announcer.output(self.spool.totals(), now);
+        let totals = self.spool.totals();
+        if !self.can_make_room && self.spool.will_want_room() {
+            // On a disk that is full already, room will be made by others.
+            self.can_make_room = self.folder.reserve_freed().is_ok();
+        }
+        self.announcer.output(totals, now);
         self.mind_room();
         if let Some(step) = self.ending.tick(now) {
             self.step(step);
@@ -232,15 +247,17 @@ impl Job {
     }
 
     fn mind_room(&mut self) {
-        let is_full = self.spool.full().is_some();
-        if is_full && !self.full_told {
-            self.announcer.tell(Event::Full);
-            if self.when_full == WhenFull::Kill {
-                self.spool.discard();
-                self.end(Cause::SpoolFull, None);
+        if self.spool.full().is_some() && !self.full_told {
+            self.make_room();
+            if self.spool.full().is_some() {
+                self.announcer.tell(Event::Full);
+                if self.when_full == WhenFull::Kill {
+                    self.spool.discard();
+                    self.end(Cause::SpoolFull, None);
+                }
             }
         }
-        self.full_told = is_full;
+        self.full_told = self.spool.full().is_some();
     }
 
     /// Takes leave of children that have ended: the program, and orphans that came to us.
@@ -286,7 +303,21 @@ impl Job {
         for request in self.requests.take(read) {
             match request {
                 Control::Cancel { grace } => self.end(Cause::Cancelled, grace),
+                Control::Taken { out, err } => {
+                    self.taken = Freed { out, err };
+                    self.make_room();
+                }
             }
+        }
+    }
+
+    /// Frees what the host has, if that is worth the trouble.  What cannot be freed only means less
+    /// room.
+    fn make_room(&mut self) {
+        let Some(freed) = self.spool.can_free(self.taken).filter(|_| self.can_make_room) else { return };
+        let made = self.folder.write_freed(&freed).and_then(|()| self.spool.free(freed));
+        if let Err(cause) = made {
+            let _ = writeln!(io::stderr(), "cannot make room in the spool: {cause}");
         }
     }
 

@@ -7,19 +7,29 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FallocateFlags, FcntlArg, fallocate, fcntl};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sha2::{Digest, Sha256};
 
 use crate::jobs::Part;
+use crate::jobs::folder::Freed;
 use crate::jobs::program::hexadecimal;
 use crate::jobs::results::LeftOut;
+use crate::reports::INLINE;
 
 /// One read from a pipe: the capacity of a pipe unless somebody changed it.
 const BLOCK: usize = 64 * 1024;
 
 /// How often a full disk is tried again: nothing tells when somebody makes room on it.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// So much of what the host has taken is kept nevertheless, of each stream: a host has the last
+/// few mebibytes in memory only, and if its machine stops it asks for them again.  At most a
+/// quarter of the limit, so that there is room for new output in any case.
+const KEPT_BACK: u64 = 8 << 20;
+
+/// Room is made in steps of an eighth of the limit, but not more than this.
+const LARGEST_STEP: u64 = 64 << 20;
 
 /// Both streams of one job.
 pub(super) struct Spool {
@@ -34,7 +44,7 @@ pub(super) struct Spool {
 }
 
 enum Full {
-    /// The configured limit: never any better.
+    /// The configured limit: until the host has taken some of it.
     Limit,
     /// The disk: perhaps better later.
     Disk { cause: io::Error, retry_at: Instant },
@@ -45,6 +55,8 @@ struct Stream {
     file: File,
     digest: Sha256,
     kept: u64,
+    /// Of that, from the beginning, no longer there.
+    freed: u64,
     left_out: u64,
     /// Read, but not yet written because the disk was full.
     pending: Vec<u8>,
@@ -68,7 +80,7 @@ impl Spool {
 
     /// Copies one block of a pipe that poll(2) found ready.
     pub(super) fn copy(&mut self, part: Part, ready: PollFlags, now: Instant) {
-        let room = self.limit.saturating_sub(self.out.kept + self.err.kept);
+        let room = self.limit.saturating_sub(self.used());
         if room == 0 && !self.discarding && ready.contains(PollFlags::IN) {
             self.full = Some(Full::Limit);
             return;
@@ -85,6 +97,45 @@ impl Spool {
         } else if let Err(cause) = stream.keep(bytes) {
             self.full = Some(Full::Disk { cause, retry_at: now + RETRY });
         }
+    }
+
+    /// What of the output is still there.
+    fn used(&self) -> u64 {
+        self.out.kept - self.out.freed + self.err.kept - self.err.freed
+    }
+
+    /// Whether there is so much that its beginning may have to be freed.
+    pub(super) fn will_want_room(&self) -> bool {
+        self.used() > INLINE.min(self.limit / 2)
+    }
+
+    /// What can be freed now that the host has taken so much; nothing as long as there is room, so
+    /// that most output can be read again from its beginning.
+    pub(super) fn can_free(&self, taken: Freed) -> Option<Freed> {
+        let used = self.used();
+        // On a full disk, room is what there is.
+        let limit = if matches!(self.full, Some(Full::Disk { .. })) { used } else { self.limit };
+        if used <= limit / 2 {
+            return None;
+        }
+        let kept_back = KEPT_BACK.min(limit / 4);
+        let of =
+            |stream: &Stream, taken: u64| taken.min(stream.kept).saturating_sub(kept_back).max(stream.freed);
+        let freed = Freed { out: of(&self.out, taken.out), err: of(&self.err, taken.err) };
+        let gain = freed.out - self.out.freed + freed.err - self.err.freed;
+        (gain >= (limit / 8).clamp(1, LARGEST_STEP)).then_some(freed)
+    }
+
+    /// Frees the beginning of the streams; everything behind stays where it is.
+    pub(super) fn free(&mut self, freed: Freed) -> io::Result<()> {
+        self.out.free(freed.out)?;
+        self.err.free(freed.err)?;
+        match &mut self.full {
+            Some(Full::Limit) => self.full = None,
+            Some(Full::Disk { retry_at, .. }) => *retry_at = Instant::now(),
+            None => {}
+        }
+        Ok(())
     }
 
     /// Tries a full disk again if it is time.
@@ -187,7 +238,25 @@ impl Spool {
 
 impl Stream {
     fn new((pipe, file): (File, File)) -> Self {
-        Self { pipe: Some(pipe), file, digest: Sha256::new(), kept: 0, left_out: 0, pending: Vec::new() }
+        Self {
+            pipe: Some(pipe),
+            file,
+            digest: Sha256::new(),
+            kept: 0,
+            freed: 0,
+            left_out: 0,
+            pending: Vec::new(),
+        }
+    }
+
+    fn free(&mut self, to: u64) -> io::Result<()> {
+        let length = to.saturating_sub(self.freed);
+        if length > 0 {
+            let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+            fallocate(&self.file, hole, self.freed.cast_signed(), length.cast_signed())?;
+            self.freed = to;
+        }
+        Ok(())
     }
 
     /// One block from the pipe; at its end the pipe is closed.
@@ -310,6 +379,50 @@ mod tests {
         assert_eq!((bed.spool.totals(), content(&mut bed.files[0])), ((5, 0), b"12345".to_vec()));
         let left_out = bed.spool.left_out().unwrap();
         assert_eq!((left_out.out, left_out.err), (3, 0));
+    }
+
+    #[test]
+    fn what_the_host_has_makes_room_and_the_rest_stays_where_it_is() {
+        let mut bed = bed(4096, tempfile::tempfile().unwrap());
+        let (mut written, mut taken) = (Vec::new(), 0);
+        for round in 0..40_u8 {
+            let block: Vec<u8> = (0..1000_u16).map(|n| (n % 251) as u8 ^ round).collect();
+            bed.writers[0].write_all(&block).unwrap();
+            written.extend(block);
+            // Until all is in the spool; whenever it is full, the host takes what is there.
+            while bed.spool.totals().0 < written.len() as u64 {
+                bed.spool.copy(Part::Out, PollFlags::IN, Instant::now());
+                if bed.spool.full().is_some() {
+                    taken = bed.spool.totals().0;
+                    let freed = bed.spool.can_free(Freed { out: taken, err: 0 }).unwrap();
+                    assert!(freed.out <= taken - 1024, "a quarter of the limit is kept back");
+                    bed.spool.free(freed).unwrap();
+                    assert_eq!(bed.spool.full(), None);
+                }
+            }
+            assert!(bed.spool.used() <= 4096);
+        }
+        assert!(taken > 30_000, "room was made again and again");
+        bed.spool.drain(Instant::now());
+        let freed = usize::try_from(bed.spool.out.freed).unwrap();
+        let there = content(&mut bed.files[0]);
+        assert_eq!((there.len(), &there[freed..]), (written.len(), &written[freed..]));
+        assert!(there[..freed].iter().all(|byte| *byte == 0), "it is gone from the disk");
+        assert_eq!(bed.spool.digests().0, hexadecimal(&Sha256::digest(&written)));
+        assert_eq!(bed.spool.left_out(), None);
+    }
+
+    #[test]
+    fn nothing_is_freed_as_long_as_there_is_room() {
+        let mut bed = bed(1000, tempfile::tempfile().unwrap());
+        bed.writers[0].write_all(&[b'x'; 500]).unwrap();
+        bed.spool.copy(Part::Out, PollFlags::IN, Instant::now());
+        assert_eq!(bed.spool.can_free(Freed { out: 500, err: 0 }), None);
+        bed.writers[1].write_all(b"y").unwrap();
+        bed.spool.copy(Part::Err, PollFlags::IN, Instant::now());
+        // More than was written cannot have been taken.
+        assert_eq!(bed.spool.can_free(Freed { out: 9000, err: 0 }), Some(Freed { out: 250, err: 0 }));
+        assert_eq!(bed.spool.can_free(Freed { out: 300, err: 1 }), None, "too little to be worth it");
     }
 
     #[test]
