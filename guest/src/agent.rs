@@ -9,7 +9,7 @@ use crate::reports::{Reports, Tell};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
@@ -96,6 +96,8 @@ pub struct Agent {
     reports: Reports,
     /// Results that wait to be told.
     results: BTreeMap<String, Results>,
+    /// Reports that wait while a word says an earlier one of the same job: they go on their way in their order.
+    saying: HashMap<String, VecDeque<Tell>>,
     /// Reports on their way, by the id of their ask.
     asked: HashMap<String, Tell>,
     next_ask: u64,
@@ -133,6 +135,7 @@ impl Agent {
             jobs,
             reports: Reports::default(),
             results: BTreeMap::new(),
+            saying: HashMap::new(),
             asked: HashMap::new(),
             next_ask: 0,
             work: FuturesUnordered::new(),
@@ -259,7 +262,11 @@ impl Agent {
                     self.send(message).await;
                 }
             }
-            Done::Phrased { tell, message } => self.phrased(tell, message).await,
+            Done::Phrased { tell, message } => {
+                let job = tell.job().to_owned();
+                self.phrased(tell, message).await;
+                self.phrase_next(&job);
+            }
             Done::Heard { delivery, heard } => {
                 self.hearing -= 1;
                 if let Some(error) = heard.error {
@@ -313,18 +320,39 @@ impl Agent {
     fn report(&mut self) {
         while self.connected {
             let Some(tell) = self.reports.next(Instant::now()) else { return };
-            let (lexicon, jobs) = (self.lexicon.clone(), self.jobs.clone());
-            let results = self.results.get(tell.job()).cloned();
-            self.work.push(Box::pin(async move {
-                let message = match phrase(&lexicon, &jobs, &tell, results).await {
-                    Ok(message) => Ok(message),
-                    Err(why) => {
-                        Err(Unsaid { why, gone: jobs.readable_from(tell.job()).await.unwrap_or_default() })
-                    }
-                };
-                Done::Phrased { tell, message }
-            }));
+            match self.saying.get_mut(tell.job()) {
+                Some(waiting) => waiting.push_back(tell),
+                None => {
+                    self.saying.insert(tell.job().to_owned(), VecDeque::new());
+                    self.phrase(tell);
+                }
+            }
         }
+    }
+
+    fn phrase(&mut self, tell: Tell) {
+        let (lexicon, jobs) = (self.lexicon.clone(), self.jobs.clone());
+        let results = self.results.get(tell.job()).cloned();
+        self.work.push(Box::pin(async move {
+            let message = match phrase(&lexicon, &jobs, &tell, results).await {
+                Ok(message) => Ok(message),
+                Err(why) => {
+                    Err(Unsaid { why, gone: jobs.readable_from(tell.job()).await.unwrap_or_default() })
+                }
+            };
+            Done::Phrased { tell, message }
+        }));
+    }
+
+    /// Has the next report of a job said, but for those that are not to be told now after all.
+    fn phrase_next(&mut self, job: &str) {
+        let Some(waiting) = self.saying.get_mut(job) else { return };
+        while let Some(tell) = waiting.pop_front() {
+            if self.reports.is_under_way(&tell) {
+                return self.phrase(tell);
+            }
+        }
+        self.saying.remove(job);
     }
 
     async fn phrased(&mut self, tell: Tell, message: Result<(String, Message), Unsaid>) {

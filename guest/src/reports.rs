@@ -178,6 +178,11 @@ impl Reports {
         None
     }
 
+    /// Whether it still counts as on its way: what is offered again later does not.
+    pub fn is_under_way(&self, tell: &Tell) -> bool {
+        self.jobs.get(tell.job()).is_some_and(|report| report.in_flight.contains_key(tell))
+    }
+
     /// The host has it. Gives whether it has everything of that job now.
     pub fn confirmed(&mut self, told: &Tell) -> bool {
         let Some(report) = self.jobs.get_mut(told.job()) else { return false };
