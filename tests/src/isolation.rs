@@ -13,7 +13,8 @@ pub fn can(condition: bool, reason: &str) -> bool {
     if !condition {
         assert!(std::env::var_os("CI").is_none(), "{reason}");
         // Not by println!, which the test harness keeps to itself.
-        writeln!(std::io::stdout(), "skipped: {reason}").unwrap();
+        let mut shown = std::io::stdout();
+        writeln!(shown, "skipped: {reason}").unwrap();
     }
     condition
 }

@@ -35,10 +35,10 @@ struct Plan {
 impl Plan {
     fn new(n: usize, folder: &Path) -> Self {
         let lines = [0, 3, 200, 20_000][n % 4];
-        let ending = if n % 11 == 0 { (false, 15) } else { (true, (n % 7) as i64) };
+        let ending = if n.is_multiple_of(11) { (false, 15) } else { (true, (n % 7) as i64) };
         let end = if ending.0 { format!("exit {}", ending.1) } else { "kill -TERM $$".to_owned() };
         // Some take their time, so that they are there when something is killed.
-        let wait = if n % 3 == 0 { format!("sleep 0.{}; ", n % 5) } else { String::new() };
+        let wait = if n.is_multiple_of(3) { format!("sleep 0.{}; ", n % 5) } else { String::new() };
         let mark = folder.join(format!("ran-{n}"));
         let script = format!("echo ran >> {}; seq {lines}; {wait}echo {n} >&2; {end}", mark.display());
         Self { lines, errors: format!("{n}\n"), ending, script }
