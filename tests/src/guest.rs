@@ -185,7 +185,12 @@ impl Guest {
             let job = command_line.iter().find_map(|word| word.strip_prefix(&jobs))?.to_owned();
             Some((pid, job))
         };
-        processes().filter_map(of).collect()
+        let all: Vec<_> = processes().filter_map(of).collect();
+        // Until it has become the program, the child of a supervisor goes by the same command line.
+        let is_child = |pid: i32, job: &str| {
+            parent(pid).is_some_and(|parent| all.iter().any(|(pid, of)| *pid == parent && of == job))
+        };
+        all.iter().filter(|(pid, job)| !is_child(*pid, job)).cloned().collect()
     }
 
     /// The machine is switched off: agent, supervisors and commands are gone at once.
@@ -216,6 +221,11 @@ impl Guest {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
     }
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }
 
 fn processes() -> impl Iterator<Item = i32> {
