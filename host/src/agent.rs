@@ -10,6 +10,9 @@ use crate::commands::{Active, Command, Failure, State as CommandState};
 use crate::events::{About, EventLog};
 use crate::fault::{Fault, FaultKind};
 use crate::handle::Handle;
+use crate::hypervisor::cards::{self, Claim, Place};
+use crate::hypervisor::engine::Note;
+use crate::hypervisor::machines::{Machines, View};
 use crate::powers::HOST;
 use crate::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
 use crate::roster::{Change, Patience, Roster};
@@ -65,6 +68,10 @@ pub struct Parts {
     pub streams: Streams,
     /// For the work that is done beside the loop.
     pub handle: Handle,
+    /// The machines guests are in.
+    pub machines: Machines,
+    /// What happens to them.
+    pub machine_notes: mpsc::Receiver<Note>,
     /// Commands found under way in the store.
     pub under_way: Vec<Active>,
     /// Guests that have credentials.
@@ -99,6 +106,7 @@ pub struct Agent {
     events: EventLog,
     broker: Broker,
     link: Link,
+    machines: Machines,
     lexicon: Lexicon,
     interpreter: Interpreter,
     handle: Handle,
@@ -114,6 +122,7 @@ impl Agent {
         let Parts { patience, groups, broker, broker_events: mut happening, link, lexicon, streams, .. } =
             parts;
         let Parts { mut words, mut requests, handle, known, under_way, .. } = parts;
+        let Parts { machines, mut machine_notes, .. } = parts;
         let mut agent = Self {
             roster: Roster::new(patience),
             groups,
@@ -125,6 +134,7 @@ impl Agent {
             link,
             interpreter: Interpreter::new(lexicon.clone()),
             lexicon,
+            machines,
             handle,
             streams,
             work: FuturesUnordered::new(),
@@ -138,6 +148,7 @@ impl Agent {
                 Some(request) = requests.recv() => agent.answer(request).await,
                 Some(event) = happening.next() => agent.broker_said(event).await,
                 Some(event) = words.recv() => agent.words_changed(&event),
+                Some(note) = machine_notes.recv() => agent.machine_changed(note),
                 Some(frame) = agent.link.receive() => agent.arrived(frame).await,
                 Some(done) = agent.work.next() => agent.done(done).await,
                 () = sleep_until(due) => agent.tick(),
@@ -209,6 +220,7 @@ impl Agent {
                 self.streams.forget(&sender);
                 let change = self.roster.joined(&sender, &ip, facts, Now::read());
                 self.changed(change);
+                self.look_where(&sender);
                 self.resend(&sender);
                 tell(reply, ());
             }
@@ -241,8 +253,10 @@ impl Agent {
     }
 
     fn select(&self, target: &Target) -> Result<Vec<Selected>, Fault> {
-        let known: BTreeSet<String> = self.roster.guests().keys().cloned().collect();
-        let chosen = target.resolve(&known, &self.groups)?;
+        let names = self.names();
+        let chosen = target.resolve(&names.keys().cloned().collect(), &self.groups)?;
+        // A guest may be selected by its id and by the name of its machine: it is still one guest.
+        let chosen: BTreeSet<String> = chosen.iter().filter_map(|name| names.get(name).cloned()).collect();
         Ok(chosen.into_iter().map(|guest| Selected { away: self.away(&guest), guest }).collect())
     }
 
@@ -256,7 +270,60 @@ impl Agent {
         Some(format!("{}{reason}", guest.state.as_str()))
     }
 
+    /// Every name somebody has, with the guest it means: ids, and names of machines that a guest is in.
+    fn names(&self) -> BTreeMap<String, String> {
+        let view = self.machines.view();
+        let of_machines = self.places(&view).into_iter().filter_map(|(guest, place)| match place {
+            Place::In(machine) => Some((view.machines.get(&machine)?.name.clone(), guest)),
+            _ => None,
+        });
+        // An id is somebody's own: no machine takes it away.
+        of_machines.chain(self.roster.guests().keys().map(|id| (id.clone(), id.clone()))).collect()
+    }
+
+    fn places(&self, view: &View) -> BTreeMap<String, Place> {
+        let claim = |(id, guest): (&String, &crate::roster::Guest)| Claim {
+            guest: id.clone(),
+            mac: guest.facts.get("mac").and_then(Value::as_str).map(str::to_owned),
+        };
+        cards::places(&view.machines, &self.roster.guests().iter().map(claim).collect::<Vec<_>>())
+    }
+
+    /// Whether it is clear which machine a guest is in; if not, everybody is told, and nothing is guessed.
+    fn look_where(&mut self, guest: &str) {
+        let view = self.machines.view();
+        let name = |id: &String| view.machines.get(id).map_or_else(|| id.clone(), |it| it.name.clone());
+        let (kind, text) = match self.places(&view).remove(guest) {
+            Some(Place::Duplicate(names)) => (
+                "guest.duplicate-mac",
+                format!(
+                    "its address is that of several machines, {}: it is taken for none",
+                    names.join(" and ")
+                ),
+            ),
+            Some(Place::Elsewhere(id)) => (
+                "guest.elsewhere",
+                format!("it goes by the name of {guest}, and its address is that of {}", name(&id)),
+            ),
+            Some(Place::Contested(id)) => {
+                ("guest.duplicate-mac", format!("another guest says to be in {} too", name(&id)))
+            }
+            Some(Place::In(_) | Place::Nowhere) | None => return,
+        };
+        let now = Now::read();
+        warn!(guest, "{text}");
+        self.roster.failed(guest, &text, now);
+        self.events.note(kind, About::guest(guest), text, now);
+    }
+
+    fn machine_changed(&mut self, note: Note) {
+        let Note { kind, machine, text, data } = note;
+        let about = About { vm: machine, data, ..About::default() };
+        self.events.note(kind, about, text, Now::read());
+    }
+
     fn view(&self) -> RosterView {
+        let machines = self.machines.view();
         let now = Now::read();
         let with_missed = |(id, guest): (&String, &crate::roster::Guest)| {
             (id.clone(), (guest.clone(), self.roster.missed(guest, now)))
@@ -270,6 +337,8 @@ impl Agent {
             strangers: self.roster.strangers().clone(),
             beacon: self.roster.patience().beacon,
             commands,
+            places: self.places(&machines),
+            machines,
         }
     }
 

@@ -32,6 +32,7 @@ pub struct Config {
     pub api: Api,
     pub roster: Roster,
     pub files: Files,
+    pub hypervisor: Hypervisor,
     pub groups: BTreeMap<String, Vec<String>>,
     pub words: WordsSettings,
     pub log: LogSettings,
@@ -77,6 +78,36 @@ pub struct Roster {
 #[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
 pub struct Files {
     pub roots: Vec<PathBuf>,
+}
+
+/// `[hypervisor]`
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
+pub struct Hypervisor {
+    pub driver: Driver,
+    pub tag: String,
+    pub operation_timeout: Span,
+    pub virtualbox: VirtualBox,
+}
+
+/// `[hypervisor.virtualbox]`
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
+pub struct VirtualBox {
+    pub home: PathBuf,
+    pub host_only: String,
+}
+
+/// Which hypervisor runs the machines.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// The one that is installed, or none.
+    Auto,
+    /// None: guests are plain machines, or in something that others run.
+    None,
+    /// VirtualBox; without it the agent does not start.
+    VirtualBox,
 }
 
 /// `[client]`
@@ -137,6 +168,12 @@ fn check(config: &Config) -> Vec<Finding> {
     }
     if config.roster.lost_after <= config.roster.late_after {
         found.push(Finding::error("roster.lost_after", "expected more than roster.late_after"));
+    }
+    if config.hypervisor.operation_timeout.duration().is_zero() {
+        found.push(Finding::error("hypervisor.operation_timeout", "expected more than nothing"));
+    }
+    if config.hypervisor.tag.is_empty() {
+        found.push(Finding::error("hypervisor.tag", "expected a name: what has no tag is never removed"));
     }
     if config.roster.beacon.duration().is_zero() {
         found.push(Finding::error("roster.beacon", "expected more than nothing"));

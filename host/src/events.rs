@@ -20,6 +20,8 @@ pub struct Event {
     pub guest: Option<String>,
     /// The command it is about.
     pub cmd_id: Option<String>,
+    /// The machine it is about, by name.
+    pub vm: Option<String>,
     /// In words.
     pub text: String,
     /// Further facts.
@@ -54,13 +56,14 @@ impl EventLog {
 
     /// Notes an event; its number and time are set here.
     pub fn note(&mut self, kind: &str, about: About, text: impl Into<String>, now: Now) {
-        let About { guest, cmd_id, data } = about;
+        let About { guest, cmd_id, vm, data } = about;
         let event = Event {
             seq: self.next,
             time: now.utc,
             kind: kind.to_owned(),
             guest,
             cmd_id,
+            vm,
             text: text.into(),
             data,
         };
@@ -125,6 +128,8 @@ pub struct About {
     pub guest: Option<String>,
     /// The command.
     pub cmd_id: Option<String>,
+    /// The machine, by name.
+    pub vm: Option<String>,
     /// Further facts.
     pub data: Map<String, Value>,
 }

@@ -17,6 +17,10 @@ pub enum FaultKind {
     AlreadyExists,
     /// Somebody is at it already.
     Busy,
+    /// The hypervisor's kernel module is not there.
+    DriverNotLoaded,
+    /// Several machines have that address.
+    DuplicateMac,
     /// It is over: too late for that.
     Finished,
     /// The hypervisor refused or failed; its own words are in the text.
@@ -51,6 +55,8 @@ pub enum FaultKind {
     NoSuchCommand,
     /// No such word here, or the guest answered that it ain't one.
     NoSuchWord,
+    /// It was not made by us, so it is not ours to remove.
+    NotOurs,
     /// A path outside of what may be touched, or one that the system does not let us touch.
     NotPermitted,
     /// What arrived is not what was sent.
@@ -65,6 +71,8 @@ pub enum FaultKind {
     TooMany,
     /// Time ran out.
     TimedOut,
+    /// The processor's virtualisation is off, or in use by another hypervisor.
+    Virtualisation,
     /// The word refused: what it was told makes no sense.
     WordInvalid,
     /// The word refused: it was tried and went wrong.
@@ -81,9 +89,13 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds, for the list of faults.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 36] = [
         Self::AlreadyExists,
         Self::Busy,
+        Self::DriverNotLoaded,
+        Self::DuplicateMac,
+        Self::NotOurs,
+        Self::Virtualisation,
         Self::Finished,
         Self::Hypervisor,
         Self::HypervisorMissing,
@@ -121,6 +133,10 @@ impl FaultKind {
         match self {
             Self::AlreadyExists => "already-exists",
             Self::Busy => "busy",
+            Self::DriverNotLoaded => "driver-not-loaded",
+            Self::DuplicateMac => "duplicate-mac",
+            Self::NotOurs => "not-ours",
+            Self::Virtualisation => "hw-virtualisation",
             Self::Finished => "finished",
             Self::Hypervisor => "hypervisor",
             Self::HypervisorMissing => "hypervisor-missing",
@@ -175,6 +191,8 @@ impl FaultKind {
             Self::Busy => 201,
             Self::AlreadyExists => 202,
             Self::Finished => 203,
+            Self::DuplicateMac => 207,
+            Self::NotOurs => 208,
             Self::DigestMismatch => 204,
             Self::FileFailed => 205,
             Self::NotPermitted => 206,
@@ -185,6 +203,8 @@ impl FaultKind {
             Self::Stopping => 305,
             Self::NotYet => 306,
             Self::HypervisorMissing => 400,
+            Self::Virtualisation => 401,
+            Self::DriverNotLoaded => 402,
             Self::Hypervisor => 403,
             Self::WordInvalid => 500,
             Self::WordTrapped => 501,

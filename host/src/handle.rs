@@ -96,8 +96,12 @@ impl Handle {
         }
         let id = wanted.id.clone().map_or_else(new_run_id, Ok)?;
         let now = Now::read().utc;
-        let run =
-            Run { id: id.clone(), target: wanted.target, single, request: request.clone(), created: now };
+        // One guest may have been meant by the name of its machine; its commands go by its id.
+        let target = match selected.as_slice() {
+            [Selected { guest, .. }] if single => guest.clone(),
+            _ => wanted.target,
+        };
+        let run = Run { id: id.clone(), target, single, request: request.clone(), created: now };
         let commands = selected
             .into_iter()
             .map(|selected| planned(&id, selected, &wanted.program, now))

@@ -2,9 +2,10 @@
 //!
 //! The agent, in reading order: [`request`] (everything it can be asked), [`agent`] (the task that owns the state) with
 //! what it owns: [`roster`], [`commands`], [`asks`], [`events`]; [`store`] (what survives a restart); [`handle`] (the
-//! operations, made of requests); [`powers`] (what words can ask of it); [`credentials`] (who may log in at the broker); [`audit`] (who changed what).
-//! Around it: [`rpc`] (the methods callers have, described by [`registry`]) over [`http`]; [`why`] (what is wrong with a guest); [`serve`] (all of
-//! it put together) and [`config`].
+//! operations, made of requests); [`powers`] (what words can ask of it); [`credentials`] (who may log in at the broker);
+//! [`hypervisor`] (the machines guests are in); [`audit`] (who changed what).
+//! Around it: [`rpc`] (the methods callers have, described by [`registry`]) over [`http`]; [`why`] (what is wrong with a
+//! guest); [`serve`] (all of it put together) and [`config`].
 //!
 //! The command line: [`cli`], one file a verb, which talks to the agent through [`client`], as everybody does; and
 //! [`demo`].
@@ -22,6 +23,8 @@ pub mod events;
 pub mod roster;
 
 pub mod store;
+
+pub mod hypervisor;
 
 pub mod handle;
 

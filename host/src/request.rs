@@ -5,10 +5,13 @@
 use crate::commands::{Append, BookError, Command, Part};
 use crate::events::{About, Since};
 use crate::fault::Fault;
+use crate::hypervisor::cards::Place;
+use crate::hypervisor::machines::View;
 use crate::roster::{Guest, Refusals};
 use crate::target::Target;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use vocable_runtime::{AskError, Message};
@@ -30,6 +33,10 @@ pub struct RosterView {
     pub beacon: Duration,
     /// Commands that are not over, by guest.
     pub commands: BTreeMap<String, u32>,
+    /// The machines.
+    pub machines: Arc<View>,
+    /// Which guest is in which of them.
+    pub places: BTreeMap<String, Place>,
 }
 
 /// A guest that a target selects.

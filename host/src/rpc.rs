@@ -55,6 +55,8 @@ pub struct Context {
     pub files: crate::files::Files,
     /// The copies that the agent makes by itself.
     pub transfers: crate::files::transfers::Transfers,
+    /// The machines guests are in.
+    pub machines: crate::hypervisor::machines::Machines,
 }
 
 /// What does not change while the agent runs.

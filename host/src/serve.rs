@@ -15,6 +15,8 @@ use crate::files::ledger::Ledger;
 use crate::files::transfers::Transfers;
 use crate::handle::Handle;
 use crate::http::{self, HttpConfig};
+use crate::hypervisor::engine;
+use crate::hypervisor::machines::Machines;
 use crate::powers::{HOST, HostPowers};
 use crate::roster::Patience;
 use crate::rpc::{self, About, Api, Context};
@@ -56,6 +58,9 @@ pub struct ServeArgs {
     /// Keep commands, output and tokens in this folder, instead of state
     #[arg(long, value_name = "FOLDER")]
     pub state: Option<PathBuf>,
+    /// What runs the machines, instead of hypervisor.driver
+    #[arg(long, value_name = "DRIVER", value_parser = ["auto", "virtualbox", "none"])]
+    pub hypervisor: Option<String>,
     /// Load the words in this folder too
     #[arg(long, value_name = "FOLDER")]
     pub words: Vec<PathBuf>,
@@ -65,6 +70,8 @@ pub struct ServeArgs {
 const INSTALLED_WORDS: &str = "words.d";
 /// How long the orderly end may take; a second signal does not wait for it.
 const ENDING: Duration = Duration::from_secs(5);
+/// How long the start waits for the hypervisor to list its machines.
+const READING: Duration = Duration::from_secs(3);
 /// Requests that may wait for the agent.
 const WAITING: usize = 1024;
 
@@ -86,7 +93,7 @@ pub fn serve(global: &Global, arguments: ServeArgs) -> Result<ExitCode, CliError
         .map_err(|error| CliError::new("internal", "the agent cannot start").cause(error.to_string()))?;
     runtime.block_on(async {
         let host = Host::start(config).await?;
-        host.announce(global, started);
+        host.announce(global, started).await;
         host.until_told().await
     })
 }
@@ -102,6 +109,8 @@ fn settings(arguments: &ServeArgs) -> Vec<Setting> {
     settings.extend(arguments.listen.map(|address| set("--listen", "api.listen", text(address.to_string()))));
     let state = arguments.state.as_ref().map(|folder| folder.to_string_lossy().into_owned());
     settings.extend(state.map(|folder| set("--state", "state", text(folder))));
+    let driver = arguments.hypervisor.clone();
+    settings.extend(driver.map(|driver| set("--hypervisor", "hypervisor.driver", text(driver))));
     settings
 }
 
@@ -118,6 +127,7 @@ struct Host {
     api: SocketAddr,
     broker: Vec<SocketAddr>,
     words: Vec<String>,
+    machines: Machines,
     stop: CancellationToken,
     /// Cancelled when a caller wants the agent to stop.
     quit: CancellationToken,
@@ -127,6 +137,7 @@ struct Host {
     auditing: Option<tokio::task::JoinHandle<()>>,
     /// Streams and transfers.
     beside: JoinSet<()>,
+    machinery: tokio::task::JoinHandle<()>,
     /// Held so that no second agent uses the same folder.
     _lock: File,
 }
@@ -183,6 +194,12 @@ impl Host {
         let mut beside = JoinSet::new();
         beside.spawn(streams_task.run(stop.child_token()));
         beside.spawn(transfers_task.run(stop.child_token()));
+        let driver = crate::hypervisor::open(&config.hypervisor, handle.clone(), &config.state).await?;
+        let engine_settings = engine::Settings {
+            tag: config.hypervisor.tag.clone(),
+            operation_timeout: config.hypervisor.operation_timeout.duration(),
+        };
+        let (machines, machine_notes, machinery) = engine::start(driver, engine_settings, stop.child_token());
         let parts = Parts {
             patience: Patience {
                 beacon: config.roster.beacon.duration(),
@@ -197,6 +214,8 @@ impl Host {
             lexicon: lexicon.clone(),
             words: words_changed,
             requests: asked,
+            machines: machines.clone(),
+            machine_notes,
             handle: handle.clone(),
             under_way,
             known: credentials.guests(),
@@ -228,6 +247,7 @@ impl Host {
             quit: quit.clone(),
             files: files.clone(),
             transfers,
+            machines: machines.clone(),
         };
         let (audit, auditing) = open_audit(&config)?;
         let http = HttpConfig {
@@ -250,25 +270,28 @@ impl Host {
             endpoint,
             beside,
             auditing,
+            machines,
+            machinery,
             _lock: lock,
         })
     }
 
     /// Says where everything is: for people on standard error, for programs (`--json`) on standard output.
-    fn announce(&self, global: &Global, started: Instant) {
+    async fn announce(&self, global: &Global, started: Instant) {
+        let hypervisor = self.hypervisor().await;
         let ms = started.elapsed().as_millis();
         let version = env!("CARGO_PKG_VERSION");
         let brokers: Vec<_> = self.broker.iter().map(SocketAddr::to_string).collect();
         let told = if global.json {
             let ready = json!({"event": "ready", "version": version, "broker": brokers,
-                "api": [self.api.to_string()], "words": self.words, "ms": u64::try_from(ms).unwrap_or(u64::MAX)});
+                "api": [self.api.to_string()], "hypervisor": hypervisor, "words": self.words, "ms": u64::try_from(ms).unwrap_or(u64::MAX)});
             writeln!(io::stdout(), "{ready}")
         } else if global.quiet {
             Ok(())
         } else {
             writeln!(
                 io::stderr(),
-                "vocable {version}  state {}\n  broker      stomp {}\n  api         http://{}\n  words       {}\nready in {ms} ms",
+                "vocable {version}  state {}\n  broker      stomp {}\n  api         http://{}\n  hypervisor  {hypervisor}\n  words       {}\nready in {ms} ms",
                 self.config.state.display(),
                 brokers.join(", "),
                 self.api,
@@ -277,6 +300,23 @@ impl Host {
         };
         if let Err(error) = told {
             tracing::warn!("nobody was told that the agent is ready: {error}");
+        }
+    }
+
+    /// `VirtualBox 7.2.22, 6 VMs (4 ours)`
+    async fn hypervisor(&self) -> String {
+        let about = self.machines.about();
+        if !about.runs_machines {
+            return about.name;
+        }
+        match tokio::time::timeout(READING, self.machines.read()).await {
+            Ok(Ok(view)) => {
+                let ours = |it: &&crate::hypervisor::Machine| it.tag.as_deref() == Some(self.machines.tag());
+                let (all, ours) = (view.machines.len(), view.machines.values().filter(ours).count());
+                format!("{}, {all} VM{} ({ours} ours)", about.name, if all == 1 { "" } else { "s" })
+            }
+            Ok(Err(error)) => format!("{}: {error}", about.name),
+            Err(_) => format!("{}, its machines are still being read", about.name),
         }
     }
 
@@ -291,6 +331,7 @@ impl Host {
             () = self.quit.cancelled() => None,
             _ = &mut self.agent => Some("the agent's task ended by itself"),
             _ = &mut self.endpoint => Some("the endpoint ended by itself"),
+            _ = &mut self.machinery => Some("the task of the machines ended by itself"),
         };
         tracing::info!("stopping");
         remove_url(&self.config.state);
@@ -304,6 +345,7 @@ impl Host {
                 }
                 let _ = (&mut self.agent).await;
                 while self.beside.join_next().await.is_some() {}
+                let _ = (&mut self.machinery).await;
             }
         };
         tokio::select! {

@@ -270,6 +270,8 @@ mod tests {
             strangers: roster.strangers().clone(),
             beacon: patience.beacon,
             commands: BTreeMap::new(),
+            machines: std::sync::Arc::default(),
+            places: BTreeMap::new(),
         };
         judge(&Facts::gather("vm1", &view), now)
     }

@@ -121,6 +121,7 @@ pub(super) fn event(event: Event) -> Value {
         ("kind", Some(Value::from(event.kind))),
         ("guest", event.guest.map(Value::from)),
         ("cmd_id", event.cmd_id.map(Value::from)),
+        ("vm", event.vm.map(Value::from)),
         ("text", Some(Value::from(event.text))),
         ("data", data),
     ])
