@@ -25,6 +25,7 @@ mod file;
 mod guest;
 mod live;
 mod samples;
+mod vm;
 mod word;
 
 pub use live::router as live_events;
@@ -95,7 +96,9 @@ impl Method {
 
 /// All methods that do not come from words.
 fn methods() -> impl Iterator<Item = &'static Method> {
-    [agent::METHODS, cmd::METHODS, file::METHODS, guest::METHODS, word::METHODS].into_iter().flatten()
+    [agent::METHODS, cmd::METHODS, file::METHODS, guest::METHODS, vm::METHODS, word::METHODS]
+        .into_iter()
+        .flatten()
 }
 
 /// The methods as the endpoint sees them.

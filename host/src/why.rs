@@ -4,6 +4,8 @@
 //! takes; the first that is broken is the cause. A new support case is a new row in the tests.
 
 use crate::clock::{Now, age};
+use crate::hypervisor::cards::Place;
+use crate::hypervisor::{About, Machine, State as VmState};
 use crate::request::RosterView;
 use crate::roster::{Guest, Refusals, State};
 use std::time::Duration;
@@ -77,12 +79,29 @@ pub struct Facts {
     beacon: Duration,
     commands: u32,
     files: Option<String>,
+    /// Where it is, if there is a hypervisor that could know.
+    place: Option<Place>,
+    machine: Option<Machine>,
 }
 
 impl Facts {
     /// What the host knows about somebody.
-    pub fn gather(id: &str, view: &RosterView) -> Self {
+    pub fn gather(subject: &str, view: &RosterView, hypervisor: &About) -> Self {
+        let named = view.machines.machines.values().find(|machine| machine.name == subject);
+        // Who is asked about by the name of a machine is the guest in it, whatever id that has.
+        let inside = named.and_then(|machine| {
+            view.places
+                .iter()
+                .find(|(_, place)| **place == Place::In(machine.id.clone()))
+                .map(|(id, _)| id.as_str())
+        });
+        let id = if view.guests.contains_key(subject) { subject } else { inside.unwrap_or(subject) };
         let guest = view.guests.get(id).cloned();
+        let place = view.places.get(id).cloned().filter(|_| hypervisor.runs_machines);
+        let machine = match &place {
+            Some(Place::In(machine) | Place::Contested(machine)) => view.machines.machines.get(machine),
+            _ => named.filter(|_| hypervisor.runs_machines),
+        };
         let refusals = guest.as_ref().and_then(|(guest, _)| guest.refusals.clone());
         Self {
             id: id.to_owned(),
@@ -91,6 +110,8 @@ impl Facts {
             beacon: view.beacon,
             commands: view.commands.get(id).copied().unwrap_or(0),
             files: None,
+            machine: machine.cloned(),
+            place,
         }
     }
 
@@ -103,13 +124,15 @@ impl Facts {
 
 /// Judges.
 pub fn judge(facts: &Facts, now: Now) -> Verdict {
-    let mut checks = vec![
+    let of_machine = [vm(facts, now), card(facts)].into_iter().flatten();
+    let mut checks: Vec<Check> = of_machine.collect();
+    checks.extend([
         session(facts, now),
         identity(facts, now),
         agent(facts, now),
         words(facts, now),
         commands(facts),
-    ];
+    ]);
     checks.extend(files(facts));
     let cause = checks.iter().find(|check| check.outcome == Outcome::Bad).map(|check| check.link);
     let (verdict, advice) = sentence(facts, now);
@@ -119,6 +142,46 @@ pub fn judge(facts: &Facts, now: Now) -> Verdict {
 
 fn ago(at: time::OffsetDateTime, now: Now) -> String {
     format!("{} ago", age((now.utc - at).unsigned_abs()))
+}
+
+/// What the hypervisor says of the machine; nothing where there is none to ask.
+fn vm(facts: &Facts, now: Now) -> Option<Check> {
+    let machine = facts.machine.as_ref()?;
+    let text = match &machine.problem {
+        Some(problem) => format!("{} cannot be used: {problem}", machine.name),
+        None => format!("{} is {}, since {}", machine.name, machine.state.as_str(), ago(machine.since, now)),
+    };
+    let outcome = if machine.state == VmState::Running { Outcome::Ok } else { Outcome::Bad };
+    Some(Check { link: "vm", outcome, text })
+}
+
+/// Which machine's network card the guest's address is of.
+fn card(facts: &Facts) -> Option<Check> {
+    let (outcome, text) = match (facts.place.as_ref(), &facts.machine) {
+        (Some(Place::Duplicate(names)), _) => (
+            Outcome::Bad,
+            format!(
+                "its address is that of several machines, {}: it is taken for none of them",
+                names.join(" and ")
+            ),
+        ),
+        (Some(Place::Elsewhere(_)), Some(machine)) => (
+            Outcome::Bad,
+            format!("it goes by the name of {}, and its address is another machine's", machine.name),
+        ),
+        (Some(Place::Contested(_)), Some(machine)) => {
+            (Outcome::Bad, format!("another guest says to be in {} too", machine.name))
+        }
+        (_, Some(machine)) => match machine.cards.as_slice() {
+            [] => (Outcome::Bad, format!("{} has no network card", machine.name)),
+            cards if cards.iter().all(|card| !card.cable) => {
+                (Outcome::Bad, format!("the cable of {} is out", machine.name))
+            }
+            [card, ..] => (Outcome::Ok, format!("{} is {}, on {}", card.mac, machine.name, card.attached)),
+        },
+        _ => return None,
+    };
+    Some(Check { link: "card", outcome, text })
 }
 
 fn session(facts: &Facts, now: Now) -> Check {
@@ -202,6 +265,9 @@ fn sentence(facts: &Facts, now: Now) -> (String, Vec<Advice>) {
     if let Some(refusals) = refused {
         return (format!("{id} is not let in: {}", refusals.reason), vec![token()]);
     }
+    if let Some(told) = of_machine(facts, now) {
+        return told;
+    }
     let Some((guest, missed)) = &facts.guest else {
         let nobody = format!("no guest is called \"{id}\", and nobody has tried to log in under that name");
         return (nobody, vec![advise("vocable guests".to_owned(), "shows who is there"), token()]);
@@ -223,6 +289,68 @@ fn sentence(facts: &Facts, now: Now) -> (String, Vec<Advice>) {
         }
         State::Joined | State::Alive => (format!("{id} is well"), vec![]),
     }
+}
+
+/// What the machine explains, if it does: a guest cannot be there if its machine is not.
+fn of_machine(facts: &Facts, now: Now) -> Option<(String, Vec<Advice>)> {
+    let id = &facts.id;
+    let advise = |command: String, text: &str| Advice { command, text: text.to_owned() };
+    let is_there = facts.guest.as_ref().is_some_and(|(guest, _)| guest.state.is_there());
+    if let Some(Place::Duplicate(names)) = &facts.place {
+        let last = names.last().map_or(id.as_str(), String::as_str);
+        return Some((
+            format!(
+                "several machines have the address of {id}, {}: nobody knows in which it is",
+                names.join(" and ")
+            ),
+            vec![advise(
+                format!("vocable vm set {last} --mac new"),
+                "gives one of them an address of its own",
+            )],
+        ));
+    }
+    let machine = facts.machine.as_ref()?;
+    let since = ago(machine.since, now);
+    if let Some(Place::Elsewhere(_)) = &facts.place {
+        return Some((
+            format!(
+                "{id} is in another machine than {}: that one was probably cloned with its credential",
+                machine.name
+            ),
+            vec![advise(format!("vocable token new {id}"), "then put it into that machine only")],
+        ));
+    }
+    if is_there {
+        return None;
+    }
+    let start = || advise(format!("vocable vm start {}", machine.name), "switches it on");
+    let console =
+        || advise(format!("vocable vm console {}", machine.name), "see whether vocable-guest runs in there");
+    Some(match machine.state {
+        VmState::Running if facts.guest.as_ref().is_none_or(|(guest, _)| guest.state == State::Never) => (
+            format!("{id} has never joined: its VM runs since {since}, and no agent has connected from it"),
+            vec![
+                console(),
+                advise(format!("vocable guest-image --name {id}"), "puts the agent into an image"),
+            ],
+        ),
+        VmState::Running => return None,
+        VmState::Paused => (
+            format!("{id} is held: its VM is paused since {since}"),
+            vec![advise(format!("vocable vm resume {}", machine.name), "lets it go on")],
+        ),
+        VmState::Stuck => (
+            format!("{id} hangs: its VM is stuck in the hypervisor since {since}"),
+            vec![advise(
+                format!("vocable vm reset {}", machine.name),
+                "restarts it; what it did not write is lost",
+            )],
+        ),
+        state if state.passes() => {
+            (format!("{id} is on its way: its VM is {} since {since}", state.as_str()), vec![])
+        }
+        state => (format!("{id} is not there: its VM is {} since {since}", state.as_str()), vec![start()]),
+    })
 }
 
 impl From<Verdict> for Value {
@@ -273,7 +401,7 @@ mod tests {
             machines: std::sync::Arc::default(),
             places: BTreeMap::new(),
         };
-        judge(&Facts::gather("vm1", &view), now)
+        judge(&Facts::gather("vm1", &view, &About::default()), now)
     }
 
     /// One row a support case: what happened, the verdict, the broken link.

@@ -2,6 +2,7 @@
 
 use super::{Context, Gives, Kind, Method, Param, deadline, json_value, members, optional, required, unix};
 use crate::credentials::{Token, digest};
+use crate::hypervisor::Machine;
 use crate::request::{Request, RosterView};
 use crate::roster::{Guest, Refusals, State};
 use crate::target::{Target, is_guest_id};
@@ -30,6 +31,8 @@ const GUEST: &[Param] = &[
     optional("missed", Kind::Int, "beacons missed"),
     required("commands", Kind::Int, "its commands that are not over"),
     optional("peer", Kind::String, "from where it is connected"),
+    optional("vm", Kind::String, "the machine it is in"),
+    optional("vm_state", Kind::String, "what that machine is doing"),
     optional("refused", Kind::Struct(REFUSED), "logins under its name that were refused"),
 ];
 
@@ -100,7 +103,7 @@ pub(super) const METHODS: &[Method] = &[
     Method {
         name: "guest.why",
         help: "Tells what is known about a guest that does not answer, and what to do.",
-        params: &[required("guest", Kind::String, "its id")],
+        params: &[required("guest", Kind::String, "its id, or the name of a machine")],
         gives: Gives::one(&[
             required("subject", Kind::String, "the guest"),
             required("well", Kind::Bool, "whether nothing is wrong with it"),
@@ -115,22 +118,32 @@ pub(super) const METHODS: &[Method] = &[
 
 async fn list(context: Context, params: Params) -> Result<Value, Fault> {
     params.finish()?;
-    let RosterView { guests, commands, .. } = context.handle.roster().await?;
+    let view = context.handle.roster().await?;
+    let RosterView { guests, commands, .. } = &view;
     let now = Now::read();
+    let runs_machines = context.machines.about().runs_machines;
     let one = |(id, (guest, missed)): (&String, &(Guest, u32))| {
-        guest_value(id, guest, *missed, commands.get(id).copied().unwrap_or(0), now)
+        let machine = super::vm::machine_of(id, &view).filter(|_| runs_machines);
+        guest_value(id, guest, *missed, commands.get(id).copied().unwrap_or(0), machine, now)
     };
-    Ok(guests.iter().map(one).collect())
+    let mut all: Vec<Value> = guests.iter().map(one).collect();
+    if runs_machines {
+        all.extend(super::vm::without_agents(&view).map(silent));
+        all.sort_by(|one, other| name_of(one).cmp(&name_of(other)));
+    }
+    Ok(all.into_iter().collect())
 }
 
 async fn get(context: Context, mut params: Params) -> Result<Value, Fault> {
     let id: String = params.required("guest")?;
     params.finish()?;
-    let RosterView { guests, commands, .. } = context.handle.roster().await?;
+    let view = context.handle.roster().await?;
+    let RosterView { guests, commands, .. } = &view;
+    let machine = super::vm::machine_of(&id, &view).filter(|_| context.machines.about().runs_machines);
     let unknown =
         || fault::Fault::new(fault::FaultKind::NoSuchGuest, format!("no guest is called {}", excerpt(&id)));
     let (guest, missed) = guests.get(&id).ok_or_else(unknown)?;
-    Ok(guest_value(&id, guest, *missed, commands.get(&id).copied().unwrap_or(0), Now::read()))
+    Ok(guest_value(&id, guest, *missed, commands.get(&id).copied().unwrap_or(0), machine, Now::read()))
 }
 
 async fn ping(context: Context, mut params: Params) -> Result<Value, Fault> {
@@ -142,7 +155,36 @@ async fn ping(context: Context, mut params: Params) -> Result<Value, Fault> {
     Ok(Value::from([("guest", Value::from(guest)), ("rtt_ms", Value::from(took.as_secs_f64() * 1000.0))]))
 }
 
-fn guest_value(id: &str, guest: &Guest, missed: u32, commands: u32, now: Now) -> Value {
+fn name_of(guest: &Value) -> Option<String> {
+    match guest.member("guest") {
+        Some(Value::String(name)) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+/// A machine that runs, and nobody has ever joined from it.
+fn silent(machine: &Machine) -> Value {
+    members([
+        ("guest", Some(Value::from(machine.name.as_str()))),
+        ("state", Some(Value::from(State::Never.as_str()))),
+        ("since", Some(Value::from(machine.since))),
+        ("since_unix", Some(unix(machine.since))),
+        ("reason", Some(Value::from("VM runs, no agent has joined from it"))),
+        ("mac", machine.cards.first().map(|card| Value::from(card.mac.as_str()))),
+        ("vm", Some(Value::from(machine.name.as_str()))),
+        ("vm_state", Some(Value::from(machine.state.as_str()))),
+        ("commands", Some(Value::from(0))),
+    ])
+}
+
+fn guest_value(
+    id: &str,
+    guest: &Guest,
+    missed: u32,
+    commands: u32,
+    machine: Option<(&str, &str)>,
+    now: Now,
+) -> Value {
     let text = |text: &str| (!text.is_empty()).then(|| Value::from(text));
     let fact = |name: &str| guest.facts.get(name).cloned().map(json_value);
     let refused = |refusals: &Refusals| {
@@ -169,6 +211,8 @@ fn guest_value(id: &str, guest: &Guest, missed: u32, commands: u32, now: Now) ->
         ("beats", (guest.state != State::Never).then(|| Value::from(guest.beats))),
         ("missed", (guest.state != State::Never).then(|| Value::from(missed))),
         ("commands", Some(Value::from(commands))),
+        ("vm", machine.map(|(name, _)| Value::from(name))),
+        ("vm_state", machine.map(|(_, state)| Value::from(state))),
         ("peer", guest.connection.and_then(|it| it.peer).map(|peer| Value::from(peer.to_string()))),
         ("refused", guest.refusals.as_ref().map(refused)),
     ])
@@ -198,7 +242,8 @@ async fn why(context: Context, mut params: Params) -> Result<Value, Fault> {
     let id: String = params.required("guest")?;
     params.finish()?;
     let view = context.handle.roster().await?;
-    let facts = Facts::gather(&id, &view).with_files(context.files.way(&id).await);
+    let facts = Facts::gather(&id, &view, &context.machines.about());
+    let facts = facts.with_files(context.files.way(&id).await);
     let verdict = why::judge(&facts, Now::read());
     Ok(verdict.into())
 }
