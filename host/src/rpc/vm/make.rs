@@ -283,7 +283,9 @@ async fn set(context: Context, mut params: Params) -> Result<Value, Fault> {
         None => false,
         Some("new") => true,
         Some(_) => {
-            return Err(wanted.invalid("option \"mac\": expected new: addresses are the hypervisor's to make"));
+            return Err(
+                wanted.invalid("option \"mac\": expected new: addresses are the hypervisor's to make")
+            );
         }
     };
     let settings = Settings {
