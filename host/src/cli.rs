@@ -21,6 +21,7 @@ mod progress;
 mod table;
 
 mod command;
+mod confirm;
 mod ending;
 mod follow;
 mod prefix;
@@ -38,6 +39,7 @@ mod ls;
 mod ps;
 mod run;
 mod token;
+mod vm;
 mod wait;
 mod why;
 mod words;
@@ -103,6 +105,8 @@ enum AskingVerb {
     Run(run::RunArgs),
     #[command(subcommand)]
     Token(token::TokenVerb),
+    #[command(subcommand)]
+    Vm(vm::VmVerb),
     Wait(wait::WaitArgs),
     Why(why::WhyArgs),
     Words(words::WordsArgs),
@@ -198,6 +202,7 @@ impl AskingVerb {
             Self::Ps(args) => ps::ps(session, args),
             Self::Run(args) => run::run(session, args),
             Self::Token(verb) => token::token(session, verb),
+            Self::Vm(verb) => vm::vm(session, verb),
             Self::Wait(args) => wait::wait(session, args),
             Self::Why(args) => why::why(session, args),
             Self::Words(args) => words::words(session, args),

@@ -2,7 +2,7 @@
 //!
 //! In reading order: the trait and its types here, [`error`]; [`policy`] (what an operation means in a state: pure),
 //! [`cards`] (which guest is in which machine: pure); [`engine`] (the task that owns what is known of the machines and
-//! serialises what is done to them) and [`machines`] (the handle everybody has). The drivers: [`none`].
+//! serialises what is done to them) and [`machines`] (the handle everybody has). The drivers: [`none`], [`virtualbox`].
 //! Not here: how callers ask ([`crate::rpc`]) and what guests say of themselves ([`crate::roster`]).
 
 pub mod cards;
@@ -11,6 +11,7 @@ pub mod error;
 pub mod machines;
 pub mod none;
 pub mod policy;
+pub mod virtualbox;
 
 #[cfg(test)]
 mod fake;
@@ -496,11 +497,17 @@ pub async fn open(
     handle: Handle,
     state: &Path,
 ) -> Result<Arc<dyn Hypervisor>, CliError> {
-    match config.driver {
-        Driver::None | Driver::Auto => {}
-        Driver::VirtualBox => {
-            return Err(CliError::new("hypervisor-missing", "VirtualBox is not usable on this machine")
-                .hint("serve --hypervisor none: words, commands and files work without it"));
+    if config.driver != Driver::None {
+        let patience = config.operation_timeout.duration();
+        let (home, host_only) = (&config.virtualbox.home, &config.virtualbox.host_only);
+        match virtualbox::VirtualBox::open(home, host_only, patience).await {
+            Ok(driver) => return Ok(Arc::new(driver)),
+            Err(error) if config.driver == Driver::VirtualBox => {
+                return Err(CliError::new("hypervisor-missing", "VirtualBox is not usable on this machine")
+                    .cause(error.to_string())
+                    .hint("serve --hypervisor none: words, commands and files work without it"));
+            }
+            Err(error) => tracing::info!("no hypervisor: {error}"),
         }
     }
     let none = none::NoHypervisor::open(handle, state);

@@ -314,8 +314,7 @@ fn of_machine(facts: &Facts, now: Now) -> Option<(String, Vec<Advice>)> {
     if let Some(Place::Elsewhere(_)) = &facts.place {
         return Some((
             format!(
-                "{id} is in another machine than {}: that one was probably cloned with its credential",
-                machine.name
+                "{id} runs in another machine than its own: that one was probably cloned with its credential"
             ),
             vec![advise(format!("vocable token new {id}"), "then put it into that machine only")],
         ));
@@ -448,6 +447,90 @@ mod tests {
         ];
         for (tell, sentence, cause) in cases {
             let found = verdict(tell);
+            assert_eq!(found.verdict, sentence);
+            assert_eq!(found.cause, cause, "{sentence}");
+            assert_eq!(found.well, cause.is_none(), "{sentence}");
+        }
+    }
+
+    fn machine(name: &str, state: VmState, mac: &str, now: Now) -> Machine {
+        let mut machine = Machine::new(format!("id-{name}"), name, now.utc);
+        let card = crate::hypervisor::Card { mac: mac.to_owned(), cable: true, ..Default::default() };
+        (machine.state, machine.cards) = (state, vec![card]);
+        machine
+    }
+
+    /// The verdict about vm1, where there are machines, and guests who say which address they have.
+    fn in_machines(machines: &[(&str, VmState, &str)], joined: &[(&str, &str)]) -> Verdict {
+        let now = Now::read();
+        let mut roster =
+            Roster::new(Patience { beacon: Duration::from_secs(10), late_after: 1, lost_after: 3 });
+        for (guest, mac) in joined {
+            let facts = serde_json::Map::from_iter([("mac".to_owned(), (*mac).into())]);
+            roster.connected(guest, None, now);
+            roster.joined(guest, "10.0.0.1", facts, now);
+        }
+        let all: BTreeMap<_, _> = machines
+            .iter()
+            .map(|(name, state, mac)| (format!("id-{name}"), machine(name, *state, mac, now)))
+            .collect();
+        let claims: Vec<_> = joined
+            .iter()
+            .map(|(guest, mac)| crate::hypervisor::cards::Claim {
+                guest: (*guest).to_owned(),
+                mac: Some((*mac).to_owned()),
+            })
+            .collect();
+        let places = crate::hypervisor::cards::places(&all, &claims);
+        let view = RosterView {
+            guests: roster.guests().iter().map(|(id, it)| (id.clone(), (it.clone(), 0))).collect(),
+            strangers: BTreeMap::new(),
+            beacon: Duration::from_secs(10),
+            commands: BTreeMap::new(),
+            machines: std::sync::Arc::new(crate::hypervisor::machines::View {
+                machines: all,
+                ..Default::default()
+            }),
+            places,
+        };
+        let hypervisor = About { driver: "fake", name: "the fake".into(), runs_machines: true };
+        judge(&Facts::gather("vm1", &view, &hypervisor), now.after(Duration::from_secs(5)))
+    }
+
+    /// One row a support case in which the machine explains it.
+    #[test]
+    fn the_machine_explains_what_it_can() {
+        const MAC: &str = "08:00:27:00:00:01";
+        const OTHER: &str = "08:00:27:00:00:02";
+        let vm1 = |state| ("vm1", state, MAC);
+        type Case<'a> =
+            (&'a [(&'a str, VmState, &'a str)], &'a [(&'a str, &'a str)], &'a str, Option<&'a str>);
+        let cases: [Case<'_>; 7] = [
+            (&[vm1(VmState::Running)], &[("vm1", MAC)], "vm1 is well", None),
+            (&[vm1(VmState::Running)], &[("red", MAC)], "red is well", None),
+            (&[vm1(VmState::PowerOff)], &[], "vm1 is not there: its VM is poweroff since 5s ago", Some("vm")),
+            (&[vm1(VmState::Paused)], &[], "vm1 is held: its VM is paused since 5s ago", Some("vm")),
+            (
+                &[vm1(VmState::Running)],
+                &[],
+                "vm1 has never joined: its VM runs since 5s ago, and no agent has connected from it",
+                Some("session"),
+            ),
+            (
+                &[vm1(VmState::Running), ("copy", VmState::Running, MAC)],
+                &[("vm1", MAC)],
+                "several machines have the address of vm1, copy and vm1: nobody knows in which it is",
+                Some("card"),
+            ),
+            (
+                &[vm1(VmState::Running), ("vm2", VmState::Running, OTHER)],
+                &[("vm1", OTHER)],
+                "vm1 runs in another machine than its own: that one was probably cloned with its credential",
+                Some("card"),
+            ),
+        ];
+        for (machines, joined, sentence, cause) in cases {
+            let found = in_machines(machines, joined);
             assert_eq!(found.verdict, sentence);
             assert_eq!(found.cause, cause, "{sentence}");
             assert_eq!(found.well, cause.is_none(), "{sentence}");

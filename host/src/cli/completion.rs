@@ -50,6 +50,13 @@ pub(super) fn guests(typed: &OsStr) -> Vec<CompletionCandidate> {
     })
 }
 
+/// Machines, with their states.
+pub(super) fn machines(typed: &OsStr) -> Vec<CompletionCandidate> {
+    propose(typed, "vm.list", Vec::new(), |vm| {
+        Some((vm.text("name")?.to_owned(), vm.text("state")?.to_owned()))
+    })
+}
+
 /// Guests after the last comma of a target.
 pub(super) fn targets(typed: &OsStr) -> Vec<CompletionCandidate> {
     let Some((before, last)) = typed.to_str().map(last_item) else { return Vec::new() };

@@ -44,11 +44,18 @@ pub(super) fn guests(session: &mut Session<'_>, args: &GuestsArgs) -> Result<u8,
 }
 
 fn print(session: &mut Session<'_>, listed: &[&Value]) -> Result<(), CliError> {
-    let columns = ["name", "state", "since", "address", "agent"].map(Column::text);
-    let mut table =
-        Table::new([columns.as_slice(), &[Column::number("cmds"), Column::prose("note")]].concat());
+    let mut columns = ["name", "state", "since", "address"].map(Column::text).to_vec();
+    // Where no hypervisor says anything, a column of dashes would say nothing either.
+    let has_machines = listed.iter().any(|guest| guest.text("vm_state").is_some());
+    columns.extend(has_machines.then(|| Column::text("vm")));
+    columns.extend([Column::text("agent"), Column::number("cmds"), Column::prose("note")]);
+    let mut table = Table::new(columns);
     for guest in listed {
-        table.row(row(session, guest));
+        let mut row = row(session, guest);
+        if has_machines {
+            row.insert(VM_COLUMN, Cell::from(machine(guest)));
+        }
+        table.row(row);
     }
     table.print(session.terminal)?;
     if listed.is_empty() {
@@ -62,6 +69,17 @@ fn print(session: &mut Session<'_>, listed: &[&Value]) -> Result<(), CliError> {
         [] => Ok(()),
         few if few.len() <= 4 => Ok(session.terminal.hint(&format!("vocable why {}", few.join(" ")))?),
         _ => Ok(session.terminal.hint("vocable why")?),
+    }
+}
+
+/// Where the machine stands among the columns.
+const VM_COLUMN: usize = 4;
+
+/// What its machine does; with its name where that is another than the guest's.
+fn machine(guest: &Value) -> String {
+    match (guest.text("vm"), guest.text("vm_state")) {
+        (Some(vm), Some(state)) if Some(vm) != guest.text("guest") => format!("{state} ({vm})"),
+        (_, state) => state.unwrap_or("-").to_owned(),
     }
 }
 

@@ -41,3 +41,51 @@ impl Drop for Spinner {
         self.0.finish_and_clear();
     }
 }
+
+/// A bar that shows how far something is; like the line, only where somebody looks and after a while.
+pub(super) struct Bar {
+    bar: ProgressBar,
+    started: Instant,
+}
+
+impl Bar {
+    /// A bar that is not shown yet.
+    pub(super) fn new(terminal: &Terminal) -> Self {
+        let target = if terminal.shows_progress() {
+            ProgressDrawTarget::stderr_with_hz(10)
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(Some(100), target);
+        let template = "{msg}  {bar:24}  {percent:>3}%  {elapsed}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            let signs = if terminal.is_utf8() { "━╸ " } else { "=> " };
+            bar.set_style(style.progress_chars(signs));
+        }
+        Self { bar, started: Instant::now() }
+    }
+
+    /// Whether anybody can see it.
+    pub(super) fn is_shown(&self) -> bool {
+        !self.bar.is_hidden()
+    }
+
+    /// Shows how far it is, once it has taken long enough to wonder.
+    pub(super) fn show(&self, percent: u64, doing: &str) {
+        if self.started.elapsed() >= AFTER && self.is_shown() {
+            self.bar.set_message(doing.to_owned());
+            self.bar.set_position(percent);
+        }
+    }
+
+    /// Takes it away, for something to be said.
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}

@@ -7,4 +7,5 @@ mod help;
 mod mistakes;
 mod run;
 mod setup;
+mod vm;
 mod words;

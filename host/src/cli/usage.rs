@@ -14,6 +14,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Files", &["cp", "ls", "df"]),
     ("Fleet", &["guests", "why", "events"]),
     ("Words", &["ask", "words"]),
+    ("Machines", &["vm"]),
     ("Setup", &["serve", "demo", "token", "config", "api", "completion"]),
 ];
 

@@ -24,6 +24,12 @@ impl VirtualBox {
         self.call("set cable", move |com| settings::set_cable(com, &which, slot, connected)).await
     }
 
+    /// Gives a network adapter of a machine that is off another address; without one, VirtualBox makes a new one.
+    pub async fn set_mac(&self, which: &str, slot: u32, mac: Option<&str>) -> Result<(), Error> {
+        let (which, mac) = (which.to_owned(), mac.map(str::to_owned));
+        self.call("set MAC address", move |com| settings::set_mac(com, &which, slot, mac.as_deref())).await
+    }
+
     /// Attaches a network adapter to something else.
     pub async fn set_adapter(&self, which: &str, slot: u32, to: Attachment) -> Result<(), Error> {
         let which = which.to_owned();

@@ -56,6 +56,12 @@ pub(crate) fn set_cable(com: &Com, which: &str, slot: u32, connected: bool) -> R
     change_adapter(com, which, slot, |adapter| adapter.run(&calls::SET_CABLE, &[In::Bool(connected)]))
 }
 
+/// Gives an adapter another address; VirtualBox makes one where none is named.
+pub(crate) fn set_mac(com: &Com, which: &str, slot: u32, mac: Option<&str>) -> Result<(), Error> {
+    let mac = mac.unwrap_or_default();
+    change_adapter(com, which, slot, |adapter| adapter.run(&calls::SET_ADAPTER_MAC, &[In::Text(mac)]))
+}
+
 /// Attaches an adapter to something else.
 pub(crate) fn set_adapter(com: &Com, which: &str, slot: u32, to: &Attachment) -> Result<(), Error> {
     change_adapter(com, which, slot, |adapter| network::attach(adapter, to))

@@ -44,6 +44,9 @@ fn of_vocable() {
       ask         Say a word to guests and collect their answers
       words       List the words of the host, or tell all about one
 
+    Machines
+      vm          Manage the machines guests are in: list, create, start, stop, snapshots, consoles
+
     Setup
       serve
       demo
@@ -89,6 +92,9 @@ fn of_vocable() {
     Words
       ask         Say a word to guests and collect their answers
       words       List the words of the host, or tell all about one
+
+    Machines
+      vm          Manage the machines guests are in: list, create, start, stop, snapshots, consoles
 
     Setup
       serve
