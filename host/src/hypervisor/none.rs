@@ -9,6 +9,7 @@ use super::{
     About, Answer, Blueprint, Console, Happening, Hypervisor, HypervisorError, Machine, Network, NetworkWish,
     Progress, Snapshot, State, Step, Usage, canonical_mac,
 };
+use crate::events::Wanted;
 use crate::handle::Handle;
 use crate::request::{Request, RosterView};
 use crate::target::is_guest_id;
@@ -136,11 +137,11 @@ impl Hypervisor for NoHypervisor {
         let handle = self.handle.clone();
         // Ends when nobody listens any more, or when the agent stops answering.
         tokio::spawn(async move {
-            let mut since = 0;
+            let (all, mut since) = (Wanted::default(), 0);
             loop {
                 let news = tokio::select! {
                     () = tell.closed() => return,
-                    news = handle.events(since, usize::MAX, Instant::now() + LONG) => news,
+                    news = handle.events(since, usize::MAX, &all, Instant::now() + LONG) => news,
                 };
                 let Ok(news) = news else { return };
                 since = news.next;

@@ -129,7 +129,7 @@ async fn list(context: Context, params: Params) -> Result<Value, Fault> {
     let mut all: Vec<Value> = guests.iter().map(one).collect();
     if runs_machines {
         all.extend(super::vm::without_agents(&view).map(silent));
-        all.sort_by(|one, other| name_of(one).cmp(&name_of(other)));
+        all.sort_by_key(name_of);
     }
     Ok(all.into_iter().collect())
 }
