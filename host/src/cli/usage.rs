@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// The verbs as people look for them. A test keeps it complete.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Run", &["run", "ps", "logs", "wait"]),
     ("Files", &["cp", "ls", "df"]),
     ("Fleet", &["guests", "why", "events"]),
