@@ -7,6 +7,7 @@ use super::{Client, Error};
 use crate::proto::{Entry, Meta, Request};
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
+use std::fs::File;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 /// A file that came whole, as its digest says.
@@ -80,6 +81,22 @@ impl Client {
             return Err(Error::Digest { what: crate::show(path.as_ref()) });
         }
         writer.flush().await.map_err(|source| local(&request, source))?;
+        Ok((meta, reply.result))
+    }
+
+    /// A whole file, into a file of this side, as [`Client::fetch`] does it; it is as it should be if this succeeds.
+    ///
+    /// # Errors
+    /// As [`Client::vget`].
+    pub async fn vfetch(&self, path: impl AsRef<[u8]>, file: File) -> Result<(Meta, u64), Error> {
+        let request = Request::Vget { path: path.as_ref().into() };
+        let mut incoming = self.incoming(&request, true, 32).await?;
+        let meta = meta(Some(&incoming.head), &request)?;
+        let digest = incoming.save(&request, file, Sha256::new()).await?;
+        let reply = incoming.end().await?;
+        if digest.finalize().as_slice() != reply.tail {
+            return Err(Error::Digest { what: crate::show(path.as_ref()) });
+        }
         Ok((meta, reply.result))
     }
 

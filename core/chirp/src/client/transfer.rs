@@ -5,9 +5,12 @@ use super::driver::Payload;
 use super::reply::{Expect, PIECE, Piece, Reply};
 use super::{Client, Error};
 use crate::proto::Request;
+use crate::stream::blocking;
 use bytes::{Bytes, BytesMut};
+use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -94,6 +97,18 @@ impl Client {
         Ok(len)
     }
 
+    /// A whole file, into a file of this side from its beginning on: written on threads that may wait for a disk,
+    /// while more comes. How long it is.
+    ///
+    /// # Errors
+    /// As [`Client::getfile_into`].
+    pub async fn fetch(&self, path: impl AsRef<[u8]>, file: File) -> Result<u64, Error> {
+        let request = Request::Getfile { path: path.as_ref().into() };
+        let mut incoming = self.incoming(&request, false, 0).await?;
+        incoming.save(&request, file, ()).await?;
+        Ok(incoming.end().await?.result)
+    }
+
     /// Begins to receive a file.
     pub(super) async fn incoming(
         &self,
@@ -161,6 +176,21 @@ impl Client {
     }
 }
 
+/// What octets go through on their way.
+pub(super) trait Through: Send + 'static {
+    fn through(&mut self, octets: &[u8]);
+}
+
+impl Through for () {
+    fn through(&mut self, _: &[u8]) {}
+}
+
+impl Through for Sha256 {
+    fn through(&mut self, octets: &[u8]) {
+        self.update(octets);
+    }
+}
+
 /// A file on its way in.
 pub(super) struct Incoming {
     client: Client,
@@ -179,6 +209,27 @@ impl Incoming {
             Some(Piece::Octets(octets)) => Some(octets),
             Some(Piece::Head(..)) | None => None,
         }
+    }
+
+    /// Writes all of it to a file, and through `digest`.
+    pub(super) async fn save<D: Through>(
+        &mut self,
+        request: &Request,
+        file: File,
+        digest: D,
+    ) -> Result<D, Error> {
+        let (mut at, mut work) = (0, (file, digest));
+        while let Some(piece) = self.next().await {
+            let offset = at;
+            at += piece.len() as u64;
+            let written = blocking(move || {
+                work.0.write_all_at(&piece, offset)?;
+                work.1.through(&piece);
+                Ok(work)
+            });
+            work = written.await.map_err(|source| local(request, source))?;
+        }
+        Ok(work.1)
     }
 
     /// How it ended.

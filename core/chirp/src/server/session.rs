@@ -12,6 +12,7 @@ use super::dispatch::{Body, Job, Refused, Then, finish};
 use super::files::Files;
 use super::login::{Login, login};
 use super::sink::Sink;
+use super::verbs::stat_at_once;
 use super::{Error, Peer, Shared};
 use crate::proto::{Malformed, Request};
 use crate::stream::{Input, Output, blocking, read_at, within};
@@ -168,6 +169,15 @@ impl Session {
     /// One visit to a thread that may wait for a disk.
     async fn work(&mut self, jobs: &mut VecDeque<Job>) -> Result<Option<Then>, Error> {
         let mut files = self.take_files()?;
+        while let Some(Job { request: Ok(request), .. }) = jobs.front()
+            && stat_at_once(&files, request, &mut self.out)
+        {
+            jobs.pop_front();
+        }
+        if jobs.is_empty() {
+            self.files = Some(files);
+            return Ok(None);
+        }
         let mut work = std::mem::take(jobs);
         let mut out = std::mem::take(&mut self.out);
         let (files, left, out, then) = blocking(move || {

@@ -108,6 +108,29 @@ impl Tree {
         self.walk(names.into_iter().map(<[u8]>::to_vec).collect(), links)
     }
 
+    /// About what a path leads to, if the kernel has it all in memory: then nobody has to wait for a disk. `None`
+    /// otherwise, and for everything that is to be refused.
+    pub(super) fn stat_cached(&self, path: &[u8], links: Links) -> Option<rustix::fs::Stat> {
+        let names = normalize(path).ok()?;
+        let (mount, names) = match self.whole() {
+            Some(mount) => (mount, names.as_slice()),
+            None => {
+                let (first, rest) = names.split_first()?;
+                (self.mount(first)?.1, rest)
+            }
+        };
+        if names.is_empty() {
+            return None;
+        }
+        let mut flags = OFlags::PATH | OFlags::CLOEXEC;
+        flags.set(OFlags::NOFOLLOW, links == Links::Keep);
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::CACHED;
+        let path = names.join(&b'/');
+        let fd =
+            rustix::fs::openat2(&*mount.fd, OsStr::from_bytes(&path), flags, Mode::empty(), resolve).ok()?;
+        rustix::fs::fstat(fd).ok()
+    }
+
     /// Where that is on this machine; or, if that is nobody's concern, in this tree.
     pub(super) fn local(&self, path: &[u8]) -> Result<PathBuf, Code> {
         let names = normalize(path)?;

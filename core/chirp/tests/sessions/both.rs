@@ -22,6 +22,11 @@ async fn a_file_goes_there_and_comes_back() {
         let mut got = Vec::new();
         assert_eq!(client.getfile_into("/a b", &mut got).await.unwrap(), len);
         assert_eq!(got, content);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(client.fetch("/a b", file.reopen().unwrap()).await.unwrap(), len);
+        assert_eq!(fs::read(file.path()).unwrap(), content);
+        assert_eq!(client.vfetch("/a b", file.reopen().unwrap()).await.unwrap().1, len);
+        assert_eq!(fs::read(file.path()).unwrap(), content);
         let meta = Meta { mode: 0o751, mtime_ns: 1_500_000_000_123_456_789 };
         client.vput("/ü%", meta, content.clone()).await.unwrap();
         let got = client.vget("/ü%", len).await.unwrap();
