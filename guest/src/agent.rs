@@ -4,10 +4,11 @@
 //! words run beside the loop, so that a slow one holds up neither commands nor signs of life.
 
 use crate::files::{FilesHandle, STREAMS_TO};
-use crate::jobs::{JobEvent, Jobs, Part, Results};
+use crate::jobs::{JobEvent, Jobs, OnDisconnect, Part, Results};
 use crate::reports::{Reports, Tell};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use nix::sys::signal::Signal;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -49,6 +50,8 @@ pub struct Parts {
     pub facts: Map<String, Value>,
     /// How often it says that it is alive.
     pub beacon: Duration,
+    /// How long without the host, until commands that want it so are ended.
+    pub kill_after: Duration,
     /// The bus.
     pub client: Client,
     /// What happens there.
@@ -90,6 +93,8 @@ pub struct Agent {
     facts: Map<String, Value>,
     client: Client,
     connected: bool,
+    /// Since when there is no host, unless the commands that do not outlive it have been ended.
+    alone_since: Option<Instant>,
     lexicon: Lexicon,
     interpreter: Interpreter,
     jobs: Jobs,
@@ -113,6 +118,7 @@ impl Agent {
             id,
             facts,
             beacon,
+            kill_after,
             client,
             mut bus,
             lexicon,
@@ -130,6 +136,8 @@ impl Agent {
             facts,
             client,
             connected: false,
+            // A host that was never there is one that is lost.
+            alone_since: Some(Instant::now()),
             lexicon,
             interpreter,
             jobs,
@@ -154,6 +162,7 @@ impl Agent {
                 Some(done) = agent.work.next() => agent.done(done).await,
                 _ = beacon.tick(), if agent.connected => agent.raise("beacon", Map::new()),
                 () = sleep_until(due) => agent.reports.overdue(Instant::now()),
+                () = sleep_until(agent.alone_since.map(|since| since + kill_after)) => agent.end_the_dependent(),
             }
         }
         agent.leave().await;
@@ -165,12 +174,13 @@ impl Agent {
         match event {
             Event::Connected { version, .. } => {
                 info!(guest = self.id, %version, "connected");
+                self.alone_since = None;
                 self.joined().await;
             }
             Event::Message(delivery) if is_of_a_stream(&delivery) => self.files.packet(delivery.frame.body),
             Event::Message(delivery) => self.hear(delivery),
             Event::Disconnected { reason, retry_in } | Event::BadFrame { problem: reason, retry_in } => {
-                self.connected = false;
+                self.is_alone();
                 self.files.disconnected();
                 warn!(
                     guest = self.id,
@@ -180,7 +190,7 @@ impl Agent {
             }
             Event::NotSent { error, .. } => error!(guest = self.id, "not sent: {error}"),
             Event::Refused { message, retry_in, .. } => {
-                self.connected = false;
+                self.is_alone();
                 self.files.disconnected();
                 error!(
                     guest = self.id,
@@ -189,6 +199,29 @@ impl Agent {
                 );
             }
         }
+    }
+
+    fn is_alone(&mut self) {
+        if std::mem::take(&mut self.connected) {
+            self.alone_since = Some(Instant::now());
+        }
+    }
+
+    /// Ends the commands whose callers wanted them ended when the host is lost.
+    fn end_the_dependent(&mut self) {
+        self.alone_since = None;
+        let (jobs, guest) = (self.jobs.clone(), self.id.clone());
+        self.work.push(Box::pin(async move {
+            for job in jobs.list().await.unwrap_or_default() {
+                if job.on_disconnect == OnDisconnect::Kill && job.results.is_none() {
+                    info!(guest, cmd = job.cmd_id, "the host is lost: ending it, as was wanted");
+                    if let Err(error) = jobs.cancel(&job.cmd_id, Signal::SIGTERM as i32, None).await {
+                        warn!(guest, cmd = job.cmd_id, "not ended: {error}");
+                    }
+                }
+            }
+            Done::Nothing
+        }));
     }
 
     /// First of all the host is told who is there; only then what has happened meanwhile.
@@ -308,6 +341,12 @@ impl Agent {
     fn job_said(&mut self, event: JobEvent) {
         match event {
             JobEvent::Output { cmd_id, part, bytes } => self.reports.written(&cmd_id, part, bytes),
+            // If it is lost, nothing is: whoever has more input asks again by himself.
+            JobEvent::Input { cmd_id, taken } if self.connected => {
+                let facts = json!({"cmd-id": cmd_id, "taken": taken});
+                self.raise("job-input", facts.as_object().cloned().unwrap_or_default());
+            }
+            JobEvent::Input { .. } => {}
             JobEvent::Ended { cmd_id, results } => {
                 info!(guest = self.id, cmd = cmd_id, "ended: {:?}", results.state);
                 self.reports.ended(&cmd_id, results.out_bytes, results.err_bytes);

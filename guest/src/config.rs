@@ -52,6 +52,7 @@ pub struct Reconnect {
 pub struct Jobs {
     pub spool_limit: Size,
     pub when_spool_full: WhenSpoolFull,
+    pub kill_after: Span,
     pub keep: Span,
     pub home: PathBuf,
     pub env: BTreeMap<String, String>,

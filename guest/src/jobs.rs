@@ -23,6 +23,7 @@
 //! - An agent run by a service manager must be stopped alone (systemd: `KillMode=process`), or its
 //!   jobs are stopped with it.
 
+pub(crate) mod control;
 mod environment;
 mod error;
 pub(crate) mod folder;
@@ -49,11 +50,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
+pub use self::control::Input;
 pub use self::error::JobError;
 pub use self::once::Output;
 pub use self::program::{OnDisconnect, Program};
@@ -61,10 +62,8 @@ pub use self::results::{Failure, FailureCode, LeftOut, Resources, Results, State
 pub use self::usage::{Usage, UsageSource};
 
 use self::environment::Surroundings;
-use self::folder::{Folder, Freed, open_fifo, read_json};
+use self::folder::{Folder, Freed};
 use self::keeper::{Keeper, Request};
-use self::lines::Control;
-use self::processes::{Identity, Snapshot};
 use self::program::CommandId;
 
 /// How an agent keeps its jobs.
@@ -136,6 +135,13 @@ pub enum JobEvent {
         /// How it went.
         results: Results,
     },
+    /// The command has read of its streamed input, so that there is room for more.
+    Input {
+        /// The command.
+        cmd_id: String,
+        /// How many bytes it has read, from the beginning.
+        taken: u64,
+    },
     /// There is more to read.  At most one of these is waiting for each stream of a command.
     Output {
         /// The command.
@@ -173,6 +179,8 @@ pub struct JobInfo {
     pub out_bytes: u64,
     /// Bytes of standard error announced so far.
     pub err_bytes: u64,
+    /// Bytes of streamed input it is known to have read.
+    pub input_taken: u64,
     /// How it went; `None` as long as it runs.
     pub results: Option<Results>,
     /// Whether its results have been acknowledged.
@@ -216,48 +224,6 @@ impl Jobs {
         let cmd_id = cmd_id.parse()?;
         let order = Box::new(program.check()?);
         self.ask(|reply| Request::Start { cmd_id, order, reply }).await?
-    }
-
-    /// Sends one signal to every process of the command, and says to how many.
-    pub async fn signal(&self, cmd_id: &str, signal: i32) -> Result<usize, JobError> {
-        let signal = Signal::try_from(signal)
-            .map_err(|_| JobError::invalid("signal", format!("{signal} is no signal, there are 1 to 31")))?;
-        let (folder, cmd_id) = self.folder(cmd_id)?;
-        blocking(move || {
-            let (snapshot, supervisor) = running(&folder, &cmd_id)?;
-            let processes = snapshot.descendants(supervisor.pid);
-            Ok(processes.into_iter().filter(|process| process.signal(signal)).count())
-        })
-        .await
-    }
-
-    /// Ends the command: SIGTERM to every process of it, after the grace (its own, if none is
-    /// given) SIGKILL.  This asks for the end; [`JobEvent::Ended`] tells of it.
-    pub async fn cancel(&self, cmd_id: &str, grace: Option<Duration>) -> Result<(), JobError> {
-        let (folder, cmd_id) = self.folder(cmd_id)?;
-        blocking(move || {
-            known(&folder, &cmd_id)?;
-            let not_running = |_| JobError::NotRunning { cmd_id: cmd_id.to_string() };
-            if folder.result().exists() {
-                return Err(JobError::NotRunning { cmd_id: cmd_id.to_string() });
-            }
-            let control = open_fifo(&folder.control(), false, true).map_err(not_running)?;
-            let line = Control::Cancel { grace }.to_string();
-            nix::unistd::write(&control, line.as_bytes())
-                .map_err(|cause| JobError::io("write to", &folder.control())(cause.into()))?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// What the command uses now, all its processes together.
-    pub async fn usage(&self, cmd_id: &str) -> Result<Usage, JobError> {
-        let (folder, cmd_id) = self.folder(cmd_id)?;
-        blocking(move || {
-            let (snapshot, supervisor) = running(&folder, &cmd_id)?;
-            Ok(Usage::of(&snapshot, supervisor))
-        })
-        .await
     }
 
     /// Reads at most `max` bytes of a stream, from an offset in bytes.  Less comes only at the end
@@ -336,18 +302,6 @@ async fn blocking<T: Send + 'static>(
 
 fn known(folder: &Folder, cmd_id: &CommandId) -> Result<(), JobError> {
     if folder.record().exists() { Ok(()) } else { Err(JobError::Unknown { cmd_id: cmd_id.to_string() }) }
-}
-
-/// The process table with the supervisor of a running job in it.
-fn running(folder: &Folder, cmd_id: &CommandId) -> Result<(Snapshot, Identity), JobError> {
-    known(folder, cmd_id)?;
-    let not_running = || JobError::NotRunning { cmd_id: cmd_id.to_string() };
-    let supervisor: Identity = read_json(&folder.supervisor()).map_err(|_| not_running())?;
-    let snapshot = Snapshot::take().map_err(JobError::io("read", "/proc".as_ref()))?;
-    if folder.result().exists() || snapshot.find(supervisor).is_none() {
-        return Err(not_running());
-    }
-    Ok((snapshot, supervisor))
 }
 
 fn read_spool(

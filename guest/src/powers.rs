@@ -3,6 +3,7 @@
 use crate::agent::{HOST, Wish};
 use crate::jobs::{self, JobError, Jobs};
 use serde_json::json;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use vocable_runtime::{Caller, Output, Powers, Program, Refusal, Role, Shelves, Soon};
 
@@ -101,6 +102,38 @@ impl Powers for GuestPowers {
             let usage = self.jobs.usage(&cmd_id).await.map_err(refusal)?;
             Ok(json!(usage).to_string())
         })
+    }
+
+    fn jobs_cancel<'a>(
+        &'a self,
+        _: Caller<'a>,
+        cmd_id: String,
+        number: i32,
+        grace_ms: Option<u32>,
+    ) -> Soon<'a, u32> {
+        Box::pin(async move {
+            let grace = grace_ms.map(|grace| Duration::from_millis(u64::from(grace)));
+            let processes = self.jobs.cancel(&cmd_id, number, grace).await.map_err(refusal)?;
+            Ok(u32::try_from(processes).unwrap_or(u32::MAX))
+        })
+    }
+
+    fn jobs_input<'a>(
+        &'a self,
+        _: Caller<'a>,
+        cmd_id: String,
+        offset: u64,
+        bytes: Vec<u8>,
+        end: bool,
+    ) -> Soon<'a, String> {
+        Box::pin(async move {
+            let taken = self.jobs.input(&cmd_id, offset, bytes, end).await.map_err(refusal)?;
+            Ok(json!(taken).to_string())
+        })
+    }
+
+    fn jobs_resize<'a>(&'a self, _: Caller<'a>, cmd_id: String, rows: u16, columns: u16) -> Soon<'a, ()> {
+        Box::pin(async move { self.jobs.resize(&cmd_id, rows, columns).await.map_err(refusal) })
     }
 
     fn jobs_read<'a>(

@@ -169,6 +169,8 @@ impl Reports {
             if report.not_before.is_some_and(|at| at > now) {
                 continue;
             }
+            // A pause that is over is no deadline any more.
+            report.not_before = None;
             if let Some(tell) = report.next(&job) {
                 report.in_flight.insert(tell.clone(), now);
                 self.last = Some(job);

@@ -97,8 +97,21 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     let files_stop = stop.child_token();
     let (files, mut files_tasks) = files.serve(client.clone(), files_stop.clone());
     let beacon = config.beacon.duration();
-    let parts =
-        Parts { id, facts, beacon, client, bus, lexicon, words, jobs, job_events, wishes: wished, files };
+    let kill_after = config.jobs.kill_after.duration();
+    let parts = Parts {
+        id,
+        facts,
+        beacon,
+        kill_after,
+        client,
+        bus,
+        lexicon,
+        words,
+        jobs,
+        job_events,
+        wishes: wished,
+        files,
+    };
     Agent::run(parts, stop).await;
     files_stop.cancel();
     files_tasks.shutdown().await;

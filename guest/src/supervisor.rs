@@ -27,23 +27,27 @@
 
 mod announcer;
 mod ending;
+mod input;
 mod job;
 mod launcher;
 mod spool;
+mod terminal;
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::prctl::set_child_subreaper;
 use nix::unistd::setsid;
 
 use self::announcer::Announcer;
+use self::input::Input;
 use self::job::{Job, Wakes};
+use self::terminal::Terminal;
 use crate::jobs::Part;
 use crate::jobs::folder::{Folder, private_new, read_json};
 use crate::jobs::launch::Launch;
@@ -86,7 +90,7 @@ pub(crate) fn supervise(folder: &Folder) -> io::Result<()> {
     announcer.tell(Event::Started);
     let spool = match program {
         Ok(program) => {
-            let mut job = Job::new(folder, &record, program, files, control, wakes, announcer)?;
+            let mut job = Job::new(folder, &record, program, files, control, wakes, announcer);
             job.watch()?;
             job.announce_rest();
             let mut results = job.results(started);
@@ -108,19 +112,90 @@ pub(crate) fn supervise(folder: &Folder) -> io::Result<()> {
     folder.sync_result()
 }
 
-fn start(folder: &Folder, record: &Record) -> Result<Child, Failure> {
-    let launch = Launch::of(record);
-    let mut command = if record.needs_launcher() { launcher::command() } else { launch.command()? };
-    let stdin = stdin(folder, record).map_err(|cause| {
-        Failure::new(FailureCode::NotStarted, format!("standard input is missing: {cause}"))
-    })?;
-    command.process_group(0).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().map_err(|cause| launch.failure(&cause))
+/// A program that has been started, and the supervisor's ends of what it reads and writes.
+pub(crate) struct Started {
+    pid: i32,
+    out: File,
+    err: File,
+    /// Streamed input.
+    input: Option<Input>,
+    /// Its terminal, if it has one.
+    terminal: Option<File>,
 }
 
-/// Standard input of the program: what was given, or nothing.
-fn stdin(folder: &Folder, record: &Record) -> io::Result<File> {
-    if record.stdin { File::open(folder.stdin()) } else { File::open("/dev/null") }
+fn start(folder: &Folder, record: &Record) -> Result<Started, Failure> {
+    let launch = Launch::of(record);
+    let command = if record.needs_launcher() { launcher::command() } else { launch.command()? };
+    let unprepared = |cause: io::Error| {
+        Failure::new(FailureCode::NotStarted, format!("standard input or the terminal is missing: {cause}"))
+    };
+    match record.tty {
+        Some(size) => {
+            let owner = record.user.as_ref().map(|user| user.uid);
+            let terminal = Terminal::open(size, owner).map_err(unprepared)?;
+            start_in(terminal, folder, command).map_err(|cause| launch.failure(&cause))
+        }
+        None => {
+            let stdin = stdin(folder, record).map_err(unprepared)?;
+            start_piped(stdin, folder, command).map_err(|cause| launch.failure(&cause))
+        }
+    }
+}
+
+/// With a terminal: the launcher makes it the one of a new session, so it must lead no group yet.
+fn start_in(terminal: Terminal, folder: &Folder, mut command: Command) -> io::Result<Started> {
+    let Terminal { ours, theirs } = terminal;
+    command.stdin(theirs.try_clone()?).stdout(theirs.try_clone()?).stderr(theirs);
+    let child = command.spawn()?;
+    // What is read here ends when the program's side is closed everywhere, here as well.
+    drop(command);
+    Ok(Started {
+        pid: pid(&child)?,
+        out: ours.try_clone()?,
+        // Whatever goes to a terminal is one stream.
+        err: File::open("/dev/null")?,
+        input: Some(Input::new(folder, ours.try_clone()?, true)?),
+        terminal: Some(ours),
+    })
+}
+
+fn start_piped(stdin: Stdin, folder: &Folder, mut command: Command) -> io::Result<Started> {
+    let (given, streamed) = match stdin {
+        Stdin::Given(file) => (Stdio::from(file), None),
+        Stdin::Streamed(reader, writer) => (Stdio::from(reader), Some(File::from(OwnedFd::from(writer)))),
+    };
+    command.process_group(0).stdin(given).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    drop(command);
+    let missing = || io::Error::other("the program was started without pipes");
+    Ok(Started {
+        pid: pid(&child)?,
+        out: File::from(OwnedFd::from(child.stdout.take().ok_or_else(missing)?)),
+        err: File::from(OwnedFd::from(child.stderr.take().ok_or_else(missing)?)),
+        input: streamed.map(|writer| Input::new(folder, writer, false)).transpose()?,
+        terminal: None,
+    })
+}
+
+fn pid(child: &Child) -> io::Result<i32> {
+    i32::try_from(child.id()).map_err(io::Error::other)
+}
+
+/// Where the program's standard input comes from.
+enum Stdin {
+    /// A file.
+    Given(File),
+    /// Both ends of a pipe.
+    Streamed(io::PipeReader, io::PipeWriter),
+}
+
+/// What was given, what is to come, or nothing.
+fn stdin(folder: &Folder, record: &Record) -> io::Result<Stdin> {
+    if record.input {
+        let (reader, writer) = io::pipe()?;
+        return Ok(Stdin::Streamed(reader, writer));
+    }
+    Ok(Stdin::Given(if record.stdin { File::open(folder.stdin())? } else { File::open("/dev/null")? }))
 }
 
 /// Puts the results in place, however long that takes: without them nobody knows of the end.

@@ -215,6 +215,15 @@ impl Agent {
                 self.finished(*command);
                 tell(reply, ());
             }
+            Request::InputTaken { sender, id, offset, reply } => {
+                let theirs = self.theirs(&sender, &id).map(drop);
+                if let (Ok(()), Some(it)) = (&theirs, self.commands.get_mut(&id)) {
+                    it.active.command.input_taken = it.active.command.input_taken.max(offset);
+                    it.changed.send_replace(());
+                }
+                tell(reply, theirs);
+            }
+            Request::Withdraw { id, reply } => tell(reply, self.withdraw(&id)),
             Request::Joined { sender, ip, facts, reply } => {
                 // Whatever was streamed to the guest that was there before has lost its other end.
                 self.streams.forget(&sender);
@@ -413,12 +422,28 @@ impl Agent {
         }
     }
 
+    /// Gives up a command that has not been sent to its guest.
+    fn withdraw(&mut self, id: &str) -> bool {
+        let waits = |it: &Tracked| it.active.command.state == CommandState::Queued;
+        let is_here = self.commands.get(id).is_some_and(waits) && !self.asks.carries(id);
+        if is_here {
+            let message = "it was cancelled before its guest had it; nothing was run".to_owned();
+            self.over(id, CommandState::Cancelled, Failure { code: "cancelled".to_owned(), message });
+        }
+        is_here
+    }
+
     fn fail(&mut self, id: &str, failure: Failure) {
+        self.over(id, CommandState::Failed, failure);
+    }
+
+    /// A command is over without its guest.
+    fn over(&mut self, id: &str, state: CommandState, failure: Failure) {
         let Some(mut it) = self.commands.remove(id) else { return };
         let now = Now::read();
         warn!(cmd = id, guest = it.active.command.guest, "not run: {}", failure.message);
         self.roster.failed(&it.active.command.guest, &failure.message, now);
-        it.active.failed(CommandState::Failed, failure, now.utc);
+        it.active.failed(state, failure, now.utc);
         self.note_command(&it.active.command);
         let (handle, command, changed) = (self.handle.clone(), it.active.command, it.changed);
         self.work.push(Box::pin(async move {

@@ -34,11 +34,13 @@ mod cp;
 mod df;
 mod events;
 mod guests;
+mod kill;
 mod logs;
 mod ls;
 mod ps;
 mod run;
 mod token;
+mod top;
 mod vm;
 mod wait;
 mod why;
@@ -98,6 +100,7 @@ enum AskingVerb {
     Events(events::EventsArgs),
     #[command(visible_alias = "list")]
     Guests(guests::GuestsArgs),
+    Kill(kill::KillArgs),
     Logs(logs::LogsArgs),
     Ls(ls::LsArgs),
     Ps(ps::PsArgs),
@@ -105,6 +108,7 @@ enum AskingVerb {
     Run(run::RunArgs),
     #[command(subcommand)]
     Token(token::TokenVerb),
+    Top(top::TopArgs),
     #[command(subcommand)]
     Vm(vm::VmVerb),
     Wait(wait::WaitArgs),
@@ -197,11 +201,13 @@ impl AskingVerb {
             Self::Df(args) => df::df(session, args),
             Self::Events(args) => events::events(session, args),
             Self::Guests(args) => guests::guests(session, args),
+            Self::Kill(args) => kill::kill(session, args),
             Self::Logs(args) => logs::logs(session, args),
             Self::Ls(args) => ls::ls(session, args),
             Self::Ps(args) => ps::ps(session, args),
             Self::Run(args) => run::run(session, args),
             Self::Token(verb) => token::token(session, verb),
+            Self::Top(args) => top::top(session, args),
             Self::Vm(verb) => vm::vm(session, verb),
             Self::Wait(args) => wait::wait(session, args),
             Self::Why(args) => why::why(session, args),

@@ -143,6 +143,8 @@ pub struct Command {
     pub out_bytes: u64,
     /// The same of standard error.
     pub err_bytes: u64,
+    /// Octets of streamed input it is known to have read; not written down.
+    pub input_taken: u64,
     /// What the guest told at the end, but for the output.
     pub results: Option<Map<String, Value>>,
     /// Why it failed, if it did.
@@ -163,6 +165,7 @@ impl Command {
             ended: None,
             out_bytes: 0,
             err_bytes: 0,
+            input_taken: 0,
             results: None,
             failure: None,
         }

@@ -442,7 +442,7 @@ async fn phrase(lexicon: &Lexicon, word: &str, args: &Value) -> Result<Message, 
     }
 }
 
-fn understood(guest: &str, word: &str, answer: Answer) -> Result<Value, Fault> {
+pub(crate) fn understood(guest: &str, word: &str, answer: Answer) -> Result<Value, Fault> {
     let of_guest = |kind, text: String| Fault::new(kind, format!("{word} on {guest}: {text}"));
     match answer {
         Ok(None) => Ok(Value::Null),

@@ -163,6 +163,15 @@ impl Powers for HostPowers {
         })
     }
 
+    fn commands_input_taken<'a>(&'a self, caller: Caller<'a>, cmd_id: String, offset: u64) -> Soon<'a, ()> {
+        Box::pin(async move {
+            let sender = guest(caller, "commands")?.to_owned();
+            let taken = |reply| Request::InputTaken { sender, id: cmd_id, offset, reply };
+            let taken = self.handle.request(taken).await.map_err(failed)?;
+            taken.map_err(|error| Refusal::Invalid(error.to_string()))
+        })
+    }
+
     fn commands_finished<'a>(&'a self, caller: Caller<'a>, cmd_id: String, results: String) -> Soon<'a, ()> {
         Box::pin(async move {
             let sender = guest(caller, "commands")?;

@@ -146,6 +146,24 @@ pub enum Request {
         /// Done.
         reply: Reply<()>,
     },
+    /// The command has read so much of its input.
+    InputTaken {
+        /// Who told it.
+        sender: String,
+        /// Which command.
+        id: String,
+        /// Up to where.
+        offset: u64,
+        /// Whether it was its command.
+        reply: Reply<Result<(), Unheard>>,
+    },
+    /// The command is not wanted any more.
+    Withdraw {
+        /// Which.
+        id: String,
+        /// Whether that was all: it had not been sent to its guest, and never will be.
+        reply: Reply<bool>,
+    },
     /// A guest said that it is here.
     Joined {
         /// Who said it.

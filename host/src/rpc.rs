@@ -21,6 +21,7 @@ use vocable_xmlrpc::{Fault, Params, Value, code};
 
 mod agent;
 mod cmd;
+mod control;
 mod file;
 mod guest;
 mod live;
@@ -96,9 +97,17 @@ impl Method {
 
 /// All methods that do not come from words.
 fn methods() -> impl Iterator<Item = &'static Method> {
-    [agent::METHODS, cmd::METHODS, file::METHODS, guest::METHODS, vm::METHODS, word::METHODS]
-        .into_iter()
-        .flatten()
+    [
+        agent::METHODS,
+        cmd::METHODS,
+        control::METHODS,
+        file::METHODS,
+        guest::METHODS,
+        vm::METHODS,
+        word::METHODS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The methods as the endpoint sees them.

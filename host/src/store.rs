@@ -540,6 +540,7 @@ fn command(row: &Row<'_>) -> Result<Stored, rusqlite::Error> {
         ended: row.get::<_, Option<i64>>(7)?.map(moment),
         out_bytes: row.get::<_, i64>(8)?.cast_unsigned(),
         err_bytes: row.get::<_, i64>(9)?.cast_unsigned(),
+        input_taken: 0,
         results: None,
         failure: None,
     };

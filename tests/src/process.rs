@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
@@ -66,8 +66,17 @@ pub struct Process {
 impl Process {
     /// Starts it. What it writes to standard error is its log.
     pub fn start(name: &str, command: &mut Command) -> Self {
-        let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = started.unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
+        Self::watched(name, spawned(name, command.stdin(Stdio::null())))
+    }
+
+    /// Starts it, with a pipe to give it standard input through.
+    pub fn start_fed(name: &str, command: &mut Command) -> (Self, ChildStdin) {
+        let mut child = spawned(name, command.stdin(Stdio::piped()));
+        let input = child.stdin.take().unwrap();
+        (Self::watched(name, child), input)
+    }
+
+    fn watched(name: &str, mut child: Child) -> Self {
         let (log, ended) = (Told::new(Log::default()), Told::new(None));
         let errors = child.stderr.take().unwrap();
         // Not joined: whatever the program leaves running may hold the pipe for longer than we live.
@@ -161,6 +170,11 @@ impl Drop for Process {
             eprintln!("---- the log of {}\n{}\n----", self.name, shown.join("\n"));
         }
     }
+}
+
+fn spawned(name: &str, command: &mut Command) -> Child {
+    let started = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    started.unwrap_or_else(|error| panic!("{name} cannot be started: {error}"))
 }
 
 /// Reaps the process when it has ended, and tells.

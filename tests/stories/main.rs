@@ -8,6 +8,9 @@ mod joining;
 mod running;
 
 #[cfg(test)]
+mod commanding;
+
+#[cfg(test)]
 mod fleet;
 #[cfg(test)]
 mod retries;

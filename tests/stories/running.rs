@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::time::{Duration, Instant};
 use vocable_tests::gate::Gate;
-use vocable_tests::host::{Host, typed};
+use vocable_tests::host::Host;
 use vocable_tests::process::Process;
 
 const RESOURCES: [&str; 16] = [
@@ -187,26 +187,4 @@ fn very_much_output_is_complete_and_holds_nobody_up() {
     for (before, after) in before.into_iter().zip(memory()) {
         assert!(after < before + (60 << 20), "from {before} to {after} octets");
     }
-}
-
-#[test]
-fn input_comes_from_standard_input_and_too_much_of_it_is_refused() {
-    let host = Host::start();
-    let _vm1 = host.guest("vm1").joins();
-    let file = host.folder().join("input");
-    let pipes = |octets: &[u8]| {
-        std::fs::write(&file, octets).unwrap();
-        let script = "exec \"$0\" run -i vm1 -- sha256sum < \"$1\"";
-        let shell = host.command_line(&[]);
-        let program = shell.get_program().to_owned();
-        let mut line = std::process::Command::new("sh");
-        line.envs(shell.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        typed(line.args(["-c", script]).arg(program).arg(&file))
-    };
-    let some: Vec<u8> = (0..=255).cycle().take(300_000).collect();
-    let digest: String = Sha256::digest(&some).iter().map(|octet| format!("{octet:02x}")).collect();
-    assert_eq!(pipes(&some).text(), format!("{digest}  -\n"));
-    let refused = pipes(&vec![b'x'; 600_000]);
-    assert_eq!((refused.code, refused.text()), (Some(125), ""), "{refused:?}");
-    assert!(refused.err.contains("512 KiB"), "{}", refused.err);
 }

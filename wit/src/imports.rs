@@ -111,6 +111,14 @@ interface! {
         /// What the command has written to `part` (`out` or `err`) from byte `offset` on, `max` bytes
         /// at most. Empty at the end of what there is so far.
         fn read(cmd_id: &str, part: &str, offset: u64, max: u32) -> Answer<Vec<u8>>;
+        /// Ends the command: the signal to all of it, after the grace (its own, if none is given)
+        /// SIGKILL to what is left. Gives the number of processes there were.
+        fn cancel(cmd_id: &str, number: i32, grace_ms: Option<u32>) -> Answer<u32>;
+        /// Standard input that belongs at `offset`, and whether it ends there. Gives the JSON text of an
+        /// object: the `offset` up to which the agent has it now, and what the command has `taken`.
+        fn input(cmd_id: &str, offset: u64, bytes: &[u8], end: bool) -> Answer<String>;
+        /// The new size of the command's terminal.
+        fn resize(cmd_id: &str, rows: u16, columns: u16) -> Answer<()>;
     }
 }
 
@@ -135,6 +143,8 @@ interface! {
         fn output(cmd_id: &str, part: &str, offset: u64, bytes: &[u8]) -> Answer<()>;
         /// A command is over. `results` is the JSON text of an object.
         fn finished(cmd_id: &str, results: &str) -> Answer<()>;
+        /// A command has read its standard input up to there.
+        fn input_taken(cmd_id: &str, offset: u64) -> Answer<()>;
     }
 }
 

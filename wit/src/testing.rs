@@ -176,6 +176,7 @@ impl Outcome for Option<String> {
 
 impl Outcome for Output {}
 impl Outcome for String {}
+impl Outcome for u32 {}
 impl Outcome for Vec<u8> {}
 
 /// How an argument is remembered.
@@ -196,6 +197,24 @@ impl Shown for &[u8] {
 }
 
 impl Shown for i32 {
+    fn shown(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl Shown for bool {
+    fn shown(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl Shown for u16 {
+    fn shown(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl Shown for Option<u32> {
     fn shown(&self) -> Value {
         (*self).into()
     }

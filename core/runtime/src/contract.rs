@@ -16,8 +16,19 @@ pub const CONTRACT: &str = "0.1.0";
 pub const ALWAYS_GRANTED: [&str; 3] = ["about", "log", "store"];
 
 /// The events of this version of the contract. One that is not among them can be bound, and is warned of.
-pub const EVENTS: [&str; 7] =
-    ["beacon", "connected", "job-ended", "job-output", "leaving", "run-requested", "unknown-word"];
+pub const EVENTS: [&str; 11] = [
+    "beacon",
+    "connected",
+    "input-requested",
+    "job-ended",
+    "job-input",
+    "job-output",
+    "leaving",
+    "run-requested",
+    "signal-requested",
+    "unknown-word",
+    "usage-requested",
+];
 
 /// The package of the contract, as it begins the names of its interfaces.
 pub(crate) const PACKAGE: &str = "vocable:word";

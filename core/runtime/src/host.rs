@@ -177,6 +177,27 @@ impl jobs::Host for Call {
         let scope = self.require("jobs")?;
         scope.powers.jobs_read(scope.caller(), cmd_id, part, offset, max).await
     }
+
+    async fn cancel(&mut self, cmd_id: String, number: i32, grace_ms: Option<u32>) -> Result<u32, Refusal> {
+        let scope = self.require("jobs")?;
+        scope.powers.jobs_cancel(scope.caller(), cmd_id, number, grace_ms).await
+    }
+
+    async fn input(
+        &mut self,
+        cmd_id: String,
+        offset: u64,
+        bytes: Vec<u8>,
+        end: bool,
+    ) -> Result<String, Refusal> {
+        let scope = self.require("jobs")?;
+        scope.powers.jobs_input(scope.caller(), cmd_id, offset, bytes, end).await
+    }
+
+    async fn resize(&mut self, cmd_id: String, rows: u16, columns: u16) -> Result<(), Refusal> {
+        let scope = self.require("jobs")?;
+        scope.powers.jobs_resize(scope.caller(), cmd_id, rows, columns).await
+    }
 }
 
 impl roster::Host for Call {
@@ -216,6 +237,11 @@ impl commands::Host for Call {
     async fn finished(&mut self, cmd_id: String, results: String) -> Result<(), Refusal> {
         let scope = self.require("commands")?;
         scope.powers.commands_finished(scope.caller(), cmd_id, results).await
+    }
+
+    async fn input_taken(&mut self, cmd_id: String, offset: u64) -> Result<(), Refusal> {
+        let scope = self.require("commands")?;
+        scope.powers.commands_input_taken(scope.caller(), cmd_id, offset).await
     }
 }
 

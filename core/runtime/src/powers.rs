@@ -125,6 +125,43 @@ pub trait Powers: Send + Sync + 'static {
         absent("jobs")
     }
 
+    /// Ends a command; gives the number of processes there were.
+    fn jobs_cancel<'a>(
+        &'a self,
+        caller: Caller<'a>,
+        cmd_id: String,
+        number: i32,
+        grace_ms: Option<u32>,
+    ) -> Soon<'a, u32> {
+        let _ = (caller, cmd_id, number, grace_ms);
+        absent("jobs")
+    }
+
+    /// Standard input of a command from `offset` on; gives the JSON of an object.
+    fn jobs_input<'a>(
+        &'a self,
+        caller: Caller<'a>,
+        cmd_id: String,
+        offset: u64,
+        bytes: Vec<u8>,
+        end: bool,
+    ) -> Soon<'a, String> {
+        let _ = (caller, cmd_id, offset, bytes, end);
+        absent("jobs")
+    }
+
+    /// The new size of a command's terminal.
+    fn jobs_resize<'a>(
+        &'a self,
+        caller: Caller<'a>,
+        cmd_id: String,
+        rows: u16,
+        columns: u16,
+    ) -> Soon<'a, ()> {
+        let _ = (caller, cmd_id, rows, columns);
+        absent("jobs")
+    }
+
     /// A guest is on the bus; `facts` is the JSON of an object.
     fn roster_joined<'a>(
         &'a self,
@@ -171,6 +208,12 @@ pub trait Powers: Send + Sync + 'static {
     /// A command is over; `results` is the JSON of an object.
     fn commands_finished<'a>(&'a self, caller: Caller<'a>, cmd_id: String, results: String) -> Soon<'a, ()> {
         let _ = (caller, cmd_id, results);
+        absent("commands")
+    }
+
+    /// A command has read its standard input up to `offset`.
+    fn commands_input_taken<'a>(&'a self, caller: Caller<'a>, cmd_id: String, offset: u64) -> Soon<'a, ()> {
+        let _ = (caller, cmd_id, offset);
         absent("commands")
     }
 }

@@ -3,6 +3,7 @@
 //! `LC_ALL` and `TZ`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use nix::unistd::{Uid, User as Passwd};
 
@@ -21,6 +22,8 @@ const HANDED_ON: [&str; 3] = ["LANG", "LC_ALL", "TZ"];
 pub(super) struct Surroundings {
     pub(super) config: JobsConfig,
     pub(super) boot_id: String,
+    /// Held while input is written: two pieces for one command must not see the same end of it.
+    pub(super) input: Mutex<()>,
     /// The entry of the agent's own user, if there is one.
     own: Option<Passwd>,
 }
@@ -33,7 +36,7 @@ impl Surroundings {
         let boot_id =
             processes::boot_id().map_err(JobError::io("read", "/proc/sys/kernel/random/boot_id".as_ref()))?;
         let own = Passwd::from_uid(Uid::effective()).ok().flatten();
-        Ok(Self { config, boot_id, own })
+        Ok(Self { config, boot_id, input: Mutex::default(), own })
     }
 
     /// Where a job lies.

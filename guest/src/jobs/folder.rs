@@ -3,6 +3,9 @@
 //! ```text
 //! job.json      the record: what was asked for                     agent, durable before the start
 //! stdin         standard input, if any was given                   agent
+//! input         standard input as it comes, read parts are holes   agent, holes by the supervisor
+//! input.end     the input is complete                              agent
+//! input.taken   how much of it the program has read                supervisor
 //! events        FIFO, supervisor to agent; its end is the supervisor's
 //! control       FIFO, agent to supervisor
 //! supervisor.json  the supervisor as a process                     supervisor
@@ -84,6 +87,21 @@ impl Folder {
 
     pub(crate) fn stdin(&self) -> PathBuf {
         self.0.join("stdin")
+    }
+
+    /// Standard input that is streamed: its length is how much has come.
+    pub(crate) fn input(&self) -> PathBuf {
+        self.0.join("input")
+    }
+
+    /// Exists once no more input will come.
+    pub(crate) fn input_end(&self) -> PathBuf {
+        self.0.join("input.end")
+    }
+
+    /// How many bytes of the input the program has read, in decimal.
+    pub(crate) fn input_taken(&self) -> PathBuf {
+        self.0.join("input.taken")
     }
 
     pub(crate) fn events(&self) -> PathBuf {

@@ -33,6 +33,8 @@ pub(super) enum News {
     /// Nothing was run, and nothing is left of it.
     Refused(JobError),
     Started,
+    /// So much of the input has been read.
+    Taken(u64),
 }
 
 /// The way to the owner.
@@ -137,6 +139,7 @@ async fn follow(
                 Event::Full => reporter.tell(News::Full).await,
                 Event::Output { out, err } => reporter.tell(News::Output { out, err }).await,
                 Event::Started => reporter.tell(News::Started).await,
+                Event::Taken { bytes } => reporter.tell(News::Taken(bytes)).await,
             }
         }
     }
@@ -181,6 +184,8 @@ fn record(shared: &Surroundings, cmd_id: &CommandId, order: Order) -> Result<Rec
         nice: options.nice,
         limits: options.limits,
         stdin: options.stdin.is_some(),
+        input: options.input,
+        tty: options.tty,
         timeout: options.timeout,
         grace: options.grace,
         on_disconnect: options.on_disconnect,
@@ -192,6 +197,9 @@ fn record(shared: &Surroundings, cmd_id: &CommandId, order: Order) -> Result<Rec
 fn fill(folder: &Folder, record: &Record, stdin: Option<&[u8]>) -> std::io::Result<()> {
     if let Some(stdin) = stdin {
         std::io::Write::write_all(&mut private_new(&folder.stdin())?, stdin)?;
+    }
+    if record.input {
+        private_new(&folder.input())?;
     }
     folder.write_record(record)
 }

@@ -49,6 +49,7 @@ struct Job {
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
 enum Subject {
     End,
+    Input,
     Output(Part),
 }
 
@@ -222,6 +223,12 @@ impl Keeper {
                     job.refuse(refusal);
                 }
             }
+            News::Taken(bytes) => {
+                if let Some(job) = self.jobs.get_mut(&cmd_id) {
+                    job.info.input_taken = bytes;
+                    self.outbox.push(&cmd_id, Subject::Input);
+                }
+            }
             News::Started => {
                 if let Some(job) = self.jobs.get_mut(&cmd_id) {
                     job.has_started();
@@ -258,6 +265,7 @@ impl Keeper {
         let cmd_id = info.cmd_id.clone();
         Some(match subject {
             Subject::End => JobEvent::Ended { cmd_id, results: info.results.clone()? },
+            Subject::Input => JobEvent::Input { cmd_id, taken: info.input_taken },
             Subject::Output(part @ Part::Err) => JobEvent::Output { cmd_id, part, bytes: info.err_bytes },
             Subject::Output(part @ Part::Out) => JobEvent::Output { cmd_id, part, bytes: info.out_bytes },
         })

@@ -6,6 +6,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::program::Size;
+
 /// What a supervisor tells, over `events`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Event {
@@ -17,6 +19,8 @@ pub(crate) enum Event {
     Output { out: u64, err: u64 },
     /// The program has been started, or could not be; `running.json` is there if it was.
     Started,
+    /// So many bytes of its input the program has read, or will never read.
+    Taken { bytes: u64 },
 }
 
 impl fmt::Display for Event {
@@ -26,6 +30,7 @@ impl fmt::Display for Event {
             Self::Full => writeln!(f, "full"),
             Self::Output { out, err } => writeln!(f, "output {out} {err}"),
             Self::Started => writeln!(f, "started"),
+            Self::Taken { bytes } => writeln!(f, "taken {bytes}"),
         }
     }
 }
@@ -42,6 +47,7 @@ impl FromStr for Event {
                 Ok(Self::Output { out: out.parse().map_err(|_| ())?, err: err.parse().map_err(|_| ())? })
             }
             ["started"] => Ok(Self::Started),
+            ["taken", bytes] => Ok(Self::Taken { bytes: bytes.parse().map_err(|_| ())? }),
             _ => Err(()),
         }
     }
@@ -50,8 +56,13 @@ impl FromStr for Event {
 /// What an agent asks for, over `control`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Control {
-    /// End the job: SIGTERM, and after the grace (the job's own if there is none) SIGKILL.
-    Cancel { grace: Option<Duration> },
+    /// End the job: the signal (SIGTERM if there is none), and after the grace (the job's own if
+    /// there is none) SIGKILL.
+    Cancel { grace: Option<Duration>, signal: Option<i32> },
+    /// There is more in the file of the input, or its end is marked.
+    Input,
+    /// The terminal has another size.
+    Resize(Size),
     /// So many bytes of each stream are with the host: room may be made of them.
     Taken { out: u64, err: u64 },
 }
@@ -59,8 +70,18 @@ pub(crate) enum Control {
 impl fmt::Display for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Cancel { grace: None } => writeln!(f, "cancel"),
-            Self::Cancel { grace: Some(grace) } => writeln!(f, "cancel {}", grace.as_millis()),
+            Self::Cancel { grace, signal } => {
+                write!(f, "cancel")?;
+                match (grace, signal) {
+                    (None, None) => {}
+                    (None, Some(_)) => write!(f, " own")?,
+                    (Some(grace), _) => write!(f, " {}", grace.as_millis())?,
+                }
+                signal.map_or(Ok(()), |signal| write!(f, " {signal}"))?;
+                writeln!(f)
+            }
+            Self::Input => writeln!(f, "input"),
+            Self::Resize(Size { rows, columns }) => writeln!(f, "resize {rows} {columns}"),
             Self::Taken { out, err } => writeln!(f, "taken {out} {err}"),
         }
     }
@@ -72,16 +93,29 @@ impl FromStr for Control {
     fn from_str(line: &str) -> Result<Self, ()> {
         let words: Vec<&str> = line.split(' ').collect();
         match words.as_slice() {
-            ["cancel"] => Ok(Self::Cancel { grace: None }),
-            ["cancel", milliseconds] => {
-                let grace = Duration::from_millis(u64::from(milliseconds.parse::<u32>().map_err(|_| ())?));
-                Ok(Self::Cancel { grace: Some(grace) })
+            ["cancel"] => Ok(Self::Cancel { grace: None, signal: None }),
+            ["cancel", grace] => Ok(Self::Cancel { grace: milliseconds(grace)?, signal: None }),
+            ["cancel", grace, signal] => {
+                let signal = Some(signal.parse().map_err(|_| ())?);
+                Ok(Self::Cancel { grace: milliseconds(grace)?, signal })
             }
             ["taken", out, err] => {
                 Ok(Self::Taken { out: out.parse().map_err(|_| ())?, err: err.parse().map_err(|_| ())? })
             }
+            ["input"] => Ok(Self::Input),
+            ["resize", rows, columns] => Ok(Self::Resize(Size {
+                rows: rows.parse().map_err(|_| ())?,
+                columns: columns.parse().map_err(|_| ())?,
+            })),
             _ => Err(()),
         }
+    }
+}
+
+fn milliseconds(word: &str) -> Result<Option<Duration>, ()> {
+    match word {
+        "own" => Ok(None),
+        number => Ok(Some(Duration::from_millis(u64::from(number.parse::<u32>().map_err(|_| ())?)))),
     }
 }
 
@@ -118,12 +152,21 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_strangers_are_passed_over() {
         let mut lines = Lines::default();
-        let events = [Event::Started, Event::Output { out: 5, err: u64::MAX }, Event::Full, Event::Ended];
+        let events = [
+            Event::Started,
+            Event::Output { out: 5, err: u64::MAX },
+            Event::Taken { bytes: 7 },
+            Event::Full,
+            Event::Ended,
+        ];
         let text: String = events.iter().map(|event| format!("{event}shiny {event}")).collect();
         assert_eq!(lines.take::<Event>(text.as_bytes()), events);
-        let cancels = [None, Some(Duration::from_millis(1500))].map(|grace| Control::Cancel { grace });
-        let text: String = cancels.iter().map(Control::to_string).collect();
-        assert_eq!(lines.take::<Control>(text.as_bytes()), cancels);
+        let graces = [None, Some(Duration::from_millis(1500))];
+        let cancel = |signal| graces.map(|grace| Control::Cancel { grace, signal });
+        let more = [Control::Input, Control::Resize(Size { rows: 24, columns: 80 })];
+        let asked = [cancel(None), cancel(Some(2)), more].concat();
+        let text: String = asked.iter().map(Control::to_string).collect();
+        assert_eq!(lines.take::<Control>(text.as_bytes()), asked);
         let taken = Control::Taken { out: 7, err: 0 };
         assert_eq!(lines.take::<Control>(taken.to_string().as_bytes()), [taken]);
     }

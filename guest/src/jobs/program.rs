@@ -19,11 +19,13 @@ use super::limits::{self, Limit};
 /// | option | value |
 /// |---|---|
 /// | `grace` | seconds, decimal: from SIGTERM to SIGKILL when the job is ended (default 10) |
+/// | `input` | `streamed`: standard input comes piece by piece while it runs, until it is ended |
 /// | `limits` | resource limits, `nofile=1024,as=1GiB` |
 /// | `nice` | -20 to 19 |
 /// | `on-disconnect` | `keep` (default) or `kill`: whether the agent cancels it when it loses its host |
 /// | `stdin` | standard input, in base64 (default: empty) |
 /// | `timeout` | seconds, decimal: how long it may run (default: for ever) |
+/// | `tty` | `ROWSxCOLUMNS`: it has a terminal of that size, with streamed input; all its output is `out` |
 /// | `user` | whose rights it has (default: the agent's) |
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Program {
@@ -141,15 +143,25 @@ pub enum OnDisconnect {
     Kill,
 }
 
+/// The size of a terminal, in characters.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Size {
+    pub(crate) rows: u16,
+    pub(crate) columns: u16,
+}
+
 /// The options of a [`Program`], understood.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Options {
     pub(super) grace: Duration,
+    /// Whether standard input is streamed.
+    pub(super) input: bool,
     pub(super) limits: Vec<Limit>,
     pub(super) nice: Option<i32>,
     pub(super) on_disconnect: OnDisconnect,
     pub(super) stdin: Option<Vec<u8>>,
     pub(super) timeout: Option<Duration>,
+    pub(super) tty: Option<Size>,
     pub(super) user: Option<String>,
 }
 
@@ -157,11 +169,13 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             grace: Duration::from_secs(10),
+            input: false,
             limits: Vec::new(),
             nice: None,
             on_disconnect: OnDisconnect::Keep,
             stdin: None,
             timeout: None,
+            tty: None,
             user: None,
         }
     }
@@ -177,22 +191,30 @@ impl Options {
             }
             parsed.set(name, value).map_err(|reason| invalid_option(name, &reason))?;
         }
+        if parsed.stdin.is_some() && (parsed.input || parsed.tty.is_some()) {
+            return Err(invalid_option("stdin", "is all of the input, it cannot be streamed as well"));
+        }
+        parsed.input |= parsed.tty.is_some();
         Ok(parsed)
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
             "grace" => self.grace = seconds(value)?,
+            "input" => self.input = streamed(value)?,
             "limits" => self.limits = limits::parse(value)?,
             "nice" => self.nice = Some(nice(value)?),
             "on-disconnect" => self.on_disconnect = on_disconnect(value)?,
             "stdin" => self.stdin = Some(base64(value)?),
             "timeout" => self.timeout = Some(timeout(value)?),
+            "tty" => self.tty = Some(size(value)?),
             "user" => self.user = Some(user(value)?),
             _ => {
-                return Err("is not known here; there are grace, limits, nice, on-disconnect, stdin, \
-                            timeout, user"
-                    .to_owned());
+                return Err(
+                    "is not known here; there are grace, input, limits, nice, on-disconnect, stdin, \
+                            timeout, tty, user"
+                        .to_owned(),
+                );
             }
         }
         Ok(())
@@ -234,6 +256,21 @@ fn on_disconnect(value: &str) -> Result<OnDisconnect, String> {
         "kill" => Ok(OnDisconnect::Kill),
         _ => Err(format!("{} is neither keep nor kill", excerpt(value))),
     }
+}
+
+fn streamed(value: &str) -> Result<bool, String> {
+    match value {
+        "streamed" => Ok(true),
+        _ => Err(format!("{} is not streamed, the one way beside the option stdin", excerpt(value))),
+    }
+}
+
+fn size(value: &str) -> Result<Size, String> {
+    let number = |text: &str| text.parse().ok().filter(|number| *number > 0);
+    let size = value
+        .split_once('x')
+        .and_then(|(rows, columns)| Some(Size { rows: number(rows)?, columns: number(columns)? }));
+    size.ok_or_else(|| format!("{} is not ROWSxCOLUMNS, such as 24x80", excerpt(value)))
 }
 
 fn base64(value: &str) -> Result<Vec<u8>, String> {
@@ -282,6 +319,9 @@ mod tests {
         assert_eq!(parsed.timeout, Some(Duration::from_millis(1500)));
         assert_eq!(parsed.user.as_deref(), Some("nobody"));
         assert_eq!(options(&[]).unwrap(), Options::default());
+        assert!(options(&[("input", "streamed")]).unwrap().input);
+        let terminal = options(&[("tty", "24x80")]).unwrap();
+        assert_eq!((terminal.tty, terminal.input), (Some(Size { rows: 24, columns: 80 }), true));
     }
 
     #[test]
@@ -297,12 +337,17 @@ mod tests {
             ("timeout", "inf"),
             ("timeout", "1e3"),
             ("timeout", "999999999999"),
+            ("input", "yes"),
+            ("tty", "80"),
+            ("tty", "0x80"),
+            ("tty", "24x99999"),
             ("user", ""),
         ] {
             let refusal = refusal(&[(name, value)]);
             assert!(refusal.contains(&format!("option \"{name}\"")), "{refusal}");
         }
         assert!(refusal(&[("nice", "1"), ("nice", "2")]).contains("twice"));
+        assert!(refusal(&[("tty", "24x80"), ("stdin", "AP8=")]).contains("option \"stdin\""));
     }
 
     #[test]
@@ -346,7 +391,7 @@ mod tests {
         }
 
         #[test]
-        fn no_option_makes_the_parser_panic_or_its_refusal_long(name in "\\PC{0,200}|grace|limits|nice|stdin|timeout|user", value in "\\PC{0,300}") {
+        fn no_option_makes_the_parser_panic_or_its_refusal_long(name in "\\PC{0,200}|grace|limits|nice|stdin|timeout|tty|user", value in "\\PC{0,300}") {
             if let Err(refusal) = options(&[(&name, &value)]) {
                 prop_assert!(refusal.to_string().chars().count() < 400);
             }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WhenFull;
 use super::limits::Limit;
-use super::program::OnDisconnect;
+use super::program::{OnDisconnect, Size};
 
 /// Everything a supervisor needs to know: it has neither agent nor configuration to ask.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -31,6 +31,12 @@ pub(crate) struct Record {
     pub(crate) limits: Vec<Limit>,
     /// Whether there is a file with standard input; otherwise it is empty.
     pub(crate) stdin: bool,
+    /// Whether there is a file that standard input is streamed through.
+    #[serde(default)]
+    pub(crate) input: bool,
+    /// The size of its terminal when it begins, if it has one.
+    #[serde(default)]
+    pub(crate) tty: Option<Size>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) grace: Duration,
     pub(crate) on_disconnect: OnDisconnect,
@@ -40,10 +46,10 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Rights, niceness and limits are changed by a second stage that then becomes the program.
+    /// Rights, niceness, limits and terminal are set by a second stage that then becomes the program.
     /// Without any, the supervisor starts the program directly, which is quicker.
     pub(crate) fn needs_launcher(&self) -> bool {
-        self.user.is_some() || self.nice.is_some() || !self.limits.is_empty()
+        self.user.is_some() || self.nice.is_some() || !self.limits.is_empty() || self.tty.is_some()
     }
 }
 

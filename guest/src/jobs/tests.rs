@@ -3,6 +3,7 @@
 //! `main` does under its hidden argument.
 
 mod endings;
+mod input;
 mod once;
 mod output;
 mod restarts;
@@ -65,6 +66,7 @@ struct Bed {
     /// What was heard on the way to something else.
     totals: BTreeMap<(String, Part), u64>,
     ended: BTreeMap<String, Results>,
+    taken: BTreeMap<String, u64>,
 }
 
 impl Bed {
@@ -80,7 +82,8 @@ impl Bed {
         let mut config = test_config(dir.path());
         change(&mut config);
         let (jobs, events, task) = Jobs::open(config).await.unwrap();
-        Self { dir, jobs, events, task, totals: BTreeMap::new(), ended: BTreeMap::new() }
+        let (totals, ended, taken) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { dir, jobs, events, task, totals, ended, taken }
     }
 
     /// Ends the agent's side, as its death would, and opens the same folder again.
@@ -100,6 +103,9 @@ impl Bed {
             JobEvent::Output { cmd_id, part, bytes } => {
                 let before = self.totals.insert((cmd_id, part), bytes);
                 assert!(before.is_none_or(|before| before < bytes), "totals only grow");
+            }
+            JobEvent::Input { cmd_id, taken } => {
+                self.taken.insert(cmd_id, taken);
             }
             JobEvent::Ended { cmd_id, results } => {
                 assert!(self.ended.insert(cmd_id, results).is_none(), "an end is announced once");
@@ -124,6 +130,13 @@ impl Bed {
     async fn output_of(&mut self, cmd_id: &str, part: Part, at_least: u64) {
         let key = (cmd_id.to_owned(), part);
         while self.totals.get(&key).is_none_or(|total| *total < at_least) {
+            self.hear().await;
+        }
+    }
+
+    /// Waits until standard output has that in it.
+    async fn reads(&mut self, cmd_id: &str, text: &str) {
+        while !self.text(cmd_id, Part::Out).await.contains(text) {
             self.hear().await;
         }
     }

@@ -3,9 +3,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::process::Child;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
@@ -16,10 +15,13 @@ use rustix::io::Errno;
 use rustix::process::{WaitOptions, wait};
 use signal_hook::consts::{SIGCHLD, SIGTERM};
 
+use super::Started;
 use super::announcer::Announcer;
 use super::ending::{Cause, Ending, Step};
+use super::input::Input;
 use super::spool::Spool;
 use crate::jobs::folder::{Folder, Freed};
+use super::terminal;
 use crate::jobs::lines::{Control, Event, Lines};
 use crate::jobs::processes::signal_descendants;
 use crate::jobs::record::{Record, unix_time};
@@ -51,6 +53,7 @@ impl Wakes {
 enum Source {
     Children,
     Control,
+    Input,
     Output(Part),
     Terminate,
 }
@@ -69,7 +72,11 @@ pub(super) struct Job {
     folder: Folder,
     program: i32,
     spool: Spool,
+    input: Option<Input>,
+    terminal: Option<File>,
     ending: Ending,
+    /// What the tree hears first when it is to end.
+    gentle: Signal,
     when_full: WhenFull,
     announcer: Announcer,
     full_told: bool,
@@ -91,20 +98,19 @@ impl Job {
     pub(super) fn new(
         folder: &Folder,
         record: &Record,
-        program: Child,
+        program: Started,
         [out, err]: [File; 2],
         control: File,
         wakes: Wakes,
         announcer: Announcer,
-    ) -> io::Result<Self> {
-        let pid = i32::try_from(program.id()).map_err(io::Error::other)?;
-        let missing = || io::Error::other("the program was started without pipes");
-        let out_pipe = File::from(OwnedFd::from(program.stdout.ok_or_else(missing)?));
-        let err_pipe = File::from(OwnedFd::from(program.stderr.ok_or_else(missing)?));
-        Ok(Self {
+    ) -> Self {
+        Self {
             folder: folder.clone(),
-            program: pid,
-            spool: Spool::new((out_pipe, out), (err_pipe, err), record.spool_limit),
+            program: program.pid,
+            spool: Spool::new((program.out, out), (program.err, err), record.spool_limit),
+            input: program.input,
+            terminal: program.terminal,
+            gentle: Signal::SIGTERM,
             ending: Ending::new(Instant::now(), record.timeout, record.grace),
             when_full: record.when_spool_full,
             announcer,
@@ -117,7 +123,7 @@ impl Job {
             status: None,
             ended: 0.0,
             childless: false,
-        })
+        }
     }
 
     /// Goes on until the job is over.
@@ -127,6 +133,7 @@ impl Job {
                 match source {
                     Source::Children => self.reap(),
                     Source::Control => self.obey(),
+                    Source::Input => self.input.iter_mut().for_each(|input| input.feed(ready)),
                     Source::Output(part) => self.spool.copy(part, ready, Instant::now()),
                     Source::Terminate => self.end(Cause::Cancelled, None),
                 }
@@ -208,19 +215,22 @@ impl Job {
 
     /// Waits until something is ready or due.
     fn wait(&self) -> io::Result<Vec<(Source, PollFlags)>> {
-        let mut sources: Vec<(Source, BorrowedFd<'_>)> = vec![
-            (Source::Children, self.wakes.children.as_fd()),
-            (Source::Terminate, self.wakes.terminate.as_fd()),
+        const IN: PollFlags = PollFlags::IN;
+        let mut sources: Vec<(Source, BorrowedFd<'_>, PollFlags)> = vec![
+            (Source::Children, self.wakes.children.as_fd(), IN),
+            (Source::Terminate, self.wakes.terminate.as_fd(), IN),
         ];
-        sources.extend(self.control.as_ref().map(|control| (Source::Control, control.as_fd())));
-        sources.extend(self.spool.pipes().map(|(part, pipe)| (Source::Output(part), pipe)));
+        sources.extend(self.control.as_ref().map(|control| (Source::Control, control.as_fd(), IN)));
+        sources.extend(self.spool.pipes().map(|(part, pipe)| (Source::Output(part), pipe, IN)));
+        let sink = self.input.as_ref().and_then(Input::sink);
+        sources.extend(sink.map(|(sink, wanted)| (Source::Input, sink, wanted)));
         let mut polled: Vec<PollFd<'_>> =
-            sources.iter().map(|(_, fd)| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+            sources.iter().map(|(_, fd, wanted)| PollFd::from_borrowed_fd(*fd, *wanted)).collect();
         match poll(&mut polled, self.time_left().as_ref()) {
             Err(Errno::INTR) => return Ok(Vec::new()),
             other => other?,
         };
-        let ready = sources.iter().zip(&polled).map(|((source, _), polled)| (*source, polled.revents()));
+        let ready = sources.iter().zip(&polled).map(|((source, ..), polled)| (*source, polled.revents()));
         Ok(ready.filter(|(_, ready)| !ready.is_empty()).collect())
     }
 
@@ -240,6 +250,9 @@ impl Job {
             self.can_make_room = self.folder.reserve_freed().is_ok();
         }
         self.announcer.output(totals, now);
+        if let Some(bytes) = self.input.as_mut().and_then(Input::news) {
+            self.announcer.tell(Event::Taken { bytes });
+        }
         self.mind_room();
         if let Some(step) = self.ending.tick(now) {
             self.step(step);
@@ -302,7 +315,16 @@ impl Job {
         let read = bytes.get(..length.and_then(Result::ok).unwrap_or_default()).unwrap_or_default();
         for request in self.requests.take(read) {
             match request {
-                Control::Cancel { grace } => self.end(Cause::Cancelled, grace),
+                Control::Cancel { grace, signal } => {
+                    let signal = signal.and_then(|number| Signal::try_from(number).ok());
+                    self.gentle = signal.unwrap_or(Signal::SIGTERM);
+                    self.end(Cause::Cancelled, grace);
+                }
+                Control::Input => self.input.iter_mut().for_each(Input::look),
+                Control::Resize(size) => {
+                    // A program that has closed its terminal has no size to hear of.
+                    self.terminal.iter().for_each(|ours| drop(terminal::resize(ours, size)));
+                }
                 Control::Taken { out, err } => {
                     self.taken = Freed { out, err };
                     self.make_room();
@@ -333,7 +355,7 @@ impl Job {
             Step::GiveUp => {}
             Step::Kill => self.signal(Signal::SIGKILL),
             Step::Terminate => {
-                self.signal(Signal::SIGTERM);
+                self.signal(self.gentle);
                 // Who is stopped hears of it only when it goes on.
                 self.signal(Signal::SIGCONT);
             }

@@ -1,4 +1,4 @@
-//! The second stage of a start, only for commands with limits, niceness or a user of their own:
+//! The second stage of a start, only for commands with limits, niceness, a terminal or a user of their own:
 //! a process that takes all that upon itself and then becomes the program.  The supervisor keeps
 //! its own rights and limits, without which it could not watch over the program.
 
@@ -7,8 +7,8 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-use nix::unistd::{Gid, Uid, initgroups, setgid, setuid};
-use rustix::process::setpriority_process;
+use nix::unistd::{Gid, Uid, initgroups, setgid, setsid, setuid};
+use rustix::process::{ioctl_tiocsctty, setpriority_process};
 
 use crate::jobs::folder::{Folder, private_new, read_json};
 use crate::jobs::launch::Launch;
@@ -46,7 +46,9 @@ pub(super) fn failure(folder: &Folder) -> Option<Failure> {
 }
 
 fn become_program(record: &Record) -> Failure {
-    let prepared = set_limits(record).and_then(|()| record.user.as_ref().map_or(Ok(()), become_user));
+    let prepared = take_terminal(record)
+        .and_then(|()| set_limits(record))
+        .and_then(|()| record.user.as_ref().map_or(Ok(()), become_user));
     if let Err(reason) = prepared {
         return Failure::new(FailureCode::NotStarted, format!("the command cannot be started: {reason}"));
     }
@@ -55,6 +57,15 @@ fn become_program(record: &Record) -> Failure {
         Ok(mut command) => launch.failure(&command.exec()),
         Err(failure) => failure,
     }
+}
+
+/// Makes standard input the terminal of a session of the program's own, so that keys reach it as signals.
+fn take_terminal(record: &Record) -> Result<(), String> {
+    if record.tty.is_none() {
+        return Ok(());
+    }
+    setsid().map_err(|cause| format!("there is no session for its terminal: {cause}"))?;
+    ioctl_tiocsctty(io::stdin()).map_err(|cause| format!("it gets no terminal: {cause}"))
 }
 
 fn set_limits(record: &Record) -> Result<(), String> {

@@ -1,9 +1,20 @@
 //! Questions before something is lost. Asked only where a person is there to answer: standard input and standard error
 //! are terminals. Everywhere else `--yes` is the answer, and without it nothing is done.
 
-use super::vm::Consent;
 use super::{CliError, Kind, Session};
+use clap::ArgAction;
 use std::io::{self, BufRead, IsTerminal};
+
+/// The answer to the question, given before.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(super) struct Consent {
+    /// Yes, do it
+    #[arg(short, long, action = ArgAction::SetTrue)]
+    pub(super) yes: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
 
 /// What is asked.
 pub(super) struct Question {

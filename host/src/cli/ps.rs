@@ -6,6 +6,7 @@ use super::table::{Cell, Column, Table};
 use super::{CliError, Session, completion, ending::Ending, filter, human};
 use crate::clock::age;
 use clap_complete::ArgValueCompleter;
+use std::collections::BTreeMap;
 use vocable_xmlrpc::Value;
 
 /// List commands: those under way, or all
@@ -39,9 +40,12 @@ pub(super) fn ps(session: &mut Session<'_>, args: &PsArgs) -> Result<u8, CliErro
         other => other?,
     };
     let is_wanted = |command: &&Value| command.text("guest").is_some_and(|guest| wanted.contains(guest));
-    let listed: Vec<_> = reply.list().iter().filter(is_wanted).collect();
+    let mut listed: Vec<_> = reply.list().iter().filter(is_wanted).cloned().collect();
+    if !session.terminal.is_quiet() {
+        add_usage(session, &mut listed);
+    }
     if session.terminal.is_json() {
-        let listed = Value::from_iter(listed.into_iter().cloned());
+        let listed = Value::from_iter(listed);
         session.terminal.document(&wrapped("commands", &listed))?;
     } else if session.terminal.is_quiet() {
         listed
@@ -52,6 +56,25 @@ pub(super) fn ps(session: &mut Session<'_>, args: &PsArgs) -> Result<u8, CliErro
         print(session, args, &listed)?;
     }
     Ok(0)
+}
+
+/// What those that run use now. That nobody can say does not keep them from being listed.
+fn add_usage(session: &Session<'_>, listed: &mut [Value]) {
+    if listed.iter().all(|command| command.text("state") != Some("running")) {
+        return;
+    }
+    let Ok(reply) = session.agent.call("cmd.usage", Vec::new()) else { return };
+    let by_id: BTreeMap<_, _> = reply
+        .items("commands")
+        .iter()
+        .filter_map(|command| Some((command.text("cmd_id")?, command.member("usage")?)))
+        .collect();
+    for command in listed {
+        let usage = command.text("cmd_id").and_then(|id| by_id.get(id)).copied().cloned();
+        if let (Some(usage), Value::Struct(members)) = (usage, command) {
+            members.insert("usage".to_owned(), usage);
+        }
+    }
 }
 
 fn options(args: &PsArgs) -> Value {
@@ -66,7 +89,7 @@ fn options(args: &PsArgs) -> Value {
     all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-fn print(session: &mut Session<'_>, args: &PsArgs, listed: &[&Value]) -> Result<(), CliError> {
+fn print(session: &mut Session<'_>, args: &PsArgs, listed: &[Value]) -> Result<(), CliError> {
     let mut columns = ["id", "guest", "state", "age"].map(Column::text).to_vec();
     columns.extend(["cpu", "rss"].map(Column::number));
     columns.extend([Column::text("exit"), Column::prose("command")]);
@@ -95,9 +118,11 @@ fn row(session: &Session<'_>, command: &Value) -> Vec<Cell> {
     };
     let now = (session.now)().utc;
     let since = command.moment("created").map(|since| age((now - since).try_into().unwrap_or_default()));
-    let used = command.member("resources");
+    let (used, uses) = (command.member("resources"), command.member("usage"));
     let cpu = used.and_then(|used| Some(used.number("ru_utime")? + used.number("ru_stime")?));
-    let rss = used.and_then(|used| used.count("ru_maxrss")).map(|kib| human::size(kib.saturating_mul(1024)));
+    let cpu = cpu.or_else(|| uses?.number("cpu_s"));
+    let most = used.and_then(|used| used.count("ru_maxrss")).map(|kib| kib.saturating_mul(1024));
+    let rss = most.or_else(|| uses?.count("rss_bytes")).map(human::size);
     vec![
         command.text("cmd_id").unwrap_or_default().into(),
         command.text("guest").unwrap_or_default().into(),

@@ -1,5 +1,6 @@
 //! `vocable run`: a command on one guest, as if it were here, or on many, line by line.
 
+mod feeder;
 mod interrupt;
 mod program;
 mod status;
@@ -21,8 +22,8 @@ use vocable_xmlrpc::Value;
 ///
 /// The command runs without a shell, and goes on whatever becomes of this connection. Of one guest its output comes
 /// octet for octet and its exit code becomes ours; of several it comes in lines that begin with the guest's name.
-/// Options may stand after TARGET too; everything after COMMAND is the command's own. Ctrl-C leaves the command running
-/// and says how to see it again.
+/// Options may stand after TARGET too; everything after COMMAND is the command's own. Ctrl-C interrupts the command with
+/// all its processes, a second one kills it, a third one waits no longer; Ctrl-\ leaves it running.
 #[derive(clap::Args, Debug)]
 pub(super) struct RunArgs {
     /// Whom: a guest, a glob, @group, or several of them separated by commas
@@ -43,12 +44,24 @@ pub(super) struct RunArgs {
     /// Directory it works in
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
-    /// Send it our standard input, read to its end first
+    /// Send it our standard input, as it comes
     #[arg(short = 'i', long = "stdin")]
     stdin: bool,
     /// Give it a terminal (not yet)
     #[arg(short, long)]
     tty: bool,
+    /// Whose rights it has, if the guest's agent may give them
+    #[arg(short, long)]
+    user: Option<String>,
+    /// How far it stands back behind others, -20 to 19
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(i32).range(-20..=19))]
+    nice: Option<i32>,
+    /// Resource limits: nofile=1024,as=1GiB
+    #[arg(long, value_name = "NAME=VALUE,...")]
+    limits: Option<String>,
+    /// What its guest does with it when it loses the host, and we when we are hung up
+    #[arg(long, value_name = "WHAT", value_parser = ["keep", "kill"])]
+    on_disconnect: Option<String>,
     /// Choose its id: a retry with the same id runs nothing twice
     #[arg(long)]
     id: Option<String>,
@@ -87,12 +100,20 @@ fn perform(session: &mut Session<'_>, args: &RunArgs) -> Result<Ran, CliError> {
         return Err(error.hint("without -t the command runs, and -i sends it what is typed before"));
     }
     let started = (session.now)().mono;
-    let params = program::params(args, || program::read_stdin(std::io::stdin().lock()))?;
+    let params = program::params(args)?;
     let reply = session.agent.call("cmd.run", params).map_err(|error| not_taken(session, args, error))?;
     let Value::String(id) = reply else { return Err(CliError::bad_reply("cmd.run", "id")) };
     if args.detach {
+        if args.stdin {
+            // Whoever leaves it is not there to feed it later.
+            feeder::feed(session.agent, &id, std::io::stdin().lock(), session.pause)?;
+        }
         return detached(session, &id);
     }
+    let _feeding = match session.process {
+        Some(global) if args.stdin => Some(feeder::start(global, &id)?),
+        _ => None,
+    };
     let reports =
         if session.terminal.is_json() && filter::is_one(&args.target) && !session.terminal.is_verbose() {
             vec![collected(session, args, &id)?]
@@ -103,7 +124,12 @@ fn perform(session: &mut Session<'_>, args: &RunArgs) -> Result<Ran, CliError> {
     told(session, args, &id, reports, took)
 }
 
-/// Prints the output as it comes. If we are told to stop, the command goes on.
+fn watch(session: &Session<'_>, args: &RunArgs, id: &str) -> Result<Interrupt, CliError> {
+    let kills = args.on_disconnect.as_deref() == Some("kill");
+    Interrupt::watch(session, id, &args.target, args.status.as_deref(), kills)
+}
+
+/// Prints the output as it comes.
 fn streamed(session: &mut Session<'_>, args: &RunArgs, id: &str) -> Result<Vec<Value>, CliError> {
     let streams = Streams { out: true, err: true };
     let mut printer = match (session.terminal.is_json(), args.no_prefix || filter::is_one(&args.target)) {
@@ -111,7 +137,7 @@ fn streamed(session: &mut Session<'_>, args: &RunArgs, id: &str) -> Result<Vec<V
         (false, true) => Printer::raw(streams),
         (false, false) => Printer::named(streams),
     };
-    let interrupt = Interrupt::leaves(session, id, &args.target, args.status.as_deref())?;
+    let interrupt = watch(session, args, id)?;
     let reports = follow(session, id, Until::End, BTreeMap::new(), &mut printer);
     drop(interrupt);
     reports.map_err(|error| goes_on(session, id, error))
@@ -119,7 +145,7 @@ fn streamed(session: &mut Session<'_>, args: &RunArgs, id: &str) -> Result<Vec<V
 
 /// The one document of a command on one guest: its report with all its output, once it is over.
 fn collected(session: &mut Session<'_>, args: &RunArgs, id: &str) -> Result<Value, CliError> {
-    let interrupt = Interrupt::leaves(session, id, &args.target, args.status.as_deref())?;
+    let interrupt = watch(session, args, id)?;
     let whole = command::whole_report(session, id);
     drop(interrupt);
     let whole = whole.map_err(|error| goes_on(session, id, error))?;

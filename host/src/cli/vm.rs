@@ -1,7 +1,7 @@
 //! `vocable vm`: the machines guests are in. Each verb is one operation of the agent's: begun, watched to its end with a
 //! bar, and told in a line. What loses something asks first.
 
-use super::confirm::{Question, confirm};
+use super::confirm::{Consent, Question, confirm};
 use super::reply::Members;
 use super::{CliError, Session, completion, human};
 use clap::ArgAction;
@@ -105,17 +105,6 @@ pub(super) struct AskingArgs {
     which: WhichArgs,
     #[command(flatten)]
     consent: Consent,
-}
-
-/// The answer to the question, given before.
-#[derive(clap::Args, Clone, Debug, Default)]
-pub(super) struct Consent {
-    /// Yes, do it
-    #[arg(short, long, action = ArgAction::SetTrue)]
-    pub(super) yes: bool,
-    /// Only say what would be done
-    #[arg(long)]
-    pub(super) dry_run: bool,
 }
 
 /// Does what the verb says.

@@ -36,6 +36,10 @@ const FAILURE: &[Param] = &[
     required("message", Kind::String, "a sentence"),
 ];
 
+/// The size of a terminal.
+const SIZE: &[Param] =
+    &[required("rows", Kind::Int, "1 to 65535"), required("columns", Kind::Int, "1 to 65535")];
+
 /// What is told of a command. Of a request to several guests only its id and state are, and `commands`.
 const COMMAND: &[Param] = &[
     required("cmd_id", Kind::String, "its id"),
@@ -113,8 +117,22 @@ pub(super) const METHODS: &[Method] = &[
                 optional("env", Kind::Map(&Kind::String), "variables of its environment"),
                 optional("path", Kind::String, "its working directory"),
                 optional("stdin", Kind::Bytes, "its standard input [default: nothing]"),
+                optional("stream_stdin", Kind::Bool, "its standard input comes by cmd.input"),
+                optional(
+                    "tty",
+                    Kind::Struct(SIZE),
+                    "it has a terminal of that size; its input comes by cmd.input",
+                ),
                 optional("timeout_s", Kind::Double, "seconds after which it is ended"),
                 optional("grace_s", Kind::Double, "seconds between TERM and KILL"),
+                optional("user", Kind::String, "whose rights it has, if the guest's agent may give them"),
+                optional("nice", Kind::Int, "-20 to 19, as far as the guest's agent may"),
+                optional("limits", Kind::String, "resource limits: nofile=1024,as=1GiB"),
+                optional(
+                    "on_disconnect",
+                    Kind::String,
+                    "what its guest does when it loses the host: keep or kill",
+                ),
                 optional("id", Kind::String, "the caller's own id"),
             ]),
         ],
@@ -162,9 +180,33 @@ async fn run(context: Context, mut params: Params) -> Result<Value, Fault> {
             program.options.insert(option.into(), seconds.to_string());
         }
     }
+    take_surroundings(&mut options, &mut program)?;
     let id = options.take("id")?;
     options.finish()?;
     Ok(Value::from(context.handle.run(RunRequest { target, program, id }).await?))
+}
+
+/// What the guest does around the program: where its input comes from, whose rights and how much of the machine it has.
+fn take_surroundings(options: &mut Options, program: &mut Program) -> Result<(), Fault> {
+    if options.take("stream_stdin")?.unwrap_or(false) {
+        program.options.insert("input".into(), "streamed".into());
+    }
+    if let Some(size) = options.take::<BTreeMap<String, i32>>("tty")? {
+        let number = |name: &str| size.get(name).copied().filter(|number| (1..=65535).contains(number));
+        let (Some(rows), Some(columns)) = (number("rows"), number("columns")) else {
+            return Err(options.invalid("option \"tty\": expected {rows, columns}, each from 1 to 65535"));
+        };
+        program.options.insert("tty".into(), format!("{rows}x{columns}"));
+    }
+    if let Some(nice) = options.take::<i32>("nice")? {
+        program.options.insert("nice".into(), nice.to_string());
+    }
+    for (name, option) in [("limits", "limits"), ("user", "user"), ("on_disconnect", "on-disconnect")] {
+        if let Some(value) = options.take::<String>(name)? {
+            program.options.insert(option.into(), value);
+        }
+    }
+    Ok(())
 }
 
 async fn list(context: Context, params: Params) -> Result<Value, Fault> {

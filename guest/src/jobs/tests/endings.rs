@@ -49,7 +49,7 @@ async fn a_program_that_cleans_up_in_its_grace_keeps_its_exit_code() {
     let asked = shell("trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.01; done");
     bed.start("tidy", asked).await;
     bed.output_of("tidy", Part::Out, 6).await;
-    bed.jobs.cancel("tidy", None).await.unwrap();
+    bed.jobs.cancel("tidy", 15, None).await.unwrap();
     let results = bed.end_of("tidy").await;
     assert_eq!(
         (results.state, results.finished, results.exit_code_or_signal),
@@ -63,11 +63,11 @@ async fn a_second_cancel_can_shorten_the_grace() {
     let mut bed = Bed::new().await;
     bed.start("hurry", shell("trap '' TERM; echo ready; while :; do sleep 0.01; done")).await;
     bed.output_of("hurry", Part::Out, 6).await;
-    bed.jobs.cancel("hurry", Some(Duration::from_secs(3600))).await.unwrap();
-    bed.jobs.cancel("hurry", Some(Duration::ZERO)).await.unwrap();
+    bed.jobs.cancel("hurry", 15, Some(Duration::from_secs(3600))).await.unwrap();
+    bed.jobs.cancel("hurry", 15, Some(Duration::ZERO)).await.unwrap();
     let results = bed.end_of("hurry").await;
     assert_eq!((results.state, results.exit_code_or_signal), (State::Cancelled, Some(9)));
-    assert!(matches!(bed.jobs.cancel("hurry", None).await, Err(JobError::NotRunning { .. })));
+    assert!(matches!(bed.jobs.cancel("hurry", 15, None).await, Err(JobError::NotRunning { .. })));
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn a_stopped_command_can_be_cancelled() {
     let mut bed = Bed::new().await;
     bed.start("stopped", program("sleep", &["1000"])).await;
     assert_eq!(bed.jobs.signal("stopped", 19).await.unwrap(), 1);
-    bed.jobs.cancel("stopped", Some(Duration::from_secs(60))).await.unwrap();
+    bed.jobs.cancel("stopped", 15, Some(Duration::from_secs(60))).await.unwrap();
     assert_eq!(bed.end_of("stopped").await.exit_code_or_signal, Some(15));
 }
 
@@ -131,7 +131,7 @@ async fn usage_is_that_of_all_processes_while_they_run() {
     assert!((usage.user_s + usage.system_s - usage.cpu_s).abs() < 1e-9);
     assert!(usage.rss_bytes > 100_000);
     assert_eq!(usage.source, UsageSource::Proc);
-    bed.jobs.cancel("busy", Some(Duration::ZERO)).await.unwrap();
+    bed.jobs.cancel("busy", 15, Some(Duration::ZERO)).await.unwrap();
     bed.end_of("busy").await;
     assert!(matches!(bed.jobs.usage("busy").await, Err(JobError::NotRunning { .. })));
 }
@@ -141,7 +141,7 @@ async fn an_acknowledged_command_is_forgotten_after_its_time() {
     let mut bed = Bed::with(|config| config.keep = Duration::ZERO).await;
     bed.start("brief", shell("echo hi; sleep 1000")).await;
     assert!(matches!(bed.jobs.acknowledged("brief").await, Err(JobError::NotEnded { .. })));
-    bed.jobs.cancel("brief", Some(Duration::ZERO)).await.unwrap();
+    bed.jobs.cancel("brief", 15, Some(Duration::ZERO)).await.unwrap();
     bed.end_of("brief").await;
     let folder = bed.dir.path().join("jobs/brief");
     assert!(folder.exists());
@@ -166,7 +166,7 @@ async fn the_list_tells_what_runs_and_what_ended() {
     );
     assert_eq!((ended.out_bytes, ended.acknowledged), (4, true));
     assert_eq!(ended.results.as_ref().unwrap().exit_code_or_signal, Some(2));
-    bed.jobs.cancel("runs", None).await.unwrap();
+    bed.jobs.cancel("runs", 15, None).await.unwrap();
     bed.end_of("runs").await;
 }
 

@@ -71,7 +71,7 @@ async fn a_full_spool_holds_the_command_until_it_is_cancelled_and_counts_what_is
     let mut bed = Bed::with(|config| config.spool_limit = 100_000).await;
     bed.start("held", shell("head -c 30000 /dev/zero >&2; head -c 1000000 /dev/zero")).await;
     bed.output_of("held", Part::Out, 70_000).await;
-    bed.jobs.cancel("held", None).await.unwrap();
+    bed.jobs.cancel("held", 15, None).await.unwrap();
     let results = bed.end_of("held").await;
     assert_eq!((results.state, results.out_bytes, results.err_bytes), (State::Cancelled, 70_000, 30_000));
     let left_out = results.left_out.unwrap();

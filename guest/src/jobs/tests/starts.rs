@@ -165,10 +165,10 @@ async fn no_more_run_than_may() {
     bed.start("b", shell("sleep 1000")).await;
     let refusal = bed.jobs.start("c", shell("true")).await.unwrap_err();
     assert!(matches!(refusal, JobError::TooManyRunning { limit: 2 }), "{refusal}");
-    bed.jobs.cancel("a", None).await.unwrap();
+    bed.jobs.cancel("a", 15, None).await.unwrap();
     bed.end_of("a").await;
     bed.start("c", shell("true")).await;
-    bed.jobs.cancel("b", None).await.unwrap();
+    bed.jobs.cancel("b", 15, None).await.unwrap();
     bed.end_of("b").await;
 }
 

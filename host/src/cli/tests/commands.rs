@@ -1,4 +1,4 @@
-//! `vocable ps`, `logs` and `wait`.
+//! `vocable ps`, `logs`, `wait`, `kill` and `top`.
 
 use crate::cli::testing::{FakeAgent, Screen, json, on, vocable};
 
@@ -20,6 +20,14 @@ fn listed() -> FakeAgent {
         ]"#
         )),
     )
+    .answers(
+        "cmd.usage",
+        json(
+            r#"{"time_unix": 1795338364, "commands": [
+            {"cmd_id": "k7mq2x.vm1", "guest": "vm1", "usage": {"cpu_s": 700.5, "rss_bytes": 1181116006, "processes": 9}}
+        ]}"#,
+        ),
+    )
 }
 
 #[test]
@@ -27,12 +35,12 @@ fn ps_lists_commands() {
     let agent = listed();
     insta::assert_snapshot!(vocable(&agent, &["ps", "-a"]), @r#"
     ID          GUEST  STATE    AGE    CPU      RSS  EXIT     COMMAND
-    k7mq2x.vm1  vm1    running  12m                           make -j4 world
+    k7mq2x.vm1  vm1    running  12m    11m  1.1 GiB           make -j4 world
     p3wd8n.vm2  vm2    lost     12m                  lost     ./soak.sh
     b9t4hc.vm1  vm1    done     1h   38.9s  412 MiB  3        sh -c 'exit 3'
     x2vq7j.vm3  vm3    done     2h    10ms  1.0 MiB  SIGSEGV  /opt/sim --seed 7
     "#);
-    assert_eq!(agent.calls(), r#"cmd.list({"all":true})"#);
+    assert_eq!(agent.calls(), "cmd.list({\"all\":true})\ncmd.usage()");
     let agent = listed();
     insta::assert_snapshot!(vocable(&agent, &["ps", "vm[13]", "-q"]), @r#"
     k7mq2x.vm1
@@ -42,7 +50,7 @@ fn ps_lists_commands() {
     assert_eq!(agent.calls(), r#"cmd.list({"all":false})"#);
     let agent = listed();
     vocable(&agent, &["ps", "vm1", "--state", "done", "-n", "5"]);
-    assert_eq!(agent.calls(), r#"cmd.list({"all":true,"guest":"vm1","limit":5,"state":"done"})"#);
+    assert!(agent.calls().starts_with(r#"cmd.list({"all":true,"guest":"vm1","limit":5,"state":"done"})"#));
     insta::assert_snapshot!(on(&Screen::default().of_width(72), &listed(), &["ps", "-a", "vm3"]), @r#"
     ID          GUEST  STATE  AGE   CPU      RSS  EXIT     COMMAND
     x2vq7j.vm3  vm3    done   2h   10ms  1.0 MiB  SIGSEGV  /opt/sim --seed 7
@@ -228,5 +236,101 @@ fn wait_for_any_looks_again_when_something_happens_to_a_command() {
     agent.events(8.0, 20.0)
     cmd.poll("a", {"err_offset":9007199254740992,"out_offset":9007199254740992})
     cmd.poll("b", {"err_offset":9007199254740992,"out_offset":9007199254740992})
+    "#);
+}
+
+fn signalled(error: &str) -> vocable_xmlrpc::Value {
+    json(&format!(r#"{{"commands": [{{"cmd_id": "k7mq2x.vm1", "guest": "vm1", {error}}}]}}"#))
+}
+
+fn report(rest: &str) -> vocable_xmlrpc::Value {
+    json(&format!(r#"{{"cmd_id": "k7mq2x.vm1", "guest": "vm1", {rest}}}"#))
+}
+
+#[test]
+fn kill_ends_commands_and_says_how_they_ended() {
+    let agent = FakeAgent::default()
+        .answers("cmd.cancel", signalled(r#""signalled": 9"#))
+        .answers("cmd.wait", report(r#""state": "cancelled", "finished": false, "exitCodeOrSignal": 15"#));
+    insta::assert_snapshot!(vocable(&agent, &["kill", "k7", "--grace", "2s"]), @r#"k7mq2x.vm1: TERM sent to 9 processes, ended after 0 ms by SIGTERM"#);
+    insta::assert_snapshot!(agent.calls(), @r#"
+    cmd.cancel("k7", {"grace_s":2.0})
+    cmd.wait("k7mq2x.vm1", 20.0, {"err_offset":9007199254740992,"out_offset":9007199254740992})
+    "#);
+    let agent = || {
+        FakeAgent::default()
+            .answers("cmd.cancel", signalled(r#""signalled": 0"#))
+            .answers("cmd.wait", report(r#""state": "done", "finished": true, "exitCodeOrSignal": 3"#))
+    };
+    insta::assert_snapshot!(vocable(&agent(), &["kill", "k7"]), @r#"k7mq2x.vm1: nothing was left to end, it ended with exit code 3"#);
+    insta::assert_snapshot!(vocable(&agent(), &["kill", "--json", "k7"]), @r#"{"commands":[{"cmd_id":"k7mq2x.vm1","ended":true,"exitCodeOrSignal":3,"finished":true,"guest":"vm1","signalled":0,"state":"done"}]}"#);
+    let lost = r#""error": {"code": "guest-offline", "message": "vm1: lost"}"#;
+    let agent = FakeAgent::default()
+        .answers("cmd.cancel", signalled(lost))
+        .answers("cmd.wait", report(r#""state": "running""#));
+    insta::assert_snapshot!(vocable(&agent, &["kill", "k7"]), @r#"
+    ------- stderr
+    error[guest-offline]: k7mq2x.vm1: vm1: lost
+      hint: vocable wait k7mq2x.vm1
+    ------- exit code 1
+    "#);
+}
+
+#[test]
+fn kill_sends_one_signal_and_asks_before_it_ends_all() {
+    let agent = FakeAgent::default().answers("cmd.signal", signalled(r#""signalled": 1"#));
+    insta::assert_snapshot!(vocable(&agent, &["kill", "-s", "SIGUSR1", "k7"]), @r#"k7mq2x.vm1: USR1 sent to 1 process"#);
+    insta::assert_snapshot!(agent.calls(), @r#"cmd.signal("k7", "SIGUSR1")"#);
+    insta::assert_snapshot!(vocable(&listed(), &["kill", "--all", "vm1"]), @r#"
+    ------- stderr
+    error[needs-yes]: ending 2 commands on vm1 needs a yes, and nobody is there to give it
+      hint: --yes answers it
+    ------- exit code 2
+    "#);
+    insta::assert_snapshot!(vocable(&listed(), &["kill", "--all", "vm7"]), @r#"
+    ------- stderr
+    note: no commands under way on vm7
+    "#);
+    insta::assert_snapshot!(vocable(&FakeAgent::default(), &["kill"]), @r#"
+    ------- stderr
+    error[usage]: the following required arguments were not provided: <ID>...
+      hint: vocable kill --help
+    ------- exit code 2
+    "#);
+}
+
+#[test]
+fn top_shows_who_uses_most_first() {
+    let used = || {
+        FakeAgent::default().answers(
+            "cmd.usage",
+            json(
+                r#"{"time_unix": 1100, "commands": [
+                {"cmd_id": "q8rf5z.vm3", "guest": "vm3", "cmd": "sleep", "args": ["600"], "started_unix": 1000,
+                 "usage": {"cpu_s": 0.01, "rss_bytes": 9437184, "read_bytes": 0, "written_bytes": 0, "processes": 1}},
+                {"cmd_id": "k7mq2x.vm1", "guest": "vm1", "cmd": "make", "args": ["-j4", "world"], "started_unix": 1000,
+                 "usage": {"cpu_s": 384, "rss_bytes": 1181116006, "read_bytes": 1258291200, "processes": 9}},
+                {"cmd_id": "p3wd8n.vm2", "guest": "vm2", "cmd": "./soak.sh", "args": [],
+                 "error": {"code": "guest-offline", "message": "vm2: lost"}}
+            ]}"#,
+            ),
+        )
+    };
+    insta::assert_snapshot!(vocable(&used(), &["top"]), @r#"
+    GUEST   CPU      RSS  READ/S  WRITE/S  PROCS  ID          COMMAND
+    vm1    384%  1.1 GiB  12 MiB        ?      9  k7mq2x.vm1  make -j4 world
+    vm3      0%  9.0 MiB       0        0      1  q8rf5z.vm3  sleep 600
+    ------- stderr
+    note: p3wd8n.vm2: vm2: lost
+    "#);
+    insta::assert_snapshot!(vocable(&used(), &["top", "vm3", "--sort", "rss"]), @r#"
+    GUEST  CPU      RSS  READ/S  WRITE/S  PROCS  ID          COMMAND
+    vm3     0%  9.0 MiB       0        0      1  q8rf5z.vm3  sleep 600
+    "#);
+    insta::assert_snapshot!(vocable(&used(), &["top", "--once", "--json"]), @r#"{"guests":[{"commands":[{"cmd_id":"k7mq2x.vm1","command":"make -j4 world","cpu_pct":384.0,"processes":9,"read_bytes_s":12582912.0,"rss_bytes":1181116006,"written_bytes_s":null}],"cpu_pct":384.0,"guest":"vm1","rss_bytes":1181116006},{"commands":[{"cmd_id":"q8rf5z.vm3","command":"sleep 600","cpu_pct":0.0,"processes":1,"read_bytes_s":0.0,"rss_bytes":9437184,"written_bytes_s":0.0}],"cpu_pct":0.0,"guest":"vm3","rss_bytes":9437184}],"time_unix":1100}"#);
+    let none = FakeAgent::default().answers("cmd.usage", json(r#"{"time_unix": 1100, "commands": []}"#));
+    insta::assert_snapshot!(vocable(&none, &["top"]), @r#"
+    ------- stderr
+    note: no commands run
     "#);
 }

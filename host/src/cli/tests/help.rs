@@ -29,6 +29,8 @@ fn of_vocable() {
       ps          List commands: those under way, or all
       logs        Print what commands have written, live or past
       wait        Wait until commands are over
+      kill        End commands, with all their processes
+      top         Show what running commands use, until Ctrl-C
 
     Files
       cp          Copy files to guests and back
@@ -78,6 +80,8 @@ fn of_vocable() {
       ps          List commands: those under way, or all
       logs        Print what commands have written, live or past
       wait        Wait until commands are over
+      kill        End commands, with all their processes
+      top         Show what running commands use, until Ctrl-C
 
     Files
       cp          Copy files to guests and back
@@ -173,18 +177,23 @@ fn of_run() {
       <COMMAND>...  The program and its arguments; `--` before it if it begins with a dash
 
     Options:
-      -d, --detach            Print the id and leave the command running
-          --timeout <TIME>    End the command after this time: 10s, 5m, 1h30m
-      -e, --env <NAME=VALUE>  Set a variable of its environment
-      -w, --workdir <DIR>     Directory it works in
-      -i, --stdin             Send it our standard input, read to its end first
-      -t, --tty               Give it a terminal (not yet)
-          --id <ID>           Choose its id: a retry with the same id runs nothing twice
-          --status <FILE>     Write how it ended to a file, as JSON
-          --usage             Tell what it used when it is over
-          --shell             Run it with /bin/sh -c
-      -N, --no-prefix         Print the lines of several guests without their names
-      -h, --help              Print help (see more with '--help')
+      -d, --detach                   Print the id and leave the command running
+          --timeout <TIME>           End the command after this time: 10s, 5m, 1h30m
+      -e, --env <NAME=VALUE>         Set a variable of its environment
+      -w, --workdir <DIR>            Directory it works in
+      -i, --stdin                    Send it our standard input, as it comes
+      -t, --tty                      Give it a terminal (not yet)
+      -u, --user <USER>              Whose rights it has, if the guest's agent may give them
+          --nice <N>                 How far it stands back behind others, -20 to 19
+          --limits <NAME=VALUE,...>  Resource limits: nofile=1024,as=1GiB
+          --on-disconnect <WHAT>     What its guest does with it when it loses the host, and we when we
+                                     are hung up [possible values: keep, kill]
+          --id <ID>                  Choose its id: a retry with the same id runs nothing twice
+          --status <FILE>            Write how it ended to a file, as JSON
+          --usage                    Tell what it used when it is over
+          --shell                    Run it with /bin/sh -c
+      -N, --no-prefix                Print the lines of several guests without their names
+      -h, --help                     Print help (see more with '--help')
     "#);
     insta::assert_snapshot!(own(&["run", "--help"]), @r#"
     Run a command in guests
@@ -192,7 +201,8 @@ fn of_run() {
     The command runs without a shell, and goes on whatever becomes of this connection. Of one guest its
     output comes octet for octet and its exit code becomes ours; of several it comes in lines that begin
     with the guest's name. Options may stand after TARGET too; everything after COMMAND is the command's
-    own. Ctrl-C leaves the command running and says how to see it again.
+    own. Ctrl-C interrupts the command with all its processes, a second one kills it, a third one waits
+    no longer; Ctrl-\ leaves it running.
 
     Usage: vocable run [OPTIONS] <TARGET> <COMMAND>...
 
@@ -217,10 +227,24 @@ fn of_run() {
               Directory it works in
 
       -i, --stdin
-              Send it our standard input, read to its end first
+              Send it our standard input, as it comes
 
       -t, --tty
               Give it a terminal (not yet)
+
+      -u, --user <USER>
+              Whose rights it has, if the guest's agent may give them
+
+          --nice <N>
+              How far it stands back behind others, -20 to 19
+
+          --limits <NAME=VALUE,...>
+              Resource limits: nofile=1024,as=1GiB
+
+          --on-disconnect <WHAT>
+              What its guest does with it when it loses the host, and we when we are hung up
+
+              [possible values: keep, kill]
 
           --id <ID>
               Choose its id: a retry with the same id runs nothing twice
@@ -244,6 +268,37 @@ fn of_run() {
 
 #[test]
 fn of_commands() {
+    insta::assert_snapshot!(own(&["kill", "-h"]), @r#"
+    End commands, with all their processes
+
+    Usage: vocable kill [OPTIONS] [ID]...
+
+    Arguments:
+      [ID]...  Commands, or the beginnings of their ids
+
+    Options:
+      -s, --signal <SIGNAL>  Send only this signal, once, and don't wait: INT, HUP, 10
+          --grace <TIME>     Time between TERM and KILL [default: the command's own, usually 10s]
+          --all <TARGET>     All commands under way on these guests
+      -y, --yes              Don't ask before ending all
+      -h, --help             Print help (see more with '--help')
+    "#);
+    insta::assert_snapshot!(own(&["top", "-h"]), @r#"
+    Show what running commands use, until Ctrl-C
+
+    Usage: vocable top [OPTIONS] [TARGET]
+
+    Arguments:
+      [TARGET]  Only commands of these guests: names and globs, separated by commas
+
+    Options:
+          --once             Look once; always so where no person looks at the output, unless --interval
+                             is given
+          --interval <TIME>  Time between two looks [default: 2s]
+          --sort <COLUMN>    What comes first [default: cpu] [possible values: cpu, rss, read, write,
+                             procs, guest]
+      -h, --help             Print help (see more with '--help')
+    "#);
     insta::assert_snapshot!(own(&["ps", "-h"]), @r#"
     List commands: those under way, or all
 
