@@ -62,8 +62,9 @@ pub use self::results::{Failure, FailureCode, LeftOut, Resources, Results, State
 pub use self::usage::{Usage, UsageSource};
 
 use self::environment::Surroundings;
-use self::folder::{Folder, Freed};
+use self::folder::{Folder, Freed, open_fifo};
 use self::keeper::{Keeper, Request};
+use self::lines::Control;
 use self::program::CommandId;
 
 /// How an agent keeps its jobs.

@@ -4,7 +4,6 @@
 use super::confirm::{Consent, Question, confirm};
 use super::reply::Members;
 use super::{CliError, Session, completion, human};
-use clap::ArgAction;
 use clap_complete::ArgValueCompleter;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

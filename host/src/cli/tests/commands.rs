@@ -284,7 +284,7 @@ fn kill_sends_one_signal_and_asks_before_it_ends_all() {
     insta::assert_snapshot!(vocable(&listed(), &["kill", "--all", "vm1"]), @r#"
     ------- stderr
     error[needs-yes]: ending 2 commands on vm1 needs a yes, and nobody is there to give it
-      hint: --yes answers it
+      hint: add --yes
     ------- exit code 2
     "#);
     insta::assert_snapshot!(vocable(&listed(), &["kill", "--all", "vm7"]), @r#"
