@@ -1,13 +1,17 @@
 //! The command line's side of the XML-RPC endpoint: one call after the other, blocking.
 //! Not here: what is said to people about errors, beyond telling them apart.
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use ureq::{
     Agent,
     http::{Response, StatusCode, Uri},
+    tls::{Certificate, RootCerts, TlsConfig},
 };
 use vocable_xmlrpc::{Call, Fault, Limits, Value, WriteError, excerpt, parse_response, write_call};
+
+mod socket;
 
 /// The longest reply we read, and the most values in it: listings of ten thousand guests fit.
 const REPLY: Limits = Limits { max_bytes: 256 * 1024 * 1024, max_depth: 64, max_values: 5_000_000 };
@@ -38,8 +42,11 @@ pub enum ClientError {
         source: io::Error,
     },
     /// The address is none we can call.
-    #[error("{0} is not of the form http://HOST:PORT/")]
+    #[error("{0} is not of the form http://HOST:PORT/, https://HOST:PORT/ or unix:/PATH")]
     BadUrl(String),
+    /// What is to be trusted is no certificate.
+    #[error("what the host agent is to be known by is no certificate in PEM")]
+    BadCertificate,
     /// The host agent refused or failed.
     #[error("{0}")]
     Fault(Fault),
@@ -73,6 +80,7 @@ impl ClientError {
         match self {
             Self::BadReply { .. } => "bad-reply",
             Self::BadCall(_) => "bad-argument",
+            Self::BadCertificate => "bad-certificate",
             Self::BadUrl(_) => "bad-address",
             Self::Broken { .. } => "connection-lost",
             Self::Fault(fault) => fault.slug().unwrap_or("fault"),
@@ -107,27 +115,53 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the endpoint at `url`, `http://HOST:PORT/RPC2` or without the path. No proxy is asked, whatever
-    /// the environment says. Nothing is sent yet.
+    /// As [`trusting`](Self::trusting), for addresses that need no certificate.
     ///
     /// # Errors
-    /// [`ClientError::BadUrl`] if this is no such address.
+    /// [`ClientError::BadUrl`] if this is no such address, [`ClientError::BadCertificate`] if it is one of TLS.
     pub fn new(url: &str, token: impl Into<String>) -> Result<Self, ClientError> {
-        let bad_url = || ClientError::BadUrl(excerpt(url));
-        let uri: Uri = url.parse().map_err(|_| bad_url())?;
-        let host = uri.host().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(bad_url)?;
-        let address = format!("{host}:{}", uri.port_u16().unwrap_or(80));
-        let path = if uri.path() == "/" { "/RPC2" } else { uri.path() };
-        let config = Agent::config_builder().proxy(None).max_redirects(0).http_status_as_error(false);
-        Ok(Self {
-            agent: config.user_agent(concat!("vocable/", env!("CARGO_PKG_VERSION"))).build().into(),
-            url: format!("http://{address}{path}"),
-            address,
-            token: token.into(),
-        })
+        Self::trusting(url, token, &[])
     }
 
-    /// Where the host agent listens: host and port.
+    /// A client of the endpoint at `url`: `http://HOST:PORT/RPC2`, `https://…`, both also without the path, or
+    /// `unix:/PATH` of a socket. Over TLS the agent is known by `trusted`, certificates in PEM, and by nothing else. No
+    /// proxy is asked, whatever the environment says. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ClientError::BadUrl`] if this is no such address, [`ClientError::BadCertificate`] if nothing in `trusted`
+    /// is one and one is needed.
+    pub fn trusting(url: &str, token: impl Into<String>, trusted: &[u8]) -> Result<Self, ClientError> {
+        let bad_url = || ClientError::BadUrl(excerpt(url));
+        let config = Agent::config_builder().proxy(None).max_redirects(0).http_status_as_error(false);
+        let config = config.user_agent(concat!("vocable/", env!("CARGO_PKG_VERSION")));
+        let token = token.into();
+        if let Some(path) = url.strip_prefix("unix:") {
+            if !path.starts_with('/') {
+                return Err(bad_url());
+            }
+            let connector = socket::SocketConnector(Path::new(path).to_owned());
+            let agent = Agent::with_parts(config.build(), connector, socket::NoResolver);
+            return Ok(Self {
+                agent,
+                url: "http://localhost/RPC2".to_owned(),
+                address: path.to_owned(),
+                token,
+            });
+        }
+        let uri: Uri = url.parse().map_err(|_| bad_url())?;
+        let host = uri.host().ok_or_else(bad_url)?;
+        let (scheme, usual) = match uri.scheme_str() {
+            Some("http") => ("http", 80),
+            Some("https") => ("https", 443),
+            _ => return Err(bad_url()),
+        };
+        let address = format!("{host}:{}", uri.port_u16().unwrap_or(usual));
+        let path = if uri.path() == "/" { "/RPC2" } else { uri.path() };
+        let config = if scheme == "https" { config.tls_config(trusting(trusted)?) } else { config };
+        Ok(Self { agent: config.build().into(), url: format!("{scheme}://{address}{path}"), address, token })
+    }
+
+    /// Where the host agent listens: host and port, or the path of a socket.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -236,6 +270,22 @@ impl Client {
             other => self.bad_reply(excerpt(&other.to_string())),
         }
     }
+}
+
+/// TLS with those whom these certificates vouch for.
+fn trusting(pem: &[u8]) -> Result<TlsConfig, ClientError> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .filter_map(Result::ok)
+        .map(|der| Certificate::from_der(&der).to_owned())
+        .collect();
+    if certificates.is_empty() {
+        return Err(ClientError::BadCertificate);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(TlsConfig::builder()
+        .root_certs(RootCerts::from(certificates))
+        .unversioned_rustls_crypto_provider(provider)
+        .build())
 }
 
 /// Whether there never was a connection.

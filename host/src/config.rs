@@ -4,7 +4,7 @@
 use crate::credentials::Admit;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use vocable_config::{
     Application, FileSource, Finding, Loaded, NamedTables, NoHome, Places, Setting, Size, Sources, Span,
@@ -56,12 +56,25 @@ pub struct Broker {
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
 pub struct Api {
-    pub listen: SocketAddr,
+    pub listen: Vec<SocketAddr>,
+    pub socket: String,
+    pub socket_mode: String,
+    pub certificate: String,
+    pub key: String,
     pub max_request: Size,
     pub longest_wait: Span,
     pub max_connections: usize,
     pub audit: PathBuf,
     pub audit_size: Size,
+    pub max_connections_per_caller: usize,
+    pub max_rate: u32,
+}
+
+impl Api {
+    /// The bits of `socket_mode`, an octal number of three or four digits.
+    pub fn mode(&self) -> Option<u32> {
+        u32::from_str_radix(&self.socket_mode, 8).ok().filter(|mode| *mode <= 0o777)
+    }
 }
 
 /// `[roster]`
@@ -115,6 +128,7 @@ pub enum Driver {
 #[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
 pub struct Client {
     pub agent: String,
+    pub certificate: String,
 }
 
 /// Reads the configuration of this user on this machine: `file` instead of the usual ones if given, and what the
@@ -129,6 +143,7 @@ pub fn load(file: Option<PathBuf>, flags: Vec<Setting>) -> Result<Loaded<Config>
         computed: vec![
             ("state", quoted(places.state.clone())),
             ("cache", quoted(places.cache.clone())),
+            ("api.socket", quoted(places.runtime.join("api.sock"))),
             ("words.dirs", format!("[{}]", words.join(", "))),
         ],
         files: named.map_or(places.config, |file| vec![FileSource::Required(file)]),
@@ -157,14 +172,18 @@ fn check(config: &Config) -> Vec<Finding> {
             .hint("name an address, such as that of the host-only interface")
         })
         .collect();
-    if !matches!(config.api.listen.ip(), ip if IpAddr::is_loopback(&ip)) {
+    if config.api.listen.is_empty() && config.api.socket.is_empty() {
+        found.push(Finding::error("api.listen", "nobody could call: neither an address nor a socket"));
+    }
+    if config.api.mode().is_none() {
         found.push(
-            Finding::error(
-                "api.listen",
-                "not a loopback address; the token would cross the network in the clear",
-            )
-            .hint("listen on 127.0.0.1 and forward the port by ssh"),
+            Finding::error("api.socket_mode", format!("\"{}\" is no mode", config.api.socket_mode))
+                .hint("\"0660\" lets in owner and group, \"0600\" the owner"),
         );
+    }
+    if config.api.certificate.is_empty() != config.api.key.is_empty() {
+        found
+            .push(Finding::error("api.certificate", "certificate and key go together: one of them is empty"));
     }
     if config.roster.lost_after <= config.roster.late_after {
         found.push(Finding::error("roster.lost_after", "expected more than roster.late_after"));

@@ -359,7 +359,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), CliError> {
 fn host_config(folder: &Path, arguments: &DemoArgs) -> String {
     let path = |name: &str| json!(folder.join(name));
     format!(
-        "state = {}\ncache = {}\n[broker]\nlisten = [\"127.0.0.1:0\"]\n[api]\nlisten = \"127.0.0.1:0\"\n\
+        "state = {}\ncache = {}\n[broker]\nlisten = [\"127.0.0.1:0\"]\n[api]\nlisten = [\"127.0.0.1:0\"]\nsocket = \"\"\n\
          [words]\ndirs = {}\n[groups]\ndemo = {}\n[log]\nlevel = \"off\"\n{}",
         path("host"),
         path("cache"),

@@ -25,13 +25,18 @@ mod dispatch;
 mod endpoint;
 pub mod files;
 mod json;
+mod listener;
 mod metrics;
+mod places;
 mod server;
 mod system;
+mod tls;
 mod xmlrpc;
 
+pub use listener::{Listener, Peer, SocketError, unix};
 pub use metrics::Sample;
 pub use server::serve;
+pub use tls::{Identity, TlsError};
 
 /// The methods that can be called. They may come and go while the endpoint serves them.
 pub trait Methods: Send + Sync + 'static {
@@ -67,17 +72,22 @@ pub struct HttpConfig {
     /// How long a client may take for the head of a request, for its body, and to take the reply; and how long a
     /// connection may be idle between requests.
     pub read_timeout: Duration,
-    /// Connections at a time; more wait to be accepted.
+    /// Connections at a time. More take the place of idle ones, or wait while all are busy.
     pub max_connections: usize,
     /// Where calls that change something are written down.
     pub audit: Audit,
     /// Routes beside those of calls, for callers with the token only. Each request brings its
     /// [`Caller`](crate::audit::Caller) and the [`Audit`] as extensions.
     pub extra: Router,
+    /// Connections of one caller (an address, or a user of this machine) at a time; more take the place of its idle
+    /// ones, or are closed.
+    pub max_connections_per_caller: usize,
+    /// Requests a second of one caller, and at once after a pause; 0 is no limit.
+    pub max_rate: u32,
 }
 
 impl HttpConfig {
-    /// The usual limits: 16 MiB, 30 s, 256 connections.
+    /// The usual limits: 16 MiB, 30 s, 256 connections, as many of one caller, no limit of their rate.
     pub fn new(token: impl Into<String>) -> Self {
         Self {
             token: token.into(),
@@ -86,6 +96,8 @@ impl HttpConfig {
             max_connections: 256,
             audit: Audit::none(),
             extra: Router::new(),
+            max_connections_per_caller: 256,
+            max_rate: 0,
         }
     }
 }
@@ -97,6 +109,8 @@ impl fmt::Debug for HttpConfig {
             .field("max_request", &self.max_request)
             .field("read_timeout", &self.read_timeout)
             .field("max_connections", &self.max_connections)
+            .field("max_connections_per_caller", &self.max_connections_per_caller)
+            .field("max_rate", &self.max_rate)
             .finish_non_exhaustive()
     }
 }

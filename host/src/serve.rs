@@ -14,7 +14,7 @@ use crate::files::Files;
 use crate::files::ledger::Ledger;
 use crate::files::transfers::Transfers;
 use crate::handle::Handle;
-use crate::http::{self, HttpConfig};
+use crate::http::{self, HttpConfig, Identity, Listener};
 use crate::hypervisor::engine;
 use crate::hypervisor::machines::Machines;
 use crate::powers::{HOST, HostPowers};
@@ -106,7 +106,8 @@ fn settings(arguments: &ServeArgs) -> Vec<Setting> {
         let addresses: Vec<_> = arguments.broker.iter().map(|address| text(address.to_string())).collect();
         settings.push(set("--broker", "broker.listen", format!("[{}]", addresses.join(", "))));
     }
-    settings.extend(arguments.listen.map(|address| set("--listen", "api.listen", text(address.to_string()))));
+    let listen = arguments.listen.map(|address| format!("[{}]", text(address.to_string())));
+    settings.extend(listen.map(|address| set("--listen", "api.listen", address)));
     let state = arguments.state.as_ref().map(|folder| folder.to_string_lossy().into_owned());
     settings.extend(state.map(|folder| set("--state", "state", text(folder))));
     let driver = arguments.hypervisor.clone();
@@ -124,7 +125,8 @@ fn tell(problems: &Problems) {
 /// A host agent that runs.
 struct Host {
     config: Config,
-    api: SocketAddr,
+    /// Where callers come in: URLs, the one for our own command line first.
+    api: Vec<String>,
     broker: Vec<SocketAddr>,
     words: Vec<String>,
     machines: Machines,
@@ -227,9 +229,7 @@ impl Host {
             Agent::run(parts, agent_stop).await;
         });
 
-        let listener = listen(&[config.api.listen], "api", "api.listen").await?.pop();
-        let listener = listener.ok_or_else(|| CliError::new("internal", "no address for the api"))?;
-        let api = listener.local_addr().map_err(|error| CliError::new("internal", error.to_string()))?;
+        let (listeners, api) = api_listeners(&config).await?;
         let words = lexicon.words().into_iter().map(|word| word.name).collect();
         let about = About {
             broker: broker_addresses.iter().map(SocketAddr::to_string).collect(),
@@ -253,12 +253,14 @@ impl Host {
         let http = HttpConfig {
             max_request: usize::try_from(config.api.max_request.bytes()).unwrap_or(usize::MAX),
             max_connections: config.api.max_connections,
+            max_connections_per_caller: config.api.max_connections_per_caller,
+            max_rate: config.api.max_rate,
             audit,
             extra: rpc::live_events(context.clone(), stop.child_token()).merge(http::files::router(files)),
             ..HttpConfig::new(token)
         };
-        let endpoint = tokio::spawn(http::serve(listener, Api::new(context), http, stop.child_token()));
-        write_url(&config.state, api)?;
+        let endpoint = tokio::spawn(http::serve(listeners, Api::new(context), http, stop.child_token()));
+        write_url(&config.state, api.first().map_or("", String::as_str))?;
         Ok(Self {
             config,
             api,
@@ -283,18 +285,20 @@ impl Host {
         let version = env!("CARGO_PKG_VERSION");
         let brokers: Vec<_> = self.broker.iter().map(SocketAddr::to_string).collect();
         let told = if global.json {
+            let addresses: Vec<_> =
+                self.api.iter().filter_map(|url| url.split_once("://")).map(|it| it.1).collect();
             let ready = json!({"event": "ready", "version": version, "broker": brokers,
-                "api": [self.api.to_string()], "hypervisor": hypervisor, "words": self.words, "ms": u64::try_from(ms).unwrap_or(u64::MAX)});
+                "api": addresses, "urls": self.api, "hypervisor": hypervisor, "words": self.words, "ms": u64::try_from(ms).unwrap_or(u64::MAX)});
             writeln!(io::stdout(), "{ready}")
         } else if global.quiet {
             Ok(())
         } else {
             writeln!(
                 io::stderr(),
-                "vocable {version}  state {}\n  broker      stomp {}\n  api         http://{}\n  hypervisor  {hypervisor}\n  words       {}\nready in {ms} ms",
+                "vocable {version}  state {}\n  broker      stomp {}\n  api         {}\n  hypervisor  {hypervisor}\n  words       {}\nready in {ms} ms",
                 self.config.state.display(),
                 brokers.join(", "),
-                self.api,
+                self.api.join(", "),
                 self.words.join(" "),
             )
         };
@@ -335,6 +339,7 @@ impl Host {
         };
         tracing::info!("stopping");
         remove_url(&self.config.state);
+        remove_socket(&self.config.api.socket);
         self.stop.cancel();
         let orderly = async {
             if broken.is_none() {
@@ -409,6 +414,48 @@ fn open_audit(config: &Config) -> Result<(Audit, Option<tokio::task::JoinHandle<
     Ok((audit, Some(writing)))
 }
 
+/// Where callers come in, and the URL of each: loopback in the clear, other addresses with TLS, the socket.
+async fn api_listeners(config: &Config) -> Result<(Vec<Listener>, Vec<String>), CliError> {
+    let api = &config.api;
+    let (mut listeners, mut urls) = (Vec::new(), Vec::new());
+    for (listener, address) in listen(&api.listen, "api", "api.listen").await?.into_iter().zip(&api.listen) {
+        let bound = listener.local_addr().map_err(|error| CliError::new("internal", error.to_string()))?;
+        if address.ip().is_loopback() {
+            urls.push(format!("http://{bound}"));
+            listeners.push(Listener::Tcp(listener));
+        } else {
+            let acceptor = identity(config).and_then(|identity| identity.acceptor());
+            let acceptor = acceptor.map_err(|error| {
+                CliError::new("bad-certificate", format!("api cannot speak TLS on {address}"))
+                    .cause(error.to_string())
+            })?;
+            urls.push(format!("https://{bound}"));
+            listeners.push(Listener::Tls(listener, acceptor));
+        }
+    }
+    if !api.socket.is_empty() {
+        let mode = api.mode().unwrap_or(0o600);
+        let socket = http::unix(Path::new(&api.socket), mode).map_err(|error| {
+            CliError::new("no-socket", "the api's socket cannot be used")
+                .cause(error.to_string())
+                .hint("choose another: api.socket in the configuration, or \"\" for none")
+        })?;
+        listeners.push(Listener::Unix(socket));
+        urls.push(format!("unix:{}", api.socket));
+    }
+    Ok((listeners, urls))
+}
+
+/// The certificate of the configuration, or one of our own for the addresses listened on.
+fn identity(config: &Config) -> Result<Identity, http::TlsError> {
+    let api = &config.api;
+    if api.certificate.is_empty() {
+        let addresses: Vec<_> = api.listen.iter().map(SocketAddr::ip).collect();
+        return Identity::own(&config.state, &addresses);
+    }
+    Ok(Identity { certificate: api.certificate.clone().into(), key: api.key.clone().into() })
+}
+
 fn refused(path: &Path) -> impl Fn(io::Error) -> CliError {
     move |error| CliError::new("state", format!("{} cannot be used", path.display())).cause(error.to_string())
 }
@@ -443,9 +490,9 @@ fn own_token(state: &Path) -> Result<String, CliError> {
 }
 
 /// Tells the command line where this agent is.
-fn write_url(state: &Path, api: SocketAddr) -> Result<(), CliError> {
+fn write_url(state: &Path, url: &str) -> Result<(), CliError> {
     let path = state.join("agent.url");
-    write_private(&path, &format!("http://{api}")).map_err(refused(&path))
+    write_private(&path, url).map_err(refused(&path))
 }
 
 fn remove_url(state: &Path) {
@@ -454,8 +501,16 @@ fn remove_url(state: &Path) {
     }
 }
 
+fn remove_socket(socket: &str) {
+    if !socket.is_empty()
+        && let Err(error) = fs::remove_file(socket)
+    {
+        tracing::warn!("{socket} stays: {error}");
+    }
+}
+
 /// Writes a file that only its owner can read, whole or not at all.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
     file.write_all(text.as_bytes())?;

@@ -80,7 +80,8 @@ impl Host {
             format!("state = {}", path("host")),
             format!("cache = {}", json!(files::cache())),
             "broker.listen = [\"127.0.0.1:0\"]".to_owned(),
-            "api.listen = \"127.0.0.1:0\"".to_owned(),
+            "api.listen = [\"127.0.0.1:0\"]".to_owned(),
+            "api.socket = \"\"".to_owned(),
             format!("words.dirs = [{}]", path("host.words.d")),
             // Other stories take the processor away for a while: that must not make anybody late here.
             "roster.late_after = 20".to_owned(),

@@ -54,7 +54,7 @@ fn a_port_that_is_taken_and_a_folder_that_is_in_use_are_refused_by_name() {
     std::fs::write(
         folder.path().join("vocable.toml"),
         format!(
-            "state = {}\ncache = {0}\napi.listen = \"127.0.0.1:0\"\n",
+            "state = {}\ncache = {0}\napi.listen = [\"127.0.0.1:0\"]\napi.socket = \"\"\n",
             json!(folder.path().join("state"))
         ),
     )

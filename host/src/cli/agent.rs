@@ -15,6 +15,10 @@ use vocable_xmlrpc::Value;
 
 /// Where an agent answers that says nothing else.
 const USUAL_URL: &str = "http://127.0.0.1:8700";
+/// Where the agent of the whole machine answers.
+const SYSTEM_SOCKET: &str = "/run/vocable/api.sock";
+/// In the state folder: what an agent that speaks TLS is known by, unless it was given a certificate.
+const CERTIFICATE_FILE: &str = "api.crt";
 /// In the state folder: where the running agent answers.
 const URL_FILE: &str = "agent.url";
 /// In the state folder: what callers have to know.
@@ -70,7 +74,8 @@ impl Connection {
         let config = configuration(global)?;
         let url = url(global, &config, variable)?;
         let token = token(global, &config, variable)?;
-        let client = Client::new(&url, token.text.as_str()).map_err(hints::of_client)?;
+        let trusted = if url.starts_with("https:") { certificate(&config)? } else { Vec::new() };
+        let client = Client::trusting(&url, token.text.as_str(), &trusted).map_err(hints::of_client)?;
         Ok(Self { agent: Box::new(client), token })
     }
 
@@ -143,7 +148,17 @@ pub(super) fn load(global: &Global) -> Result<Loaded<Config>, CliError> {
     })
 }
 
-/// `--agent`, `VOCABLE_AGENT`, `client.agent`, what a running agent has written down, or the usual place.
+/// What an agent that speaks TLS is known by.
+fn certificate(config: &Config) -> Result<Vec<u8>, CliError> {
+    let named = Some(&config.client.certificate).filter(|file| !file.is_empty()).map(PathBuf::from);
+    let file = named.unwrap_or_else(|| config.state.join(CERTIFICATE_FILE));
+    fs::read(&file).map_err(|error| {
+        cannot_read(&file, &error)
+            .hint("copy api.crt of the agent's state folder, and name it: client.certificate")
+    })
+}
+
+/// `--agent`, `VOCABLE_AGENT`, `client.agent`, what a running agent has written down, its socket, or the usual place.
 fn url(
     global: &Global,
     config: &Config,
@@ -153,8 +168,15 @@ fn url(
     let configured = || Some(config.client.agent.clone()).filter(|url| !url.is_empty());
     match named.or_else(configured) {
         Some(url) => Ok(url),
-        None => Ok(optional(&config.state.join(URL_FILE))?.unwrap_or_else(|| USUAL_URL.to_owned())),
+        None => Ok(optional(&config.state.join(URL_FILE))?.unwrap_or_else(|| nearest(config))),
     }
+}
+
+/// Whoever may not read the state folder of the agent may be let in by its socket.
+fn nearest(config: &Config) -> String {
+    let socket =
+        [config.api.socket.as_str(), SYSTEM_SOCKET].into_iter().find(|path| Path::new(path).exists());
+    socket.map_or_else(|| USUAL_URL.to_owned(), |path| format!("unix:{path}"))
 }
 
 /// A token that cannot be read is told only if the agent asks for one: perhaps there is no agent at all.

@@ -19,6 +19,9 @@ pub(super) fn of_client(error: ClientError) -> CliError {
                 .hint("name the agent's address: --agent URL")
         }
         ClientError::Broken { source, .. } => told.kind(Kind::NoAgent).cause(human::io(&source)),
+        ClientError::BadCertificate => {
+            told.kind(Kind::Usage).hint("name the agent's api.crt: client.certificate")
+        }
         ClientError::BadUrl(_) => told.kind(Kind::Usage).hint("--agent http://127.0.0.1:8700"),
         ClientError::Fault(fault) => general(fault.into()),
         ClientError::NotAuthorised { .. } => {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::http::tests::{Bed, TOKEN};
+use crate::http::{Identity, Listener};
 
 use super::*;
 
@@ -125,4 +126,40 @@ fn a_value_that_cannot_be_sent_is_a_bad_argument() {
     let client = Client::new("http://127.0.0.1:1", TOKEN).unwrap();
     let error = client.call("m", vec![Value::Double(f64::NAN)], PATIENCE).unwrap_err();
     assert_eq!(error.slug(), "bad-argument");
+}
+
+#[tokio::test]
+async fn over_tls_the_agent_is_known_by_its_certificate() {
+    let state = tempfile::tempdir().unwrap();
+    let own = Identity::own(state.path(), &[[127, 0, 0, 1].into()]).unwrap();
+    let trusted = std::fs::read(&own.certificate).unwrap();
+    let bed = Bed::listening(|listener| Listener::Tls(listener, own.acceptor().unwrap())).await;
+    let url = format!("https://{}", bed.address);
+    let call = |trusted: Vec<u8>| {
+        let url = url.clone();
+        let call = move || Client::trusting(&url, TOKEN, &trusted)?.call("echo", vec![], PATIENCE);
+        tokio::task::spawn_blocking(call)
+    };
+    assert_eq!(call(trusted).await.unwrap().unwrap(), Value::from(vec![]));
+    let other = tempfile::tempdir().unwrap();
+    let stranger = Identity::own(other.path(), &[[127, 0, 0, 1].into()]).unwrap();
+    let error = call(std::fs::read(&stranger.certificate).unwrap()).await.unwrap().unwrap_err();
+    assert!(error.to_string().to_lowercase().contains("certificate"), "{error}");
+    assert!(matches!(call(Vec::new()).await.unwrap(), Err(ClientError::BadCertificate)));
+}
+
+#[tokio::test]
+async fn at_the_socket_the_kernel_vouches_for_the_caller() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.sock");
+    let bed = Bed::at(Listener::Unix(crate::http::unix(&path, 0o600).unwrap())).await;
+    let client = Client::new(&format!("unix:{}", path.display()), "").unwrap();
+    let twice = move || (0..2).map(|_| client.call("echo", vec![], PATIENCE)).collect::<Vec<_>>();
+    for answer in tokio::task::spawn_blocking(twice).await.unwrap() {
+        assert_eq!(answer.unwrap(), Value::from(vec![]));
+    }
+    drop(bed);
+    let gone = Client::new(&format!("unix:{}", folder.path().join("none").display()), "").unwrap();
+    let error = tokio::task::spawn_blocking(move || gone.call("echo", vec![], PATIENCE)).await.unwrap();
+    assert_eq!(error.unwrap_err().slug(), "no-agent");
 }

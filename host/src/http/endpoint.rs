@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use vocable_xmlrpc::{Fault, Value};
 
 use super::{
-    HttpConfig, Methods, auth,
+    HttpConfig, Methods, Peer, auth,
     body::Bodies,
     dispatch::Dispatcher,
     json,
@@ -99,10 +99,14 @@ async fn admit<M: Methods>(
     next.run(request).await
 }
 
-/// Who calls, if the request shows that it may.
+/// Who calls, if the request shows that it may, or the kernel vouches for it.
 fn caller(request: &Request, token: &str) -> Option<Caller> {
-    auth::authorised(request.headers(), token)
-        .then(|| Caller { login: "token".to_owned(), peer: String::new() })
+    let peer = request.extensions().get::<Peer>();
+    let of = |login: String| Caller { login, peer: peer.map(ToString::to_string).unwrap_or_default() };
+    if let Some(user) = peer.and_then(|peer| peer.user()) {
+        return Some(of(format!("uid {user}")));
+    }
+    auth::authorised(request.headers(), token).then(|| of("token".to_owned()))
 }
 
 fn unauthorised(path: &str) -> Response {

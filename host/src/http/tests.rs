@@ -19,7 +19,7 @@ use vocable_xmlrpc::{
     Call, Fault, Limits, Params, Response, Value, code, excerpt, parse_response, write_call,
 };
 
-use super::{HttpConfig, Methods, serve};
+use super::{HttpConfig, Listener, Methods, serve};
 use crate::registry::{Gives, Kind, MethodInfo, Param, optional, options, required};
 
 mod calls;
@@ -124,8 +124,24 @@ impl Bed {
     async fn with(config: HttpConfig) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        Self::serving(address, Listener::Tcp(listener), config)
+    }
+
+    /// A server on loopback, of that kind.
+    pub(crate) async fn listening(kind: impl FnOnce(TcpListener) -> Listener) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        Self::serving(address, kind(listener), HttpConfig::new(TOKEN))
+    }
+
+    /// A server that has no address.
+    pub(crate) async fn at(listener: Listener) -> Self {
+        Self::serving(([0, 0, 0, 0], 0).into(), listener, HttpConfig::new(TOKEN))
+    }
+
+    fn serving(address: SocketAddr, listener: Listener, config: HttpConfig) -> Self {
         let (methods, shutdown) = (Echo::new(), CancellationToken::new());
-        let server = tokio::spawn(serve(listener, methods.clone(), config, shutdown.clone()));
+        let server = tokio::spawn(serve(vec![listener], methods.clone(), config, shutdown.clone()));
         Self { address, methods, shutdown, server }
     }
 

@@ -128,3 +128,33 @@ async fn bodies_share_a_bounded_memory() {
     timeout(DEADLINE, bed.methods.dropped.acquire()).await.unwrap().unwrap().forget();
     assert_eq!(bed.call("echo", vec![]).await, Ok(Value::from(vec![])));
 }
+
+#[tokio::test]
+async fn connections_that_say_nothing_make_room_for_those_that_ask() {
+    let bed = Bed::with(HttpConfig { max_connections: 8, ..HttpConfig::new(TOKEN) }).await;
+    let mut idle = Vec::new();
+    for _ in 0..50 {
+        idle.push(bed.connect().await);
+    }
+    assert_eq!(bed.call("echo", vec![]).await, Ok(Value::from(vec![])));
+    idle.remove(0).closed().await;
+}
+
+#[tokio::test]
+async fn who_asks_too_fast_is_told_when_to_come_back() {
+    let bed = Bed::with(HttpConfig { max_rate: 2, ..HttpConfig::new(TOKEN) }).await;
+    let mut connection = bed.connect().await;
+    let mut refused = None;
+    // Far more than two a second, whatever the machine does meanwhile.
+    for _ in 0..200 {
+        connection.send(&post(&document("echo", vec![]), "")).await;
+        let reply = connection.reply().await;
+        if reply.status != 200 {
+            refused = Some(reply);
+            break;
+        }
+    }
+    let refused = refused.expect("a refusal");
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
+    assert_eq!(refused.text(), "too many requests; wait 1 s (api.max_rate)\n");
+}
