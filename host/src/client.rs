@@ -64,6 +64,14 @@ pub enum ClientError {
         /// How long we waited.
         timeout: Duration,
     },
+    /// It is not the agent we trust, or does not speak TLS. Nothing was called.
+    #[error("what answers at {address} is not trusted: {problem}")]
+    Untrusted {
+        /// Where it answers.
+        address: String,
+        /// What is wrong with its certificate.
+        problem: String,
+    },
     /// Nobody listens there. Nothing was called.
     #[error("no host agent answers at {address}")]
     Unreachable {
@@ -87,6 +95,7 @@ impl ClientError {
             Self::NotAuthorised { .. } => "not-authorised",
             Self::TimedOut { .. } => "timed-out",
             Self::Unreachable { .. } => "no-agent",
+            Self::Untrusted { .. } => "untrusted",
         }
     }
 }
@@ -260,6 +269,10 @@ impl Client {
         let address = self.address.clone();
         match error {
             ureq::Error::Timeout(_) => ClientError::TimedOut { address, timeout },
+            ureq::Error::Io(source) if source.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) => {
+                ClientError::Untrusted { address, problem: source.to_string() }
+            }
+            ureq::Error::Rustls(error) => ClientError::Untrusted { address, problem: error.to_string() },
             ureq::Error::Io(source) if is_of_connecting(&source) => {
                 ClientError::Unreachable { address, source }
             }

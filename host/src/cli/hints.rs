@@ -27,6 +27,9 @@ pub(super) fn of_client(error: ClientError) -> CliError {
         ClientError::NotAuthorised { .. } => {
             told.kind(Kind::NotAllowed).hint("name the file with its token: --token-file FILE")
         }
+        ClientError::Untrusted { .. } => {
+            told.kind(Kind::NoAgent).hint("name the agent's api.crt: client.certificate in the configuration")
+        }
         ClientError::TimedOut { .. } => told.kind(Kind::NoAgent).hint("vocable api agent.version"),
         ClientError::Unreachable { source, .. } => {
             told.kind(Kind::NoAgent).cause(human::io(&source)).hint("vocable serve")

@@ -112,7 +112,10 @@ fn addresses_are_checked_and_never_shown_with_a_password() {
         ["", "127.0.0.1:8700", "https://localhost", "http://", "http:///x", "/run/api.sock", "http://a b"]
     {
         let error = Client::new(url, TOKEN).unwrap_err();
-        assert_eq!(error.to_string(), format!("\"{url}\" is not of the form http://HOST:PORT/"));
+        assert_eq!(
+            error.to_string(),
+            format!("\"{url}\" is not of the form http://HOST:PORT/, https://HOST:PORT/ or unix:/PATH")
+        );
     }
     let client = Client::new("http://agent:hidden@127.0.0.1:8700/RPC2", TOKEN).unwrap();
     assert_eq!(client.address(), "127.0.0.1:8700");
@@ -144,7 +147,7 @@ async fn over_tls_the_agent_is_known_by_its_certificate() {
     let other = tempfile::tempdir().unwrap();
     let stranger = Identity::own(other.path(), &[[127, 0, 0, 1].into()]).unwrap();
     let error = call(std::fs::read(&stranger.certificate).unwrap()).await.unwrap().unwrap_err();
-    assert!(error.to_string().to_lowercase().contains("certificate"), "{error}");
+    assert_eq!(error.slug(), "untrusted", "{error}");
     assert!(matches!(call(Vec::new()).await.unwrap(), Err(ClientError::BadCertificate)));
 }
 
