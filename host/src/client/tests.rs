@@ -109,7 +109,7 @@ fn other_servers_are_told_apart() {
 #[test]
 fn addresses_are_checked_and_never_shown_with_a_password() {
     for url in
-        ["", "127.0.0.1:8700", "https://localhost", "http://", "http:///x", "/run/api.sock", "http://a b"]
+        ["", "127.0.0.1:8700", "ftp://localhost", "http://", "http:///x", "/run/api.sock", "http://a b"]
     {
         let error = Client::new(url, TOKEN).unwrap_err();
         assert_eq!(
