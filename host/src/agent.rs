@@ -291,6 +291,9 @@ impl Agent {
     }
 
     fn places(&self, view: &View) -> BTreeMap<String, Place> {
+        if !self.machines.about().runs_machines {
+            return cards::plain_places(self.roster.guests().keys());
+        }
         let claim = |(id, guest): (&String, &crate::roster::Guest)| Claim {
             guest: id.clone(),
             mac: guest.facts.get("mac").and_then(Value::as_str).map(str::to_owned),

@@ -10,7 +10,7 @@ use crate::audit::Caller;
 use crate::registry::{Gives, Kind, MethodInfo, Param, required};
 
 /// The most calls in one `system.multicall`.
-const MOST_CALLS: usize = 100;
+const MOST_CALLS: usize = 1000;
 
 /// Many calls in one request.
 pub(super) const MULTICALL: &str = "system.multicall";
@@ -49,7 +49,7 @@ const SYSTEM: [MethodInfo; 5] = [
     ),
     method(
         MULTICALL,
-        "Carries out several calls in order, at most 100. What one of them changes gets an audit line of its own.",
+        "Carries out several calls in order, at most 1000. What one of them changes gets an audit line of its own.",
         &[required("calls", Kind::Array(&Kind::Struct(&[])), "the calls, each {methodName, params}")],
         Gives::value(
             Kind::Array(&Kind::Any),

@@ -58,6 +58,12 @@ pub fn places(machines: &BTreeMap<String, Machine>, claims: &[Claim]) -> BTreeMa
     found
 }
 
+/// Where each guest is when nothing runs machines: in itself, whatever address it has. Several agents on one computer
+/// are several guests with one address.
+pub fn plain_places<'a>(guests: impl IntoIterator<Item = &'a String>) -> BTreeMap<String, Place> {
+    guests.into_iter().map(|guest| (guest.clone(), Place::In(guest.clone()))).collect()
+}
+
 fn place(machines: &BTreeMap<String, Machine>, duplicates: &Duplicates, claim: &Claim) -> Place {
     // An id that nobody has chosen is the address itself.
     let mac = claim.mac.as_deref().or(Some(&claim.guest)).and_then(canonical_mac);
