@@ -28,7 +28,7 @@ pub struct Program {
     /// Working directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Open-ended: stdin, timeout … The guest refuses what it does not know.
+    /// Open-ended: stdin, timeout and so on The guest refuses what it does not know.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
 }

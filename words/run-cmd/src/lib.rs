@@ -30,7 +30,7 @@ impl Word for RunCmd {
                 "options": {
                     "type": "object",
                     "additionalProperties": {"type": "string"},
-                    "description": "what the guest's agent offers: stdin (base64), timeout …"
+                    "description": "what the guest's agent offers: stdin (base64), timeout and so on"
                 }
             }
         }))
