@@ -62,7 +62,7 @@ pub(super) const WAIT_FOR: Method = Method {
     help: "Waits until a machine is in one of the states, or time is up.",
     params: &[
         WHICH,
-        required("states", Kind::Array(&Kind::String), "running, poweroff … or removed"),
+        required("states", Kind::Array(&Kind::String), "running, poweroff ... or removed"),
         required("timeout_s", Kind::Double, "seconds; more than a call may wait are that"),
     ],
     gives: Gives::one(&[

@@ -38,7 +38,7 @@ pub(super) const VM: &[Param] = &[
 const CARD: &[Param] = &[
     required("slot", Kind::Int, "which one, from 0"),
     required("mac", Kind::String, "its address"),
-    required("attached", Kind::String, "what it is connected to: nat, host-only vboxnet0 …"),
+    required("attached", Kind::String, "what it is connected to: nat, host-only vboxnet0 ..."),
     required("cable", Kind::Bool, "whether the cable is in"),
     required("forwards", Kind::Structs(FORWARD), "ports of the host that lead into the machine"),
 ];
@@ -55,7 +55,7 @@ pub(super) const FORWARD: &[Param] = &[
 /// What is told of an operation.
 pub(super) const OP: &[Param] = &[
     required("op_id", Kind::String, "to ask about with vm.op"),
-    required("operation", Kind::String, "what is done: start, snapshot.take …"),
+    required("operation", Kind::String, "what is done: start, snapshot.take ..."),
     required("vm", Kind::String, "the machine"),
     optional("uuid", Kind::String, "the hypervisor's id of it"),
     optional("state", Kind::String, "what the machine is doing"),
