@@ -98,8 +98,12 @@ impl Rabbit {
         Self { _names: places.start_names(), server: places.start_server(), places }
     }
 
-    async fn is_killed_and_started_again(&mut self) {
-        soon(self.server.kill()).await.unwrap();
+    /// Asked to end, and not killed: within its first moments it has not yet written that there is a queue, and
+    /// forgets it with what is in it.
+    async fn is_started_again(&mut self) {
+        let process = self.server.id().unwrap().to_string();
+        assert!(soon(Command::new("kill").arg(process).status()).await.unwrap().success());
+        soon(self.server.wait()).await.unwrap();
         self.server = self.places.start_server();
     }
 
@@ -190,7 +194,7 @@ async fn the_client_works_with_rabbitmq_and_outlives_it() {
     sends_subscribes_and_acknowledges(&rabbit).await;
     is_refused_with_a_wrong_passcode(&rabbit).await;
     what_was_not_acknowledged_comes_again(&rabbit).await;
-    comes_back_after_the_broker_was_killed(&mut rabbit).await;
+    comes_back_after_the_broker_was_away(&mut rabbit).await;
 }
 
 async fn sends_subscribes_and_acknowledges(rabbit: &Rabbit) {
@@ -237,11 +241,11 @@ async fn what_was_not_acknowledged_comes_again(rabbit: &Rabbit) {
     second.leaves().await;
 }
 
-async fn comes_back_after_the_broker_was_killed(rabbit: &mut Rabbit) {
+async fn comes_back_after_the_broker_was_away(rabbit: &mut Rabbit) {
     let mut visitor = rabbit.visitor(vec![subscription()]).await;
     let before = visitor.hears().await;
     is_body(&before, b"three");
-    rabbit.is_killed_and_started_again().await;
+    rabbit.is_started_again().await;
     soon(visitor.sees(|event| matches!(event, Event::Disconnected { .. }).then_some(()))).await;
     rabbit.lets_in(&mut visitor).await;
     // Subscribed again: the message comes once more, and only its new delivery can be acknowledged.
