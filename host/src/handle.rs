@@ -507,7 +507,7 @@ fn check_run_id(id: &str) -> Result<(), Fault> {
 }
 
 /// Six letters and digits that are not mistaken for each other.
-fn new_run_id() -> Result<String, Fault> {
+pub(crate) fn new_run_id() -> Result<String, Fault> {
     const SIGNS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
     let mut random = [0; 6];
     getrandom::fill(&mut random)

@@ -36,6 +36,7 @@ mod xmlrpc;
 pub use listener::{Listener, Peer, SocketError, unix};
 pub use metrics::Sample;
 pub use server::serve;
+pub use system::SYSTEM;
 pub use tls::{Identity, TlsError};
 
 /// The methods that can be called. They may come and go while the endpoint serves them.

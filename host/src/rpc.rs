@@ -24,11 +24,16 @@ mod cmd;
 mod control;
 mod file;
 mod guest;
+mod inner;
+mod job;
+mod legacy;
 mod live;
 mod samples;
 mod vm;
 mod word;
 
+pub use job::Jobs;
+pub use legacy::Fetched;
 pub use live::router as live_events;
 
 /// How long the agent's task may take to show that it works.
@@ -51,6 +56,10 @@ pub struct Context {
     pub installed_words: PathBuf,
     /// Held while one is.
     pub installing: Arc<Mutex<()>>,
+    /// Jobs that were opened.
+    pub jobs: Jobs,
+    /// Results that were fetched under the name of 2010.
+    pub fetched: Arc<Mutex<Fetched>>,
     /// Cancelled when a caller wants the agent to stop.
     pub quit: CancellationToken,
     /// The files of guests.
@@ -103,6 +112,8 @@ fn methods() -> impl Iterator<Item = &'static Method> {
         control::METHODS,
         file::METHODS,
         guest::METHODS,
+        job::METHODS,
+        legacy::METHODS,
         vm::METHODS,
         word::METHODS,
     ]
@@ -190,4 +201,54 @@ fn unix(at: OffsetDateTime) -> Value {
     #[expect(clippy::cast_precision_loss, reason = "exact to the millisecond")]
     let millis = (at.unix_timestamp_nanos() / 1_000_000) as f64;
     Value::from(millis / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::SYSTEM;
+    use crate::registry::document;
+
+    fn all() -> Vec<MethodInfo> {
+        let mut all: Vec<_> = methods().map(Method::info).chain(SYSTEM).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+
+    #[test]
+    fn docs_are_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api.md");
+        let page = document::page(&all());
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+        let differs = kept.lines().zip(page.lines()).find(|(kept, now)| kept != now);
+        assert!(kept == page, "docs/api.md is not current, run this test with UPDATE_DOCS=1: {differs:?}");
+    }
+
+    #[test]
+    fn every_method_is_described_for_all_readers() {
+        let all = all();
+        for method in &all {
+            assert!(method.help.ends_with('.'), "{}: {}", method.name, method.help);
+            let places =
+                method.positional().iter().chain(method.options()).chain(method.gives.kind.members());
+            for param in places {
+                assert!(
+                    !param.help.ends_with('.') && !param.help.is_empty(),
+                    "{} {}",
+                    method.name,
+                    param.name
+                );
+            }
+            let needed =
+                method.params.iter().position(|param| !param.required).unwrap_or(method.params.len());
+            assert!(method.params.iter().skip(needed).all(|param| !param.required), "{}", method.name);
+            // Some clients take text as Latin-1.
+            assert!(method.text().is_ascii(), "{}", method.text());
+        }
+        let named = all.windows(2).find(|pair| pair[0].name == pair[1].name);
+        assert!(named.is_none(), "{named:?}");
+    }
 }

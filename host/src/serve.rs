@@ -19,7 +19,7 @@ use crate::hypervisor::engine;
 use crate::hypervisor::machines::Machines;
 use crate::powers::{HOST, HostPowers};
 use crate::roster::Patience;
-use crate::rpc::{self, About, Api, Context};
+use crate::rpc::{self, About, Api, Context, Jobs};
 use crate::store::Store;
 use crate::streams::{STREAMS_FROM, Streams};
 use serde_json::json;
@@ -244,6 +244,8 @@ impl Host {
             credentials,
             installed_words: config.state.join(INSTALLED_WORDS),
             installing: Arc::default(),
+            jobs: Jobs::default(),
+            fetched: Arc::default(),
             quit: quit.clone(),
             files: files.clone(),
             transfers,

@@ -6,7 +6,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use vocable_tests::PATIENCE;
 use vocable_tests::files::{drop_into, word};
-use vocable_tests::host::Host;
+use vocable_tests::gate::Gate;
+use vocable_tests::host::{Host, Typed, typed};
+use vocable_tests::peers;
 
 /// A request with the token; the connection with its answer still to read, after the head.
 fn asks(host: &Host, verb: &str, path: &str, fields: &str, body: &str) -> (u16, BufReader<TcpStream>) {
@@ -214,4 +216,110 @@ fn an_agent_that_is_asked_to_stop_stops() {
 fn base64(octets: &[u8]) -> String {
     use base64::Engine as _;
     base64::prelude::BASE64_STANDARD.encode(octets)
+}
+
+/// An example of the documentation, run against this host.
+fn example(host: &Host, name: &str, arguments: &[&str]) -> Typed {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples").join(name);
+    let mut command = std::process::Command::new(path);
+    command
+        .args(arguments)
+        .env("VOCABLE_URL", format!("http://{}", host.api()))
+        .env("VOCABLE_TOKEN", host.token());
+    typed(&mut command)
+}
+
+#[test]
+fn the_examples_of_the_documentation_run_commands() {
+    let host = Host::start();
+    let _vm1 = host.guest("vm1").joins();
+    let script = "printf 'gr\\303\\274\\303\\237e\\n'; printf '\\377' >&2; exit 3";
+    for (package, sign, name) in [("python3", "python3", "run.py"), ("perl", "perl", "run.pl")] {
+        if peers::there(package, sign) {
+            let run = example(&host, name, &["vm1", "sh", "-c", script]);
+            assert_eq!((run.code, run.text()), (Some(3), "grüße\n"), "{name} {run:?}");
+            let refused = example(&host, name, &["vm9", "true"]);
+            assert_eq!(refused.code, Some(125), "{name} {refused:?}");
+            assert!(refused.err.starts_with("no-such-guest: "), "{name} {refused:?}");
+        }
+    }
+    if peers::there("curl", "curl") {
+        let run = example(&host, "run.sh", &["vm1", "echo \"hallo\"; exit 3"]);
+        assert_eq!(run.code, Some(0), "{run:?}");
+        assert_eq!(
+            (&run.json()["out"], &run.json()["exitCodeOrSignal"]),
+            (&json!("hallo\n"), &json!(3)),
+            "{run:?}"
+        );
+        assert_ne!(example(&host, "run.sh", &["vm9", "true"]).code, Some(0));
+    }
+}
+
+#[test]
+fn a_job_is_opened_watched_and_closed_and_the_same_job_is_one() {
+    let host = Host::start();
+    let _vm1 = host.guest("vm1").joins();
+    let file = host.folder().join("fraction");
+    let spec = json!({"vm": "vm1", "cmd": "sh", "args": ["-c", format!("echo x >> {}; exit 4", file.display())], "id": "wu-1"});
+    assert_eq!(host.call("job.open", json!([spec])).unwrap(), "wu-1");
+    assert_eq!(host.call("job.open", json!([spec])).unwrap(), "wu-1");
+    let other = host.call("job.open", json!([{"vm": "vm1", "cmd": "true", "id": "wu-1"}])).unwrap_err();
+    assert!(other.starts_with("already-exists: "), "{other}");
+    let over = job_over(&host, "wu-1");
+    assert_eq!((&over["state"], &over["exitCodeOrSignal"]), (&json!("done"), &json!(4)), "{over}");
+    assert_eq!(over["cmd_id"], "wu-1.vm1");
+    assert!(over["cpu_s"].as_f64().is_some(), "{over}");
+    assert_eq!(host.call("job.close", json!(["wu-1"])).unwrap(), json!({"state": "done"}));
+    assert!(host.call("job.status", json!(["wu-1"])).unwrap_err().starts_with("no-such-job: "));
+
+    // Opened again, as after a restart of the agent: nothing runs twice.
+    host.call("job.open", json!([spec])).unwrap();
+    assert_eq!(job_over(&host, "wu-1")["exitCodeOrSignal"], 4);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "x\n");
+
+    let nobody = json!({"vm": "vm9", "cmd": "true", "id": "wu-2", "boot_timeout_s": 0});
+    host.call("job.open", json!([nobody])).unwrap();
+    let failed = job_over(&host, "wu-2");
+    assert_eq!(failed["state"], "failed", "{failed}");
+    for bad in [
+        json!({"vm": "vm1"}),
+        json!({"vm": "vm1", "cmd": "true", "tiemout": 1}),
+        json!({"vm": 1, "cmd": "x"}),
+    ] {
+        let fault = host.call("job.open", json!([bad])).unwrap_err();
+        assert!(fault.starts_with("invalid-parameter: job.open: "), "{fault}");
+    }
+}
+
+/// How a job ended.
+fn job_over(host: &Host, id: &str) -> Value {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        let told = host.call("job.status", json!([id])).unwrap();
+        if matches!(told["state"].as_str(), Some("done" | "failed" | "aborted")) {
+            return told;
+        }
+        assert!(std::time::Instant::now() < deadline, "{told}");
+    }
+}
+
+#[test]
+fn a_job_that_is_aborted_leaves_nothing_running() {
+    let host = Host::start();
+    let _vm1 = host.guest("vm1").joins();
+    let gate = Gate::new(host.folder(), "gate");
+    let script = format!("{}; sleep 1000", gate.knock());
+    host.call("job.open", json!([{"vm": "vm1", "cmd": "sh", "args": ["-c", script], "id": "wu-3"}])).unwrap();
+    gate.knocked();
+    let running = host.call("job.close", json!(["wu-3"])).unwrap_err();
+    assert!(running.starts_with("wrong-state: job wu-3 is running"), "{running}");
+    assert!(
+        host.call("job.control", json!(["wu-3", "dance"])).unwrap_err().starts_with("invalid-parameter: ")
+    );
+    // Ending the command needs cmd.cancel, which agents without it refuse clearly.
+    match host.call("job.control", json!(["wu-3", "abort"])) {
+        Ok(told) => assert_eq!(told["state"], "aborted"),
+        Err(fault) => assert!(fault.starts_with("not-yet: "), "{fault}"),
+    }
+    assert_eq!(host.call("job.close", json!(["wu-3"])).unwrap(), json!({"state": "aborted"}));
 }

@@ -36,6 +36,8 @@ mod strangers;
 mod swaps;
 #[cfg(test)]
 mod words;
+#[cfg(test)]
+mod wrapper;
 
 #[cfg(test)]
 mod api;

@@ -6,11 +6,12 @@ use anyhow::Result;
 use std::path::{Path, PathBuf};
 
 /// Debian's packages, and a program or file by which to tell that each is there.
-const PACKAGES: [(&str, &str); 22] = [
+const PACKAGES: [(&str, &str); 23] = [
     ("coop-computing-tools", "/usr/bin/chirp_server"),
     ("faketime", "faketime"),
     ("iproute2", "ip"),
     ("libnet-stomp-perl", "/usr/share/perl5/Net/Stomp.pm"),
+    ("curl", "/usr/bin/curl"),
     ("librpc-xml-perl", "/usr/share/perl5/RPC/XML.pm"),
     ("libxmlrpc-core-c3-dev", "/usr/bin/xmlrpc"),
     ("libxmlrpc-lite-perl", "/usr/share/perl5/XMLRPC/Lite.pm"),

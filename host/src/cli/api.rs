@@ -40,7 +40,10 @@ pub(super) fn api(session: &mut Session<'_>, args: &ApiArgs) -> Result<u8, CliEr
         Some(method) if args.python => session.terminal.line(&python(method, &parameters(args)?))?,
         Some(method) => {
             let params = parameters(args)?.into_iter().map(value).collect::<Result<_, _>>()?;
-            let reply = session.agent.call(method, params)?;
+            let reply = session.agent.call(method, params).map_err(|error| match error.code() {
+                "invalid-parameter" => error.hint(format!("vocable api --list {method}")),
+                _ => error,
+            })?;
             session.terminal.document(&to_json(&reply))?;
         }
     }

@@ -15,8 +15,8 @@ const MOST_CALLS: usize = 1000;
 /// Many calls in one request.
 pub(super) const MULTICALL: &str = "system.multicall";
 
-/// The methods every server has.
-const SYSTEM: [MethodInfo; 5] = [
+/// The methods every XML-RPC server has.
+pub const SYSTEM: [MethodInfo; 5] = [
     method(
         "system.getCapabilities",
         "Tells what this server can do beyond XML-RPC itself.",

@@ -1,8 +1,35 @@
 //! Methods as text for people: the help of XML-RPC's introspection, and `docs/api.md`.
 
 use super::{Kind, MethodInfo, Param};
+use crate::fault::FaultKind;
 use serde_json::Value as Json;
 use std::fmt::Write as _;
+
+/// What the methods without a family are.
+const OLD_NAMES: &str = "The names of 2010";
+
+/// How the page begins.
+const HEAD: &str = "\
+# The API of the host agent
+<!-- Written by `UPDATE_DOCS=1 cargo test --workspace --lib docs_are_current`; a test fails when it is not current. -->
+
+All methods can be called in two ways, with the same token (`token` in the state folder, mode 0600), which is the
+password of Basic authentication or a Bearer token:
+
+- **XML-RPC**: `POST /RPC2`, parameters by position, options in a struct at the end. Absent things are absent members;
+  whole numbers beyond 32 bits are doubles; times are UTC; octets are base64. Faults come with status 200.
+- **JSON**: `POST /api/METHOD` with an object of named parameters, options among them. A struct comes back as it is,
+  anything else as `{\"result\": ...}`; octets are `{\"b64\": ...}`, times RFC 3339; a fault is
+  `{\"error\": {code, fault, message, transient}}` with a fitting status. `GET /api/openapi.json` describes all of it.
+
+Beside the methods: `GET /events` (server-sent events; `?since=`, `?kinds=guest.*,cmd.done`, `?guest=`; resumes by
+`Last-Event-ID`, a gap is an event of the kind `gap`), `GET /metrics` (Prometheus), `GET /healthz` (needs no token). Examples in
+Python, Perl and shell: [examples](examples).
+
+No call waits longer than `api.longest_wait`, 20 seconds: ask again. A request with an `Origin` header is refused. Each call
+that changes something is a line of `api.audit`. A word that answers is a method `word.<NAME>(target, args, {timeout_s})` as
+long as it is installed; `system.methodHelp` tells its arguments.
+";
 
 impl MethodInfo {
     /// `cmd.run(target, cmd, args, {env, path})`: how it is called.
@@ -81,17 +108,34 @@ impl MethodInfo {
     }
 }
 
-/// The methods as sections, by family, in the order given.
+/// The methods as sections, by family, in the order given; names without a family are those of 2010.
 pub fn sections(methods: &[MethodInfo]) -> String {
     let mut page = String::new();
     let mut family = "";
     for method in methods {
-        let its = method.name.split('.').next().unwrap_or_default();
+        let its = method.name.split_once('.').map_or(OLD_NAMES, |(family, _)| family);
         if its != family {
             family = its;
             let _ = writeln!(page, "\n## {family}");
         }
         method.section(&mut page);
+    }
+    page
+}
+
+/// The whole of `docs/api.md` for these methods.
+pub fn page(methods: &[MethodInfo]) -> String {
+    let (old, mut all): (Vec<_>, Vec<_>) =
+        methods.iter().cloned().partition(|method| !method.name.contains('.'));
+    all.extend(old);
+    let mut page = HEAD.to_owned() + &sections(&all);
+    page.push_str(
+        "\n## Faults\nOver XML-RPC the text is `code: sentence`; `vocable api faults` prints this table.\n\n",
+    );
+    page.push_str("| code | number | the same request may succeed later |\n|---|---|---|\n");
+    for kind in FaultKind::ALL {
+        let again = if kind.transient() { "yes" } else { "" };
+        let _ = writeln!(page, "| `{}` | {} | {again} |", kind.slug(), kind.code());
     }
     page
 }
