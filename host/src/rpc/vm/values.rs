@@ -55,7 +55,7 @@ pub(super) const FORWARD: &[Param] = &[
 /// What is told of an operation.
 pub(super) const OP: &[Param] = &[
     required("op_id", Kind::String, "to ask about with vm.op"),
-    required("operation", Kind::String, "what is done: start, snapshot.take ..."),
+    required("operation", Kind::String, "what is done: start, snapshot.take and so on"),
     required("vm", Kind::String, "the machine"),
     optional("uuid", Kind::String, "the hypervisor's id of it"),
     optional("state", Kind::String, "what the machine is doing"),
