@@ -74,5 +74,5 @@ print(fault(vocable.cpFileToVM, "vm9", here + "job.in", "/inbox/x"))
     let told = python(&host, &script);
     let (done, refused) = told.split_at(told.rfind("6 7\n").unwrap() + 4);
     assert_eq!(done, "True\n6 7\nTrue\n6 7\n");
-    assert_eq!(refused, "no-such-path\nno-such-guest\n");
+    assert_eq!(refused, "no-such-path\nno-such-vm\n");
 }
