@@ -6,6 +6,7 @@ use crate::error::{Code, Error};
 use std::ffi::{CString, c_void};
 use std::marker::PhantomData;
 use std::ptr::null_mut;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Where everything begins.
@@ -44,8 +45,10 @@ impl Client {
         }
         // SAFETY: it gave us a reference to an object with the interface of that id, on this thread.
         let object = unsafe { Object::take(pointer, INTERFACE, library) };
-        let object = object.ok_or(Error::Null { call: CALL })?;
-        Ok(Self { object: Some(object), library })
+        library.set_has_client(true);
+        // Whatever follows fails, it is given back.
+        let client = Self { object, library };
+        client.object.is_some().then_some(client).ok_or(Error::Null { call: CALL })
     }
 
     /// The client object.
@@ -72,17 +75,33 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         drop(self.object.take());
-        // SAFETY: initialised on this thread, once for each time. The other objects of this thread are gone, because
-        // they live in what `Client` outlives; those of other threads are, because they have been joined.
+        self.library.set_has_client(false);
+        // SAFETY: nobody wakes this thread any more. Initialised on this thread, once for each time. The other objects
+        // of this thread are gone, because they live in what `Client` outlives; those of other threads are, because they
+        // have been joined.
         unsafe { (self.library.table.client_uninitialize)() };
     }
 }
 
 impl Library {
-    /// Wakes the thread that runs the event queue, now or when it next waits. Any thread may, while there is a client.
+    /// Wakes the thread that runs the event queue, now or when it next waits. Any thread may; without a client there is
+    /// nobody to wake.
     pub(crate) fn wake(&self) {
-        // SAFETY: it takes nothing, may be called from every thread, and gives an error if there is no queue.
-        unsafe { (self.table.interrupt_event_queue)() };
+        let has_client = self.client_lock();
+        if *has_client {
+            // SAFETY: it takes nothing and may be called from every thread while there is a client, which does not end
+            // before this lock is given back.
+            unsafe { (self.table.interrupt_event_queue)() };
+        }
+    }
+
+    fn set_has_client(&self, has_client: bool) {
+        *self.client_lock() = has_client;
+    }
+
+    /// Nothing that holds it panics; should it, what it says is right all the same.
+    fn client_lock(&self) -> MutexGuard<'_, bool> {
+        self.has_client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::typelib::TypeLibrary;
 use crate::{calls, install, values};
 use std::ffi::{c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 /// The version of the table that is asked for: 4.1, as VirtualBox 6.1 to 7.2 have it.
 const VERSION: u32 = 0x0004_0001;
@@ -56,6 +57,9 @@ pub(crate) struct Library {
     pub(crate) resolved: Resolved,
     /// The folder that it was loaded from.
     pub(crate) folder: PathBuf,
+    /// Whether there is a client, whose event queue can be interrupted. Held while that is done, so that the queue does
+    /// not go meanwhile.
+    pub(super) has_client: Mutex<bool>,
 }
 
 // SAFETY: the table is constant once it is loaded, and its functions may be called from any thread, but for those that
@@ -75,7 +79,12 @@ impl Library {
         let resolved = resolve(&types, calls::ALL, calls::ASKED_FOR, values::ALL)?;
         let table = load(&folder.join(install::LIBRARY))?;
         // VirtualBox keeps threads and state of its own as long as the process lives.
-        Ok(Box::leak(Box::new(Self { table, resolved, folder: folder.to_owned() })))
+        Ok(Box::leak(Box::new(Self {
+            table,
+            resolved,
+            folder: folder.to_owned(),
+            has_client: Mutex::new(false),
+        })))
     }
 }
 
