@@ -12,6 +12,7 @@ use vocable::files::local::LocalTree;
 use vocable::files::tree::{Entry, Kind};
 use vocable_tests::PATIENCE;
 use vocable_tests::host::{Host, Typed};
+use vocable_tests::isolation::{mount_small, own_mounts, resize};
 use vocable_tests::proxy::Proxy;
 
 /// A tree with everything that has to be kept: many small files, large and empty ones, links, modes, odd names.
@@ -308,6 +309,48 @@ fn transfers_outlive_the_host_agent_and_can_be_cancelled() {
     assert!(fs::read(&pulled).unwrap() == noise(64 << 20));
     let all = host.call("file.transfers", json!([])).unwrap();
     assert_eq!(all.as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_disk_that_is_full_on_either_side_leaves_the_old_file_and_nothing_else() {
+    if !own_mounts() {
+        return;
+    }
+    const SMALL: &str = "4m";
+    let host = Host::start();
+    let inbox = host.folder().join("vm1/inbox");
+    mount_small(&inbox, SMALL);
+    let vm1 = host.guest("vm1").with("files.keep_free = \"0B\"").joins();
+    let (here, big, old) = (host.folder().join("here"), noise(6 << 20), "the old one");
+    mount_small(&here, SMALL);
+    let there = host.folder().join("vm1/outbox");
+    for folder in [&inbox, &here] {
+        fs::write(folder.join("big"), old).unwrap();
+    }
+    let source = host.folder().join("big");
+    for path in [&source, &there.join("big")] {
+        fs::write(path, &big).unwrap();
+    }
+    for (line, folder) in [
+        (["cp", text(&source), "vm1:/inbox/"], &inbox),
+        (["cp", "vm1:/outbox/big", &format!("{}/", text(&here))], &here),
+    ] {
+        let typed = host.types(&line);
+        assert_eq!(typed.code, Some(1), "{line:?}: {typed:?}");
+        assert!(typed.err.contains("error[no-space]") && typed.err.contains("hint: "), "{typed:?}");
+        assert_eq!(fs::read_to_string(folder.join("big")).unwrap(), old);
+        let names = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        let left: Vec<_> = fs::read_dir(folder).unwrap().map(names).filter(|name| name != "big").collect();
+        let parts_only = left.iter().all(|name| name.to_string_lossy().contains(".part-"));
+        assert!(parts_only, "{left:?}");
+        // With room for it the rest is sent.
+        resize(folder, "16m");
+        let sent = copied(&host.types(&[&["cp", "--json"], &line[1..]].concat())).remove(0);
+        assert_eq!(sent["files"], 1, "{sent:#}");
+        assert!(fs::read(folder.join("big")).unwrap() == big);
+        assert!(part(folder).is_none());
+    }
+    drop(vm1);
 }
 
 #[test]

@@ -92,7 +92,10 @@ async fn push(
     drop(steps);
     let _ = reading.await;
     match ended {
-        Some(fault) => Err(fault),
+        Some(fault) => {
+            upload.give_up().await;
+            Err(fault)
+        }
         None => {
             let outcome = upload.finish().await?;
             Ok(progress.report(outcome))

@@ -19,8 +19,9 @@ const AT_ONCE: usize = 64;
 /// Octets on their way at the same time.
 const OCTETS_AT_ONCE: usize = 4 << 20;
 
-/// What becomes of a request that is on its way: of which path, how many octets it holds, and how it ended.
-type OnItsWay = BoxFuture<'static, (TreePath, usize, Result<Ended, Fault>)>;
+/// What becomes of a request that is on its way: of which path, where in the file, how many octets it holds, and how it
+/// ended.
+type OnItsWay = BoxFuture<'static, (TreePath, u64, usize, Result<Ended, Fault>)>;
 
 /// How a request ended.
 enum Ended {
@@ -47,8 +48,18 @@ pub struct Upload<'a> {
 
 /// A file whose octets are coming.
 enum Sending {
-    Small { entry: Entry, octets: BytesMut },
-    Large { entry: Entry, part: Vec<u8>, handle: Handle, at: u64, broken: bool },
+    Small {
+        entry: Entry,
+        octets: BytesMut,
+    },
+    /// `lost`: what could not be written begins there. Pieces after it may have been.
+    Large {
+        entry: Entry,
+        part: Vec<u8>,
+        handle: Handle,
+        at: u64,
+        lost: Option<u64>,
+    },
 }
 
 impl<'a> Upload<'a> {
@@ -106,13 +117,27 @@ impl<'a> Upload<'a> {
     /// # Errors
     /// As [`Self::take`].
     pub async fn finish(mut self) -> Result<Outcome, Fault> {
-        self.drain(0).await?;
-        self.close().await;
-        Ok(self.outcome)
+        match self.drain(0).await {
+            Ok(()) => {
+                self.close().await;
+                Ok(self.outcome)
+            }
+            Err(fault) => {
+                self.give_up().await;
+                Err(fault)
+            }
+        }
     }
 
-    /// What came of it so far, for whoever has to stop early.
-    pub fn into_outcome(self) -> Outcome {
+    /// Leaves it in a state that can be gone on from, for whoever has to stop early: what came of it so far.
+    pub async fn give_up(mut self) -> Outcome {
+        while let Some((path, place, weight, ended)) = self.on_their_way.next().await {
+            self.octets -= weight;
+            if ended.is_err() {
+                self.is_lost(&path, place);
+            }
+        }
+        self.close().await;
         self.outcome
     }
 
@@ -125,7 +150,7 @@ impl<'a> Upload<'a> {
                 let (session, target) = (self.session.clone(), target.clone());
                 let temporary = beside(&entry.path, self.base);
                 let meta = meta(&entry);
-                self.send(entry.path, 0, async move {
+                self.send(entry.path, 0, 0, async move {
                     session.remove(&temporary).await?;
                     let failed = |error| session.fault(error, &path);
                     session.client().symlink(&target, &temporary).await.map_err(failed)?;
@@ -163,7 +188,7 @@ impl<'a> Upload<'a> {
             Fault::new(FaultKind::InvalidParameter, "the top of a tree is a folder".to_owned())
         })?;
         let handle = self.session.open_part(&part, offset == 0).await?;
-        self.file = Some(Sending::Large { entry, part, handle, at: offset, broken: false });
+        self.file = Some(Sending::Large { entry, part, handle, at: offset, lost: None });
         Ok(())
     }
 
@@ -183,7 +208,7 @@ impl<'a> Upload<'a> {
                 let (session, handle, offset, part) = (self.session.clone(), *handle, *at, part.clone());
                 *at += piece.len() as u64;
                 let (path, weight) = (entry.path.clone(), piece.len());
-                let sent = self.send(path, weight, async move {
+                let sent = self.send(path, offset, weight, async move {
                     let octets = piece.len() as u64;
                     let written = session.client().pwrite(handle, piece, offset).await;
                     match written {
@@ -217,20 +242,20 @@ impl<'a> Upload<'a> {
                 if weight as u64 != size(&entry) {
                     return Ok(Err(too_little()));
                 }
-                let sent = self.send(entry.path, weight, async move {
+                let sent = self.send(entry.path, 0, weight, async move {
                     let length = octets.len() as u64;
                     session.put(&path, meta, octets, digest).await?;
                     Ok(Ended::File { octets: length, digest })
                 });
                 sent.await.map(|()| Ok(()))
             }
-            Some(Sending::Large { entry, part, handle, at, broken }) => {
+            Some(Sending::Large { entry, part, handle, at, lost }) => {
                 let (again, beside) = (entry.clone(), part.clone());
-                self.file = Some(Sending::Large { entry: again, part: beside, handle, at, broken });
+                self.file = Some(Sending::Large { entry: again, part: beside, handle, at, lost });
                 self.drain(0).await?;
-                let broken = !matches!(self.file, Some(Sending::Large { broken: false, .. }));
+                let is_whole = matches!(self.file, Some(Sending::Large { lost: None, .. }));
                 self.close().await;
-                if broken {
+                if !is_whole {
                     return Ok(Ok(()));
                 }
                 if at != size(&entry) {
@@ -250,7 +275,7 @@ impl<'a> Upload<'a> {
     async fn set(&mut self, entry: Entry) -> Result<(), Fault> {
         let (session, path) = (self.session.clone(), entry.path.below(self.base));
         let meta = meta(&entry);
-        self.send(entry.path, 0, async move {
+        self.send(entry.path, 0, 0, async move {
             session.set(&path, meta).await?;
             Ok(Ended::Other)
         })
@@ -263,6 +288,7 @@ impl<'a> Upload<'a> {
     async fn send(
         &mut self,
         path: TreePath,
+        place: u64,
         weight: usize,
         request: impl Future<Output = Result<Ended, Fault>> + Send + 'static,
     ) -> Result<(), Fault> {
@@ -270,7 +296,7 @@ impl<'a> Upload<'a> {
             self.one().await?;
         }
         self.octets += weight;
-        self.on_their_way.push(Box::pin(async move { (path, weight, request.await) }));
+        self.on_their_way.push(Box::pin(async move { (path, place, weight, request.await) }));
         Ok(())
     }
 
@@ -283,7 +309,7 @@ impl<'a> Upload<'a> {
     }
 
     async fn one(&mut self) -> Result<(), Fault> {
-        let Some((path, weight, ended)) = self.on_their_way.next().await else { return Ok(()) };
+        let Some((path, place, weight, ended)) = self.on_their_way.next().await else { return Ok(()) };
         self.octets -= weight;
         match ended {
             Ok(Ended::File { octets, digest }) => {
@@ -300,16 +326,24 @@ impl<'a> Upload<'a> {
             }
             Ok(Ended::Other) => Ok(()),
             Err(fault) => {
-                if let Some(Sending::Large { entry, broken, .. }) = &mut self.file
-                    && entry.path == path
-                {
-                    // Told once, not for each of its pieces.
-                    if std::mem::replace(broken, true) && !is_fatal(&fault) {
-                        return Ok(());
-                    }
+                // Told once, not for each of its pieces.
+                if self.is_lost(&path, place) && !is_fatal(&fault) {
+                    Ok(())
+                } else {
+                    self.failed(&path, fault)
                 }
-                self.failed(&path, fault)
             }
+        }
+    }
+
+    /// Notes that a piece could not be written. Whether the same was so for another piece of that file.
+    fn is_lost(&mut self, path: &TreePath, place: u64) -> bool {
+        match &mut self.file {
+            Some(Sending::Large { entry, lost, .. }) if entry.path == *path => {
+                let before = lost.replace(lost.map_or(place, |lost| lost.min(place)));
+                before.is_some()
+            }
+            _ => false,
         }
     }
 
@@ -331,9 +365,15 @@ impl<'a> Upload<'a> {
     }
 
     async fn close(&mut self) {
-        if let Some(Sending::Large { handle, .. }) = self.file.take()
-            && let Err(error) = self.session.client().close(handle).await
+        let Some(Sending::Large { handle, lost, .. }) = self.file.take() else { return };
+        let client = self.session.client();
+        if let Some(lost) = lost
+            // A part is gone on with where it ends: it may have no holes.
+            && let Err(error) = client.ftruncate(handle, lost).await
         {
+            tracing::debug!(guest = self.session.guest(), "not cut off: {error}");
+        }
+        if let Err(error) = client.close(handle).await {
             tracing::debug!(guest = self.session.guest(), "not closed: {error}");
         }
     }

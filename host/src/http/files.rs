@@ -321,7 +321,7 @@ async fn put_tree(session: &Session, path: &[u8], body: Body) -> Response {
             Err(fault) => Outcome { ended: Some(failed(&fault)), ..Outcome::default() },
         },
         Some(fault) => {
-            let outcome = Outcome { ended: Some(failed(&fault)), ..upload.into_outcome() };
+            let outcome = Outcome { ended: Some(failed(&fault)), ..upload.give_up().await };
             while let Ok(Some(_)) = piece(&mut items.body).await {}
             outcome
         }
