@@ -7,8 +7,10 @@ use bytes::Bytes;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::path::Path;
+use std::time::Duration;
 use tempfile::tempdir;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use vocable_chirp::client::{Algorithm, Body, Client, Config, Login};
 use vocable_chirp::proto::{Code, Flags};
 use vocable_chirp::{Ticket, TicketKey};
@@ -87,6 +89,13 @@ async fn the_real_client_says_everything_it_can_to_our_server() {
     fs::write(&file, b"one line\n".repeat(30_000)).unwrap();
     let copy = ["-a", "address", "copy", file.to_str().unwrap(), &host, "/streamed"];
     run("chirp_stream_files", &copy).await.unwrap();
+    // A stream has no answer: the file is there a moment after the client has gone.
+    let there = async {
+        while !root.join("streamed").exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(60), there).await.expect("what was streamed");
     let join = ["-a", "address", "join", back.to_str().unwrap(), &host, "/streamed"];
     run("chirp_stream_files", &join).await.unwrap();
     assert!(fs::read(root.join("streamed")).unwrap() == fs::read(&file).unwrap());
