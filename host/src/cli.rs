@@ -33,6 +33,7 @@ mod config;
 mod cp;
 mod df;
 mod events;
+mod guest_image;
 mod guests;
 mod kill;
 mod logs;
@@ -98,6 +99,7 @@ enum AskingVerb {
     Df(df::DfArgs),
     #[command(visible_alias = "monitor")]
     Events(events::EventsArgs),
+    GuestImage(guest_image::GuestImageArgs),
     #[command(visible_alias = "list")]
     Guests(guests::GuestsArgs),
     Kill(kill::KillArgs),
@@ -200,6 +202,7 @@ impl AskingVerb {
             Self::Cp(args) => cp::cp(session, args),
             Self::Df(args) => df::df(session, args),
             Self::Events(args) => events::events(session, args),
+            Self::GuestImage(args) => guest_image::guest_image(session, args),
             Self::Guests(args) => guests::guests(session, args),
             Self::Kill(args) => kill::kill(session, args),
             Self::Logs(args) => logs::logs(session, args),

@@ -7,8 +7,8 @@
 //! Around it: [`rpc`] (the methods callers have, described by [`registry`]) over [`http`]; [`why`] (what is wrong with a
 //! guest); [`serve`] (all of it put together) and [`config`].
 //!
-//! The command line: [`cli`], one file a verb, which talks to the agent through [`client`], as everybody does; and
-//! [`demo`].
+//! The command line: [`cli`], one file a verb, which talks to the agent through [`client`], as everybody does;
+//! [`image`] (what puts the guest agent into machines) and [`demo`].
 
 pub mod clock;
 pub mod fault;
@@ -46,3 +46,4 @@ pub mod serve;
 pub mod cli;
 pub mod client;
 pub mod demo;
+pub mod image;

@@ -43,6 +43,8 @@ mod wrapper;
 mod api;
 #[cfg(test)]
 mod copies;
+#[cfg(test)]
+mod images;
 
 #[cfg(test)]
 mod callers;

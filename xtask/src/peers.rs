@@ -6,7 +6,7 @@ use anyhow::Result;
 use std::path::{Path, PathBuf};
 
 /// Debian's packages, and a program or file by which to tell that each is there.
-const PACKAGES: [(&str, &str); 23] = [
+const PACKAGES: [(&str, &str); 25] = [
     ("coop-computing-tools", "/usr/bin/chirp_server"),
     ("faketime", "faketime"),
     ("iproute2", "ip"),
@@ -30,6 +30,8 @@ const PACKAGES: [(&str, &str); 23] = [
     ("ruby-xmlrpc", "/usr/lib/ruby/vendor_ruby/xmlrpc/client.rb"),
     ("xmlrpc-api-utils", "/usr/bin/xml-rpc-api2txt"),
     ("socat", "socat"),
+    ("systemd", "systemd-analyze"),
+    ("xorriso", "xorriso"),
 ];
 
 /// An environment of Python's own, so that nothing of the machine is touched.

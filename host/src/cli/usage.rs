@@ -15,7 +15,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Fleet", &["guests", "why", "events"]),
     ("Words", &["ask", "words"]),
     ("Machines", &["vm"]),
-    ("Setup", &["serve", "demo", "token", "config", "api", "completion"]),
+    ("Setup", &["serve", "demo", "token", "guest-image", "config", "api", "completion"]),
 ];
 
 /// What `--help` says beyond `-h`.

@@ -53,6 +53,7 @@ fn of_vocable() {
       serve
       demo
       token       Make credentials for guests
+      guest-image Make a disc that puts the guest agent into a machine
       config      Show and check the configuration
       api         Call a method of the agent, or list them
       completion  Print the line that makes a shell complete verbs, guests, commands and words
@@ -104,6 +105,7 @@ fn of_vocable() {
       serve
       demo
       token       Make credentials for guests
+      guest-image Make a disc that puts the guest agent into a machine
       config      Show and check the configuration
       api         Call a method of the agent, or list them
       completion  Print the line that makes a shell complete verbs, guests, commands and words
@@ -535,4 +537,29 @@ fn of_files() {
     Options:
       -h, --help  Print help
     ");
+}
+
+#[test]
+fn of_guest_image() {
+    insta::assert_snapshot!(own(&["guest-image", "-h"]), @r#"
+    Make a disc that puts the guest agent into a machine
+
+    Usage: vocable guest-image [OPTIONS] --name <NAME>
+
+    Options:
+          --name <NAME>              Name of the guest; it need not be known yet
+      -o, --output <FILE>            Where the disc is written [default: NAME.iso]
+          --force                    Replace that file if it exists
+          --broker <HOST:PORT>       Where the guest finds the broker [default: port 61613 of its
+                                     default gateway]
+          --guest-token-file <FILE>  Take this credential, of vocable token new, instead of a new one; -
+                                     is standard input
+          --guest-config <FILE>      Configuration for the guest agent, which becomes its
+                                     /etc/vocable/guest.toml
+          --guest-agent <FILE>       The guest agent [default: vocable-guest beside this program]
+          --dynamic                  Take an agent that is not static: the machine has to have the
+                                     libraries it needs
+          --dry-run                  Say what would be on it; make no credential and no disc
+      -h, --help                     Print help (see more with '--help')
+    "#);
 }

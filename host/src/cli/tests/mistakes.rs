@@ -126,7 +126,7 @@ fn wrong_usage() {
     insta::assert_snapshot!(vocable(&agent, &["guets"]), @r#"
     ------- stderr
     error[usage]: unrecognized verb 'guets'
-      hint: some similar verbs exist: 'events', 'guests'
+      hint: some similar verbs exist: 'events', 'guest-image', 'guests'
       hint: vocable --help
     ------- exit code 2
     "#);
