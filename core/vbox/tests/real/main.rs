@@ -20,6 +20,7 @@ mod leaks;
 mod machines;
 mod networks;
 mod restarts;
+mod running;
 mod settings;
 mod snapshots;
 mod versions;
