@@ -17,12 +17,12 @@ const ENTER: &str = r#"
 set -e
 root=$1; project=$2; programs=$3; shift 3
 mount -t tmpfs tmpfs "$root/tmp"; mount -t tmpfs tmpfs "$root/root"
-mount -t tmpfs tmpfs "$root/etc/vbox"
+mount -t tmpfs tmpfs "$root/etc/vbox"; mount -t tmpfs tmpfs "$root/vm"
 mount --rbind /dev "$root/dev"; mount -t proc proc "$root/proc"
 mkdir -p "$root$project" "$root$programs"
 mount --bind "$project" "$root$project"; mount --bind "$programs" "$root$programs"
-PATH=/usr/bin:/bin:/usr/sbin:/usr/lib/virtualbox HOME=/root USER=root TMPDIR=/tmp
-export PATH HOME USER TMPDIR
+PATH=/usr/bin:/bin:/usr/sbin:/usr/lib/virtualbox HOME=/root USER=root TMPDIR=/tmp VBOX_USER_HOME=/vm
+export PATH HOME USER TMPDIR VBOX_USER_HOME
 exec "$(command -v chroot || echo /usr/sbin/chroot)" "$root" /bin/sh -c 'ip link set lo up; cd "$0"; exec "$@"' "$project" "$@"
 "#;
 
