@@ -108,8 +108,23 @@ impl Engine {
     }
 }
 
+/// What words are compiled for: any processor of this architecture, and not just this one. A machine that is saved here may
+/// go on elsewhere with what it has compiled, and compiled words can be put into an image: compiling takes minutes
+/// where instructions are translated.
+const TARGET: Option<&str> = match () {
+    () if cfg!(not(target_os = "linux")) => None,
+    () if cfg!(all(target_arch = "x86_64", target_env = "gnu")) => Some("x86_64-unknown-linux-gnu"),
+    () if cfg!(all(target_arch = "x86_64", target_env = "musl")) => Some("x86_64-unknown-linux-musl"),
+    () if cfg!(all(target_arch = "aarch64", target_env = "gnu")) => Some("aarch64-unknown-linux-gnu"),
+    () if cfg!(all(target_arch = "aarch64", target_env = "musl")) => Some("aarch64-unknown-linux-musl"),
+    () => None,
+};
+
 fn wasm(pooling: bool) -> wasmtime::Result<wasmtime::Engine> {
     let mut config = Config::new();
+    if let Some(target) = TARGET {
+        config.target(target)?;
+    }
     config.epoch_interruption(true);
     // Nobody sees the back-trace of a word: what it wrote to standard error says more.
     config.wasm_backtrace_max_frames(None);
