@@ -15,7 +15,7 @@ use crate::hypervisor::engine::Note;
 use crate::hypervisor::machines::{Machines, View};
 use crate::powers::HOST;
 use crate::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
-use crate::roster::{Change, Patience, Roster};
+use crate::roster::{Change, Guest, Patience, Roster};
 use crate::streams::Streams;
 use crate::target::{Target, is_guest_id};
 use futures_util::future::BoxFuture;
@@ -247,7 +247,7 @@ impl Agent {
                 self.roster.known(&guest, Now::read());
                 tell(reply, ());
             }
-            Request::Guest { id, reply } => tell(reply, self.roster.get(&id).cloned()),
+            Request::Guest { name, reply } => tell(reply, self.guest(name)),
             Request::Note { kind, about, text, reply } => {
                 self.events.note(kind, about, text, Now::read());
                 tell(reply, ());
@@ -267,6 +267,16 @@ impl Agent {
         // A guest may be selected by its id and by the name of its machine: it is still one guest.
         let chosen: BTreeSet<String> = chosen.iter().filter_map(|name| names.get(name).cloned()).collect();
         Ok(chosen.into_iter().map(|guest| Selected { away: self.away(&guest), guest }).collect())
+    }
+
+    /// The guest of that id, or in the machine of that name, with its id.
+    fn guest(&self, name: String) -> Option<(String, Guest)> {
+        if let Some(guest) = self.roster.get(&name) {
+            return Some((name, guest.clone()));
+        }
+        let id = self.names().remove(&name)?;
+        let guest = self.roster.get(&id)?.clone();
+        Some((id, guest))
     }
 
     /// Why a guest can't be reached now, if it can't.
@@ -294,7 +304,7 @@ impl Agent {
         if !self.machines.about().runs_machines {
             return cards::plain_places(self.roster.guests().keys());
         }
-        let claim = |(id, guest): (&String, &crate::roster::Guest)| Claim {
+        let claim = |(id, guest): (&String, &Guest)| Claim {
             guest: id.clone(),
             mac: guest.facts.get("mac").and_then(Value::as_str).map(str::to_owned),
         };
@@ -337,9 +347,8 @@ impl Agent {
     fn view(&self) -> RosterView {
         let machines = self.machines.view();
         let now = Now::read();
-        let with_missed = |(id, guest): (&String, &crate::roster::Guest)| {
-            (id.clone(), (guest.clone(), self.roster.missed(guest, now)))
-        };
+        let with_missed =
+            |(id, guest): (&String, &Guest)| (id.clone(), (guest.clone(), self.roster.missed(guest, now)));
         let mut commands = BTreeMap::new();
         for it in self.commands.values() {
             *commands.entry(it.active.command.guest.clone()).or_default() += 1;

@@ -30,7 +30,6 @@ use crate::handle::Handle;
 use crate::request::Request;
 use crate::roster::Guest;
 use crate::streams::Streams;
-use crate::target::is_guest_id;
 use hmac::{Hmac, KeyInit, Mac};
 use landing::Outcome;
 use ledger::Spec;
@@ -120,16 +119,13 @@ impl Files {
         self.0.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A guest that is there.
-    async fn guest(&self, id: &str) -> Result<Guest, Fault> {
-        let unknown = || Fault::new(FaultKind::NoSuchGuest, format!("no guest is called {}", excerpt(id)));
-        if !is_guest_id(id) {
-            return Err(unknown());
-        }
-        let found = self.0.handle.request(|reply| Request::Guest { id: id.to_owned(), reply }).await?;
-        let guest = found.ok_or_else(unknown)?;
+    /// A guest that is there, with its id. Whoever asks may name it by its machine.
+    async fn guest(&self, name: &str) -> Result<(String, Guest), Fault> {
+        let unknown = || Fault::new(FaultKind::NoSuchGuest, format!("no guest is called {}", excerpt(name)));
+        let found = self.0.handle.request(|reply| Request::Guest { name: name.to_owned(), reply }).await?;
+        let (id, guest) = found.ok_or_else(unknown)?;
         if guest.state.is_there() {
-            return Ok(guest);
+            return Ok((id, guest));
         }
         let reason = if guest.reason.is_empty() { String::new() } else { format!(": {}", guest.reason) };
         let text = format!("{id} does not answer: {}{reason}", guest.state.as_str());
@@ -140,7 +136,7 @@ impl Files {
     ///
     /// # Errors
     /// If the guest is not there, or offers no files.
-    pub async fn remote(&self, id: &str, path: &[u8]) -> Result<Vec<u8>, Fault> {
+    pub async fn remote(&self, name: &str, path: &[u8]) -> Result<Vec<u8>, Fault> {
         let relative = match path {
             b"~" | b"" => b"".as_slice(),
             path => match path.strip_prefix(b"~/") {
@@ -149,7 +145,8 @@ impl Files {
                 None => path,
             },
         };
-        let guest = self.guest(id).await?;
+        let (id, guest) = self.guest(name).await?;
+        let id = id.as_str();
         let home = offered(id, &guest)?.home;
         let mut absolute = home.trim_end_matches('/').as_bytes().to_vec();
         if !relative.is_empty() || absolute.is_empty() {
@@ -163,8 +160,9 @@ impl Files {
     ///
     /// # Errors
     /// Why the guest cannot be reached.
-    pub async fn session(&self, id: &str) -> Result<Session, Fault> {
-        let guest = self.guest(id).await?;
+    pub async fn session(&self, name: &str) -> Result<Session, Fault> {
+        let (id, guest) = self.guest(name).await?;
+        let id = id.as_str();
         let places = self.known(id, &guest, |known| Arc::clone(&known.places));
         let place = places.acquire_owned().await;
         let place = place.map_err(|_| Fault::new(FaultKind::Stopping, "the host agent is stopping"))?;
@@ -175,8 +173,9 @@ impl Files {
     ///
     /// # Errors
     /// Why the guest cannot be reached.
-    pub async fn shared(&self, id: &str) -> Result<Session, Fault> {
-        let guest = self.guest(id).await?;
+    pub async fn shared(&self, name: &str) -> Result<Session, Fault> {
+        let (id, guest) = self.guest(name).await?;
+        let id = id.as_str();
         let found = self.known(id, &guest, |known| known.shared.clone());
         if let Some((session, used)) = found
             && (used.elapsed() < FRESH || session.client().whoami().await.is_ok())
@@ -211,8 +210,9 @@ impl Files {
     }
 
     /// How a guest is reached, as far as is known, in words.
-    pub async fn way(&self, id: &str) -> Option<String> {
-        let guest = self.guest(id).await.ok()?;
+    pub async fn way(&self, name: &str) -> Option<String> {
+        let (id, guest) = self.guest(name).await.ok()?;
+        let id = id.as_str();
         let Some(offer) = route::offer(&guest) else {
             return Some("its agent offers no files".to_owned());
         };

@@ -200,10 +200,10 @@ pub enum Request {
     },
     /// One guest.
     Guest {
-        /// Its id.
-        id: String,
-        /// What is known of it.
-        reply: Reply<Option<Guest>>,
+        /// Its id, or the name of the machine that it is in.
+        name: String,
+        /// Its id, and what is known of it.
+        reply: Reply<Option<(String, Guest)>>,
     },
     /// Something has happened that the agent's task did not do itself.
     Note {

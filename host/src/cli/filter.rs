@@ -1,7 +1,9 @@
-//! The guests a TARGET on the command line selects out of a listing. Groups are the agent's, so are the names of runs.
+//! The guests a TARGET on the command line selects out of a listing.
 
+use super::agent::Connection;
 use super::error::{CliError, Kind};
 use super::hints;
+use super::reply::{Members, as_text};
 use crate::target::{Target, TargetError};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +12,35 @@ pub(super) fn selected<'a>(
     target: Option<&str>,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Result<BTreeSet<String>, CliError> {
-    let known: BTreeSet<_> = known.into_iter().map(str::to_owned).collect();
-    let Some(target) = target else { return Ok(known) };
-    let chosen = Target::parse(target).and_then(|parsed| parsed.resolve(&known, &BTreeMap::new()));
-    match chosen {
-        Ok(names) => Ok(names.into_iter().collect()),
-        Err(error) => Err(told(target, &error, &known)),
+    let known = known.into_iter().map(str::to_owned).collect();
+    chosen(target, &known).map_err(|error| told(target.unwrap_or_default(), &error, &known))
+}
+
+/// Like [`selected`], of guests. The agent is asked about what it alone knows: groups, and in which machine a guest is.
+pub(super) fn selected_guests<'a>(
+    agent: &Connection,
+    target: Option<&str>,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Result<BTreeSet<String>, CliError> {
+    let known = known.into_iter().map(str::to_owned).collect();
+    let (error, target) = match (chosen(target, &known), target) {
+        (Ok(names), _) => return Ok(names),
+        (Err(error), target) => (error, target.unwrap_or_default()),
+    };
+    if !matches!(error, TargetError::NoGuest(_) | TargetError::Nobody(_) | TargetError::NoGroup(_)) {
+        return Err(told(target, &error, &known));
     }
+    match agent.call("guest.select", vec![target.into()]) {
+        Ok(guests) => Ok(guests.list().iter().filter_map(as_text).map(str::to_owned).collect()),
+        // Whom he may have meant is known here.
+        Err(refused) if refused.code() == "no-such-guest" => Err(told(target, &error, &known)),
+        Err(refused) => Err(refused),
+    }
+}
+
+fn chosen(target: Option<&str>, known: &BTreeSet<String>) -> Result<BTreeSet<String>, TargetError> {
+    let Some(target) = target else { return Ok(known.clone()) };
+    Ok(Target::parse(target)?.resolve(known, &BTreeMap::new())?.into_iter().collect())
 }
 
 fn told(target: &str, error: &TargetError, known: &BTreeSet<String>) -> CliError {
@@ -27,9 +51,6 @@ fn told(target: &str, error: &TargetError, known: &BTreeSet<String>) -> CliError
                 Some(meant) => told.hint(format!("did you mean {meant}?")),
                 None => told.hint("vocable guests"),
             }
-        }
-        TargetError::NoGroup(_) => {
-            CliError::not_yet("listings cannot be narrowed to a @group yet; use names and globs")
         }
         _ => CliError::bad_argument(error.to_string()).kind(Kind::Usage),
     }
@@ -57,6 +78,6 @@ mod tests {
         let error = selected(Some("vm9"), ["pi-04", "vm1"]).unwrap_err();
         assert_eq!(error.code(), "no-such-guest");
         assert!(error.to_string().ends_with("hint: did you mean vm1?"), "{error}");
-        assert_eq!(selected(Some("@lab"), ["vm1"]).unwrap_err().code(), "not-yet");
+        assert_eq!(selected(Some("@lab"), ["vm1"]).unwrap_err().code(), "bad-argument");
     }
 }

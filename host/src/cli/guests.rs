@@ -23,7 +23,7 @@ pub(super) struct GuestsArgs {
 pub(super) fn guests(session: &mut Session<'_>, args: &GuestsArgs) -> Result<u8, CliError> {
     let reply = session.agent.call("guest.list", Vec::new())?;
     let names = reply.list().iter().filter_map(|guest| guest.text("guest"));
-    let wanted = filter::selected(args.target.as_deref(), names)?;
+    let wanted = filter::selected_guests(session.agent, args.target.as_deref(), names)?;
     let is_wanted = |guest: &&Value| {
         guest.text("guest").is_some_and(|name| wanted.contains(name))
             && args.state.as_deref().is_none_or(|state| guest.text("state") == Some(state))

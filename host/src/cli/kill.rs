@@ -79,7 +79,7 @@ pub(super) fn kill(session: &mut Session<'_>, args: &KillArgs) -> Result<u8, Cli
 fn all_of(session: &mut Session<'_>, args: &KillArgs, target: &str) -> Result<Vec<String>, CliError> {
     let reply = session.agent.call("cmd.list", vec![Value::Struct(Default::default())])?;
     let guests = reply.list().iter().filter_map(|command| command.text("guest"));
-    let wanted = match filter::selected(Some(target), guests) {
+    let wanted = match filter::selected_guests(session.agent, Some(target), guests) {
         // A guest on which nothing runs is no mistake.
         Err(error) if error.code() == "no-such-guest" => Default::default(),
         other => other?,

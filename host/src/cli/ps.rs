@@ -35,7 +35,7 @@ pub(super) fn ps(session: &mut Session<'_>, args: &PsArgs) -> Result<u8, CliErro
     let reply = session.agent.call("cmd.list", vec![options(args)])?;
     let guests = reply.list().iter().filter_map(|command| command.text("guest"));
     // A guest without commands is no mistake: only the grammar of the target is checked.
-    let wanted = match filter::selected(args.target.as_deref(), guests) {
+    let wanted = match filter::selected_guests(session.agent, args.target.as_deref(), guests) {
         Err(error) if error.code() == "no-such-guest" => Default::default(),
         other => other?,
     };

@@ -1,6 +1,6 @@
 //! `vocable top`: what running commands use now, from two looks at them.
 
-use super::agent::LONG_POLL;
+use super::agent::{Connection, LONG_POLL};
 use super::reply::Members;
 use super::table::{Column, Table};
 use super::{CliError, Session, completion, filter, human, ps};
@@ -68,7 +68,7 @@ pub(super) fn top(session: &mut Session<'_>, args: &TopArgs) -> Result<u8, CliEr
     let mut before = Totals::new();
     loop {
         let reply = session.agent.call_waiting("cmd.usage", Vec::new(), LONG_POLL)?;
-        let wanted = wanted(args, &reply)?;
+        let wanted = wanted(session.agent, args, &reply)?;
         let (mut seen, now) = look(&reply, &before, |guest| wanted.contains(guest));
         sort(&mut seen, &args.sort);
         if session.terminal.is_json() {
@@ -87,9 +87,13 @@ pub(super) fn top(session: &mut Session<'_>, args: &TopArgs) -> Result<u8, CliEr
     }
 }
 
-fn wanted(args: &TopArgs, reply: &Value) -> Result<std::collections::BTreeSet<String>, CliError> {
+fn wanted(
+    agent: &Connection,
+    args: &TopArgs,
+    reply: &Value,
+) -> Result<std::collections::BTreeSet<String>, CliError> {
     let guests = reply.items("commands").iter().filter_map(|command| command.text("guest"));
-    match filter::selected(args.target.as_deref(), guests) {
+    match filter::selected_guests(agent, args.target.as_deref(), guests) {
         // A guest on which nothing runs is no mistake.
         Err(error) if error.code() == "no-such-guest" => Ok(Default::default()),
         other => other,

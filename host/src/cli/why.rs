@@ -47,7 +47,9 @@ fn subjects(session: &mut Session<'_>, args: &WhyArgs) -> Result<Vec<String>, Cl
     let reply = session.agent.call("guest.list", Vec::new())?;
     let names = || reply.list().iter().filter_map(|guest| guest.text("guest"));
     if !args.targets.is_empty() {
-        return Ok(filter::selected(Some(&args.targets.join(",")), names())?.into_iter().collect());
+        return Ok(filter::selected_guests(session.agent, Some(&args.targets.join(",")), names())?
+            .into_iter()
+            .collect());
     }
     let unwell = reply.list().iter().filter(|guest| !is_well(guest)).filter_map(|guest| guest.text("guest"));
     let unwell: Vec<_> = unwell.map(str::to_owned).collect();

@@ -191,10 +191,14 @@ impl TransfersTask {
 
     async fn start(
         &mut self,
-        spec: Spec,
+        mut spec: Spec,
         id: Option<String>,
         stop: &CancellationToken,
     ) -> Result<String, Fault> {
+        // A guest may be named by its machine: it is still the same request.
+        let named = spec.guest.clone();
+        let found = self.handle.request(|reply| AgentRequest::Guest { name: named, reply }).await?;
+        let is_known = found.map(|(guest, _)| spec.guest = guest).is_some();
         if let Some(id) = &id {
             let known = match self.running.get(id) {
                 Some(running) => Some(running.state.borrow().clone()),
@@ -217,8 +221,7 @@ impl TransfersTask {
         self.files.local(&spec.local)?;
         super::exclude::Exclude::new(&spec.exclude)
             .map_err(|error| Fault::new(FaultKind::InvalidParameter, error.to_string()))?;
-        let known = |reply| AgentRequest::Guest { id: spec.guest.clone(), reply };
-        if self.handle.request(known).await?.is_none() {
+        if !is_known {
             let text = format!("no guest is called {}", excerpt(&spec.guest));
             return Err(Fault::new(FaultKind::NoSuchGuest, text));
         }
@@ -366,9 +369,9 @@ impl Job {
             let asked = self.handle.request(|reply| AgentRequest::Events { since: next, limit: 1, reply });
             let Ok((news, _)) = asked.await else { return false };
             next = news.next;
-            let look = |reply| AgentRequest::Guest { id: guest.to_owned(), reply };
+            let look = |reply| AgentRequest::Guest { name: guest.to_owned(), reply };
             match self.handle.request(look).await {
-                Ok(Some(found)) if found.state.is_there() => return true,
+                Ok(Some((_, found))) if found.state.is_there() => return true,
                 Ok(_) if Instant::now() < deadline => {}
                 _ => return false,
             }

@@ -64,11 +64,21 @@ fn ps_says_when_there_is_nothing() {
     ------- stderr
     note: no commands under way; vocable ps -a lists all
     "#);
-    insta::assert_snapshot!(vocable(&none(), &["ps", "-a", "vm7"]), @r#"
+    insta::assert_snapshot!(vocable(&none().answers("guest.select", json(r#"["vm7"]"#)), &["ps", "-a", "vm7"]), @r#"
     ------- stderr
     note: no commands
     "#);
     assert_eq!(vocable(&none(), &["ps", "--json"]), "{\"commands\":[]}\n");
+}
+
+#[test]
+fn ps_asks_the_agent_for_groups_and_for_the_guests_of_machines() {
+    for target in ["@lab", "lin1"] {
+        let agent = listed().answers("guest.select", json(r#"["vm1"]"#));
+        let told = vocable(&agent, &["ps", "-q", target]);
+        assert_eq!(told, vocable(&listed(), &["ps", "-q", "vm1"]));
+        assert!(told.contains("vm1") && agent.calls().ends_with(&format!("guest.select(\"{target}\")")));
+    }
 }
 
 #[test]
@@ -287,7 +297,7 @@ fn kill_sends_one_signal_and_asks_before_it_ends_all() {
       hint: add --yes
     ------- exit code 2
     "#);
-    insta::assert_snapshot!(vocable(&listed(), &["kill", "--all", "vm7"]), @r#"
+    insta::assert_snapshot!(vocable(&listed().answers("guest.select", json(r#"["vm7"]"#)), &["kill", "--all", "vm7"]), @r#"
     ------- stderr
     note: no commands under way on vm7
     "#);

@@ -1,6 +1,7 @@
 //! `vocable guests`, `why` and `events`.
 
 use crate::cli::testing::{FakeAgent, Screen, json, on, vocable};
+use crate::fault::FaultKind;
 
 fn fleet() -> FakeAgent {
     FakeAgent::default().answers(
@@ -47,6 +48,11 @@ fn guests_are_listed_with_what_is_wrong() {
     insta::assert_snapshot!(vocable(&fleet(), &["guests", "--json", "vm1"]), @r#"{"guests":[{"agent_version":"0.3.0","commands":1,"guest":"vm1","ip":"192.168.56.101","since_unix":1795331164,"state":"alive"}]}"#);
 }
 
+fn nobody_is(name: &str) -> FakeAgent {
+    let kind = FaultKind::NoSuchGuest;
+    fleet().refuses("guest.select", kind.code(), &format!("{}: no guest is called {name:?}", kind.slug()))
+}
+
 #[test]
 fn no_guests_are_a_note() {
     let nobody = || FakeAgent::default().answers("guest.list", json("[]"));
@@ -55,7 +61,7 @@ fn no_guests_are_a_note() {
     note: no guests
     "#);
     assert_eq!(vocable(&nobody(), &["guests", "--json"]), "{\"guests\":[]}\n");
-    insta::assert_snapshot!(vocable(&fleet(), &["guests", "vm9"]), @r#"
+    insta::assert_snapshot!(vocable(&nobody_is("vm9"), &["guests", "vm9"]), @r#"
     ------- stderr
     error[no-such-guest]: no guest is called "vm9"
       hint: did you mean vm1 or vm2?
