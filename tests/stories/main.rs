@@ -60,3 +60,6 @@ mod demonstration;
 
 #[cfg(test)]
 mod peers;
+
+#[cfg(test)]
+mod virtualbox;

@@ -36,8 +36,12 @@ fn main() -> ExitCode {
 fn act(arguments: &[&str]) -> Result<()> {
     match arguments {
         ["demo", rest @ ..] => demo(rest),
-        ["test"] => test(),
-        ["test", "--peers"] => peers::install().and_then(|()| virtualbox::install()).and_then(|()| test()),
+        ["test"] => test(None),
+        ["test", "--peers"] => {
+            peers::install()?;
+            virtualbox::install()?;
+            test(virtualbox::boot()?)
+        }
         ["static"] => build::static_guest().map(drop),
         ["fuzz"] => fuzz("30"),
         ["fuzz", seconds] => fuzz(seconds),
@@ -52,7 +56,7 @@ fn demo(rest: &[&str]) -> Result<()> {
     demonstrate(&plugin, &rest.iter().map(OsStr::new).collect::<Vec<_>>())
 }
 
-fn test() -> Result<()> {
+fn test(boot: Option<virtualbox::Boot>) -> Result<()> {
     build::targets()?;
     Run::cargo(["fmt", "--all", "--check"]).go()?;
     build::programs_and_tests()?;
@@ -65,12 +69,14 @@ fn test() -> Result<()> {
         build::python_word(&python)?;
     }
     Run::cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]).go()?;
+    // Before the tests: the stories of VirtualBox have it in a machine.
+    let guest = peers::have("musl-gcc").then(build::static_guest).transpose()?;
+    boot.map_or(Ok(()), virtualbox::Boot::wait)?;
     Run::cargo(["test", "--workspace", "--locked"]).go()?;
-    if !peers::have("musl-gcc") {
+    let Some(guest) = guest else {
         say("skipped: the static guest agent: no musl-gcc (package musl-tools)");
         return Ok(());
-    }
-    let guest = build::static_guest()?;
+    };
     demonstrate(&plugin, &["--guest-agent".as_ref(), guest.as_os_str()])
 }
 
