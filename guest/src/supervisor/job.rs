@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
@@ -13,7 +14,7 @@ use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, wait};
-use signal_hook::consts::{SIGCHLD, SIGTERM};
+use signal_hook::consts::{FORBIDDEN, SIGCHLD, SIGPIPE, SIGTERM};
 
 use super::Started;
 use super::announcer::Announcer;
@@ -38,6 +39,7 @@ pub(super) struct Wakes {
 impl Wakes {
     /// Before the program is started, so that no end is missed.
     pub(super) fn register() -> io::Result<Self> {
+        catch_ignored()?;
         Ok(Self { children: Self::pair(SIGCHLD)?, terminate: Self::pair(SIGTERM)? })
     }
 
@@ -47,6 +49,23 @@ impl Wakes {
         signal_hook::low_level::pipe::register(signal, wake)?;
         Ok(woken)
     }
+}
+
+/// Has a handler that does nothing for each signal that is ignored here, as after `nohup`. What is ignored stays so in
+/// the program, for which it would mean that it cannot be told to hang up, or interrupted; what is caught does not.
+fn catch_ignored() -> io::Result<()> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    for signal in Signal::iterator().map(|signal| signal as i32) {
+        // What cannot be caught says so here; a broken pipe is ignored by every program like this one, and made good
+        // for those it starts.
+        let is_ignored = ignored & (1 << (signal - 1)) != 0 && signal != SIGPIPE;
+        if is_ignored && !FORBIDDEN.contains(&signal) {
+            signal_hook::flag::register(signal, Arc::default())?;
+        }
+    }
+    Ok(())
 }
 
 #[derive(Clone, Copy)]
