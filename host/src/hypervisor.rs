@@ -49,8 +49,9 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// One machine.
     fn machine<'a>(&'a self, id: &'a str) -> Answer<'a, Machine>;
 
-    /// What happens to machines from now on.
-    fn happenings(&self) -> mpsc::Receiver<Happening>;
+    /// Tells what happens to machines from now on, for as long as the future is polled and somebody listens. What it
+    /// waits for is there before it is first polled: nothing that happens after the call is missed.
+    fn watch(&self, tell: mpsc::Sender<Happening>) -> BoxFuture<'static, ()>;
 
     /// Takes a machine in that exists as a settings file.
     fn register<'a>(&'a self, file: &'a Path) -> Answer<'a, Machine>;

@@ -141,7 +141,16 @@ pub fn judge(facts: &Facts, now: Now) -> Verdict {
 }
 
 fn ago(at: time::OffsetDateTime, now: Now) -> String {
-    format!("{} ago", age((now.utc - at).unsigned_abs()))
+    format!("{} ago", time_since(at, now))
+}
+
+fn time_since(at: time::OffsetDateTime, now: Now) -> String {
+    age((now.utc - at).unsigned_abs())
+}
+
+/// A machine's state as it is said, not as it is written.
+fn in_words(state: VmState) -> &'static str {
+    if state == VmState::PowerOff { "off" } else { state.as_str() }
 }
 
 /// What the hypervisor says of the machine; nothing where there is none to ask.
@@ -149,7 +158,12 @@ fn vm(facts: &Facts, now: Now) -> Option<Check> {
     let machine = facts.machine.as_ref()?;
     let text = match &machine.problem {
         Some(problem) => format!("{} cannot be used: {problem}", machine.name),
-        None => format!("{} is {}, since {}", machine.name, machine.state.as_str(), ago(machine.since, now)),
+        None => format!(
+            "{} has been {} for {}",
+            machine.name,
+            in_words(machine.state),
+            time_since(machine.since, now)
+        ),
     };
     let outcome = if machine.state == VmState::Running { Outcome::Ok } else { Outcome::Bad };
     Some(Check { link: "vm", outcome, text })
@@ -188,7 +202,7 @@ fn session(facts: &Facts, now: Now) -> Check {
     let (outcome, text) = match facts.guest.as_ref().map(|(guest, _)| (guest, guest.connection)) {
         Some((_, Some(connection))) => {
             let peer = connection.peer.map_or_else(String::new, |peer| format!(" from {peer}"));
-            (Outcome::Ok, format!("connected{peer}, since {}", ago(connection.since, now)))
+            (Outcome::Ok, format!("connected{peer} for {}", time_since(connection.since, now)))
         }
         Some((guest, None)) if guest.state == State::Lost => {
             (Outcome::Bad, format!("no connection; ended {}: {}", ago(guest.since, now), guest.reason))
@@ -310,7 +324,7 @@ fn of_machine(facts: &Facts, now: Now) -> Option<(String, Vec<Advice>)> {
         ));
     }
     let machine = facts.machine.as_ref()?;
-    let since = ago(machine.since, now);
+    let time = time_since(machine.since, now);
     if let Some(Place::Elsewhere(_)) = &facts.place {
         return Some((
             format!(
@@ -327,7 +341,9 @@ fn of_machine(facts: &Facts, now: Now) -> Option<(String, Vec<Advice>)> {
         || advise(format!("vocable vm console {}", machine.name), "see whether vocable-guest runs in there");
     Some(match machine.state {
         VmState::Running if facts.guest.as_ref().is_none_or(|(guest, _)| guest.state == State::Never) => (
-            format!("{id} has never joined: its VM runs since {since}, and no agent has connected from it"),
+            format!(
+                "{id} has never joined: its VM has been running for {time}, and no agent has connected from it"
+            ),
             vec![
                 console(),
                 advise(format!("vocable guest-image --name {id}"), "puts the agent into an image"),
@@ -335,20 +351,22 @@ fn of_machine(facts: &Facts, now: Now) -> Option<(String, Vec<Advice>)> {
         ),
         VmState::Running => return None,
         VmState::Paused => (
-            format!("{id} is held: its VM is paused since {since}"),
+            format!("{id} is held: its VM has been paused for {time}"),
             vec![advise(format!("vocable vm resume {}", machine.name), "lets it go on")],
         ),
         VmState::Stuck => (
-            format!("{id} hangs: its VM is stuck in the hypervisor since {since}"),
+            format!("{id} hangs: its VM has been stuck in the hypervisor for {time}"),
             vec![advise(
                 format!("vocable vm reset {}", machine.name),
                 "restarts it; what it did not write is lost",
             )],
         ),
         state if state.passes() => {
-            (format!("{id} is on its way: its VM is {} since {since}", state.as_str()), vec![])
+            (format!("{id} is on its way: its VM has been {} for {time}", in_words(state)), vec![])
         }
-        state => (format!("{id} is not there: its VM is {} since {since}", state.as_str()), vec![start()]),
+        state => {
+            (format!("{id} is not there: its VM has been {} for {time}", in_words(state)), vec![start()])
+        }
     })
 }
 
@@ -508,12 +526,12 @@ mod tests {
         let cases: [Case<'_>; 7] = [
             (&[vm1(VmState::Running)], &[("vm1", MAC)], "vm1 is well", None),
             (&[vm1(VmState::Running)], &[("red", MAC)], "red is well", None),
-            (&[vm1(VmState::PowerOff)], &[], "vm1 is not there: its VM is poweroff since 5s ago", Some("vm")),
-            (&[vm1(VmState::Paused)], &[], "vm1 is held: its VM is paused since 5s ago", Some("vm")),
+            (&[vm1(VmState::PowerOff)], &[], "vm1 is not there: its VM has been off for 5s", Some("vm")),
+            (&[vm1(VmState::Paused)], &[], "vm1 is held: its VM has been paused for 5s", Some("vm")),
             (
                 &[vm1(VmState::Running)],
                 &[],
-                "vm1 has never joined: its VM runs since 5s ago, and no agent has connected from it",
+                "vm1 has never joined: its VM has been running for 5s, and no agent has connected from it",
                 Some("session"),
             ),
             (

@@ -159,7 +159,12 @@ impl Host {
 
     /// Waits for the next event of that kind about that guest, or with that text in it.
     pub fn hears(&self, kind: &str, about: &str) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        self.hears_within(PATIENCE, kind, about)
+    }
+
+    /// The same, of something that may take its time.
+    pub fn hears_within(&self, patience: Duration, kind: &str, about: &str) -> Value {
+        let deadline = Instant::now() + patience;
         loop {
             if let Some(event) = self.happened.lock().unwrap().take(kind, about) {
                 return event;

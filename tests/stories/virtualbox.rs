@@ -16,10 +16,65 @@ use vocable_tests::host::Host;
 
 #[path = "../../core/vbox/tests/real/root.rs"]
 mod root;
+mod verbs;
 
 /// The machine, and the address of its card as the guest knows it.
 const MACHINE: &str = "lin1";
 const GUEST: &str = "0800270A0B0C";
+
+/// What a wrapper of 2010 does with a machine, by the names that it knew.
+fn as_in_2010(host: &Host) {
+    let call = |name: &str, arguments: Value| {
+        host.call(name, arguments).unwrap_or_else(|fault| panic!("{name}: {fault:?}"))
+    };
+    let local = |name: &str| format!("{FILES}/{name}");
+    let is_there = || {
+        let (latest, mut next) = (Instant::now() + PATIENCE, json!(0));
+        while call("ping", json!([MACHINE, 20])) != true {
+            assert!(Instant::now() < latest, "{MACHINE} does not answer");
+            // Until something happens, or for a second.
+            next = call("agent.events", json!([next, 1]))["next"].clone();
+        }
+    };
+    assert_eq!(call("listAvailableVMs", json!([])), json!([MACHINE]));
+    assert_eq!(call("listRegisteredVMs", json!([])), json!([MACHINE]));
+    assert_eq!(call("getNamesToIdsMapping", json!([])), json!({MACHINE: "08:00:27:0A:0B:0C"}));
+    is_there();
+    std::fs::write(local("job.in"), "6 7\n").unwrap();
+    assert_eq!(call("cpFileToVM", json!([MACHINE, local("job.in"), "/inbox/job.in"])), true);
+    let script = "read a b; echo $((a * b))";
+    let run = json!([MACHINE, "sh", ["-c", script], {}, "", "/inbox/job.in"]);
+    let id = call("runCmd", run);
+    let results = loop {
+        // Results are there once, and nothing before.
+        match call("getCmdResults", json!([id])) {
+            Value::Object(results) if !results.is_empty() => break results,
+            _ => drop(host.call("cmd.wait", json!([id, {"timeout_s": 20}]))),
+        }
+    };
+    assert_eq!((&results["out"], &results["exitCodeOrSignal"]), (&json!("42\n"), &json!(0)), "{results:?}");
+    assert_eq!(call("pause", json!([MACHINE])), true);
+    assert_eq!(call("getState", json!([MACHINE])), "paused");
+    assert_eq!(call("unpause", json!([MACHINE])), true);
+    is_there();
+    assert_eq!(call("saveSnapshot", json!([MACHINE, "2010", "done"])), true);
+    assert_eq!(call("cpFileFromVM", json!([MACHINE, "/inbox/job.in", local("job.out")])), true);
+    assert_eq!(std::fs::read(local("job.out")).unwrap(), b"6 7\n");
+    assert_eq!(call("saveState", json!([MACHINE])), true);
+    assert_eq!(
+        (call("getState", json!([MACHINE])), call("listRunningVMs", json!([]))),
+        (json!("saved"), json!([]))
+    );
+    assert_eq!(call("start", json!([MACHINE])), true);
+    is_there();
+    assert_eq!(call("powerOff", json!([MACHINE])), true);
+    assert_eq!(call("restoreSnapshot", json!([MACHINE])), true);
+    assert_eq!(call("start", json!([MACHINE])), true);
+    is_there();
+}
+
+/// Where the host agent may touch files of its own machine.
+const FILES: &str = "/tmp/files";
 
 /// The port of the gateway at which the machine asks for what it is to run.
 const CONTEXT: u16 = 61699;
@@ -44,10 +99,12 @@ fn host() -> Host {
     let copied =
         Command::new("/usr/bin/busybox").args(["cp", "-a"]).arg(profile().join(".")).arg("/vm").status();
     assert!(copied.unwrap().success());
+    std::fs::create_dir(FILES).unwrap();
     // In a network of the story's own: so the usual port is free.
     Host::with(&[
         "broker.listen = [\"127.0.0.1:61613\"]",
         "hypervisor.driver = \"virtualbox\"",
+        &format!("files.roots = [{FILES:?}]"),
         "roster.late_after = 3",
         "roster.lost_after = 6",
     ])
@@ -133,7 +190,7 @@ fn a_guest_lives_as_its_machine_does() {
         vm(&host, &["snapshot", "restore", MACHINE, "booted", "--yes"]);
         vm(&host, &["start", MACHINE, "--no-agent"]);
         step("the machine runs");
-        joins(&host, Duration::from_secs(600));
+        host.hears_within(Duration::from_secs(600), "guest.alive", GUEST);
         step("the guest has joined");
         let found = machine(&host);
         assert_eq!((&found["guest"], &found["guest_online"]), (&json!(GUEST), &json!(true)), "{found}");
@@ -161,7 +218,7 @@ fn a_guest_lives_as_its_machine_does() {
         step("it is missed while it is paused");
         assert!(host.why(MACHINE).contains("paused"), "{}", host.why(MACHINE));
         vm(&host, &["resume", MACHINE]);
-        joins(&host, PATIENCE);
+        host.hears("guest.alive", GUEST);
         step("it is back");
 
         // A live snapshot, something that it does not know of, and back: the agent finds its way by itself.
@@ -175,26 +232,13 @@ fn a_guest_lives_as_its_machine_does() {
         assert_eq!(after.text(), "nothing of that\n");
         step("it is back from the snapshot");
 
+        as_in_2010(&host);
+        step("a wrapper of 2010 is content");
+
         // Its power button: it says goodbye and ends.
         vm(&host, &["stop", MACHINE, "--yes"]);
         host.hears("guest.left", GUEST);
         assert_eq!(machine(&host)["state"], "poweroff");
         step("it has said goodbye and is off");
     });
-}
-
-/// Waits until the guest is there.
-fn joins(host: &Host, within: Duration) {
-    let latest = Instant::now() + within;
-    loop {
-        let all = host.call("guest.list", json!([])).unwrap();
-        let is_it = |guest: &Value| guest["guest"] == GUEST && guest["state"] == "alive";
-        if all.as_array().unwrap().iter().any(is_it) {
-            return;
-        }
-        assert!(Instant::now() < latest, "the guest does not join: {all}");
-        // The next event of any kind, or a second.
-        let _ = host.call("agent.events", json!([0, 1]));
-        std::thread::sleep(Duration::from_millis(200));
-    }
 }

@@ -29,13 +29,18 @@ pub(super) enum VmVerb {
     Start(StartArgs),
     #[command(visible_alias = "shutdown")]
     Stop(StopArgs),
+    /// Cut the power of machines: what was not written is lost
     #[command(alias = "power-off")]
     Poweroff(AskingArgs),
+    /// Hold machines: they keep their memory and do nothing
     Pause(WhichArgs),
+    /// Let machines go on that were paused
     #[command(visible_alias = "unpause")]
     Resume(WhichArgs),
+    /// Write the memory of machines to disk and switch them off; start goes on from there
     #[command(visible_alias = "savestate")]
     Save(WhichArgs),
+    /// Press the reset button of machines: what was not written is lost
     Reset(AskingArgs),
     #[command(subcommand)]
     Snapshot(snapshot::SnapshotVerb),

@@ -10,7 +10,7 @@ use super::cards::Duplicates;
 use super::machines::{Machines, Op, Phase, View, found};
 use super::policy::{Operation, Task, decide, leftovers};
 use super::{Blueprint, Happening, Hypervisor, HypervisorError, Machine, Progress, Snapshot, State, Step};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde_json::{Map, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -25,6 +25,8 @@ use tracing::{info, warn};
 
 /// Operations that may wait for their turn at one machine.
 const MOST_WAITING: usize = 16;
+/// Happenings that may wait for the engine.
+const HAPPENINGS: usize = 1024;
 /// Operations that are remembered after they are over.
 const OPS_KEPT: usize = 1000;
 /// Wishes that may wait for the task.
@@ -212,7 +214,9 @@ struct Engine {
 
 impl Engine {
     async fn run(mut self, mut wished: mpsc::Receiver<Wish>, stop: CancellationToken) {
-        let mut happenings = self.driver.happenings();
+        let (tell, mut happenings) = mpsc::channel(HAPPENINGS);
+        // Over when the driver has nothing more to tell.
+        let mut watching = self.driver.watch(tell).fuse();
         self.read_all();
         loop {
             tokio::select! {
@@ -220,6 +224,7 @@ impl Engine {
                 Some(wish) = wished.recv() => self.wish(wish),
                 Some(happening) = happenings.recv() => self.happened(happening).await,
                 Some(done) = self.work.next() => self.done(done).await,
+                () = &mut watching => {}
                 else => stop.cancelled().await,
             }
         }

@@ -5,6 +5,7 @@ use super::{
     About, Answer, Blueprint, Card, Console, Happening, Hypervisor, HypervisorError, Machine, Network,
     NetworkWish, Progress, Snapshot, State, Step, Usage,
 };
+use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -175,10 +176,9 @@ impl Hypervisor for Fake {
         Box::pin(async { found })
     }
 
-    fn happenings(&self) -> mpsc::Receiver<Happening> {
-        let (tell, told) = mpsc::channel(100);
+    fn watch(&self, tell: mpsc::Sender<Happening>) -> BoxFuture<'static, ()> {
         self.inside().tell = Some(tell);
-        told
+        Box::pin(async {})
     }
 
     fn register<'a>(&'a self, file: &'a Path) -> Answer<'a, Machine> {

@@ -243,7 +243,10 @@ impl Machines {
     pub async fn collect(&self, tag: &str, dry_run: bool) -> Result<Vec<Collected>, HypervisorError> {
         let view = self.read().await?;
         let mut collected = Vec::new();
-        for machine in super::policy::leftovers(view.machines.values(), tag) {
+        let mut leftovers: Vec<_> =
+            super::policy::leftovers(view.machines.values(), tag).into_iter().collect();
+        leftovers.sort_by(|one, other| one.name.cmp(&other.name));
+        for machine in leftovers {
             let removed = if dry_run { Ok(false) } else { self.remove_leftover(machine, tag).await };
             collected.push(Collected { machine: machine.clone(), removed });
         }

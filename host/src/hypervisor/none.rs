@@ -13,6 +13,7 @@ use crate::events::Wanted;
 use crate::handle::Handle;
 use crate::request::{Request, RosterView};
 use crate::target::is_guest_id;
+use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,8 +24,6 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use vocable_xmlrpc::excerpt;
 
-/// Happenings that may wait for the engine.
-const WAITING: usize = 64;
 /// How long to wait for news of guests before asking again; nothing depends on it.
 const LONG: Duration = Duration::from_hours(1);
 /// Most machines that can be registered.
@@ -132,26 +131,19 @@ impl Hypervisor for NoHypervisor {
     }
 
     /// What happens to guests happens to machines.
-    fn happenings(&self) -> mpsc::Receiver<Happening> {
-        let (tell, told) = mpsc::channel(WAITING);
+    fn watch(&self, tell: mpsc::Sender<Happening>) -> BoxFuture<'static, ()> {
         let handle = self.handle.clone();
-        // Ends when nobody listens any more, or when the agent stops answering.
-        tokio::spawn(async move {
+        Box::pin(async move {
             let (all, mut since) = (Wanted::default(), 0);
-            loop {
-                let news = tokio::select! {
-                    () = tell.closed() => return,
-                    news = handle.events(since, usize::MAX, &all, Instant::now() + LONG) => news,
-                };
-                let Ok(news) = news else { return };
+            // Until nobody listens any more, or the agent stops answering.
+            while let Ok(news) = handle.events(since, usize::MAX, &all, Instant::now() + LONG).await {
                 since = news.next;
                 let of_guests = |event: &crate::events::Event| event.kind.starts_with("guest.");
                 if news.events.iter().any(of_guests) && tell.send(Happening::Again).await.is_err() {
                     return;
                 }
             }
-        });
-        told
+        })
     }
 
     fn register<'a>(&'a self, file: &'a Path) -> Answer<'a, Machine> {

@@ -4,6 +4,7 @@ use super::{
     About, Answer, Blueprint, Card, Console, Forward, Happening, Hypervisor, HypervisorError, ImageUse,
     Machine, Network, NetworkWish, Nic, Progress, Settings, Snapshot, State, Step, Usage, canonical_mac,
 };
+use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -17,8 +18,6 @@ mod network;
 
 /// Where our tag is noted on a machine.
 const TAG: &str = "vocable/tag";
-/// Happenings that may wait for the engine.
-const WAITING: usize = 1024;
 /// How often VirtualBox samples what a machine uses, once somebody has asked.
 const SAMPLES: Duration = Duration::from_secs(2);
 /// Ports the screens of machines may be shown on.
@@ -44,11 +43,17 @@ impl VirtualBox {
         Ok(Self { vbox, version, host_only: host_only.to_owned() })
     }
 
+    /// An error of something done to the machine of that id.
     fn said(&self, what: impl Into<String>, id: &str, error: vbox::Error) -> HypervisorError {
-        let what = what.into();
         if error.is_not_found() {
             return HypervisorError::NoMachine(id.to_owned());
         }
+        self.failed(what, error)
+    }
+
+    /// An error, where something else may be missing than a machine.
+    fn failed(&self, what: impl Into<String>, error: vbox::Error) -> HypervisorError {
+        let what = what.into();
         match error {
             vbox::Error::Call { code, text, .. } => {
                 let code = code.to_string();
@@ -69,7 +74,7 @@ impl VirtualBox {
 
     async fn make(&self, blueprint: Blueprint, progress: Progress) -> Result<Machine, HypervisorError> {
         let name = blueprint.name.clone();
-        let failed = |error| self.said(format!("{name} cannot be created"), &name, error);
+        let failed = |error| self.failed(format!("{name} cannot be created"), error);
         let extra = BTreeMap::from([(TAG.to_owned(), blueprint.tag.clone())]);
         let made = match &blueprint.image {
             Some(image) if image.is_appliance() => {
@@ -234,7 +239,7 @@ impl Hypervisor for VirtualBox {
     fn machines(&self) -> Answer<'_, Vec<Machine>> {
         Box::pin(async move {
             let all = self.vbox.machines().await;
-            let all = all.map_err(|error| self.said("the machines cannot be listed", "", error))?;
+            let all = all.map_err(|error| self.failed("the machines cannot be listed", error))?;
             Ok(all.into_iter().map(machine).collect())
         })
     }
@@ -243,17 +248,11 @@ impl Hypervisor for VirtualBox {
         Box::pin(async move { self.look(id).await.map(machine) })
     }
 
-    fn happenings(&self) -> mpsc::Receiver<Happening> {
-        let (tell, told) = mpsc::channel(WAITING);
+    fn watch(&self, tell: mpsc::Sender<Happening>) -> BoxFuture<'static, ()> {
         let mut events = self.vbox.events();
-        // Ends when nobody listens any more, or VirtualBox is closed.
-        tokio::spawn(async move {
+        Box::pin(async move {
             loop {
-                let event = tokio::select! {
-                    () = tell.closed() => return,
-                    event = events.recv() => event,
-                };
-                let happening = match event {
+                let happening = match events.recv().await {
                     Ok(event) => happening(event),
                     Err(RecvError::Lagged(_)) => Some(Happening::Again),
                     Err(RecvError::Closed) => return,
@@ -264,13 +263,12 @@ impl Hypervisor for VirtualBox {
                     return;
                 }
             }
-        });
-        told
+        })
     }
 
     fn register<'a>(&'a self, file: &'a Path) -> Answer<'a, Machine> {
         Box::pin(async move {
-            let failed = |error| self.said(format!("{} cannot be registered", file.display()), "", error);
+            let failed = |error| self.failed(format!("{} cannot be registered", file.display()), error);
             self.vbox.register(file).await.map(machine).map_err(failed)
         })
     }

@@ -116,7 +116,14 @@ pub(super) const METHODS: &[Method] = &[
         help
     ),
     alias!("listAvailableVMs", "Lists all machines.", [], NAMES, false, available),
-    alias!("listRegisteredVMs", "Lists the guests that are there.", [], NAMES, false, registered),
+    alias!(
+        "listRegisteredVMs",
+        "Lists the guests that are there, by the names of their machines.",
+        [],
+        NAMES,
+        false,
+        registered
+    ),
     alias!("listRunningVMs", "Lists the machines that run.", [], NAMES, false, running),
     alias!(
         "ping",
@@ -232,9 +239,12 @@ async fn running(context: Context, params: Params) -> Result<Value, Fault> {
 
 async fn registered(context: Context, params: Params) -> Result<Value, Fault> {
     params.finish()?;
-    let guests = context.handle.roster().await?.guests;
-    let there = guests.iter().filter(|(_, (guest, _))| guest.state.is_there());
-    Ok(there.map(|(id, _)| Value::from(id.as_str())).collect())
+    let roster = context.handle.roster().await?;
+    let there = roster.guests.iter().filter(|(_, (guest, _))| guest.state.is_there());
+    let name = |id| super::vm::machine_of(id, &roster).map_or(id, |(machine, _)| machine);
+    let mut names: Vec<&str> = there.map(|(id, _)| name(id.as_str())).collect();
+    names.sort_unstable();
+    Ok(names.into_iter().map(Value::from).collect())
 }
 
 /// Each machine's name and address; those without a card have none.

@@ -62,6 +62,8 @@ pub(crate) fn inside(name: &str, test: impl FnOnce()) {
     enter.args(["-m", "-n", "-p", "-f", "--kill-child", "sh", "-c", ENTER, "enter"]);
     enter.arg(folder()).arg(project()).arg(program.parent().unwrap()).arg(&program);
     enter.args(["--exact", name, "--nocapture", "--test-threads=1"]);
+    // Snapshots are found without asking cargo, which is not in there.
+    enter.env("INSTA_WORKSPACE_ROOT", project());
     let output = enter.env(INSIDE, "1").output().expect("unshare (package util-linux)");
     let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     eprintln!("{}\n{}", told[0], told[1]);

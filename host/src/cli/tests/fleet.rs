@@ -84,7 +84,7 @@ fn lost() -> vocable_xmlrpc::Value {
 fn well() -> vocable_xmlrpc::Value {
     json(
         r#"{"subject": "vm1", "well": true, "verdict": "vm1 is well",
-        "checks": [{"link": "session", "result": "ok", "text": "connected, since 2h ago"}], "do": []}"#,
+        "checks": [{"link": "session", "result": "ok", "text": "connected for 2h"}], "do": []}"#,
     )
 }
 
@@ -130,7 +130,7 @@ fn why_of_who_is_well_is_short() {
     insta::assert_snapshot!(vocable(&agent(), &["why", "vm1", "--all"]), @r#"
     vm1 is well
 
-      ok session  connected, since 2h ago
+      ok session  connected for 2h
     "#);
 }
 

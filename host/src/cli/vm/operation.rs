@@ -100,7 +100,7 @@ pub(super) fn told(session: &mut Session<'_>, op: &Value) -> Result<(), CliError
     let line = if op.truth("changed") {
         format!("{vm}: {} after {}", past(op.text("operation").unwrap_or_default(), state), took(op))
     } else {
-        format!("{vm}: already {state}")
+        format!("{vm}: already {}", if state == "poweroff" { "off" } else { state })
     };
     Ok(session.terminal.say(&line)?)
 }
@@ -108,6 +108,7 @@ pub(super) fn told(session: &mut Session<'_>, op: &Value) -> Result<(), CliError
 /// What became of the machine.
 fn past(operation: &str, state: &str) -> String {
     match operation {
+        "register" => format!("registered, {}", if state == "poweroff" { "off" } else { state }),
         "destroy" => "removed".to_owned(),
         "reset" => "reset".to_owned(),
         "set" => "changed".to_owned(),

@@ -17,7 +17,9 @@ pub(in crate::cli) enum SnapshotVerb {
     Take(TakeArgs),
     #[command(visible_alias = "ls")]
     List(OfArgs),
+    /// Go back to a snapshot: what has changed since is lost
     Restore(OneArgs),
+    /// Delete a snapshot; the machine itself stays as it is
     #[command(visible_alias = "rm")]
     Delete(OneArgs),
 }
