@@ -199,7 +199,9 @@ fn a_guest_lives_as_its_machine_does() {
         let told = host.shell(GUEST, "cat /sys/class/net/eth0/address; uname -r; echo oops >&2; exit 3");
         assert!(told.text().starts_with("08:00:27:0a:0b:0c\n6.1."), "{told:?}");
         assert_eq!((told.errors(), told.ending()), ("oops\n", (true, 3)));
-        step("a command has run");
+        let typed = host.types(&["run", MACHINE, "--", "uname", "-m"]);
+        assert_eq!((typed.code, typed.text()), (Some(0), "x86_64\n"), "{typed:?}");
+        step("commands have run");
 
         // A file in and out: its address leads nowhere from here, so both go through the broker.
         let sent = host.folder().join("sent");
