@@ -1,6 +1,7 @@
 //! Requests that mean harm, against the real endpoint: its memory stays bounded, whoever sends them is refused with a
 //! reason where there is somebody to read it, and others are served meanwhile.
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 use std::thread;
 use vocable_tests::host::Host;
@@ -265,4 +266,23 @@ fn a_request_in_a_request_is_not_seen() {
     let faults: Vec<_> = answers.iter().map(Answer::fault).collect();
     assert_eq!(faults, [Some(-32700)], "{answers:?}");
     besieged.serves_others();
+}
+
+#[test]
+fn thousands_of_idle_connections_keep_nobody_out() {
+    const IDLE: usize = 3000;
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most.min(8192), most).unwrap();
+    let besieged = Besieged::start();
+    let mut idle = Vec::new();
+    for number in 0..IDLE {
+        idle.push(Caller::dial(&besieged.host));
+        if number % 500 == 0 {
+            besieged.serves_others();
+        }
+    }
+    besieged.serves_others();
+    // A call that was there before them is answered too.
+    besieged.host.call("agent.version", json!([])).unwrap();
+    besieged.has_grown_at_most(64 * MEBI);
 }
