@@ -22,12 +22,14 @@ mod table;
 
 mod command;
 mod confirm;
+mod duplex;
 mod ending;
 mod follow;
 mod prefix;
 
 mod api;
 mod ask;
+mod attach;
 mod completion;
 mod config;
 mod cp;
@@ -97,6 +99,7 @@ enum AskingVerb {
     Ask(ask::AskArgs),
     Cp(cp::CpArgs),
     Df(df::DfArgs),
+    Attach(attach::AttachArgs),
     #[command(visible_alias = "monitor")]
     Events(events::EventsArgs),
     GuestImage(guest_image::GuestImageArgs),
@@ -201,6 +204,7 @@ impl AskingVerb {
             Self::Ask(args) => ask::ask(session, args),
             Self::Cp(args) => cp::cp(session, args),
             Self::Df(args) => df::df(session, args),
+            Self::Attach(args) => attach::attach(session, args),
             Self::Events(args) => events::events(session, args),
             Self::GuestImage(args) => guest_image::guest_image(session, args),
             Self::Guests(args) => guests::guests(session, args),
@@ -222,7 +226,7 @@ impl AskingVerb {
     /// Verbs that pass on the exit code of a command have one number for all our own failures.
     fn own_exit_code(&self, error: CliError) -> CliError {
         match self {
-            Self::Run(_) | Self::Wait(_) => error.beside_commands(),
+            Self::Attach(_) | Self::Run(_) | Self::Wait(_) => error.beside_commands(),
             _ => error,
         }
     }

@@ -11,7 +11,11 @@ use ureq::{
 };
 use vocable_xmlrpc::{Call, Fault, Limits, Value, WriteError, excerpt, parse_response, write_call};
 
+mod attach;
 mod socket;
+
+pub(crate) use attach::Attachment;
+use attach::Way;
 
 /// The longest reply we read, and the most values in it: listings of ten thousand guests fit.
 const REPLY: Limits = Limits { max_bytes: 256 * 1024 * 1024, max_depth: 64, max_values: 5_000_000 };
@@ -121,6 +125,7 @@ pub struct Client {
     url: String,
     address: String,
     token: String,
+    way: Way,
 }
 
 impl Client {
@@ -155,6 +160,7 @@ impl Client {
                 url: "http://localhost/RPC2".to_owned(),
                 address: path.to_owned(),
                 token,
+                way: Way::Socket(path.into()),
             });
         }
         let uri: Uri = url.parse().map_err(|_| bad_url())?;
@@ -166,8 +172,15 @@ impl Client {
         };
         let address = format!("{host}:{}", uri.port_u16().unwrap_or(usual));
         let path = if uri.path() == "/" { "/RPC2" } else { uri.path() };
-        let config = if scheme == "https" { config.tls_config(trusting(trusted)?) } else { config };
-        Ok(Self { agent: config.build().into(), url: format!("{scheme}://{address}{path}"), address, token })
+        let (config, way) = match scheme {
+            "https" => {
+                let name = host.trim_matches(['[', ']']).to_owned();
+                (config.tls_config(trusting(trusted)?), Way::Tls(name, trusted.to_owned()))
+            }
+            _ => (config, Way::Tcp),
+        };
+        let url = format!("{scheme}://{address}{path}");
+        Ok(Self { agent: config.build().into(), url, address, token, way })
     }
 
     /// Where the host agent listens: host and port, or the path of a socket.

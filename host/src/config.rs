@@ -36,6 +36,7 @@ pub struct Config {
     pub groups: BTreeMap<String, Vec<String>>,
     pub words: WordsSettings,
     pub log: LogSettings,
+    pub terminal: Terminal,
     pub client: Client,
 }
 
@@ -121,6 +122,13 @@ pub enum Driver {
     None,
     /// VirtualBox; without it the agent does not start.
     VirtualBox,
+}
+
+/// `[terminal]`
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
+pub struct Terminal {
+    pub hangup_after: Span,
 }
 
 /// `[client]`

@@ -35,6 +35,7 @@ pub mod files;
 pub mod powers;
 pub mod streams;
 
+pub mod attach;
 pub mod http;
 pub mod registry;
 pub mod rpc;

@@ -3,6 +3,7 @@
 //!
 //! The list changes while the agent runs: every word that answers is a method `word.<NAME>`.
 
+use crate::commands::Command;
 use crate::fault::Fault as HostFault;
 use crate::handle::Handle;
 use crate::http::{Methods, Sample};
@@ -183,6 +184,11 @@ impl From<HostFault> for Fault {
 fn deadline(context: &Context, seconds: f64) -> Instant {
     let wanted = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(context.longest_wait);
     Instant::now() + wanted.min(context.longest_wait)
+}
+
+/// Everything about a command but its output, as `cmd.poll` gives it.
+pub(crate) fn report(command: &Command) -> Value {
+    cmd::facts(command).into_iter().collect()
 }
 
 /// A struct of those members that are there: an absent thing is an absent member.

@@ -5,6 +5,7 @@
 //! ```
 
 use crate::agent::{Agent, FROM_GUESTS, Parts};
+use crate::attach;
 use crate::audit::Audit;
 use crate::cli::{CliError, Global, Kind};
 use crate::clock::Now;
@@ -251,6 +252,9 @@ impl Host {
             transfers,
             machines: machines.clone(),
         };
+        let hangup_after = config.terminal.hangup_after.duration();
+        let Context { handle, lexicon, .. } = context.clone();
+        let terminals = attach::router(handle, lexicon, hangup_after, stop.child_token());
         let (audit, auditing) = open_audit(&config)?;
         let http = HttpConfig {
             max_request: usize::try_from(config.api.max_request.bytes()).unwrap_or(usize::MAX),
@@ -258,7 +262,9 @@ impl Host {
             max_connections_per_caller: config.api.max_connections_per_caller,
             max_rate: config.api.max_rate,
             audit,
-            extra: rpc::live_events(context.clone(), stop.child_token()).merge(http::files::router(files)),
+            extra: rpc::live_events(context.clone(), stop.child_token())
+                .merge(http::files::router(files))
+                .merge(terminals),
             ..HttpConfig::new(token)
         };
         let endpoint = tokio::spawn(http::serve(listeners, Api::new(context), http, stop.child_token()));

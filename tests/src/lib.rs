@@ -4,8 +4,8 @@
 //! endpoint, its events, its command line); [`command`] (what is run, and what came of it); [`guest`] (a guest agent);
 //! [`gate`] (lets a command go on when the story says so); [`proxy`] (a network between the two that can be cut);
 //! [`isolation`] (mounts and networks of the story's own); [`random`] (chance that can be had again); [`stomp`] and
-//! [`http`] (clients with bad manners); [`files`] (where programs and words are found); [`peers`] (other people's
-//! programs).
+//! [`http`] (clients with bad manners); [`terminal`] (a person at a terminal); [`files`] (where programs and words are
+//! found); [`peers`] (other people's programs).
 //!
 //! Nothing waits by sleeping: everything awaits an event, for [`PATIENCE`] at most. Everything ends with the story:
 //! agents, supervisors and commands are killed when their bed is dropped, and their logs are shown if it failed.
@@ -36,6 +36,8 @@ pub mod random;
 pub mod stomp;
 
 pub mod http;
+
+pub mod terminal;
 
 pub mod files;
 

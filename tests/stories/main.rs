@@ -59,6 +59,9 @@ mod operators;
 mod demonstration;
 
 #[cfg(test)]
+mod terminals;
+
+#[cfg(test)]
 mod peers;
 
 #[cfg(test)]

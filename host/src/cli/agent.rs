@@ -4,8 +4,9 @@
 use super::error::{CliError, Kind};
 use super::global::Global;
 use super::{hints, human};
-use crate::client::{Client, ClientError};
+use crate::client::{Attachment, Client, ClientError};
 use crate::config::{self, Config};
+use futures_util::future::BoxFuture;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,9 @@ pub(super) trait Agent {
     fn client(&self) -> Option<Client> {
         None
     }
+
+    /// Opens a connection on which both ends speak.
+    fn attach<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Attachment, ClientError>>;
 }
 
 impl Agent for Client {
@@ -51,6 +55,11 @@ impl Agent for Client {
 
     fn client(&self) -> Option<Client> {
         Some(self.clone())
+    }
+
+    fn attach<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Attachment, ClientError>> {
+        tracing::debug!(path, "attach");
+        Box::pin(Self::attach(self, path))
     }
 }
 
@@ -114,6 +123,11 @@ impl Connection {
         timeout: Duration,
     ) -> Result<Value, CliError> {
         self.agent.call(method, params, timeout).map_err(|error| self.explained(error))
+    }
+
+    /// Opens a connection on which both ends speak.
+    pub(super) async fn attach(&self, path: &str) -> Result<Attachment, CliError> {
+        self.agent.attach(path).await.map_err(|error| self.explained(error))
     }
 
     fn explained(&self, error: ClientError) -> CliError {

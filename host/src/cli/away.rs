@@ -7,7 +7,7 @@ use std::time::Duration;
 use vocable_xmlrpc::Value;
 
 /// How long to wait before each further attempt, a good half minute in all.
-const PAUSES: [u64; 20] = [
+pub(super) const PAUSES: [u64; 20] = [
     100, 200, 400, 800, 1600, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000,
     2000, 2000,
 ];
@@ -44,7 +44,7 @@ pub(super) fn call_again(
 }
 
 /// Whether the failure is of the link or of an agent that ends, not of what was asked.
-fn is_away(error: &CliError) -> bool {
+pub(super) fn is_away(error: &CliError) -> bool {
     error.class() == Kind::NoAgent && matches!(error.code(), "connection-lost" | "no-agent")
         || error.code() == "stopping"
 }

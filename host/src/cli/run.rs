@@ -1,11 +1,13 @@
 //! `vocable run`: a command on one guest, as if it were here, or on many, line by line.
 
 mod feeder;
+mod interactive;
 mod interrupt;
 mod program;
 mod status;
-mod summary;
+pub(super) mod summary;
 
+use super::duplex::{Prefix, prefix};
 use super::ending::{Ending, exit_code_of_all};
 use super::error::NOT_THE_COMMANDS;
 use super::follow::{Printer, Streams, Until, follow, reports};
@@ -47,7 +49,7 @@ pub(super) struct RunArgs {
     /// Send it our standard input, as it comes
     #[arg(short = 'i', long = "stdin")]
     stdin: bool,
-    /// Give it a terminal (not yet)
+    /// Give it a terminal; with -i it is ours
     #[arg(short, long)]
     tty: bool,
     /// Whose rights it has, if the guest's agent may give them
@@ -62,6 +64,9 @@ pub(super) struct RunArgs {
     /// What its guest does with it when it loses the host, and we when we are hung up
     #[arg(long, value_name = "WHAT", value_parser = ["keep", "kill"])]
     on_disconnect: Option<String>,
+    /// With -t: the key after which `d` leaves, `k` kills and `?` helps, or none
+    #[arg(long, value_name = "KEY", default_value = "ctrl-]", value_parser = prefix)]
+    detach_keys: Prefix,
     /// Choose its id: a retry with the same id runs nothing twice
     #[arg(long)]
     id: Option<String>,
@@ -95,10 +100,7 @@ pub(super) fn run(session: &mut Session<'_>, args: &RunArgs) -> Result<u8, CliEr
 }
 
 fn perform(session: &mut Session<'_>, args: &RunArgs) -> Result<Ran, CliError> {
-    if args.tty {
-        let error = CliError::not_yet("a terminal in the guest is not there yet (-t); nothing was run");
-        return Err(error.hint("without -t the command runs, and -i sends it what is typed before"));
-    }
+    interactive::check(session, args)?;
     let started = (session.now)().mono;
     let params = program::params(args)?;
     let reply = session.agent.call("cmd.run", params).map_err(|error| not_taken(session, args, error))?;
@@ -109,6 +111,13 @@ fn perform(session: &mut Session<'_>, args: &RunArgs) -> Result<Ran, CliError> {
             feeder::feed(session.agent, &id, std::io::stdin().lock(), session.pause)?;
         }
         return detached(session, &id);
+    }
+    if args.tty {
+        let Some(Ran { reports, .. }) = interactive::held(session, args, &id)? else {
+            return Ok(Ran { exit_code: 0, reports: Vec::new() });
+        };
+        let took = (session.now)().mono.saturating_duration_since(started);
+        return told(session, args, &id, reports, took);
     }
     let _feeding = match session.process {
         Some(global) if args.stdin => Some(feeder::start(global, &id)?),

@@ -3,8 +3,9 @@
 use super::agent::{Agent, Connection};
 use super::output::Surroundings;
 use super::{Cli, Session, Terminal, Verb, parse, usage};
-use crate::client::ClientError;
+use crate::client::{Attachment, ClientError};
 use crate::clock::Now;
+use futures_util::future::BoxFuture;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
@@ -129,6 +130,10 @@ impl Agent for FakeAgent {
         script.calls.push(format!("{method}({})", told.join(", ")));
         let answer = script.answers.get_mut(method).and_then(VecDeque::pop_front);
         answer.unwrap_or_else(|| panic!("nobody expects {method}"))
+    }
+
+    fn attach<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Attachment, ClientError>> {
+        panic!("nobody expects {path}")
     }
 }
 

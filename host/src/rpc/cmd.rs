@@ -444,7 +444,7 @@ fn text_or_base64(octets: Vec<u8>) -> Value {
 }
 
 /// Everything about a command but its output. What the guest told at the end stands beside what the host knows.
-fn facts(command: &Command) -> Vec<(&'static str, Value)> {
+pub(super) fn facts(command: &Command) -> Vec<(&'static str, Value)> {
     let program = &command.program;
     let results = command.results.as_ref();
     let told = |name: &str| results.and_then(|results| results.get(name)).cloned().map(json_value);

@@ -1,6 +1,6 @@
 //! From the options of `run` to the parameters of `cmd.run`.
 
-use super::RunArgs;
+use super::{RunArgs, interactive};
 use crate::cli::CliError;
 use std::collections::BTreeMap;
 use vocable_xmlrpc::Value;
@@ -19,11 +19,12 @@ pub(super) fn variable(text: &str) -> Result<(String, String), String> {
 /// Target, program, arguments, options.
 pub(super) fn params(args: &RunArgs) -> Result<Vec<Value>, CliError> {
     let (program, arguments) = command_line(args)?;
-    let env = args.env.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));
+    let env = args.env.iter().cloned().chain(interactive::environment(args));
+    let env: BTreeMap<_, _> = env.map(|(name, value)| (name, Value::from(value))).collect();
     let all = [
-        ("env", (!args.env.is_empty()).then(|| env.collect())),
+        ("env", (!env.is_empty()).then_some(Value::Struct(env))),
         ("path", args.workdir.as_deref().map(Value::from)),
-        ("stream_stdin", args.stdin.then(|| Value::from(true))),
+        ("stream_stdin", (args.stdin && !args.tty).then(|| Value::from(true))),
         ("timeout_s", args.timeout.map(|timeout| Value::from(timeout.duration().as_secs_f64()))),
         ("user", args.user.as_deref().map(Value::from)),
         ("nice", args.nice.map(Value::from)),
@@ -31,8 +32,9 @@ pub(super) fn params(args: &RunArgs) -> Result<Vec<Value>, CliError> {
         ("on_disconnect", args.on_disconnect.as_deref().map(Value::from)),
         ("id", args.id.as_deref().map(Value::from)),
     ];
+    let terminal = interactive::options(args).into_iter().map(|(name, value)| (name, Some(value)));
     let options: BTreeMap<_, _> =
-        all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        all.into_iter().chain(terminal).filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
     Ok(vec![Value::from(args.target.as_str()), program, arguments, Value::Struct(options)])
 }
 

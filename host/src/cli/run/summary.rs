@@ -8,7 +8,7 @@ use std::io;
 use std::time::Duration;
 
 /// Of one guest: nothing, unless the reason of the end is ours or something was lost.
-pub(super) fn one(terminal: &mut Terminal, ending: Ending<'_>) -> io::Result<()> {
+pub(in crate::cli) fn one(terminal: &mut Terminal, ending: Ending<'_>) -> io::Result<()> {
     if let Some(error) = ending.error() {
         return terminal.error(&error);
     }

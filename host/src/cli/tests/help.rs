@@ -29,6 +29,7 @@ fn of_vocable() {
       ps          List commands: those under way, or all
       logs        Print what commands have written, live or past
       wait        Wait until commands are over
+      attach      Go back to a running command
       kill        End commands, with all their processes
       top         Show what running commands use, until Ctrl-C
 
@@ -81,6 +82,7 @@ fn of_vocable() {
       ps          List commands: those under way, or all
       logs        Print what commands have written, live or past
       wait        Wait until commands are over
+      attach      Go back to a running command
       kill        End commands, with all their processes
       top         Show what running commands use, until Ctrl-C
 
@@ -184,12 +186,14 @@ fn of_run() {
       -e, --env <NAME=VALUE>         Set a variable of its environment
       -w, --workdir <DIR>            Directory it works in
       -i, --stdin                    Send it our standard input, as it comes
-      -t, --tty                      Give it a terminal (not yet)
+      -t, --tty                      Give it a terminal; with -i it is ours
       -u, --user <USER>              Whose rights it has, if the guest's agent may give them
           --nice <N>                 How far it stands back behind others, -20 to 19
           --limits <NAME=VALUE,...>  Resource limits: nofile=1024,as=1GiB
           --on-disconnect <WHAT>     What its guest does with it when it loses the host, and we when we
                                      are hung up [possible values: keep, kill]
+          --detach-keys <KEY>        With -t: the key after which `d` leaves, `k` kills and `?` helps,
+                                     or none [default: ctrl-]]
           --id <ID>                  Choose its id: a retry with the same id runs nothing twice
           --status <FILE>            Write how it ended to a file, as JSON
           --usage                    Tell what it used when it is over
@@ -232,7 +236,7 @@ fn of_run() {
               Send it our standard input, as it comes
 
       -t, --tty
-              Give it a terminal (not yet)
+              Give it a terminal; with -i it is ours
 
       -u, --user <USER>
               Whose rights it has, if the guest's agent may give them
@@ -247,6 +251,11 @@ fn of_run() {
               What its guest does with it when it loses the host, and we when we are hung up
 
               [possible values: keep, kill]
+
+          --detach-keys <KEY>
+              With -t: the key after which `d` leaves, `k` kills and `?` helps, or none
+
+              [default: ctrl-]]
 
           --id <ID>
               Choose its id: a retry with the same id runs nothing twice

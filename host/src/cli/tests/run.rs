@@ -116,11 +116,15 @@ fn a_mistyped_option_is_not_taken_for_the_command() {
 }
 
 #[test]
-fn a_terminal_is_not_yet() {
-    insta::assert_snapshot!(vocable(&FakeAgent::default(), &["run", "-t", "vm1", "sh"]), @r#"
+fn a_terminal_is_for_one_guest_and_for_people() {
+    insta::assert_snapshot!(vocable(&FakeAgent::default(), &["run", "-t", "vm*", "sh"]), @r#"
     ------- stderr
-    error[not-yet]: a terminal in the guest is not there yet (-t); nothing was run
-      hint: without -t the command runs, and -i sends it what is typed before
+    error[usage]: a terminal (-t) is for one guest, not several; nothing was run
+    ------- exit code 125
+    "#);
+    insta::assert_snapshot!(vocable(&FakeAgent::default(), &["run", "-t", "vm1", "--json", "sh"]), @r#"
+    ------- stderr
+    {"error":{"code":"usage","message":"what a terminal (-t) shows is no JSON; nothing was run","transient":false}}
     ------- exit code 125
     "#);
 }
