@@ -178,16 +178,27 @@ impl MethodInfo {
         let known: BTreeMap<_, _> =
             self.options().iter().filter_map(|option| members.remove_entry(option.name)).collect();
         if let Some(unknown) = members.keys().next() {
-            let all: Vec<_> =
-                self.positional().iter().chain(self.options()).map(|param| param.name).collect();
-            let all = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
-            let problem = format!("unknown parameter {}; known: {all}", excerpt(unknown));
-            return Err(invalid_parameter(&self.name, &problem));
+            return Err(self.unknown(unknown));
         }
         if !known.is_empty() {
             values.push(Some(Value::Struct(known)));
         }
         Ok(Params::sparse(self.name.clone(), values))
+    }
+
+    /// Refuses a name that the method does not know.
+    ///
+    /// # Errors
+    /// The same `invalid-parameter` fault as [`named`](Self::named).
+    pub fn expect(&self, name: &str) -> Result<(), Fault> {
+        let mut all = self.positional().iter().chain(self.options());
+        if all.any(|param| param.name == name) { Ok(()) } else { Err(self.unknown(name)) }
+    }
+
+    fn unknown(&self, name: &str) -> Fault {
+        let all: Vec<_> = self.positional().iter().chain(self.options()).map(|param| param.name).collect();
+        let all = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+        invalid_parameter(&self.name, &format!("unknown parameter {}; known: {all}", excerpt(name)))
     }
 }
 

@@ -59,6 +59,8 @@ mod operators;
 mod demonstration;
 
 #[cfg(test)]
+mod schemas;
+#[cfg(test)]
 mod terminals;
 
 #[cfg(test)]

@@ -34,11 +34,21 @@ const PACKAGES: [(&str, &str); 25] = [
     ("xorriso", "xorriso"),
 ];
 
-/// An environment of Python's own, so that nothing of the machine is touched.
-const PYTHON: &str = "target/peers/python";
+/// Python's packages, each in an environment of its own, so that nothing of the machine is touched: where, a program by
+/// which to tell that it is there, the package, what it is.
+const ENVIRONMENTS: [(&str, &str, &str, &str); 3] = [
+    (PYTHON, "bin/componentize-py", "componentize-py==0.25.1", "a compiler of words in Python"),
+    ("target/peers/chirp", "bin/condor_htchirp", "htchirp==3.0", "a Chirp client in Python"),
+    (
+        "target/peers/schemathesis",
+        "bin/schemathesis",
+        "schemathesis==4.32.5",
+        "a critic of OpenAPI documents",
+    ),
+];
 
-/// Another, for a Chirp client.
-const CHIRP: &str = "target/peers/chirp";
+/// Where the compiler of words is.
+const PYTHON: &str = "target/peers/python";
 
 /// Where npm installs, for the same reason.
 const NODE: &str = "target/peers";
@@ -53,17 +63,13 @@ pub(crate) fn install() -> Result<()> {
             Run::new("apt-get").args(["install", "-q", "-y", "--no-install-recommends"]).args(missing);
         install.env("DEBIAN_FRONTEND", "noninteractive").go()?;
     }
-    if !python_words().exists() {
-        say("a compiler of words in Python:");
-        let venv = root().join(PYTHON);
-        Run::new("python3").args(["-m", "venv"]).arg(&venv).go()?;
-        Run::new(venv.join("bin/pip")).args(["install", "-q", "componentize-py==0.25.1"]).go()?;
-    }
-    let chirp = root().join(CHIRP);
-    if !chirp.join("bin/condor_htchirp").exists() {
-        say("a Chirp client in Python:");
-        Run::new("python3").args(["-m", "venv"]).arg(&chirp).go()?;
-        Run::new(chirp.join("bin/pip")).args(["install", "-q", "htchirp==3.0"]).go()?;
+    for (folder, program, package, what) in ENVIRONMENTS {
+        let environment = root().join(folder);
+        if !environment.join(program).exists() {
+            say(&format!("{what}:"));
+            Run::new("python3").args(["-m", "venv"]).arg(&environment).go()?;
+            Run::new(environment.join("bin/pip")).args(["install", "-q", package]).go()?;
+        }
     }
     let node = root().join(NODE);
     if !node.join("node_modules/xmlrpc").exists() {

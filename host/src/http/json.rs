@@ -29,17 +29,18 @@ pub(super) async fn call<M: Methods>(
     body: Bytes,
 ) -> Result<Value, Fault> {
     let info = system::find(&dispatcher.methods, method)?;
-    let members = members(method, &body)?;
+    let (members, absent) = members(method, &body)?;
+    absent.iter().try_for_each(|name| info.expect(name))?;
     // What was read is in the members now.
     drop(body);
     dispatcher.call(caller, method.to_owned(), info.named(members)?).await
 }
 
-/// The named parameters. No body at all is none.
-fn members(method: &str, body: &[u8]) -> Result<BTreeMap<String, Value>, Fault> {
+/// The named parameters, and the names of those that are null: that is to say, absent. No body at all is none.
+fn members(method: &str, body: &[u8]) -> Result<(BTreeMap<String, Value>, Vec<String>), Fault> {
     let invalid = |problem: &str| vocable_xmlrpc::invalid_parameter(method, problem);
     if body.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok((BTreeMap::new(), Vec::new()));
     }
     let most = Limits::default().max_values;
     if count_values(body) > most {
@@ -51,11 +52,11 @@ fn members(method: &str, body: &[u8]) -> Result<BTreeMap<String, Value>, Fault> 
         return Err(invalid("the body must be an object of named parameters"));
     }
     // The outermost object is parameters, not bytes, even if its only member is called b64.
-    let Json::Object(members) = document else { return Ok(BTreeMap::new()) };
-    let present = members.into_iter().filter(|(_, json)| !json.is_null());
-    present
-        .map(|(name, json)| Ok((name, from_json(json).map_err(|error| invalid(&error.to_string()))?)))
-        .collect()
+    let Json::Object(members) = document else { return Ok((BTreeMap::new(), Vec::new())) };
+    let (absent, present): (Vec<_>, Vec<_>) = members.into_iter().partition(|(_, json)| json.is_null());
+    let read = |(name, json)| Ok((name, from_json(json).map_err(|error| invalid(&error.to_string()))?));
+    let present = present.into_iter().map(read).collect::<Result<_, Fault>>()?;
+    Ok((present, absent.into_iter().map(|(name, _)| name).collect()))
 }
 
 /// How many values the document has, at least: counted before any memory is taken for them.
@@ -175,8 +176,9 @@ mod tests {
 
     #[test]
     fn null_is_left_out_and_what_is_no_object_refused() {
-        assert_eq!(members("x", br#"{"a": null, "b": {"b64": "AA=="}}"#).unwrap().len(), 1);
-        assert_eq!(members("x", b"").unwrap().len(), 0);
+        let (present, absent) = members("x", br#"{"a": null, "b": {"b64": "AA=="}}"#).unwrap();
+        assert_eq!((present.len(), absent), (1, vec!["a".to_owned()]));
+        assert_eq!(members("x", b"").unwrap(), (BTreeMap::new(), Vec::new()));
         assert_eq!(
             members("x", b"[1]").unwrap_err().text(),
             "invalid-parameter: x: the body must be an object of named parameters"

@@ -50,7 +50,11 @@ pub const SYSTEM: [MethodInfo; 5] = [
     method(
         MULTICALL,
         "Carries out several calls in order, at most 1000. What one of them changes gets an audit line of its own.",
-        &[required("calls", Kind::Array(&Kind::Struct(&[])), "the calls, each {methodName, params}")],
+        &[required(
+            "calls",
+            Kind::Array(&Kind::Any),
+            "the calls, each {methodName, params}; what is none is a fault among the results",
+        )],
         Gives::value(
             Kind::Array(&Kind::Any),
             "for each call an array of its one result, or a struct {faultCode, faultString}",

@@ -44,8 +44,9 @@ fn operation(method: &MethodInfo) -> Json {
     let options = method.options().iter().map(|option| (option, false));
     let needed: Vec<_> = places().filter(|(_, required)| *required).map(|(param, _)| param.name).collect();
     let mut properties = Map::new();
-    for (param, _) in places().chain(options) {
+    for (param, is_needed) in places().chain(options) {
         let schema = method.schemas.get(param.name).cloned().unwrap_or_else(|| schema(param.kind, true));
+        let schema = if is_needed { schema } else { or_null(schema) };
         properties.insert(param.name.to_owned(), described(schema, param.help));
     }
     let mut body = json!({"type": "object", "properties": properties, "additionalProperties": false});
@@ -95,7 +96,11 @@ fn schema(kind: Kind, taken: bool) -> Json {
 }
 
 fn object(members: &[Param], taken: bool) -> Json {
-    let one = |member: &Param| (member.name.to_owned(), described(schema(member.kind, taken), member.help));
+    let one = |member: &Param| {
+        let schema = schema(member.kind, taken);
+        let schema = if taken && !member.required { or_null(schema) } else { schema };
+        (member.name.to_owned(), described(schema, member.help))
+    };
     let properties: Map<_, _> = members.iter().map(one).collect();
     let needed: Vec<_> = members.iter().filter(|member| member.required).map(|member| member.name).collect();
     let mut object = json!({"type": "object"});
@@ -107,6 +112,17 @@ fn object(members: &[Param], taken: bool) -> Json {
         object["required"] = json!(needed);
     }
     object
+}
+
+/// What may be left out may be null as well.
+fn or_null(mut schema: Json) -> Json {
+    let is_anything = schema.as_object().is_some_and(Map::is_empty);
+    match schema.get_mut("type") {
+        Some(Json::String(of)) => schema["type"] = json!([std::mem::take(of), "null"]),
+        _ if is_anything => {}
+        _ => schema = json!({"anyOf": [schema, {"type": "null"}]}),
+    }
+    schema
 }
 
 fn described(mut schema: Json, help: &str) -> Json {
@@ -172,7 +188,7 @@ mod tests {
         assert_eq!(operation["summary"], "Gives a file");
         let body = &operation["requestBody"]["content"]["application/json"]["schema"];
         assert_eq!(body["required"], json!(["path"]));
-        assert_eq!(body["properties"]["offset"]["type"], "integer");
+        assert_eq!(body["properties"]["offset"]["type"], json!(["integer", "null"]));
         let result = &operation["responses"]["200"]["content"]["application/json"]["schema"];
         assert_eq!(result["properties"]["result"]["$ref"], "#/components/schemas/Bytes");
     }

@@ -157,9 +157,9 @@ struct Plan {
     id: String,
     vm: String,
     cmd: String,
-    args: Option<Value>,
-    env: Option<Value>,
-    path: Option<Value>,
+    args: Option<Vec<String>>,
+    env: Option<BTreeMap<String, String>>,
+    path: Option<String>,
     inputs: Vec<(String, String)>,
     outputs: Vec<(String, String)>,
     boot_patience: Duration,
@@ -238,12 +238,17 @@ fn plan(mut options: Options) -> Result<Plan, Fault> {
 fn files(options: &mut Options, name: &'static str) -> Result<Vec<(String, String)>, Fault> {
     let given: Vec<Value> = options.take(name)?.unwrap_or_default();
     let pair = |file: Value| {
-        let both = |file: &Value| Some((file.member("local")?.clone(), file.member("remote")?.clone()));
-        let (local, remote) = both(&file)?;
-        Some((String::from_value(local).ok()?, String::from_value(remote).ok()?))
+        let Value::Struct(mut file) = file else { return None };
+        let (local, remote) = (file.remove("local")?, file.remove("remote")?);
+        let both = (String::from_value(local).ok()?, String::from_value(remote).ok()?);
+        file.is_empty().then_some(both)
     };
     let pairs: Option<Vec<_>> = given.into_iter().map(pair).collect();
     pairs.ok_or_else(|| options.invalid(&format!("{name:?}: expected structs of the texts local and remote")))
+}
+
+fn variables(env: &BTreeMap<String, String>) -> Value {
+    env.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect()
 }
 
 /// All of a job, from the machine to its outputs.
@@ -268,9 +273,9 @@ async fn steps(context: &Context, plan: &Plan) -> Result<(), Fault> {
     let members = [
         ("target", text(&guest)),
         ("cmd", text(&plan.cmd)),
-        ("args", plan.args.clone()),
-        ("env", plan.env.clone()),
-        ("path", plan.path.clone()),
+        ("args", plan.args.as_ref().map(|args| args.iter().map(|arg| Value::from(arg.as_str())).collect())),
+        ("env", plan.env.as_ref().map(variables)),
+        ("path", plan.path.as_deref().map(Value::from)),
         ("id", text(&plan.id)),
     ];
     let cmd_id = call(context, "cmd.run", members).await?;
