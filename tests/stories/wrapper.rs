@@ -1,7 +1,9 @@
 //! A wrapper written for the prototype of 2010: it knows nothing but the names the prototype had.
 
+use std::io::Write;
 use vocable_tests::host::{Host, typed};
 use vocable_tests::peers;
+use vocable_tests::process::Process;
 
 /// Python with `vocable` as the prototype's wrapper had it, and a function that gives a fault's slug.
 const PRELUDE: &str = r#"
@@ -75,4 +77,51 @@ print(fault(vocable.cpFileToVM, "vm9", here + "job.in", "/inbox/x"))
     let (done, refused) = told.split_at(told.rfind("6 7\n").unwrap() + 4);
     assert_eq!(done, "True\n6 7\nTrue\n6 7\n");
     assert_eq!(refused, "no-such-path\nno-such-vm\n");
+}
+
+/// All that the wrapper did, one after the other. Without a hypervisor a machine is made by name and runs when its agent
+/// is there; what only a hypervisor can do says so, and the wrapper goes on.
+#[test]
+fn a_job_goes_through_from_its_machine_to_its_outputs() {
+    if !peers::there("python3", "python3") {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let host = Host::with(&[
+        "hypervisor.driver = \"none\"",
+        &format!("files.roots = [{}]", serde_json::json!(root.path())),
+    ]);
+    let script = format!(
+        r#"
+here = "{}/"
+print(vocable.listAvailableVMs(), vocable.createVM("job1", ""), vocable.listAvailableVMs(), flush=True)
+input()
+print(vocable.start("job1"), vocable.getState("job1"))
+while not vocable.ping("job1", 20): time.sleep(0.1)
+open(here + "in", "w").write("6 7\n")
+print(vocable.cpFileToVM("job1", here + "in", "/inbox/in"))
+id = vocable.runCmd("job1", "sh", ["-c", "read a b; echo $((a * b)) | tee result"], {{}}, "{}", "/inbox/in")
+print(results(id)["out"], end="")
+for name, more in [("pause", []), ("unpause", []), ("saveSnapshot", ["one", "done"])]:
+    print(fault(getattr(vocable, name), "job1", *more))
+print(vocable.cpFileFromVM("job1", "/outbox/result", here + "out"), open(here + "out").read(), end="")
+print(fault(vocable.saveState, "job1"))
+"#,
+        root.path().display(),
+        // On that guest the outbox is there.
+        host.folder().join("job1/outbox").display()
+    );
+    let mut command = std::process::Command::new("python3");
+    command.args(["-c", &format!("{PRELUDE}\n{script}")]);
+    command.arg(format!("http://agent:{}@{}/RPC2", host.token(), host.api()));
+    let (mut wrapper, mut go_on) = Process::start_fed("the wrapper", &mut command);
+    assert_eq!(wrapper.next_line(), "[] True ['job1']");
+    let _job1 = host.guest("job1").joins();
+    writeln!(go_on).unwrap();
+    let (told, status) = wrapper.finishes();
+    assert!(status.success(), "{}", wrapper.logged());
+    assert_eq!(
+        String::from_utf8(told).unwrap(),
+        "True running\nTrue\n42\nhypervisor-missing\nTrue\nhypervisor-missing\nTrue 42\nhypervisor-missing\n"
+    );
 }
