@@ -119,6 +119,8 @@ impl<'de> Deserialize<'de> for Listen {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WhenSpoolFull {
+    /// What it writes beyond is left out, and the result says how much.
+    Drop,
     /// It is ended, and the result says so.
     Kill,
     /// It blocks until somebody makes room or it is ended.

@@ -94,6 +94,8 @@ pub struct JobsConfig {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WhenFull {
+    /// Read on, and keep no more; its results say how much was left out.
+    Drop,
     /// End the command; its results say what was left out.
     Kill,
     /// Read no more: the command waits in its next write until the host has taken some of it, the

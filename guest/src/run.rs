@@ -142,6 +142,7 @@ fn jobs_config(config: &Config) -> JobsConfig {
         supervisor_args: vec![SUPERVISE.into()],
         spool_limit: config.jobs.spool_limit.bytes(),
         when_spool_full: match config.jobs.when_spool_full {
+            WhenSpoolFull::Drop => WhenFull::Drop,
             WhenSpoolFull::Kill => WhenFull::Kill,
             WhenSpoolFull::Pause => WhenFull::Pause,
         },

@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -43,6 +44,8 @@ pub const TO_GUESTS: &str = "/queue/vocable.in.";
 const TRANSPORT: [&str; 5] = ["ack", "destination", "redelivered", "subscription", "omitted-headers"];
 /// How long guests may take to hear that the broker shuts down.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// SIGTERM.
+const TERM: i32 = 15;
 /// Events that are kept for readers who come late.
 const EVENTS_KEPT: usize = 10_000;
 
@@ -90,6 +93,8 @@ enum Done {
     Heard { guest: String, frame: Frame, heard: Heard },
     /// The words bound to a wish to run something have said it, or none has.
     Phrased { command: String, said: Result<Said, Failure> },
+    /// The words bound to an event have said it to a guest.
+    Bidden { guest: String, said: Said },
     /// A word has been said because another one wanted it said.
     Uttered { to: String, said: Said, reply: Reply<Result<String, Fault>> },
     /// Something that needs no more attention.
@@ -101,6 +106,8 @@ pub struct Agent {
     roster: Roster,
     groups: BTreeMap<String, Vec<String>>,
     commands: HashMap<String, Tracked>,
+    /// When something has to be done about commands without anybody asking.
+    due: BTreeSet<(OffsetDateTime, String)>,
     asks: Asks,
     next_ask: u64,
     events: EventLog,
@@ -127,6 +134,7 @@ impl Agent {
             roster: Roster::new(patience),
             groups,
             commands: HashMap::new(),
+            due: BTreeSet::new(),
             asks: Asks::default(),
             next_ask: 0,
             events: EventLog::new(EVENTS_KEPT),
@@ -169,7 +177,11 @@ impl Agent {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        [self.roster.next_tick(), self.asks.next_deadline()].into_iter().flatten().min()
+        let now = Now::read();
+        let left =
+            |(due, _): &(OffsetDateTime, String)| Duration::try_from(*due - now.utc).unwrap_or_default();
+        let commands = self.due.first().map(|first| now.mono + left(first));
+        [self.roster.next_tick(), self.asks.next_deadline(), commands].into_iter().flatten().min()
     }
 
     fn tick(&mut self) {
@@ -180,6 +192,50 @@ impl Agent {
         for ask in self.asks.expired(now.mono) {
             give_up(ask, FaultKind::TimedOut, "no answer in time");
         }
+        while self.due.first().is_some_and(|(due, _)| *due <= now.utc) {
+            if let Some((_, id)) = self.due.pop_first() {
+                self.time_is_up(&id, now);
+            }
+        }
+    }
+
+    /// A command waits no longer for its guest, or is to be over by now.
+    fn time_is_up(&mut self, id: &str, now: Now) {
+        let Some(it) = self.commands.get_mut(id) else { return };
+        let command = &mut it.active.command;
+        let guest = command.guest.clone();
+        let is_here = self.roster.get(&guest).is_some_and(|guest| guest.state.is_there());
+        let failure = |code: &str, message: String| Failure { code: code.to_owned(), message };
+        if command.due().is_some_and(|due| due > now.utc) {
+            // What was due has been done: it was taken in time.
+            self.due.extend(command.due().map(|due| (due, id.to_owned())));
+        } else if command.state == CommandState::Queued {
+            let text = format!("{guest} did not take it in time; nothing was run");
+            self.over(id, CommandState::Failed, failure("expired", text));
+        } else if command.deadline.take().is_some() {
+            // Of a guest that is away this waits in the mailbox; the caller waits no longer.
+            self.end(id.to_owned(), guest.clone(), None);
+            if !is_here {
+                let text =
+                    format!("{guest} does not answer at the deadline; what became of {id} is not known");
+                self.over(id, CommandState::Lost, failure("guest-lost", text));
+            }
+        }
+    }
+
+    /// Has the words that are bound to it say that a command is to end; without a grace, by its own.
+    fn end(&mut self, id: String, guest: String, grace: Option<u32>) {
+        let facts = json!({"cmd-id": id, "signal": TERM, "grace": grace});
+        let lexicon = self.lexicon.clone();
+        self.work.push(Box::pin(async move {
+            match said_once(lexicon.raise("signal-requested", facts.to_string()).await) {
+                Ok(said) => Done::Bidden { guest, said },
+                Err(failure) => {
+                    warn!(cmd = id, guest, "not ended: {}", failure.message);
+                    Done::Nothing
+                }
+            }
+        }));
     }
 
     async fn answer(&mut self, request: Request) {
@@ -222,6 +278,12 @@ impl Agent {
                     it.changed.send_replace(());
                 }
                 tell(reply, theirs);
+            }
+            Request::Revive { active, reply } => {
+                if !self.commands.contains_key(&active.command.id) {
+                    self.revive(*active);
+                }
+                tell(reply, ());
             }
             Request::Withdraw { id, reply } => tell(reply, self.withdraw(&id)),
             Request::Joined { sender, ip, facts, reply } => {
@@ -367,6 +429,7 @@ impl Agent {
 
     fn track(&mut self, active: Active) {
         let id = active.command.id.clone();
+        self.due.extend(active.command.due().map(|due| (due, id.clone())));
         self.commands.insert(id, Tracked { active, changed: watch::Sender::new(()) });
     }
 
@@ -374,7 +437,10 @@ impl Agent {
         for command in commands {
             self.note_command(&command);
             if !command.state.is_over() {
-                self.phrase(&command);
+                // What waits for a guest that is away is said when that is back.
+                if self.away(&command.guest).is_none() {
+                    self.phrase(&command);
+                }
                 self.track(Active::new(command));
             }
         }
@@ -390,6 +456,15 @@ impl Agent {
             let said = said_once(lexicon.raise("run-requested", facts.to_string()).await);
             Done::Phrased { command: id, said }
         }));
+    }
+
+    /// A command that was given up goes on: its true end is still to be told.
+    fn revive(&mut self, mut active: Active) {
+        let command = &mut active.command;
+        info!(cmd = command.id, guest = command.guest, "it was given up, and goes on");
+        (command.state, command.ended, command.failure) = (CommandState::Running, None, None);
+        command.deadline = None;
+        self.track(active);
     }
 
     /// What a guest has not taken yet is sent again when it is back: the mailbox may have been lost with the broker.
@@ -415,8 +490,14 @@ impl Agent {
     }
 
     /// The guest has said whether it takes a command.
-    fn taken(&mut self, id: &str, answer: Answer) {
-        let Some(it) = self.commands.get_mut(id) else { return };
+    fn taken(&mut self, guest: &str, id: &str, answer: Answer) {
+        let Some(it) = self.commands.get_mut(id) else {
+            if answer.is_ok() {
+                // It was given up while it was on its way.
+                self.end(id.to_owned(), guest.to_owned(), Some(0));
+            }
+            return;
+        };
         match answer {
             Ok(_) => {
                 it.active.started(Now::read().utc);
@@ -453,7 +534,7 @@ impl Agent {
     fn over(&mut self, id: &str, state: CommandState, failure: Failure) {
         let Some(mut it) = self.commands.remove(id) else { return };
         let now = Now::read();
-        warn!(cmd = id, guest = it.active.command.guest, "not run: {}", failure.message);
+        warn!(cmd = id, guest = it.active.command.guest, "given up: {}", failure.message);
         self.roster.failed(&it.active.command.guest, &failure.message, now);
         it.active.failed(state, failure, now.utc);
         self.note_command(&it.active.command);
@@ -608,6 +689,12 @@ impl Agent {
                 let sent = self.send(&to, message).await.map(|()| String::new());
                 tell(reply, sent);
             }
+            Done::Bidden { guest, said } => {
+                let message = wrap(&said.word, said.message).to(&guest);
+                if let Err(fault) = self.send(&guest, message).await {
+                    warn!(guest, "not sent: {fault}");
+                }
+            }
             Done::Phrased { command, said } => self.phrased(command, said).await,
             Done::Heard { guest, frame, heard } => {
                 self.heard(&guest, heard).await;
@@ -642,7 +729,7 @@ impl Agent {
         let Some(answer) = heard.answer else { return };
         match self.asks.answered(&answer.to, guest).map(|ask| ask.purpose) {
             Some(Purpose::Caller(reply)) => tell(reply, Ok(answer.result)),
-            Some(Purpose::Command(id)) => self.taken(&id, answer.result),
+            Some(Purpose::Command(id)) => self.taken(guest, &id, answer.result),
             None => debug!(guest, "an answer nobody waits for"),
         }
     }

@@ -41,6 +41,7 @@ mod kill;
 mod logs;
 mod ls;
 mod ps;
+mod rm;
 mod run;
 mod token;
 mod top;
@@ -109,8 +110,9 @@ enum AskingVerb {
     Logs(logs::LogsArgs),
     Ls(ls::LsArgs),
     Ps(ps::PsArgs),
+    Rm(rm::RmArgs),
     #[command(visible_alias = "exec")]
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     #[command(subcommand)]
     Token(token::TokenVerb),
     Top(top::TopArgs),
@@ -212,6 +214,7 @@ impl AskingVerb {
             Self::Logs(args) => logs::logs(session, args),
             Self::Ls(args) => ls::ls(session, args),
             Self::Ps(args) => ps::ps(session, args),
+            Self::Rm(args) => rm::rm(session, args),
             Self::Run(args) => run::run(session, args),
             Self::Token(verb) => token::token(session, verb),
             Self::Top(args) => top::top(session, args),

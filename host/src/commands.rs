@@ -135,6 +135,10 @@ pub struct Command {
     pub state: State,
     /// When it was asked for.
     pub created: OffsetDateTime,
+    /// Until when its guest may take it; after that it is not run.
+    pub expires: Option<OffsetDateTime>,
+    /// When it is ended, wherever it is.
+    pub deadline: Option<OffsetDateTime>,
     /// When the guest took it.
     pub started: Option<OffsetDateTime>,
     /// When its end was known.
@@ -161,6 +165,8 @@ impl Command {
             program,
             state: State::Queued,
             created: now,
+            expires: None,
+            deadline: None,
             started: None,
             ended: None,
             out_bytes: 0,
@@ -169,6 +175,17 @@ impl Command {
             results: None,
             failure: None,
         }
+    }
+
+    /// When something has to be done about it without anybody asking.
+    pub fn due(&self) -> Option<OffsetDateTime> {
+        let expires = self.expires.filter(|_| self.state == State::Queued);
+        [expires, self.deadline].into_iter().flatten().filter(|_| !self.state.is_over()).min()
+    }
+
+    /// Whether the host gave it up without having heard of its end: then the true end still counts.
+    pub fn is_given_up(&self) -> bool {
+        self.state == State::Lost && self.results.is_none()
     }
 
     /// Octets received of a part.

@@ -31,6 +31,7 @@ pub struct Config {
     pub broker: Broker,
     pub api: Api,
     pub roster: Roster,
+    pub commands: Commands,
     pub files: Files,
     pub hypervisor: Hypervisor,
     pub groups: BTreeMap<String, Vec<String>>,
@@ -129,6 +130,14 @@ pub enum Driver {
 #[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
 pub struct Terminal {
     pub hangup_after: Span,
+}
+
+/// `[commands]`
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
+pub struct Commands {
+    pub keep: Span,
+    pub keep_bytes: Size,
 }
 
 /// `[client]`

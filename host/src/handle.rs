@@ -9,6 +9,7 @@ use crate::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard
 use crate::store::{Filter, Run, Store, StoreError, Stretch};
 use crate::target::Target;
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -27,6 +28,65 @@ pub struct RunRequest {
     pub program: Program,
     /// The caller's own id: the same id with the same request is the same run.
     pub id: Option<String>,
+    /// Which of the guests, and until when.
+    pub terms: Terms,
+}
+
+/// Which of the guests that a target selects, and until when. What is not said is left out of what tells requests
+/// apart.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Terms {
+    /// Not these: a target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub except: Option<String>,
+    /// Only those that are there now.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub alive: bool,
+    /// At most so many of them, by chance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Share>,
+    /// It waits so long, seconds, for guests that are away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_s: Option<f64>,
+    /// After so long, seconds, it is ended wherever it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_s: Option<f64>,
+}
+
+impl Terms {
+    fn is_default(&self) -> bool {
+        let Self { except, alive, limit, queue_s, deadline_s } = self;
+        except.is_none() && !alive && limit.is_none() && queue_s.is_none() && deadline_s.is_none()
+    }
+}
+
+/// A part of the guests: a number of them, or a percentage.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Share {
+    /// So many.
+    Guests(usize),
+    /// So much of a hundred, rounded up.
+    Percent(usize),
+}
+
+impl Share {
+    /// Reads `10` or `10%`; nothing of anybody makes no sense.
+    pub fn parse(text: &str) -> Option<Self> {
+        let number = |text: &str| text.parse::<usize>().ok().filter(|number| *number > 0);
+        match text.strip_suffix('%') {
+            Some(percent) => number(percent).filter(|percent| *percent <= 100).map(Self::Percent),
+            None => number(text).map(Self::Guests),
+        }
+    }
+
+    /// How many that is.
+    const fn of(self, all: usize) -> usize {
+        match self {
+            Self::Guests(number) => number,
+            Self::Percent(percent) => (all * percent).div_ceil(100),
+        }
+    }
 }
 
 /// A run or a command, whichever the caller's id names.
@@ -78,7 +138,7 @@ impl Handle {
     pub async fn run(&self, wanted: RunRequest) -> Result<String, Fault> {
         let target = Target::parse(&wanted.target)?;
         let single = target.single().is_some();
-        let request = json!({"target": wanted.target, "program": wanted.program}).to_string();
+        let request = as_asked(&wanted);
         if let Some(id) = &wanted.id {
             check_run_id(id)?;
             if let Some(known) = self.store.run(id.clone()).await? {
@@ -86,8 +146,10 @@ impl Handle {
             }
         }
         let selected = self.request(|reply| Request::Select { target, reply }).await??;
+        let selected = self.chosen(selected, &wanted.terms).await?;
         if let [Selected { guest, away: Some(why) }] = selected.as_slice()
             && single
+            && wanted.terms.queue_s.is_none()
         {
             return Err(Fault::new(
                 FaultKind::GuestOffline,
@@ -99,13 +161,11 @@ impl Handle {
         // One guest may have been meant by the name of its machine; its commands go by its id.
         let target = match selected.as_slice() {
             [Selected { guest, .. }] if single => guest.clone(),
-            _ => wanted.target,
+            _ => wanted.target.clone(),
         };
         let run = Run { id: id.clone(), target, single, request: request.clone(), created: now };
-        let commands = selected
-            .into_iter()
-            .map(|selected| planned(&id, selected, &wanted.program, now))
-            .collect::<Vec<_>>();
+        let commands =
+            selected.into_iter().map(|selected| planned(&id, selected, &wanted, now)).collect::<Vec<_>>();
         let answer = answer_id(&run, &commands);
         if let Err(error) = self.store.add(run, commands.clone()).await {
             // The same request twice at the same time: the first one counts.
@@ -119,6 +179,50 @@ impl Handle {
         }
         self.request(|reply| Request::Begin { commands, reply }).await?;
         Ok(answer)
+    }
+
+    /// Those of the selected guests that are meant.
+    async fn chosen(&self, mut selected: Vec<Selected>, terms: &Terms) -> Result<Vec<Selected>, Fault> {
+        if let Some(except) = &terms.except {
+            let target = Target::parse(except)?;
+            let left_out = self.request(|reply| Request::Select { target, reply }).await??;
+            selected.retain(|it| left_out.iter().all(|other| other.guest != it.guest));
+        }
+        if terms.alive {
+            selected.retain(|it| it.away.is_none());
+        }
+        if let Some(share) = terms.limit {
+            let most = share.of(selected.len());
+            while selected.len() > most {
+                let by_chance = random_below(selected.len())?;
+                selected.swap_remove(by_chance);
+            }
+            selected.sort_by(|one, other| one.guest.cmp(&other.guest));
+        }
+        if selected.is_empty() {
+            let text = "no guest is left of those the target selects; nothing was run";
+            return Err(Fault::new(FaultKind::NoSuchGuest, text));
+        }
+        Ok(selected)
+    }
+
+    /// Forgets a command that is over, or a run and all its commands if all are. Gives which.
+    pub async fn forget(&self, id: &str) -> Result<Vec<String>, Fault> {
+        let commands = match self.find(id).await? {
+            Found::Command(command) => vec![*command],
+            Found::Run(_, commands) => commands,
+        };
+        if let Some(under_way) = commands.iter().find(|command| !command.state.is_over()) {
+            let text = format!("{} is {}; nothing was forgotten", under_way.id, under_way.state.as_str());
+            return Err(Fault::new(FaultKind::Busy, text));
+        }
+        Ok(self.store.forget(commands.into_iter().map(|command| command.id).collect()).await?)
+    }
+
+    /// Forgets what is older than that, and the oldest of what is too much.
+    pub async fn retire(&self, keep: Duration, most_bytes: u64) -> Result<Vec<String>, Fault> {
+        let before = Now::read().utc.checked_sub(keep.try_into().unwrap_or(time::Duration::MAX));
+        Ok(self.store.retire(before.unwrap_or(OffsetDateTime::UNIX_EPOCH), most_bytes).await?)
     }
 
     /// The run or command of that id, or of the one that begins so.
@@ -343,6 +447,9 @@ impl Handle {
         };
         let append = match self.request(place).await? {
             Err(Unheard::Unknown(_)) if self.is_settled(sender, id).await? => return Ok(()),
+            Err(Unheard::Unknown(_)) if self.is_revived(sender, id).await? => {
+                return Box::pin(self.take_output(sender, id, part, offset, octets)).await;
+            }
             placed => placed?,
         };
         let Some(append) = append else { return Ok(()) };
@@ -366,9 +473,15 @@ impl Handle {
             }
         }
         results.remove("cmd-id");
-        let finish = |reply| Request::Finish { sender: sender.to_owned(), id: id.to_owned(), results, reply };
-        let command = match self.request(finish).await? {
+        let told = results.clone();
+        let finish = |results| {
+            move |reply| Request::Finish { sender: sender.to_owned(), id: id.to_owned(), results, reply }
+        };
+        let command = match self.request(finish(results)).await? {
             Err(Unheard::Unknown(_)) if self.is_settled(sender, id).await? => return Ok(()),
+            Err(Unheard::Unknown(_)) if self.is_revived(sender, id).await? => {
+                *self.request(finish(told)).await??
+            }
             finished => *finished?,
         };
         self.store.update(command.clone()).await?;
@@ -381,7 +494,19 @@ impl Handle {
     /// Whether it is a command of this guest whose end is written down: then it is only told once more.
     async fn is_settled(&self, sender: &str, id: &str) -> Result<bool, StoreError> {
         let known = self.store.command(id.to_owned()).await?;
-        Ok(known.is_some_and(|command| command.guest == sender && command.state.is_over()))
+        let is_settled = |it: &Command| it.guest == sender && it.state.is_over() && !it.is_given_up();
+        Ok(known.as_ref().is_some_and(is_settled))
+    }
+
+    /// Takes up again a command of this guest that was given up; gives whether there was one.
+    async fn is_revived(&self, sender: &str, id: &str) -> Result<bool, TakeError> {
+        let known = self.store.command(id.to_owned()).await?;
+        if !known.is_some_and(|command| command.guest == sender && command.is_given_up()) {
+            return Ok(false);
+        }
+        let Some(active) = self.store.resumed(id.to_owned()).await? else { return Ok(false) };
+        self.request(|reply| Request::Revive { active: Box::new(active), reply }).await?;
+        Ok(true)
     }
 
     /// Writes down what has become of a command. What cannot be written is in the log: the guest still has it, or
@@ -470,10 +595,22 @@ fn octets_of(inline: &Value) -> Option<Bytes> {
     }
 }
 
-/// A command as it is written down first; of a guest that is away it has failed already.
-fn planned(run: &str, selected: Selected, program: &Program, now: OffsetDateTime) -> Command {
-    let mut command = Command::new(run, &selected.guest, program.clone(), now);
-    if let Some(why) = selected.away {
+/// All of a request, to recognise the same one.
+fn as_asked(wanted: &RunRequest) -> String {
+    let mut request = json!({"target": wanted.target, "program": wanted.program});
+    if !wanted.terms.is_default() {
+        request["terms"] = json!(wanted.terms);
+    }
+    request.to_string()
+}
+
+/// A command as it is written down first; of a guest that is away it has failed already, unless it may wait.
+fn planned(run: &str, selected: Selected, wanted: &RunRequest, now: OffsetDateTime) -> Command {
+    let mut command = Command::new(run, &selected.guest, wanted.program.clone(), now);
+    let after = |seconds: f64| now.checked_add(time::Duration::saturating_seconds_f64(seconds));
+    command.expires = wanted.terms.queue_s.and_then(after);
+    command.deadline = wanted.terms.deadline_s.and_then(after);
+    if let Some(why) = selected.away.filter(|_| wanted.terms.queue_s.is_none()) {
         let message = format!("{} does not answer; nothing was run: {why}", selected.guest);
         command.failure = Some(Failure { code: FaultKind::GuestOffline.slug().into(), message });
         (command.state, command.ended) = (State::Failed, Some(now));
@@ -506,12 +643,21 @@ fn check_run_id(id: &str) -> Result<(), Fault> {
     Err(Fault::new(FaultKind::InvalidParameter, text))
 }
 
+/// A number below another, by chance.
+fn random_below(most: usize) -> Result<usize, Fault> {
+    let random = getrandom::u64().map_err(no_random)?;
+    Ok(usize::try_from(random % (most.max(1) as u64)).unwrap_or(0))
+}
+
+fn no_random(error: getrandom::Error) -> Fault {
+    Fault::new(FaultKind::Internal, format!("no random numbers: {error}"))
+}
+
 /// Six letters and digits that are not mistaken for each other.
 pub(crate) fn new_run_id() -> Result<String, Fault> {
     const SIGNS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
     let mut random = [0; 6];
-    getrandom::fill(&mut random)
-        .map_err(|e| Fault::new(FaultKind::Internal, format!("no random numbers: {e}")))?;
+    getrandom::fill(&mut random).map_err(no_random)?;
     Ok(random
         .iter()
         .filter_map(|octet| SIGNS.get(usize::from(octet % 32)))

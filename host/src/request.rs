@@ -2,7 +2,7 @@
 //!
 //! One enum, so that this file is the agent's interface. Whoever sends a request gets its answer through `reply`.
 
-use crate::commands::{Append, BookError, Command, Part};
+use crate::commands::{Active, Append, BookError, Command, Part};
 use crate::events::{About, Since};
 use crate::fault::Fault;
 use crate::hypervisor::cards::Place;
@@ -156,6 +156,13 @@ pub enum Request {
         offset: u64,
         /// Whether it was its command.
         reply: Reply<Result<(), Unheard>>,
+    },
+    /// A guest tells of a command that had been given up: it is under way again.
+    Revive {
+        /// As it stands on disk.
+        active: Box<Active>,
+        /// Done.
+        reply: Reply<()>,
     },
     /// The command is not wanted any more.
     Withdraw {

@@ -19,6 +19,7 @@ use crate::http::{self, HttpConfig, Identity, Listener};
 use crate::hypervisor::engine;
 use crate::hypervisor::machines::Machines;
 use crate::powers::{HOST, HostPowers};
+use crate::retention::{self, Retention};
 use crate::roster::Patience;
 use crate::rpc::{self, About, Api, Context, Jobs};
 use crate::store::Store;
@@ -138,7 +139,7 @@ struct Host {
     endpoint: tokio::task::JoinHandle<()>,
     /// Writes audit lines until the endpoint has ended.
     auditing: Option<tokio::task::JoinHandle<()>>,
-    /// Streams and transfers.
+    /// Streams, transfers, and what forgets old commands.
     beside: JoinSet<()>,
     machinery: tokio::task::JoinHandle<()>,
     /// Held so that no second agent uses the same folder.
@@ -236,6 +237,11 @@ impl Host {
             broker: broker_addresses.iter().map(SocketAddr::to_string).collect(),
             started: Now::read().utc,
         };
+        let what = Retention {
+            keep: config.commands.keep.duration(),
+            keep_bytes: config.commands.keep_bytes.bytes(),
+        };
+        beside.spawn(retention::run(handle.clone(), what, stop.child_token()));
         let longest_wait = config.api.longest_wait.duration();
         let context = Context {
             handle,

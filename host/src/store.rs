@@ -13,6 +13,9 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use time::OffsetDateTime;
+
+mod retention;
+
 use tokio::sync::{mpsc, oneshot};
 
 /// Why something could not be kept or found again.
@@ -71,7 +74,8 @@ impl StoreError {
 }
 
 /// The statements that lead from each version of the database to the next.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE guests (id TEXT PRIMARY KEY, token_sha256 BLOB NOT NULL, created INTEGER NOT NULL) STRICT;
     CREATE TABLE runs (
         id TEXT PRIMARY KEY, target TEXT NOT NULL, single INTEGER NOT NULL, request TEXT NOT NULL,
@@ -83,10 +87,16 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE INDEX commands_by_run ON commands (run);
     CREATE INDEX commands_by_age ON commands (created);
     CREATE INDEX commands_under_way ON commands (state) WHERE state IN ('queued', 'running');
-"];
+",
+    "
+    ALTER TABLE commands ADD COLUMN expires INTEGER;
+    ALTER TABLE commands ADD COLUMN deadline INTEGER;
+    CREATE INDEX commands_by_end ON commands (ended) WHERE ended IS NOT NULL;
+",
+];
 
-const COLUMNS: &str =
-    "id, run, guest, program, state, created, started, ended, out_bytes, err_bytes, results, failure";
+const COLUMNS: &str = "id, run, guest, program, state, created, started, ended, out_bytes, err_bytes, results, failure, \
+    expires, deadline";
 
 /// One request to run something, on however many guests.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,6 +122,8 @@ pub struct Filter {
     pub state: Option<State>,
     /// Also those that are over.
     pub all: bool,
+    /// Only those asked for since then.
+    pub since: Option<OffsetDateTime>,
     /// At most so many.
     pub limit: u32,
 }
@@ -238,6 +250,30 @@ impl Store {
         self.on_disk(Disk::under_way).await
     }
 
+    /// A command as it stands, with the digests of what is on disk, to hear more of it.
+    pub async fn resumed(&self, id: String) -> Result<Option<Active>, StoreError> {
+        self.on_disk(move |disk| {
+            let found = disk.select("WHERE id = ?1", &[&id])?.pop();
+            found.map(|command| disk.resume(command)).transpose()
+        })
+        .await
+    }
+
+    /// Forgets commands that are over, with their output, and runs of which nothing is left. Gives which.
+    pub async fn forget(&self, ids: Vec<String>) -> Result<Vec<String>, StoreError> {
+        self.on_disk(move |disk| retention::forget(disk, &ids)).await
+    }
+
+    /// Forgets the oldest commands that are over: those that ended before, and of the others as many as there is more
+    /// output than so many octets. Gives which.
+    pub async fn retire(&self, before: OffsetDateTime, most_bytes: u64) -> Result<Vec<String>, StoreError> {
+        self.on_disk(move |disk| {
+            let ids = retention::retired(disk, before, most_bytes)?;
+            retention::forget(disk, &ids)
+        })
+        .await
+    }
+
     /// Remembers the digest of a guest's token.
     pub async fn set_credential(&self, guest: String, token_sha256: [u8; 32]) -> Result<(), StoreError> {
         self.on_disk(move |disk| disk.set_credential(&guest, &token_sha256)).await
@@ -298,14 +334,17 @@ impl Disk {
         for command in commands {
             writing
                 .execute(
-                    "INSERT INTO commands (id, run, guest, program, state, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    "INSERT INTO commands (id, run, guest, program, state, created, expires, deadline)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                     params![
                         command.id,
                         command.run,
                         command.guest,
                         json(&command.program),
                         command.state.as_str(),
-                        millis(command.created)
+                        millis(command.created),
+                        command.expires.map(millis),
+                        command.deadline.map(millis)
                     ],
                 )
                 .map_err(&refused)?;
@@ -454,8 +493,9 @@ impl Disk {
         self.select(
             "WHERE (?1 IS NULL OR guest = ?1) AND (?2 IS NULL OR state = ?2)
                AND (?3 OR ?2 IS NOT NULL OR state IN ('queued', 'running'))
+               AND (?5 IS NULL OR created >= ?5)
              ORDER BY created DESC, id LIMIT ?4",
-            &[&filter.guest, &state, &filter.all, &filter.limit],
+            &[&filter.guest, &state, &filter.all, &filter.limit, &filter.since.map(millis)],
         )
     }
 
@@ -536,6 +576,8 @@ fn command(row: &Row<'_>) -> Result<Stored, rusqlite::Error> {
         program: Program::default(),
         state: State::Queued,
         created: moment(row.get(5)?),
+        expires: row.get::<_, Option<i64>>(12)?.map(moment),
+        deadline: row.get::<_, Option<i64>>(13)?.map(moment),
         started: row.get::<_, Option<i64>>(6)?.map(moment),
         ended: row.get::<_, Option<i64>>(7)?.map(moment),
         out_bytes: row.get::<_, i64>(8)?.cast_unsigned(),

@@ -31,6 +31,8 @@ mod partitions;
 
 #[cfg(test)]
 mod strangers;
+#[cfg(test)]
+mod waiting;
 
 #[cfg(test)]
 mod swaps;

@@ -283,9 +283,13 @@ impl Job {
             self.make_room();
             if self.spool.full().is_some() {
                 self.announcer.tell(Event::Full);
-                if self.when_full == WhenFull::Kill {
-                    self.spool.discard();
-                    self.end(Cause::SpoolFull, None);
+                match self.when_full {
+                    WhenFull::Drop => self.spool.discard(),
+                    WhenFull::Kill => {
+                        self.spool.discard();
+                        self.end(Cause::SpoolFull, None);
+                    }
+                    WhenFull::Pause => {}
                 }
             }
         }

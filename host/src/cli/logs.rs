@@ -28,6 +28,9 @@ pub(super) struct LogsArgs {
     /// Only the last lines, of each stream
     #[arg(short = 'n', long, value_name = "N")]
     lines: Option<usize>,
+    /// From this octet of standard output on
+    #[arg(long, value_name = "N", conflicts_with = "lines")]
+    offset: Option<u64>,
     /// Only standard output
     #[arg(long, conflicts_with = "stderr")]
     stdout: bool,
@@ -61,7 +64,10 @@ fn logs_of(session: &mut Session<'_>, args: &LogsArgs, id: &str) -> Result<bool,
     };
     let start = match args.lines {
         Some(lines) => last_lines(session, reports(&reply), lines)?,
-        None => BTreeMap::new(),
+        None => args.offset.map_or_else(BTreeMap::new, |offset| {
+            let ids = reports(&reply).iter().filter_map(|report| report.text("cmd_id"));
+            ids.map(|id| (id.to_owned(), (offset, 0))).collect()
+        }),
     };
     let until = if args.follow { Until::End } else { Until::Now };
     let reports = follow(session, &id, until, start, &mut printer)?;

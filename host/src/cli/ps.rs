@@ -7,6 +7,7 @@ use super::{CliError, Session, completion, ending::Ending, filter, human};
 use crate::clock::age;
 use clap_complete::ArgValueCompleter;
 use std::collections::BTreeMap;
+use vocable_config::Span;
 use vocable_xmlrpc::Value;
 
 /// List commands: those under way, or all
@@ -25,6 +26,9 @@ pub(super) struct PsArgs {
         value_parser = ["queued", "running", "done", "timeout", "cancelled", "lost", "failed"],
     )]
     state: Option<String>,
+    /// Only commands asked for in the time up to now: 10m, 2h, 3d
+    #[arg(long, value_name = "TIME")]
+    since: Option<Span>,
     /// At most so many, the newest [default: 1000]
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=1000))]
     limit: Option<i32>,
@@ -32,7 +36,7 @@ pub(super) struct PsArgs {
 
 /// Lists commands.
 pub(super) fn ps(session: &mut Session<'_>, args: &PsArgs) -> Result<u8, CliError> {
-    let reply = session.agent.call("cmd.list", vec![options(args)])?;
+    let reply = session.agent.call("cmd.list", vec![options(session, args)])?;
     let guests = reply.list().iter().filter_map(|command| command.text("guest"));
     // A guest without commands is no mistake: only the grammar of the target is checked.
     let wanted = match filter::selected_guests(session.agent, args.target.as_deref(), guests) {
@@ -77,13 +81,20 @@ fn add_usage(session: &Session<'_>, listed: &mut [Value]) {
     }
 }
 
-fn options(args: &PsArgs) -> Value {
+fn options(session: &Session<'_>, args: &PsArgs) -> Value {
+    // To the millisecond: more digits only make the call harder to read.
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds are exact in a double")]
+    let unix = |time: Span| {
+        let moment = (session.now)().utc.checked_sub(time.duration().try_into().unwrap_or_default());
+        moment.map_or(0.0, |moment| (moment.unix_timestamp_nanos() / 1_000_000) as f64 / 1000.0)
+    };
     let over = args.state.as_deref().is_some_and(|state| !matches!(state, "queued" | "running"));
     let one = args.target.as_deref().filter(|target| filter::is_one(target));
     let all = [
         ("all", Some(Value::from(args.all || over))),
         ("guest", one.map(Value::from)),
         ("state", args.state.as_deref().map(Value::from)),
+        ("since_unix", args.since.map(unix).map(Value::from)),
         ("limit", args.limit.map(Value::from)),
     ];
     all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()

@@ -67,6 +67,21 @@ pub(super) struct RunArgs {
     /// With -t: the key after which `d` leaves, `k` kills and `?` helps, or none
     #[arg(long, value_name = "KEY", default_value = "ctrl-]", value_parser = prefix)]
     detach_keys: Prefix,
+    /// Not on these guests
+    #[arg(long, value_name = "TARGET")]
+    except: Option<String>,
+    /// Of a glob or group only the guests that are there now
+    #[arg(long)]
+    alive: bool,
+    /// Only on so many of the guests, by chance: 10, or 10%
+    #[arg(long, value_name = "N")]
+    limit: Option<String>,
+    /// Wait for guests that are away, so long; without a time 1h
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
+    queue: Option<Span>,
+    /// End it after this time wherever it is, and wait no longer
+    #[arg(long, value_name = "TIME")]
+    deadline: Option<Span>,
     /// Choose its id: a retry with the same id runs nothing twice
     #[arg(long)]
     id: Option<String>,

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 /// The verbs as people look for them. A test keeps it complete.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Run", &["run", "ps", "logs", "wait", "attach", "kill", "top"]),
+    ("Run", &["run", "ps", "logs", "wait", "attach", "kill", "top", "rm"]),
     ("Files", &["cp", "ls", "df"]),
     ("Fleet", &["guests", "why", "events"]),
     ("Words", &["ask", "words"]),

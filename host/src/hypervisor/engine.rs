@@ -549,7 +549,10 @@ impl Engine {
         let before = self.view.borrow().clone();
         let view = View::new(machines);
         let notes = if before.is_read { differences(&before, &view) } else { Vec::new() };
-        let duplicates = new_duplicates(&self.known_duplicates, &view.duplicates);
+        // Several agents on one computer have one address, and are no machines that somebody could give others.
+        let matters = self.driver.about().runs_machines;
+        let duplicates =
+            if matters { new_duplicates(&self.known_duplicates, &view.duplicates) } else { Vec::new() };
         self.known_duplicates.clone_from(&view.duplicates);
         if before.problem.is_some() {
             info!("{} answers again", self.driver.about().name);

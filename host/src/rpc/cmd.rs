@@ -3,11 +3,12 @@
 use super::{Context, Gives, Kind, Method, Param, deadline, json_value, optional, options, required, unix};
 use crate::commands::{Command, Part, Program, State};
 use crate::fault::{Fault as HostFault, FaultKind};
-use crate::handle::{Found, Handle, RunRequest};
+use crate::handle::{Found, Handle, RunRequest, Share, Terms};
 use crate::store::{Filter, Run};
 use base64::prelude::*;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::BTreeMap;
+use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
 use vocable_xmlrpc::{Fault, Options, Params, Value};
 
@@ -52,6 +53,8 @@ const COMMAND: &[Param] = &[
     optional("created_unix", Kind::Double, "the same in seconds since 1970"),
     optional("started", Kind::DateTime, "when it was started"),
     optional("started_unix", Kind::Double, "the same in seconds since 1970"),
+    optional("expires_unix", Kind::Double, "until when its guest may take it, in seconds since 1970"),
+    optional("deadline_unix", Kind::Double, "when it is ended wherever it is, in seconds since 1970"),
     optional("ended", Kind::DateTime, "when it was over"),
     optional("ended_unix", Kind::Double, "the same in seconds since 1970"),
     optional("out_bytes", Kind::Int, "octets of standard output that are here"),
@@ -85,12 +88,22 @@ const REPORT: &[Param] = &[
 
 pub(super) const METHODS: &[Method] = &[
     Method {
+        name: "cmd.forget",
+        help: "Forgets a command that is over, or a request whose commands all are, with all output. Its id can be \
+               used again.",
+        params: &[ID],
+        gives: Gives::value(Kind::Array(&Kind::String), "the commands that were forgotten"),
+        changes: true,
+        call: |context, params| Box::pin(forget(context, params)),
+    },
+    Method {
         name: "cmd.list",
         help: "Lists commands, newest first, without their output.",
         params: &[options(&[
             optional("guest", Kind::String, "only those of this guest"),
             optional("state", Kind::String, "only those in this state"),
             optional("all", Kind::Bool, "also those that are over"),
+            optional("since_unix", Kind::Double, "only those asked for since then, in seconds since 1970"),
             optional("limit", Kind::Int, "at most so many [default: 1000]"),
         ])],
         gives: Gives::list(COMMAND),
@@ -132,6 +145,19 @@ pub(super) const METHODS: &[Method] = &[
                     "on_disconnect",
                     Kind::String,
                     "what its guest does when it loses the host: keep or kill",
+                ),
+                optional("except", Kind::String, "not these guests: a target"),
+                optional("alive", Kind::Bool, "only guests that are there now"),
+                optional("limit", Kind::String, "only so many of the guests, by chance: 10, or 10%"),
+                optional(
+                    "queue_s",
+                    Kind::Double,
+                    "seconds it waits for guests that are away [default: not at all]",
+                ),
+                optional(
+                    "deadline_s",
+                    Kind::Double,
+                    "seconds after which it is ended wherever it is, or given up",
                 ),
                 optional("id", Kind::String, "the caller's own id"),
             ]),
@@ -181,9 +207,34 @@ async fn run(context: Context, mut params: Params) -> Result<Value, Fault> {
         }
     }
     take_surroundings(&mut options, &mut program)?;
+    let terms = terms(&mut options)?;
     let id = options.take("id")?;
     options.finish()?;
-    Ok(Value::from(context.handle.run(RunRequest { target, program, id }).await?))
+    Ok(Value::from(context.handle.run(RunRequest { target, program, id, terms }).await?))
+}
+
+fn terms(options: &mut Options) -> Result<Terms, Fault> {
+    let limit = match options.take::<String>("limit")? {
+        None => None,
+        Some(text) => {
+            let share = Share::parse(&text);
+            let wrong = || options.invalid("option \"limit\": expected a number of guests or 1% to 100%");
+            Some(share.ok_or_else(wrong)?)
+        }
+    };
+    let mut terms = Terms {
+        except: options.take("except")?,
+        alive: options.take("alive")?.unwrap_or(false),
+        limit,
+        ..Terms::default()
+    };
+    for (name, place) in [("queue_s", &mut terms.queue_s), ("deadline_s", &mut terms.deadline_s)] {
+        *place = options.take::<f64>(name)?;
+        if place.is_some_and(|seconds| !seconds.is_finite() || seconds <= 0.0) {
+            return Err(options.invalid(&format!("option \"{name}\": expected a number of seconds above 0")));
+        }
+    }
+    Ok(terms)
 }
 
 /// What the guest does around the program: where its input comes from, whose rights and how much of the machine it has.
@@ -222,10 +273,22 @@ async fn list(context: Context, params: Params) -> Result<Value, Fault> {
         guest: options.take("guest")?,
         state,
         all: options.take("all")?.unwrap_or(false),
+        since: options.take::<f64>("since_unix")?.and_then(since),
         limit: limit.clamp(1, MOST_LISTED),
     };
     options.finish()?;
     Ok(context.handle.list(filter).await?.iter().map(|command| Value::from_iter(facts(command))).collect())
+}
+
+fn since(seconds: f64) -> Option<OffsetDateTime> {
+    OffsetDateTime::UNIX_EPOCH.checked_add(time::Duration::saturating_seconds_f64(seconds))
+}
+
+async fn forget(context: Context, mut params: Params) -> Result<Value, Fault> {
+    let id: String = params.required("cmd_id")?;
+    params.finish()?;
+    let forgotten = context.handle.forget(&id).await?;
+    Ok(forgotten.into_iter().map(Value::from).collect())
 }
 
 async fn poll(context: Context, mut params: Params) -> Result<Value, Fault> {
@@ -463,6 +526,8 @@ pub(super) fn facts(command: &Command) -> Vec<(&'static str, Value)> {
         ("path", program.path.as_deref().map(Value::from)),
         ("created", Some(Value::from(command.created))),
         ("created_unix", Some(unix(command.created))),
+        ("expires_unix", command.expires.map(unix)),
+        ("deadline_unix", command.deadline.map(unix)),
         ("started", command.started.map(Value::from)),
         ("started_unix", command.started.map(unix)),
         ("ended", command.ended.map(Value::from)),

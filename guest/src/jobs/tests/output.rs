@@ -87,6 +87,19 @@ async fn output_that_just_fits_is_not_too_much() {
 }
 
 #[tokio::test]
+async fn what_does_not_fit_is_left_out_and_told_where_that_is_configured() {
+    let mut bed = Bed::with(|config| {
+        config.spool_limit = 10_000;
+        config.when_spool_full = WhenFull::Drop;
+    })
+    .await;
+    let results = bed.run("goes-on", shell("head -c 70000 /dev/zero; echo end >&2")).await;
+    assert_eq!((results.state, results.out_bytes + results.err_bytes), (State::Done, 10_000));
+    let left_out = results.left_out.unwrap();
+    assert_eq!(left_out.out + left_out.err, 70_004 - 10_000);
+}
+
+#[tokio::test]
 async fn a_full_spool_ends_the_command_where_that_is_configured() {
     let mut bed = Bed::with(|config| {
         config.spool_limit = 10_000;

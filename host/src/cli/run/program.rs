@@ -30,6 +30,11 @@ pub(super) fn params(args: &RunArgs) -> Result<Vec<Value>, CliError> {
         ("nice", args.nice.map(Value::from)),
         ("limits", args.limits.as_deref().map(Value::from)),
         ("on_disconnect", args.on_disconnect.as_deref().map(Value::from)),
+        ("except", args.except.as_deref().map(Value::from)),
+        ("alive", args.alive.then(|| Value::from(true))),
+        ("limit", args.limit.as_deref().map(Value::from)),
+        ("queue_s", args.queue.map(|time| Value::from(time.duration().as_secs_f64()))),
+        ("deadline_s", args.deadline.map(|time| Value::from(time.duration().as_secs_f64()))),
         ("id", args.id.as_deref().map(Value::from)),
     ];
     let terminal = interactive::options(args).into_iter().map(|(name, value)| (name, Some(value)));

@@ -32,6 +32,7 @@ fn of_vocable() {
       attach      Go back to a running command
       kill        End commands, with all their processes
       top         Show what running commands use, until Ctrl-C
+      rm          Forget commands that are over, with all they have written
 
     Files
       cp          Copy files to guests and back
@@ -85,6 +86,7 @@ fn of_vocable() {
       attach      Go back to a running command
       kill        End commands, with all their processes
       top         Show what running commands use, until Ctrl-C
+      rm          Forget commands that are over, with all they have written
 
     Files
       cp          Copy files to guests and back
@@ -194,6 +196,11 @@ fn of_run() {
                                      are hung up [possible values: keep, kill]
           --detach-keys <KEY>        With -t: the key after which `d` leaves, `k` kills and `?` helps,
                                      or none [default: ctrl-]]
+          --except <TARGET>          Not on these guests
+          --alive                    Of a glob or group only the guests that are there now
+          --limit <N>                Only on so many of the guests, by chance: 10, or 10%
+          --queue[=<TIME>]           Wait for guests that are away, so long; without a time 1h
+          --deadline <TIME>          End it after this time wherever it is, and wait no longer
           --id <ID>                  Choose its id: a retry with the same id runs nothing twice
           --status <FILE>            Write how it ended to a file, as JSON
           --usage                    Tell what it used when it is over
@@ -256,6 +263,21 @@ fn of_run() {
               With -t: the key after which `d` leaves, `k` kills and `?` helps, or none
 
               [default: ctrl-]]
+
+          --except <TARGET>
+              Not on these guests
+
+          --alive
+              Of a glob or group only the guests that are there now
+
+          --limit <N>
+              Only on so many of the guests, by chance: 10, or 10%
+
+          --queue[=<TIME>]
+              Wait for guests that are away, so long; without a time 1h
+
+          --deadline <TIME>
+              End it after this time wherever it is, and wait no longer
 
           --id <ID>
               Choose its id: a retry with the same id runs nothing twice
@@ -322,6 +344,7 @@ fn of_commands() {
       -a, --all            Those that are over too
           --state <STATE>  Only commands in this state [possible values: queued, running, done, timeout,
                            cancelled, lost, failed]
+          --since <TIME>   Only commands asked for in the time up to now: 10m, 2h, 3d
       -n, --limit <N>      At most so many, the newest [default: 1000]
       -h, --help           Print help
     "#);
@@ -334,11 +357,12 @@ fn of_commands() {
       <ID>...  Commands, or the beginnings of their ids
 
     Options:
-      -f, --follow     Go on until the command is over
-      -n, --lines <N>  Only the last lines, of each stream
-          --stdout     Only standard output
-          --stderr     Only standard error
-      -h, --help       Print help (see more with '--help')
+      -f, --follow      Go on until the command is over
+      -n, --lines <N>   Only the last lines, of each stream
+          --offset <N>  From this octet of standard output on
+          --stdout      Only standard output
+          --stderr      Only standard error
+      -h, --help        Print help (see more with '--help')
     "#);
     insta::assert_snapshot!(own(&["wait", "-h"]), @r#"
     Wait until commands are over

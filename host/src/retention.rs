@@ -1,0 +1,40 @@
+//! Forgetting commands that are over, by age and by size, for as long as the agent runs.
+
+use crate::handle::Handle;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+/// How often it is looked for what to forget: nothing tells when something gets old.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// What is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Commands that are over, so long.
+    pub keep: Duration,
+    /// Octets of their output, so many.
+    pub keep_bytes: u64,
+}
+
+/// Forgets until cancelled. What cannot be forgotten now is tried again.
+pub async fn run(handle: Handle, what: Retention, stop: CancellationToken) {
+    let mut look = interval(LOOK.min(what.keep.max(Duration::from_secs(1))));
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = look.tick() => {}
+        }
+        match handle.retire(what.keep, what.keep_bytes).await {
+            Ok(forgotten) if forgotten.is_empty() => {}
+            Ok(forgotten) => info!(
+                "forgot {} commands, {} the first",
+                forgotten.len(),
+                forgotten.join(" ").chars().take(64).collect::<String>()
+            ),
+            Err(fault) => error!("old commands are not forgotten: {fault}"),
+        }
+    }
+}
