@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use vocable_tests::files::drop_into;
 use vocable_tests::host::{Host, program, typed};
 
-const GRANTS: [&str; 5] = ["commands", "jobs", "process", "roster", "speech"];
+const GRANTS: [&str; 6] = ["commands", "files", "jobs", "process", "roster", "speech"];
 
 /// The component from Python. Without it the test has to end, and it fails where everything has to be there.
 fn component() -> Option<PathBuf> {

@@ -28,6 +28,42 @@ fn an_unknown_word_is_answered_by_naming_the_known_ones() {
 }
 
 #[test]
+fn a_word_moves_files_in_the_folders_it_was_granted_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["source", "target", "else"] {
+        std::fs::create_dir(path(name)).unwrap();
+    }
+    std::fs::write(path("source/numbers"), "0123456789").unwrap();
+    std::fs::write(path("else/secret"), "secret").unwrap();
+    let grant = |name: &str, mode: &str| {
+        let folders = format!("{{ {name} = \"{mode}:{}\" }}", path(name).display());
+        ["words.CARRY.grants = [\"files\"]".to_owned(), format!("words.CARRY.files = {folders}")]
+    };
+    let on_host = grant("source", "ro");
+    let host = Host::with(&[on_host[0].as_str(), on_host[1].as_str()]);
+    let on_guest = grant("target", "rw");
+    let plan = host.guest("vm1").with(&on_guest[0]).with(&on_guest[1]);
+    drop_into(&plan.words(), &word("word-carry"), "carry.wasm");
+    drop_into(&host.words(), &word("word-carry"), "carry.wasm");
+    host.hears("word.loaded", "CARRY");
+    let _vm1 = plan.joins();
+    let carry = |from: &str, to: &str| host.call("word.CARRY", json!(["vm1", {"from": from, "to": to}]));
+    let told = carry("source/numbers", "target/there").unwrap();
+    assert_eq!(told[0]["answer"]["size"], 10, "{told:#}");
+    assert_eq!(std::fs::read(path("target/there")).unwrap(), b"0123456789");
+    assert!(!path("target/there.part").exists());
+    // Neither end gives what it has not granted.
+    let denied = carry("else/secret", "target/x").unwrap_err();
+    assert!(denied.contains("no folder else is granted; granted: source"), "{denied}");
+    let outside = carry("source/../else/secret", "target/x").unwrap_err();
+    assert!(outside.contains("source/../else/secret"), "{outside}");
+    let refused = carry("source/numbers", "source/x").unwrap();
+    assert!(refused[0]["error"]["message"].as_str().unwrap().contains("granted: target"), "{refused:#}");
+    assert!(!path("target/x").exists() && !path("source/x").exists());
+}
+
+#[test]
 fn a_word_dropped_in_is_a_method_until_it_is_taken_away() {
     let host = Host::start();
     let vm1 = host.guest("vm1").with("words.DF.grants = [\"process\"]").joins();

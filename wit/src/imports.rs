@@ -148,6 +148,27 @@ interface! {
     }
 }
 
+interface! {
+    /// Everywhere: files below the folders that were granted to the word. A path begins with the name of one of them.
+    files {
+        /// What is there, as the JSON text of an object: `type`, `size`, `mtime`. None if nothing is.
+        fn stat(path: &str) -> Answer<Option<String>>;
+        /// What is in a folder, as the JSON text of an array of such objects with `name`; of the empty path, the
+        /// folders that were granted.
+        fn entries(path: &str) -> Answer<String>;
+        /// Bytes of a file from `offset` on, `max` at most. Empty at its end.
+        fn read(path: &str, offset: u64, max: u32) -> Answer<Vec<u8>>;
+        /// Bytes that belong at `offset` of a file, which is made if it is not there.
+        fn write(path: &str, offset: u64, bytes: &[u8]) -> Answer<()>;
+        /// Gives a file or folder another name within the same granted folder, whole at once.
+        fn rename(path: &str, to: &str) -> Answer<()>;
+        /// Makes a folder. That it is there already is fine.
+        fn make_folder(path: &str) -> Answer<()>;
+        /// Removes a file, or a folder that is empty. That it is not there is fine.
+        fn remove(path: &str) -> Answer<()>;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -179,6 +200,7 @@ mod tests {
             jobs::FUNCTIONS,
             roster::FUNCTIONS,
             commands::FUNCTIONS,
+            files::FUNCTIONS,
         ];
         let here = modules.concat().into_iter().map(|(i, f)| (i.to_owned(), f.to_owned())).collect();
         assert_eq!(contract, here);

@@ -39,7 +39,7 @@
 //! the test: away from Wasm the imports go to a [`testing::FakeAgent`].
 //!
 //! In reading order: [`Word`] and its macros; what a word handles ([`Message`], [`Description`],
-//! [`Program`]); what it can ask of its agent ([`log`], [`about`], [`store`], [`speech`], [`process`],
+//! [`Program`]); what it can ask of its agent ([`log`], [`about`], [`store`], [`speech`], [`files`], [`process`],
 //! [`jobs`], [`roster`], [`commands`]); the fake agent of unit tests.
 
 #![allow(clippy::test_attr_in_doctest, reason = "the example shows a word with its test, and does run it")]
@@ -61,7 +61,7 @@ pub mod bindings;
 
 pub use bindings::vocable::word::about::Role;
 pub use bindings::vocable::word::types::{Description, Message, Output, Program, Refusal};
-pub use imports::{about, commands, jobs, log, process, roster, speech, store};
+pub use imports::{about, commands, files, jobs, log, process, roster, speech, store};
 pub use serde::{self, Deserialize, Serialize};
 pub use serde_json::{self, Map, Value, from_str, from_value, json};
 pub use word::{Answer, Word};

@@ -61,6 +61,7 @@ fn test(boot: Option<virtualbox::Boot>) -> Result<()> {
     Run::cargo(["fmt", "--all", "--check"]).go()?;
     build::programs_and_tests()?;
     let plugin = build::component("word-df")?;
+    build::component("word-carry")?;
     build::component("word-echo")?;
     build::component("word-probe")?;
     build::component("word-run-cmd-loud")?;

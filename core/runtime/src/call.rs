@@ -12,6 +12,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::contract::Refusal;
 use crate::engine::Engine;
+use crate::folders::{Folders, MOST_WRITTEN};
 use crate::last_words::LastWords;
 use crate::meter::Meter;
 use crate::policy::Limits;
@@ -28,6 +29,8 @@ pub(crate) struct Scope {
     pub(crate) reach: Arc<BTreeSet<String>>,
     /// The words known here, with their versions.
     pub(crate) known: Arc<Vec<(String, String)>>,
+    /// Whose files it may touch.
+    pub(crate) folders: Arc<Folders>,
     pub(crate) sender: Option<String>,
 }
 
@@ -53,6 +56,8 @@ pub(crate) struct Quota {
     pub(crate) messages: u32,
     /// Jobs.
     pub(crate) jobs: u32,
+    /// Bytes it may write into files.
+    pub(crate) written: u64,
     /// Bytes of log; none once a line did not fit.
     pub(crate) log: Option<usize>,
 }
@@ -86,7 +91,12 @@ impl Call {
         });
         let call = Self {
             scope: Arc::new(scope),
-            quota: Quota { messages: limits.messages, jobs: limits.jobs, log: Some(limits.log) },
+            quota: Quota {
+                messages: limits.messages,
+                jobs: limits.jobs,
+                written: MOST_WRITTEN,
+                log: Some(limits.log),
+            },
             memory: Memory { limit: limits.memory, used: 0, elements: 0, vitals: vitals.clone() },
             vitals: vitals.clone(),
             table: ResourceTable::new(),

@@ -177,6 +177,7 @@ async fn describe(engine: &Engine, pre: &FullPre<Call>) -> Result<Description, L
         powers: Arc::new(Mute),
         reach: Arc::new(ALWAYS_GRANTED.map(str::to_owned).into()),
         known: Arc::default(),
+        folders: Arc::default(),
         sender: None,
     };
     let (mut store, vitals) = Call::store(engine, scope, &limits);

@@ -11,9 +11,10 @@ use wasmtime_wasi::random::WasiRandom;
 use crate::call::Call;
 use crate::contract::bindings::Full;
 use crate::contract::bindings::vocable::word::{
-    about, commands, jobs, log, process, roster, speech, store, types,
+    about, commands, files, jobs, log, process, roster, speech, store, types,
 };
 use crate::contract::{Output, Program, Refusal, Role};
+use crate::folders::{self, Folders};
 use crate::powers::Level;
 
 /// Links the contract, all of it on both ends, and inert WASI.
@@ -147,6 +148,54 @@ impl process::Host for Call {
     async fn run(&mut self, program: Program) -> Result<Output, Refusal> {
         let scope = self.require("process")?;
         scope.powers.process_run(scope.caller(), program).await
+    }
+}
+
+impl files::Host for Call {
+    async fn stat(&mut self, path: String) -> Result<Option<String>, Refusal> {
+        self.in_folders(move |all| folders::stat(all, &path)).await
+    }
+
+    async fn entries(&mut self, path: String) -> Result<String, Refusal> {
+        self.in_folders(move |all| folders::entries(all, &path)).await
+    }
+
+    async fn read(&mut self, path: String, offset: u64, max: u32) -> Result<Vec<u8>, Refusal> {
+        self.in_folders(move |all| folders::read(all, &path, offset, max)).await
+    }
+
+    async fn write(&mut self, path: String, offset: u64, bytes: Vec<u8>) -> Result<(), Refusal> {
+        let left = self.quota.written.checked_sub(bytes.len() as u64);
+        self.quota.written =
+            left.ok_or_else(|| Refusal::Denied("files: no more may be written in this call".to_owned()))?;
+        self.in_folders(move |all| folders::write(all, &path, offset, &bytes)).await
+    }
+
+    async fn rename(&mut self, path: String, to: String) -> Result<(), Refusal> {
+        self.in_folders(move |all| folders::rename(all, &path, &to)).await
+    }
+
+    async fn make_folder(&mut self, path: String) -> Result<(), Refusal> {
+        self.in_folders(move |all| folders::make_folder(all, &path)).await
+    }
+
+    async fn remove(&mut self, path: String) -> Result<(), Refusal> {
+        self.in_folders(move |all| folders::remove(all, &path)).await
+    }
+}
+
+impl Call {
+    /// Does something with the word's files where blocking is fine.
+    fn in_folders<T: Send + 'static, W: FnOnce(&Folders) -> Result<T, Refusal> + Send + 'static>(
+        &self,
+        work: W,
+    ) -> impl Future<Output = Result<T, Refusal>> + use<T, W> {
+        let scope = self.require("files");
+        async move {
+            let scope = scope?;
+            let done = tokio::task::spawn_blocking(move || work(&scope.folders)).await;
+            done.unwrap_or_else(|error| Err(Refusal::Failed(format!("files: {error}"))))
+        }
     }
 }
 

@@ -284,6 +284,7 @@ impl Lexicon {
             powers: self.inner.powers.clone(),
             reach: word.reach.clone(),
             known: table.known.clone(),
+            folders: word.folders.clone(),
             sender: sender.map(str::to_owned),
         };
         Ok((word, scope))

@@ -45,6 +45,7 @@ mod interpreter;
 mod token;
 
 mod engine;
+mod folders;
 mod precompiled;
 mod shelves;
 mod ticker;
@@ -53,6 +54,7 @@ pub use contract::{ALWAYS_GRANTED, CONTRACT, EVENTS, Message, Output, Program, R
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use envelope::{CORE_HEADERS, Envelope, wrap, wrap_raw};
 pub use error::{LoadError, Problem, WordError, WordSource};
+pub use folders::{Folder, Folders};
 pub use health::WordState;
 pub use interpreter::{Answer, AskError, HAIL, Heard, Interpreter};
 pub use lexicon::{Changes, Events, Lexicon, LexiconEvent};

@@ -1,6 +1,7 @@
 //! What an operator allows a word: grants, limits, events. Plain data; reading it from a configuration is
 //! for the agents.
 
+use crate::folders::Folders;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Policy {
     /// in [`ALWAYS_GRANTED`](crate::ALWAYS_GRANTED) need no grant, and what the agent does not have needs
     /// none either.
     pub grants: BTreeSet<String>,
+    /// The folders whose files it may touch, if it was granted `files`.
+    pub folders: Folders,
     /// What a call may use up.
     pub limits: Limits,
     /// Whether it is loaded at all, from wherever.
@@ -37,7 +40,13 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { grants: BTreeSet::new(), limits: Limits::default(), enabled: true, binds: None }
+        Self {
+            grants: BTreeSet::new(),
+            folders: Folders::new(),
+            limits: Limits::default(),
+            enabled: true,
+            binds: None,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The `[words]` part of an agent's configuration, the same on both ends, and what it means to the lexicon.
 
+use crate::folders::Folder;
 use crate::{Limits, Policies, Policy};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ pub enum Reload {
 pub struct WordSettings {
     /// Interfaces of the contract it may import.
     pub grants: Vec<String>,
+    /// Folders whose files it may touch, by the names it knows them by: `ro:/path` or `rw:/path`.
+    pub files: BTreeMap<String, String>,
     /// Whether it is loaded at all.
     pub enabled: bool,
     /// Events it is said on; empty means those it names itself.
@@ -60,7 +63,7 @@ pub struct WordSettings {
 /// The table the others start from.
 const TEMPLATE: &str = "default";
 /// Interfaces that can be granted.
-const GRANTABLE: [&str; 5] = ["commands", "jobs", "process", "roster", "speech"];
+const GRANTABLE: [&str; 6] = ["commands", "files", "jobs", "process", "roster", "speech"];
 
 impl WordsSettings {
     /// What they mean to the lexicon.
@@ -80,7 +83,16 @@ impl WordsSettings {
                     format!("\"{grant}\" is no interface of the contract; known: {}", GRANTABLE.join(", "));
                 Finding::error(format!("words.{name}.grants"), text)
             };
-            unknown.map(finding).collect::<Vec<_>>()
+            let folders = settings.files.iter().filter(|(folder, place)| {
+                folder.is_empty() || folder.contains('/') || Folder::parse(place).is_none()
+            });
+            let wrong = |(folder, place): (&String, &String)| {
+                let text = format!(
+                    "\"{place}\" under \"{folder}\": expected a name without /, and ro:/path or rw:/path"
+                );
+                Finding::error(format!("words.{name}.files"), text)
+            };
+            unknown.map(finding).chain(folders.map(wrong)).collect::<Vec<_>>()
         };
         self.named.iter().flat_map(of_word).collect()
     }
@@ -91,6 +103,11 @@ impl WordSettings {
         let octets = |size: Size| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
         Policy {
             grants: self.grants.iter().cloned().collect(),
+            folders: self
+                .files
+                .iter()
+                .filter_map(|(name, place)| Some((name.clone(), Folder::parse(place)?)))
+                .collect(),
             enabled: self.enabled,
             binds: (!self.binds.is_empty()).then(|| self.binds.clone()),
             limits: Limits {

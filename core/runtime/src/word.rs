@@ -10,6 +10,7 @@ use crate::call::Fault;
 use crate::component::Component;
 use crate::contract::{ALWAYS_GRANTED, EVENTS, Refusal};
 use crate::error::{LoadError, WordError, WordSource};
+use crate::folders::Folders;
 use crate::health::{Health, WordState};
 use crate::policy::Policy;
 
@@ -53,6 +54,8 @@ pub(crate) struct Word {
     pub(crate) policy: Policy,
     /// The interfaces it may call.
     pub(crate) reach: Arc<BTreeSet<String>>,
+    /// The folders whose files it may touch.
+    pub(crate) folders: Arc<Folders>,
     counters: Arc<Counters>,
     health: Mutex<Health>,
 }
@@ -89,6 +92,7 @@ impl Word {
         let word = Self {
             component,
             source,
+            folders: Arc::new(policy.folders.clone()),
             policy,
             reach: Arc::new(reach),
             counters: counters.unwrap_or_default(),
