@@ -54,7 +54,7 @@ impl Powers for GuestPowers {
     }
 
     fn interfaces(&self) -> &'static [&'static str] {
-        &["files", "jobs", "process", "speech", "store"]
+        &["jobs", "process", "speech", "store"]
     }
 
     fn store_get<'a>(&'a self, caller: Caller<'a>, key: String) -> Soon<'a, Option<String>> {

@@ -7,6 +7,7 @@
 use crate::asks::{Asks, Pending, Purpose};
 use crate::clock::Now;
 use crate::commands::{Active, Command, Failure, State as CommandState};
+use crate::control::Signal;
 use crate::events::{About, EventLog};
 use crate::fault::{Fault, FaultKind};
 use crate::handle::Handle;
@@ -44,8 +45,6 @@ pub const TO_GUESTS: &str = "/queue/vocable.in.";
 const TRANSPORT: [&str; 5] = ["ack", "destination", "redelivered", "subscription", "omitted-headers"];
 /// How long guests may take to hear that the broker shuts down.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// SIGTERM.
-const TERM: i32 = 15;
 /// Events that are kept for readers who come late.
 const EVENTS_KEPT: usize = 10_000;
 
@@ -204,7 +203,6 @@ impl Agent {
         let Some(it) = self.commands.get_mut(id) else { return };
         let command = &mut it.active.command;
         let guest = command.guest.clone();
-        let is_here = self.roster.get(&guest).is_some_and(|guest| guest.state.is_there());
         let failure = |code: &str, message: String| Failure { code: code.to_owned(), message };
         if command.due().is_some_and(|due| due > now.utc) {
             // What was due has been done: it was taken in time.
@@ -215,7 +213,7 @@ impl Agent {
         } else if command.deadline.take().is_some() {
             // Of a guest that is away this waits in the mailbox; the caller waits no longer.
             self.end(id.to_owned(), guest.clone(), None);
-            if !is_here {
+            if self.away(&guest).is_some() {
                 let text =
                     format!("{guest} does not answer at the deadline; what became of {id} is not known");
                 self.over(id, CommandState::Lost, failure("guest-lost", text));
@@ -224,11 +222,11 @@ impl Agent {
     }
 
     /// Has the words that are bound to it say that a command is to end; without a grace, by its own.
-    fn end(&mut self, id: String, guest: String, grace: Option<u32>) {
-        let facts = json!({"cmd-id": id, "signal": TERM, "grace": grace});
+    fn end(&mut self, id: String, guest: String, grace: Option<Duration>) {
+        let facts = Signal { number: Signal::TERM, end: Some(grace) }.facts(&id);
         let lexicon = self.lexicon.clone();
         self.work.push(Box::pin(async move {
-            match said_once(lexicon.raise("signal-requested", facts.to_string()).await) {
+            match said_once(lexicon.raise("signal-requested", Value::Object(facts).to_string()).await) {
                 Ok(said) => Done::Bidden { guest, said },
                 Err(failure) => {
                     warn!(cmd = id, guest, "not ended: {}", failure.message);
@@ -433,6 +431,15 @@ impl Agent {
         self.commands.insert(id, Tracked { active, changed: watch::Sender::new(()) });
     }
 
+    fn untrack(&mut self, id: &str) -> Option<Tracked> {
+        let it = self.commands.remove(id)?;
+        let command = &it.active.command;
+        for moment in [command.expires, command.deadline].into_iter().flatten() {
+            self.due.remove(&(moment, id.to_owned()));
+        }
+        Some(it)
+    }
+
     fn begin(&mut self, commands: Vec<Command>) {
         for command in commands {
             self.note_command(&command);
@@ -494,7 +501,7 @@ impl Agent {
         let Some(it) = self.commands.get_mut(id) else {
             if answer.is_ok() {
                 // It was given up while it was on its way.
-                self.end(id.to_owned(), guest.to_owned(), Some(0));
+                self.end(id.to_owned(), guest.to_owned(), Some(Duration::ZERO));
             }
             return;
         };
@@ -532,7 +539,7 @@ impl Agent {
 
     /// A command is over without its guest.
     fn over(&mut self, id: &str, state: CommandState, failure: Failure) {
-        let Some(mut it) = self.commands.remove(id) else { return };
+        let Some(mut it) = self.untrack(id) else { return };
         let now = Now::read();
         warn!(cmd = id, guest = it.active.command.guest, "given up: {}", failure.message);
         self.roster.failed(&it.active.command.guest, &failure.message, now);
@@ -581,7 +588,7 @@ impl Agent {
     fn finished(&mut self, command: Command) {
         self.note_command(&command);
         // Dropping it wakes whoever waits; the store has the rest.
-        self.commands.remove(&command.id);
+        drop(self.untrack(&command.id));
     }
 
     fn note_command(&mut self, command: &Command) {

@@ -34,6 +34,24 @@ pub struct Signal {
     pub end: Option<Option<Duration>>,
 }
 
+impl Signal {
+    /// What asks a program to end, in a way that it can hear.
+    pub const TERM: i32 = 15;
+
+    /// The facts of `signal-requested` for a command.
+    pub fn facts(self, cmd_id: &str) -> Map<String, Value> {
+        let mut facts = Map::from_iter([
+            ("cmd-id".to_owned(), Value::from(cmd_id)),
+            ("signal".to_owned(), self.number.into()),
+        ]);
+        if let Some(grace) = self.end {
+            let millis = grace.map(|grace| u32::try_from(grace.as_millis()).unwrap_or(u32::MAX));
+            facts.insert("grace".to_owned(), json!(millis));
+        }
+        facts
+    }
+}
+
 /// What came of it for one command.
 #[derive(Clone, Debug)]
 pub struct Told<T> {
@@ -88,15 +106,7 @@ impl Handle {
         if self.begun(&command.id, Instant::now() + PATIENCE).await?.state.is_over() {
             return over();
         }
-        let mut facts = Map::from_iter([
-            ("cmd-id".to_owned(), Value::from(command.id.as_str())),
-            ("signal".to_owned(), signal.number.into()),
-        ]);
-        if let Some(grace) = signal.end {
-            let millis = grace.map(|grace| u32::try_from(grace.as_millis()).unwrap_or(u32::MAX));
-            facts.insert("grace".to_owned(), json!(millis));
-        }
-        match self.bid(lexicon, &command.guest, "signal-requested", facts).await {
+        match self.bid(lexicon, &command.guest, "signal-requested", signal.facts(&command.id)).await {
             Err(fault) if self.is_over_for(&command.id, &fault).await? => over(),
             answer => Ok(answer?["processes"].as_u64().unwrap_or(0)),
         }

@@ -4,8 +4,8 @@
 //! what it owns: [`roster`], [`commands`], [`asks`], [`events`]; [`store`] (what survives a restart) and [`retention`]
 //! (until when); [`handle`] and [`control`] (the operations, made of requests); [`powers`] (what words can ask of it);
 //! [`credentials`] (who may log in at the broker); [`hypervisor`] (the machines guests are in); [`audit`] (who changed what).
-//! Around it: [`rpc`] (the methods callers have, described by [`registry`]) over [`http`]; [`why`] (what is wrong with a
-//! guest); [`serve`] (all of it put together) and [`config`].
+//! Around it: [`rpc`] (the methods callers have, described by [`registry`]) over [`http`]; [`attach`] (commands held from
+//! both ends); [`why`] (what is wrong with a guest); [`serve`] (all of it put together) and [`config`].
 //!
 //! The command line: [`cli`], one file a verb, which talks to the agent through [`client`], as everybody does;
 //! [`image`] (what puts the guest agent into machines) and [`demo`].

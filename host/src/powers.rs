@@ -82,7 +82,7 @@ impl Powers for HostPowers {
     }
 
     fn interfaces(&self) -> &'static [&'static str] {
-        &["commands", "files", "roster", "speech", "store"]
+        &["commands", "roster", "speech", "store"]
     }
 
     fn store_get<'a>(&'a self, caller: Caller<'a>, key: String) -> Soon<'a, Option<String>> {

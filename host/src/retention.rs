@@ -28,12 +28,11 @@ pub async fn run(handle: Handle, what: Retention, stop: CancellationToken) {
             _ = look.tick() => {}
         }
         match handle.retire(what.keep, what.keep_bytes).await {
-            Ok(forgotten) if forgotten.is_empty() => {}
-            Ok(forgotten) => info!(
-                "forgot {} commands, {} the first",
-                forgotten.len(),
-                forgotten.join(" ").chars().take(64).collect::<String>()
-            ),
+            Ok(forgotten) => {
+                if let Some(first) = forgotten.first() {
+                    info!("forgot {} commands, {first} the first", forgotten.len());
+                }
+            }
             Err(fault) => error!("old commands are not forgotten: {fault}"),
         }
     }

@@ -11,7 +11,10 @@ work=$folder/guest.work
 rm -rf "$work" "$folder/guest"
 mkdir -p "$work/packages" "$work/cd/isolinux" "$work/ram/bin" "$work/ram/modules" "$work/ram/proc" "$work/ram/sys" \
     "$work/ram/dev" "$work/ram/etc/acpi/PWRF" "$work/vm"
-kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1)
+kernel() { apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1; }
+# A machine may have forgotten what there is.
+[ -n "$(kernel)" ] || apt-get -q update
+kernel=$(kernel)
 [ -n "$kernel" ] || fail "no kernel for cloud machines among this machine's packages"
 (cd "$work/packages" && apt-get -q -o APT::Sandbox::User=root download "$kernel" isolinux syslinux-common)
 for package in "$work"/packages/*.deb; do dpkg-deb -x "$package" "$work/unpacked"; done
@@ -35,9 +38,9 @@ cp "$work/unpacked/usr/lib/ISOLINUX/isolinux.bin" "$work/unpacked/usr/lib/syslin
 xorriso -as mkisofs -quiet -o "$work/vm/linux.iso" -b isolinux/isolinux.bin -c isolinux/boot.cat -no-emul-boot \
     -boot-load-size 4 -boot-info-table "$work/cd"
 
-# In namespaces of its own, so that everything ends with it. The profile lies where the tests will have it, in /vm.
+# In namespaces of its own, so that everything ends with it, and it with this script. The profile lies where the tests will have it, in /vm.
 cp "$here/boot.sh" "$work/vm/boot.sh"
-unshare -m -n -p -f --kill-child sh -c '
+setpriv --pdeathsig KILL unshare -m -n -p -f --kill-child sh -c '
     set -e
     mount --bind "$2" "$1/vm"; mount --rbind /dev "$1/dev"; mount -t proc proc "$1/proc"
     mount -t tmpfs tmpfs "$1/tmp"; mount -t tmpfs tmpfs "$1/root"

@@ -15,6 +15,9 @@ pub const CONTRACT: &str = "0.1.0";
 /// Interfaces that every word has, wherever it runs.
 pub const ALWAYS_GRANTED: [&str; 3] = ["about", "log", "store"];
 
+/// Interfaces that have to be granted, and that the runtime has for every agent.
+pub(crate) const RUNTIMES_OWN: [&str; 1] = ["files"];
+
 /// The events of this version of the contract. One that is not among them can be bound, and is warned of.
 pub const EVENTS: [&str; 11] = [
     "beacon",

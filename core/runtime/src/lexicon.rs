@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, broadcast};
 
 use crate::call::Scope;
 use crate::contract::Message;
+use crate::contract::RUNTIMES_OWN;
 use crate::engine::Engine;
 use crate::error::{Problem, WordError, WordSource};
 use crate::loader::Loader;
@@ -157,7 +158,8 @@ impl Lexicon {
     ) -> (Self, Vec<Problem>) {
         let dirs: Vec<_> = dirs.into_iter().map(|dir| std::path::absolute(&dir).unwrap_or(dir)).collect();
         let sources = Sources::new(built_in, dirs.clone());
-        let loader = Loader::new(engine.clone(), powers.interfaces(), sources, policies);
+        let here = powers.interfaces().iter().copied().chain(RUNTIMES_OWN).collect();
+        let loader = Loader::new(engine.clone(), here, sources, policies);
         let inner = Inner {
             engine,
             powers,

@@ -16,8 +16,8 @@
 //! - one component: `component`, what holds for it here: `word`, how it does: `health`;
 //! - all of them: `sources`, `loader`, `table`, `lexicon`, `watch`;
 //! - messages: `token`, `envelope`, `interpreter`;
-//! - beneath: `engine`, its `ticker` and its cache of `precompiled` words; `shelves`, for agents that need
-//!   a place for the state of words.
+//! - beneath: `engine`, its `ticker` and its cache of `precompiled` words; `folders` (the files that words were
+//!   granted); `shelves`, for agents that need a place for the state of words.
 
 mod contract;
 mod error;

@@ -21,7 +21,7 @@ use crate::word::{Word, require_grants};
 pub(crate) struct Loader {
     engine: Engine,
     /// The interfaces that exist on this agent.
-    here: &'static [&'static str],
+    here: Vec<&'static str>,
     sources: Sources,
     pub(crate) policies: Policies,
     /// By digest, so that nothing is compiled twice.
@@ -49,12 +49,7 @@ struct Choice {
 }
 
 impl Loader {
-    pub(crate) fn new(
-        engine: Engine,
-        here: &'static [&'static str],
-        sources: Sources,
-        policies: Policies,
-    ) -> Self {
+    pub(crate) fn new(engine: Engine, here: Vec<&'static str>, sources: Sources, policies: Policies) -> Self {
         Self {
             engine,
             here,
@@ -147,7 +142,7 @@ impl Loader {
         let component = self.examined.get(&bytes.sha256).cloned().unwrap_or_else(unexamined)?;
         let policy = self.policies.of(&component.about.name);
         if policy.enabled {
-            require_grants(&component, policy, self.here)?;
+            require_grants(&component, policy, &self.here)?;
         }
         Ok(component)
     }
@@ -173,7 +168,7 @@ impl Loader {
         let WordSource::File(path) = source else { return None };
         let component = self.last_good.get(path)?;
         let policy = self.policies.of(&component.about.name);
-        require_grants(component, policy, self.here).is_ok().then(|| component.clone())
+        require_grants(component, policy, &self.here).is_ok().then(|| component.clone())
     }
 
     fn forget_all_but(&mut self, found: &Found) {
@@ -191,7 +186,7 @@ impl Loader {
         let old = old.get(&component.about.name);
         match old {
             Some(old) if old.is(&component, &source, policy) => old.clone(),
-            _ => Arc::new(Word::new(component, source, policy.clone(), self.here, old.map(|old| &**old))),
+            _ => Arc::new(Word::new(component, source, policy.clone(), &self.here, old.map(|old| &**old))),
         }
     }
 }

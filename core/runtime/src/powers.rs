@@ -43,8 +43,8 @@ pub trait Powers: Send + Sync + 'static {
     /// The address of this agent, as far as it knows.
     fn ip(&self) -> String;
 
-    /// The interfaces that exist here, by their short names: `process`, `jobs` … Only these need a grant,
-    /// and only these are ever called.
+    /// The interfaces that this agent has, by their short names: `process`, `jobs` … Only these and `files`, which the
+    /// runtime has for every agent, need a grant, and only these are ever called.
     fn interfaces(&self) -> &'static [&'static str];
 
     /// A line for the log. Unless told otherwise it goes to `tracing`.

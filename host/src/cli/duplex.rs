@@ -78,7 +78,6 @@ pub(super) fn hold(session: &mut Session<'_>, plan: &Plan<'_>) -> Result<Held, C
             keys: Keys::new(plan.prefix),
             raw: None,
             is_ours: false,
-            guest: String::new(),
             shown: plan.from,
             told: plan.from,
             unsent: Unsent::default(),
@@ -164,7 +163,6 @@ struct Attached<'a, 'b> {
     raw: Option<Raw>,
     /// The command has a terminal, and it is ours.
     is_ours: bool,
-    guest: String,
     shown: Offsets,
     /// What the agent knows of that.
     told: Offsets,
@@ -218,8 +216,9 @@ impl Attached<'_, '_> {
             if writes {
                 self.unsent.send(&mut link);
             }
-            // What is not ours to be interpreted waits in its pipe until we may write.
-            let listens = self.is_ours || writes && self.unsent.has_room();
+            // What is not ours to be interpreted waits in its pipe until we may write; and nobody types so much that
+            // the program does not read.
+            let listens = (self.is_ours || writes) && self.unsent.has_room();
             let due = self.keys.due();
             let happened = tokio::select! {
                 frame = link.next() => Happened::Frame(frame),
@@ -253,7 +252,7 @@ impl Attached<'_, '_> {
                 Happened::Terminated if self.plan.when_terminated == Some(Terminated::Leave) => {
                     return leave(link).await;
                 }
-                Happened::Terminated => self.signals_command("cmd.cancel")?,
+                Happened::Terminated => self.cancel()?,
                 Happened::HungUp => {
                     // Not said to the agent: whoever is hung up has not left of his own will.
                     return Err(CliError::new("hung-up", "the terminal is gone").kind(Kind::BrokenPipe));
@@ -280,8 +279,7 @@ impl Attached<'_, '_> {
 
     fn hear(&mut self, news: News, link: &mut Link, writes: &mut bool) -> Result<Option<Held>, CliError> {
         match news {
-            News::Attached { guest, tty, input, busy, .. } => {
-                self.guest = guest;
+            News::Attached { tty, input, busy, .. } => {
                 if self.plan.input && !input {
                     self.note("it takes no input; you watch")?;
                     self.typed = None;
@@ -330,7 +328,7 @@ impl Attached<'_, '_> {
                 Stroke::Help => {
                     self.session.terminal.say(&format!("\r\n{}\r", HELP.replace('\n', "\r\n")))?;
                 }
-                Stroke::Kill => self.signals_command("cmd.cancel")?,
+                Stroke::Kill => self.cancel()?,
                 Stroke::Leave => return Ok(true),
             }
         }
@@ -338,8 +336,8 @@ impl Attached<'_, '_> {
     }
 
     /// Ends the command; its end comes to us as every end does.
-    fn signals_command(&mut self, method: &str) -> Result<(), CliError> {
-        self.session.agent.call(method, vec![Value::from(self.plan.id)]).map(drop)
+    fn cancel(&mut self) -> Result<(), CliError> {
+        self.session.agent.call("cmd.cancel", vec![Value::from(self.plan.id)]).map(drop)
     }
 
     fn tell_size(&self, link: &mut Link, writes: bool) {

@@ -14,8 +14,6 @@ use vocable_xmlrpc::{Fault, Options, Params, Value};
 
 /// Commands that are measured at most.
 const MOST_MEASURED: u32 = 1000;
-/// SIGTERM.
-const TERM: i32 = 15;
 
 const ID: Param = required("cmd_id", Kind::String, "a command, or a request: all of its commands");
 
@@ -136,7 +134,7 @@ async fn cancel(context: Context, mut params: Params) -> Result<Value, Fault> {
         Some(signal) => {
             number_of(&signal).map_err(|why| options.invalid(&format!("option \"signal\": {why}")))?
         }
-        None => TERM,
+        None => Signal::TERM,
     };
     let end = Some(grace(&mut options)?);
     options.finish()?;

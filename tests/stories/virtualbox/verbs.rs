@@ -12,7 +12,7 @@ const FILTERS: [(&str, &str); 5] = [
     (r" +\d+s\b *", " [AGE] "),
     (r"08:00:27(:[0-9A-F]{2}){3}", "[MAC]"),
     (r"\d+(\.\d+)? KiB\b", "[SIZE]"),
-    (r"VirtualBox-[^ ]*/src/|/build/[^ ]*/src/", "[SOURCE]/"),
+    (r"/build/[^ ]*\[\d+\]", "[SOURCE]"),
 ];
 
 /// VirtualBox's own program, which makes what people would have made by hand.
@@ -86,7 +86,7 @@ fn machines_are_made_and_removed() {
     $ vocable vm register /tmp/machines/found/found.vbox
     found: registered, off after [TIME]
     $ vocable vm register /tmp/nothing.vbox
-    error[hypervisor]: /tmp/nothing.vbox cannot be registered: Runtime error opening '/tmp/nothing.vbox' for reading VERR_FILE_NOT_FOUND (File not found.). [SOURCE]/VBox/Main/src-server/MachineImpl.cpp[706] (nsresult Machine::initFromSettings(VirtualBox*, const com::Utf8Str&, const com::Guid*, const com::Utf8Str&)) [NS_ERROR_FAILURE 0x80004005]
+    error[hypervisor]: /tmp/nothing.vbox cannot be registered: Runtime error opening '/tmp/nothing.vbox' for reading VERR_FILE_NOT_FOUND (File not found.). [SOURCE] (nsresult Machine::initFromSettings(VirtualBox*, const com::Utf8Str&, const com::Guid*, const com::Utf8Str&)) [NS_ERROR_FAILURE 0x80004005]
     [exit code 1]
     $ vocable vm net
     nat  guests find the host at 10.0.2.2; no privileges needed

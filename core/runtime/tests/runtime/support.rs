@@ -15,8 +15,8 @@ use vocable_words::BUILT_IN;
 /// How long something may take that should take no time.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-const HOST: &[&str] = &["commands", "files", "roster", "speech", "store"];
-const GUEST: &[&str] = &["files", "jobs", "process", "speech", "store"];
+const HOST: &[&str] = &["commands", "roster", "speech", "store"];
+const GUEST: &[&str] = &["jobs", "process", "speech", "store"];
 
 /// An agent that does nothing, and remembers what it was asked to do.
 pub(crate) struct FakeAgent {
