@@ -57,6 +57,7 @@ pub struct Jobs {
     pub home: PathBuf,
     pub env: BTreeMap<String, String>,
     pub max_running: usize,
+    pub cgroup: Cgroup,
 }
 
 /// `[files]`
@@ -113,6 +114,16 @@ impl<'de> Deserialize<'de> for Listen {
                 .map_err(|_| serde::de::Error::custom("expected auto, off or ADDRESS:PORT")),
         }
     }
+}
+
+/// Whether commands get cgroups of their own.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cgroup {
+    /// Where one may be made.
+    Auto,
+    /// None does.
+    Off,
 }
 
 /// What happens to a command that has written more than its spool may hold.

@@ -23,6 +23,7 @@
 //! - An agent run by a service manager must be stopped alone (systemd: `KillMode=process`), or its
 //!   jobs are stopped with it.
 
+pub(crate) mod cgroup;
 pub(crate) mod control;
 mod environment;
 mod error;
@@ -38,6 +39,7 @@ pub(crate) mod program;
 pub(crate) mod record;
 mod recovery;
 pub(crate) mod results;
+mod spare;
 mod usage;
 
 #[cfg(test)]
@@ -88,6 +90,8 @@ pub struct JobsConfig {
     pub env: BTreeMap<String, String>,
     /// How long an acknowledged command is remembered.
     pub keep: Duration,
+    /// Whether each command gets a cgroup of its own, where that is possible.
+    pub cgroups: bool,
 }
 
 /// What to do when a job's spool takes no more.
@@ -208,9 +212,11 @@ impl Jobs {
             let shared = Surroundings::find(config)?;
             let lock = recovery::lock(&shared.config.dir)?;
             let found = recovery::scan(&shared)?;
+            shared.cgroups.iter().for_each(cgroup::Parent::sweep);
             Ok((Arc::new(shared), lock, found))
         })
         .await?;
+        shared.have_spare();
         let (requests, asked) = mpsc::channel(64);
         // One: what waits longer waits with the owner, who lets new totals replace old ones.
         let (events, heard) = mpsc::channel(1);

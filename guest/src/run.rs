@@ -1,7 +1,7 @@
 //! All of the guest agent put together: from its configuration to its last word.
 
 use crate::agent::{Agent, Parts};
-use crate::config::{Config, WhenSpoolFull};
+use crate::config::{Cgroup, Config, WhenSpoolFull};
 use crate::files::{Files, STREAMS_TO};
 use crate::identity::{IdentityError, Machine};
 use crate::jobs::{JobError, Jobs, JobsConfig, WhenFull};
@@ -150,6 +150,7 @@ fn jobs_config(config: &Config) -> JobsConfig {
         default_dir: config.jobs.home.clone(),
         env: config.jobs.env.clone(),
         keep: config.jobs.keep.duration(),
+        cgroups: matches!(config.jobs.cgroup, Cgroup::Auto),
     }
 }
 

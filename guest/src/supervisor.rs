@@ -26,6 +26,7 @@
 //! The results do not say what was never known: see [`Results`].
 
 mod announcer;
+pub(crate) mod assignment;
 mod ending;
 mod input;
 mod job;
@@ -45,25 +46,30 @@ use nix::sys::prctl::set_child_subreaper;
 use nix::unistd::setsid;
 
 use self::announcer::Announcer;
+use self::assignment::SPARE;
 use self::input::Input;
 use self::job::{Job, Wakes};
 use self::terminal::Terminal;
 use crate::jobs::Part;
+use crate::jobs::cgroup::Group;
 use crate::jobs::folder::{Folder, private_new, read_json};
 use crate::jobs::launch::Launch;
 use crate::jobs::lines::Event;
 use crate::jobs::processes::Identity;
-use crate::jobs::record::{Record, unix_time};
+use crate::jobs::record::{Record, Supervisor, unix_time};
 use crate::jobs::results::{Failure, FailureCode, Results};
 
+/// The variable with what the path of each command's cgroup begins with; without it there are none.
+pub(crate) const GROUPS: &str = "VOCABLE_SUPERVISOR_GROUPS";
+
 /// Watches over the job in this folder until it has ended; what `main` does under the hidden
-/// argument.  Success means that the results are in the folder and on the disk, however the job went.
+/// argument.  [`SPARE`] is no folder: then one is assigned later, or none.  Success means that the results are in the
+/// folder and on the disk, however the job went.
 pub fn main(job_dir: &Path) -> ExitCode {
-    let folder = Folder::new(job_dir);
     let done = if launcher::is_this() {
-        launcher::launch(&folder)
+        launcher::launch(&Folder::new(job_dir))
     } else {
-        supervise(&folder).map(|()| ExitCode::SUCCESS)
+        watch_over(job_dir).map(|()| ExitCode::SUCCESS)
     };
     done.unwrap_or_else(|cause| {
         // Standard error is the supervisor's log in the folder.
@@ -72,8 +78,22 @@ pub fn main(job_dir: &Path) -> ExitCode {
     })
 }
 
+fn watch_over(job_dir: &Path) -> io::Result<()> {
+    let group = std::env::var_os(GROUPS).map(|prefix| Group::enter(&prefix)).transpose();
+    let assigned = if job_dir == Path::new(SPARE) { assignment::wait()? } else { Some(Folder::new(job_dir)) };
+    // A cgroup that cannot be had is done without; by now there is a log to say so.
+    let group = group.unwrap_or_else(|cause| {
+        let _ = writeln!(io::stderr(), "there is no cgroup for the command: {cause}");
+        None
+    });
+    match assigned {
+        Some(folder) => supervise(&folder, group),
+        None => group.map_or(Ok(()), Group::end),
+    }
+}
+
 /// One job from its start to its results.
-pub(crate) fn supervise(folder: &Folder) -> io::Result<()> {
+pub(crate) fn supervise(folder: &Folder, group: Option<Group>) -> io::Result<()> {
     let record: Record = read_json(&folder.record())?;
     let (control, events) = (duplicate(io::stdin().as_fd())?, duplicate(io::stdout().as_fd())?);
     // Fails for the leader of a process group only, and such a one is detached already.
@@ -83,14 +103,19 @@ pub(crate) fn supervise(folder: &Folder) -> io::Result<()> {
     // A job whose spool exists has been started before, and is never started again.
     let files = [private_new(&folder.spool(Part::Out))?, private_new(&folder.spool(Part::Err))?];
     folder.reserve_result()?;
-    Folder::write_briefly(&folder.supervisor(), &Identity::own()?)?;
+    let myself = Supervisor {
+        process: Identity::own()?,
+        group: group.as_ref().map(|group| group.folder().to_owned()),
+    };
+    Folder::write_briefly(&folder.supervisor(), &myself)?;
     let mut announcer = Announcer::new(events, Instant::now());
     let started = unix_time();
     let program = start(folder, &record);
     announcer.tell(Event::Started);
-    let spool = match program {
+    let (spool, group) = match program {
         Ok(program) => {
-            let mut job = Job::new(folder, &record, program, files, control, wakes, announcer);
+            let mut job =
+                Job::new(folder, &record, program, files, control, wakes, announcer).of_group(group);
             job.watch()?;
             job.announce_rest();
             let mut results = job.results(started);
@@ -98,14 +123,18 @@ pub(crate) fn supervise(folder: &Folder) -> io::Result<()> {
                 results = results.but_not_started(failure);
             }
             leave(folder, &results);
-            Some(job.take_leave())
+            let (spool, group) = job.take_leave();
+            (Some(spool), group)
         }
         Err(failure) => {
             leave(folder, &Results::not_started(failure, started));
             announcer.tell(Event::Ended);
-            None
+            (None, group)
         }
     };
+    if let Some(Err(cause)) = group.map(Group::end) {
+        let _ = writeln!(io::stderr(), "{cause}");
+    }
     // Whoever waits for the results does not wait for the disk.  A machine that stops before this
     // is through has lost the job, unless somebody else has the results by then.
     spool.map_or(Ok(()), |spool| spool.sync())?;
@@ -125,7 +154,7 @@ pub(crate) struct Started {
 
 fn start(folder: &Folder, record: &Record) -> Result<Started, Failure> {
     let launch = Launch::of(record);
-    let command = if record.needs_launcher() { launcher::command() } else { launch.command()? };
+    let command = if record.needs_launcher() { launcher::command(folder) } else { launch.command()? };
     let unprepared = |cause: io::Error| {
         Failure::new(FailureCode::NotStarted, format!("standard input or the terminal is missing: {cause}"))
     };
@@ -227,6 +256,6 @@ mod tests {
     #[test]
     fn a_folder_that_is_no_job_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(supervise(&Folder::new(dir.path())).is_err());
+        assert!(supervise(&Folder::new(dir.path()), None).is_err());
     }
 }

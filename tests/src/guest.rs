@@ -1,16 +1,18 @@
 //! A guest agent, and everything that runs under it.
 
+use crate::PATIENCE;
 use crate::files;
 use crate::host::{Host, program_at, write_config};
 use crate::process::Process;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::time::{Duration, Instant};
 
 /// The variable that every command finds in its environment, by which it is found when the story is over.
 const MARK: &str = "VOCABLE_STORY_GUEST";
@@ -179,18 +181,24 @@ impl Guest {
 
     /// Its supervisors: the process id and the command of each.
     pub fn supervisors(&self) -> Vec<(i32, String)> {
-        let jobs = format!("{}/jobs/", self.folder.join(&self.name).display());
-        let of = |pid: i32| {
-            let command_line = words_of(pid, "cmdline");
-            let job = command_line.iter().find_map(|word| word.strip_prefix(&jobs))?.to_owned();
-            Some((pid, job))
+        let alive = |told: &Value| {
+            let pid = i32::try_from(told["pid"].as_i64()?).ok()?;
+            (born(pid)? == told["born"].as_u64()?).then_some(pid)
         };
-        let all: Vec<_> = processes().filter_map(of).collect();
-        // Until it has become the program, the child of a supervisor goes by the same command line.
-        let is_child = |pid: i32, job: &str| {
-            parent(pid).is_some_and(|parent| all.iter().any(|(pid, of)| *pid == parent && of == job))
+        let told = self.told_by_supervisors();
+        told.iter().filter_map(|told| Some((alive(told)?, told["job"].as_str()?.to_owned()))).collect()
+    }
+
+    /// What each supervisor told of itself, with the name of its `job`.
+    fn told_by_supervisors(&self) -> Vec<Value> {
+        let jobs = std::fs::read_dir(self.folder.join(&self.name).join("jobs"));
+        let of = |job: std::fs::DirEntry| {
+            let told = std::fs::read(job.path().join("supervisor.json")).ok()?;
+            let mut told: Value = serde_json::from_slice(&told).ok()?;
+            told["job"] = json!(job.file_name().to_string_lossy());
+            Some(told)
         };
-        all.iter().filter(|(pid, job)| !is_child(*pid, job)).cloned().collect()
+        jobs.into_iter().flatten().flatten().filter_map(of).collect()
     }
 
     /// The machine is switched off: agent, supervisors and commands are gone at once.
@@ -212,20 +220,35 @@ impl Guest {
     /// Kills the supervisors of this guest, which outlive their agent, and then their commands.
     fn leaves_nothing_behind(&self) {
         let state = self.folder.join(&self.name);
-        let jobs = format!("{}/jobs/", state.display());
         let mark = format!("{MARK}={}", state.display());
-        let supervises = |pid: i32| words_of(pid, "cmdline").iter().any(|word| word.starts_with(&jobs));
         let is_ours = |pid: i32| words_of(pid, "environ").contains(&mark);
+        let jobs = state.join("jobs");
+        // From the moment it has a job, a supervisor has files of it open.
+        let supervises = |pid: i32| {
+            let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            open.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|file| file.starts_with(&jobs))
+        };
         for pid in processes().filter(|pid| supervises(*pid)).chain(processes().filter(|pid| is_ours(*pid))) {
             // It may end by itself in between.
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
+        self.told_by_supervisors()
+            .into_iter()
+            .filter_map(|told| told["group"].as_str().map(PathBuf::from))
+            .for_each(|group| {
+                let deadline = Instant::now() + PATIENCE;
+                // Who was killed is in it until the kernel has done it; nothing tells when that is.
+                while std::fs::remove_dir(&group).is_err() && group.exists() && Instant::now() < deadline {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            });
     }
 }
 
-fn parent(pid: i32) -> Option<i32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+/// When a process was born (`starttime` of proc_pid_stat(5)); nothing if there is none.
+fn born(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
 fn processes() -> impl Iterator<Item = i32> {

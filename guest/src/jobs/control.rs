@@ -16,8 +16,9 @@ use serde::Serialize;
 use super::error::JobError;
 use super::folder::{Folder, open_fifo, private, read_json};
 use super::lines::Control;
-use super::processes::{Identity, Snapshot};
+use super::processes::Snapshot;
 use super::program::{CommandId, Size};
+use super::record::Supervisor;
 use super::usage::Usage;
 use super::{Jobs, blocking, known};
 
@@ -42,7 +43,7 @@ impl Jobs {
         let (folder, cmd_id) = self.folder(cmd_id)?;
         blocking(move || {
             let (snapshot, supervisor) = running(&folder, &cmd_id)?;
-            let processes = snapshot.descendants(supervisor.pid);
+            let processes = snapshot.descendants(supervisor.process.pid);
             Ok(processes.into_iter().filter(|process| process.signal(signal)).count())
         })
         .await
@@ -64,7 +65,11 @@ impl Jobs {
             // A supervisor that is older than this agent knows of no signal.
             let signal = Some(signal).filter(|signal| *signal != Signal::SIGTERM).map(|signal| signal as i32);
             tell(&folder, &cmd_id, Control::Cancel { grace, signal })?;
-            Ok(snapshot.descendants(supervisor.pid).iter().filter(|process| !process.is_zombie()).count())
+            Ok(snapshot
+                .descendants(supervisor.process.pid)
+                .iter()
+                .filter(|process| !process.is_zombie())
+                .count())
         })
         .await
     }
@@ -74,7 +79,7 @@ impl Jobs {
         let (folder, cmd_id) = self.folder(cmd_id)?;
         blocking(move || {
             let (snapshot, supervisor) = running(&folder, &cmd_id)?;
-            Ok(Usage::of(&snapshot, supervisor))
+            Ok(Usage::of(&snapshot, &supervisor))
         })
         .await
     }
@@ -132,12 +137,12 @@ fn in_progress(folder: &Folder, cmd_id: &CommandId) -> Result<(), JobError> {
 }
 
 /// The process table with the supervisor of a running job in it.
-fn running(folder: &Folder, cmd_id: &CommandId) -> Result<(Snapshot, Identity), JobError> {
+fn running(folder: &Folder, cmd_id: &CommandId) -> Result<(Snapshot, Supervisor), JobError> {
     in_progress(folder, cmd_id)?;
     let not_running = || JobError::NotRunning { cmd_id: cmd_id.to_string() };
-    let supervisor: Identity = read_json(&folder.supervisor()).map_err(|_| not_running())?;
+    let supervisor: Supervisor = read_json(&folder.supervisor()).map_err(|_| not_running())?;
     let snapshot = Snapshot::take().map_err(JobError::io("read", "/proc".as_ref()))?;
-    if snapshot.find(supervisor).is_none() {
+    if snapshot.find(supervisor.process).is_none() {
         return Err(not_running());
     }
     Ok((snapshot, supervisor))

@@ -8,11 +8,13 @@ use std::sync::Mutex;
 use nix::unistd::{Uid, User as Passwd};
 
 use super::JobsConfig;
+use super::cgroup;
 use super::error::{JobError, excerpt};
 use super::folder::Folder;
 use super::processes;
 use super::program::{CommandId, Program};
 use super::record::User;
+use super::spare::Spare;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const HANDED_ON: [&str; 3] = ["LANG", "LC_ALL", "TZ"];
@@ -22,6 +24,10 @@ const HANDED_ON: [&str; 3] = ["LANG", "LC_ALL", "TZ"];
 pub(super) struct Surroundings {
     pub(super) config: JobsConfig,
     pub(super) boot_id: String,
+    /// A supervisor for the next job.
+    pub(super) spare: Mutex<Option<Spare>>,
+    /// Where commands get their cgroups.
+    pub(super) cgroups: Option<cgroup::Parent>,
     /// Held while input is written: two pieces for one command must not see the same end of it.
     pub(super) input: Mutex<()>,
     /// The entry of the agent's own user, if there is one.
@@ -36,7 +42,8 @@ impl Surroundings {
         let boot_id =
             processes::boot_id().map_err(JobError::io("read", "/proc/sys/kernel/random/boot_id".as_ref()))?;
         let own = Passwd::from_uid(Uid::effective()).ok().flatten();
-        Ok(Self { config, boot_id, input: Mutex::default(), own })
+        let cgroups = config.cgroups.then(|| cgroup::Parent::find(&config.dir)).flatten();
+        Ok(Self { config, boot_id, cgroups, input: Mutex::default(), spare: Mutex::default(), own })
     }
 
     /// Where a job lies.

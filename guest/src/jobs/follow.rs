@@ -2,12 +2,11 @@
 //! up one that was found, and passes on what that supervisor tells until its end.
 
 use std::fs::File;
-use std::process::Stdio;
 use std::sync::Arc;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot};
 
 use super::blocking;
@@ -138,7 +137,10 @@ async fn follow(
                 Event::Ended => break 'told,
                 Event::Full => reporter.tell(News::Full).await,
                 Event::Output { out, err } => reporter.tell(News::Output { out, err }).await,
-                Event::Started => reporter.tell(News::Started).await,
+                Event::Started => {
+                    reporter.tell(News::Started).await;
+                    shared.have_spare();
+                }
                 Event::Taken { bytes } => reporter.tell(News::Taken(bytes)).await,
             }
         }
@@ -222,18 +224,9 @@ fn connect(folder: &Folder) -> std::io::Result<(File, [File; 3])> {
 }
 
 fn start(shared: &Surroundings, prepared: Prepared) -> Result<(Record, Receiver, Child), JobError> {
-    let Prepared { folder, record, events, stdio: [control, told, log] } = prepared;
+    let Prepared { folder, record, events, stdio } = prepared;
     let receiver = Receiver::from_file(events).map_err(JobError::io("listen to", &folder.events()))?;
-    let config = &shared.config;
-    let supervisor = Command::new(&config.supervisor)
-        .args(&config.supervisor_args)
-        .arg(folder.path())
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::from(control))
-        .stdout(Stdio::from(told))
-        .stderr(Stdio::from(log))
-        .spawn()
-        .map_err(JobError::io("start", &config.supervisor))?;
+    let supervisor =
+        shared.supervise(folder.path(), stdio).map_err(JobError::io("start", &shared.config.supervisor))?;
     Ok((record, receiver, supervisor))
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WhenFull;
 use super::limits::Limit;
+use super::processes::Identity;
 use super::program::{OnDisconnect, Size};
 
 /// Everything a supervisor needs to know: it has neither agent nor configuration to ask.
@@ -51,6 +52,16 @@ impl Record {
     pub(crate) fn needs_launcher(&self) -> bool {
         self.user.is_some() || self.nice.is_some() || !self.limits.is_empty() || self.tty.is_some()
     }
+}
+
+/// Who supervises a job: the document `supervisor.json`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Supervisor {
+    #[serde(flatten)]
+    pub(crate) process: Identity,
+    /// The cgroup that the command was born in, if it has one of its own.
+    #[serde(default)]
+    pub(crate) group: Option<PathBuf>,
 }
 
 /// Whose rights a command has.

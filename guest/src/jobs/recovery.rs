@@ -10,12 +10,13 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use sha2::{Digest, Sha256};
 
+use super::cgroup;
 use super::environment::Surroundings;
 use super::error::JobError;
 use super::folder::{Folder, open_fifo, private, read_json};
-use super::processes::{Identity, Snapshot};
+use super::processes::Snapshot;
 use super::program::{CommandId, hexadecimal};
-use super::record::{Record, unix_time};
+use super::record::{Record, Supervisor, unix_time};
 use super::results::{Failure, FailureCode, Results, State};
 use super::{Part, blocking};
 
@@ -208,17 +209,22 @@ fn last_words(folder: &Folder) -> Option<String> {
     Some(line.chars().take(LONGEST).collect())
 }
 
-/// Kills what a dead supervisor left: its session, and what descends from that.  What had left the
-/// session *and* its parents cannot be told from strangers any more, and goes on.
+/// Kills what a dead supervisor left: whoever is in the cgroup of the command, its session, and what descends from
+/// that.  Without a cgroup, what had left the session *and* its parents cannot be told from strangers any more, and
+/// goes on.
 fn end_remains(folder: &Folder) {
     const PATIENCE: Duration = Duration::from_secs(2);
     const PAUSE: Duration = Duration::from_millis(5);
-    let Ok(supervisor) = read_json::<Identity>(&folder.supervisor()) else { return };
+    let Ok(Supervisor { process, group }) = read_json(&folder.supervisor()) else { return };
+    let group = group.as_deref();
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         let Ok(snapshot) = Snapshot::take() else { return };
-        let remains = snapshot.remains_of_session(supervisor);
-        if remains.iter().filter(|process| process.signal(Signal::SIGKILL)).count() == 0 {
+        let remains = snapshot.remains_of_session(process);
+        let of_session = remains.iter().filter(|process| process.signal(Signal::SIGKILL)).count();
+        let in_group = group.is_some_and(cgroup::kill);
+        if of_session == 0 && !in_group {
+            group.into_iter().for_each(cgroup::remove);
             return;
         }
         // They are not our children: nothing tells when they are gone.

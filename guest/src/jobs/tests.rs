@@ -3,6 +3,7 @@
 //! `main` does under its hidden argument.
 
 mod endings;
+mod groups;
 mod input;
 mod once;
 mod output;
@@ -54,6 +55,7 @@ fn test_config(dir: &Path) -> JobsConfig {
         default_dir: dir.to_owned(),
         env: BTreeMap::from([("FROM_AGENT".to_owned(), "yes".to_owned())]),
         keep: Duration::from_secs(3600),
+        cgroups: false,
     }
 }
 

@@ -1,8 +1,10 @@
-//! What a running command uses, from `/proc`.
+//! What a running command uses: from its cgroup as far as that says it, the rest from `/proc`.
 
 use serde::Serialize;
 
+use super::cgroup::Books;
 use super::processes::{self, Identity, Process, Snapshot};
+use super::record::Supervisor;
 
 /// What all processes of a command use together, now.  Computing time includes processes that
 /// have ended and were waited for.
@@ -14,9 +16,9 @@ pub struct Usage {
     pub user_s: f64,
     /// Seconds of computing in the kernel.
     pub system_s: f64,
-    /// Bytes in memory; what processes share is counted for each of them.
+    /// Bytes in memory; what processes share is counted for each of them by the process table, once by a cgroup.
     pub rss_bytes: u64,
-    /// Bytes read from storage by processes that live, and the children they waited for; `None`
+    /// Bytes read from storage by processes that live, and the children they waited for (by all, in a cgroup); `None`
     /// where the kernel keeps no such books.
     pub read_bytes: Option<u64>,
     /// Bytes written to storage, counted in the same way.
@@ -32,12 +34,39 @@ pub struct Usage {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum UsageSource {
+    /// The command's cgroup: exact for computing time and processes, and for memory and storage where these
+    /// controllers are switched on; otherwise these two are those of the process table.
+    Cgroup,
     /// The process table: exact for computing time, a moment's picture for the rest.
     Proc,
 }
 
 impl Usage {
-    pub(super) fn of(snapshot: &Snapshot, supervisor: Identity) -> Self {
+    /// What the command of this supervisor uses; its cgroup, if it has one, knows better.
+    pub(super) fn of(snapshot: &Snapshot, supervisor: &Supervisor) -> Self {
+        let Supervisor { process, group } = supervisor;
+        let usage = Self::by_processes(snapshot, *process);
+        match group.as_ref().and_then(|group| Books::of(group, process.pid)) {
+            Some(books) => usage.corrected(books),
+            None => usage,
+        }
+    }
+
+    fn corrected(self, books: Books) -> Self {
+        let Books { user_s, system_s, memory_bytes, storage_bytes, processes } = books;
+        Self {
+            cpu_s: user_s + system_s,
+            user_s,
+            system_s,
+            rss_bytes: memory_bytes.unwrap_or(self.rss_bytes),
+            read_bytes: storage_bytes.map(|(read, _)| read).or(self.read_bytes),
+            written_bytes: storage_bytes.map(|(_, written)| written).or(self.written_bytes),
+            processes,
+            source: UsageSource::Cgroup,
+        }
+    }
+
+    fn by_processes(snapshot: &Snapshot, supervisor: Identity) -> Self {
         let tree = snapshot.descendants(supervisor.pid);
         let alive: Vec<&&Process> = tree.iter().filter(|process| !process.is_zombie()).collect();
         // The supervisor's own work is none of the command's, the children it took leave of are.

@@ -22,12 +22,17 @@ use super::ending::{Cause, Ending, Step};
 use super::input::Input;
 use super::spool::Spool;
 use super::terminal;
+use crate::jobs::cgroup::Group;
 use crate::jobs::folder::{Folder, Freed};
 use crate::jobs::lines::{Control, Event, Lines};
 use crate::jobs::processes::signal_descendants;
 use crate::jobs::record::{Record, unix_time};
 use crate::jobs::results::{Failure, FailureCode, Resources, Results, State};
 use crate::jobs::{Part, WhenFull};
+
+/// How long the supervisor stays in the cgroup of its command.  Who lives shorter has ended before anybody asked what it
+/// uses, and has not waited for the supervisor to be moved.
+const STAY_IN_GROUP: Duration = Duration::from_millis(100);
 
 /// Signals as something poll(2) can wait for: a handler writes a byte into each pair.  Handlers,
 /// unlike a signal mask, are not inherited by the program.
@@ -98,6 +103,8 @@ pub(super) struct Job {
     gentle: Signal,
     when_full: WhenFull,
     announcer: Announcer,
+    group: Option<Group>,
+    leave_group_at: Instant,
     full_told: bool,
     /// Whether there is a file that can say what was freed.
     can_make_room: bool,
@@ -133,6 +140,8 @@ impl Job {
             ending: Ending::new(Instant::now(), record.timeout, record.grace),
             when_full: record.when_spool_full,
             announcer,
+            group: None,
+            leave_group_at: Instant::now() + STAY_IN_GROUP,
             full_told: false,
             can_make_room: false,
             taken: Freed::default(),
@@ -143,6 +152,11 @@ impl Job {
             ended: 0.0,
             childless: false,
         }
+    }
+
+    /// In this cgroup.
+    pub(super) fn of_group(self, group: Option<Group>) -> Self {
+        Self { group, ..self }
     }
 
     /// Goes on until the job is over.
@@ -169,10 +183,10 @@ impl Job {
         self.announcer.tell(Event::Output { out, err });
     }
 
-    /// Announces the results; what is left of the job is its spool.
-    pub(super) fn take_leave(mut self) -> Spool {
+    /// Announces the results; what is left of the job is its spool and its cgroup.
+    pub(super) fn take_leave(mut self) -> (Spool, Option<Group>) {
         self.announcer.tell(Event::Ended);
-        self.spool
+        (self.spool, self.group)
     }
 
     /// How it went, when it is over and the output is complete.
@@ -254,7 +268,8 @@ impl Job {
     }
 
     fn time_left(&self) -> Option<Timespec> {
-        let deadlines = [self.ending.deadline(), self.announcer.deadline(), self.spool.deadline()];
+        let group = self.group.as_ref().filter(|group| group.is_inside()).map(|_| self.leave_group_at);
+        let deadlines = [self.ending.deadline(), self.announcer.deadline(), self.spool.deadline(), group];
         let next = deadlines.into_iter().flatten().min()?;
         next.saturating_duration_since(Instant::now()).try_into().ok()
     }
@@ -263,6 +278,9 @@ impl Job {
     fn keep_time(&mut self) {
         let now = Instant::now();
         self.spool.retry(now);
+        if now >= self.leave_group_at {
+            self.leave_group();
+        }
         let totals = self.spool.totals();
         if !self.can_make_room && self.spool.will_want_room() {
             // On a disk that is full already, room will be made by others.
@@ -275,6 +293,12 @@ impl Job {
         self.mind_room();
         if let Some(step) = self.ending.tick(now) {
             self.step(step);
+        }
+    }
+
+    fn leave_group(&mut self) {
+        if let Some(Err(cause)) = self.group.as_mut().map(Group::leave) {
+            let _ = writeln!(io::stderr(), "{cause}");
         }
     }
 

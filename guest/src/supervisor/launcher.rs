@@ -24,9 +24,15 @@ pub(super) fn is_this() -> bool {
 }
 
 /// This executable again, as the second stage for the same job.
-pub(super) fn command() -> Command {
+pub(super) fn command(folder: &Folder) -> Command {
     let mut command = Command::new("/proc/self/exe");
-    command.args(std::env::args_os().skip(1)).env_clear().env(STAGE, "launch");
+    // The last argument is the folder; of a spare supervisor it says that there is none yet.
+    let before = std::env::args_os().len().saturating_sub(1);
+    command
+        .args(std::env::args_os().take(before).skip(1))
+        .arg(folder.path())
+        .env_clear()
+        .env(STAGE, "launch");
     command
 }
 
