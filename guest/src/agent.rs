@@ -31,6 +31,9 @@ const TRANSPORT: [&str; 5] = ["ack", "destination", "redelivered", "subscription
 const HEARD_AT_ONCE: usize = 32;
 /// How long an orderly exit may take.
 const LEAVING: Duration = Duration::from_secs(3);
+/// Bytes of one thing the host is told when this guest joins: it travels in one line of a header, of which brokers take
+/// 8 KiB.
+const LONGEST_FACT: usize = 6 * 1024;
 
 /// A word's wish to say another word to the host.
 pub struct Wish {
@@ -226,13 +229,23 @@ impl Agent {
 
     /// First of all the host is told who is there; only then what has happened meanwhile.
     async fn joined(&mut self) {
-        let facts = Value::from(self.facts.clone()).to_string();
-        for message in said(self.lexicon.raise("connected", facts).await) {
+        let mut facts = self.facts.clone();
+        facts.extend(self.untold_jobs().await.map(|jobs| ("jobs".to_owned(), jobs)));
+        for message in said(self.lexicon.raise("connected", Value::from(facts).to_string()).await) {
             self.send(message).await;
         }
         self.connected = true;
         self.asked.clear();
         self.reports.reconnected();
+    }
+
+    /// The commands of which the host has yet to hear something, for it to see whether one is missing; nothing when
+    /// they are too many to be told.
+    async fn untold_jobs(&self) -> Option<Value> {
+        let jobs = self.jobs.list().await.ok()?;
+        let untold: Vec<_> = jobs.into_iter().filter(|job| !job.acknowledged).map(|job| job.cmd_id).collect();
+        let told = json!(untold);
+        (told.to_string().len() <= LONGEST_FACT).then_some(told)
     }
 
     fn hear(&mut self, delivery: Delivery) {
@@ -340,7 +353,10 @@ impl Agent {
 
     fn job_said(&mut self, event: JobEvent) {
         match event {
-            JobEvent::Output { cmd_id, part, bytes } => self.reports.written(&cmd_id, part, bytes),
+            JobEvent::Output { cmd_id, part, bytes } => {
+                self.reports.written(&cmd_id, part, bytes);
+                self.leave_untold(&cmd_id);
+            }
             // If it is lost, nothing is: whoever has more input asks again by himself.
             JobEvent::Input { cmd_id, taken } if self.connected => {
                 let facts = json!({"cmd-id": cmd_id, "taken": taken});
@@ -350,7 +366,8 @@ impl Agent {
             JobEvent::Ended { cmd_id, results } => {
                 info!(guest = self.id, cmd = cmd_id, "ended: {:?}", results.state);
                 self.reports.ended(&cmd_id, results.out_bytes, results.err_bytes);
-                self.results.insert(cmd_id, results);
+                self.results.insert(cmd_id.clone(), results);
+                self.leave_untold(&cmd_id);
             }
         }
     }
@@ -425,13 +442,27 @@ impl Agent {
             }
             Err(AskError { kind, text }) if kind == "invalid" => {
                 warn!(guest = self.id, cmd = tell.job(), "the host does not want it: {text}");
-                self.reports.dropped(tell.job());
-                self.forget(tell.job().to_owned());
+                self.reports.unwanted(tell.job());
+                self.leave_untold(tell.job());
             }
             Err(AskError { kind, text }) => {
                 warn!(guest = self.id, cmd = tell.job(), "the host did not take it ({kind}): {text}");
                 self.reports.refused(&tell, Instant::now());
             }
+        }
+    }
+
+    /// A job of which the host wants to hear nothing: it goes on with room for what it writes, and is forgotten when it
+    /// has ended.
+    fn leave_untold(&mut self, job: &str) {
+        if !self.reports.is_unwanted(job) {
+            return;
+        }
+        if let Some((out, err)) = self.reports.taken(job) {
+            self.make_room(job.to_owned(), out, err);
+        }
+        if self.reports.is_done_with(job) {
+            self.forget(job.to_owned());
         }
     }
 

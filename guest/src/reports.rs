@@ -79,6 +79,7 @@ struct Report {
     streams: BTreeMap<Part, Stream>,
     ended: bool,
     end_sent: bool,
+    unwanted: bool,
     in_flight: BTreeMap<Tell, Instant>,
     /// Octets of which the job knows that the host has them.
     told_taken: u64,
@@ -91,7 +92,16 @@ impl Report {
         self.streams.values().map(|stream| stream.written).sum()
     }
 
+    fn count_as_told(&mut self) {
+        for stream in self.streams.values_mut() {
+            (stream.sent, stream.confirmed) = (stream.written, stream.written);
+        }
+    }
+
     fn next(&mut self, job: &str) -> Option<Tell> {
+        if self.unwanted {
+            return None;
+        }
         let untouched = self.streams.values().all(|stream| stream.sent == 0);
         if self.ended && untouched && self.total() <= INLINE {
             return self.end(job, true);
@@ -147,6 +157,7 @@ impl Reports {
     pub fn written(&mut self, job: &str, part: Part, bytes: u64) {
         let stream = self.jobs.entry(job.to_owned()).or_default().streams.entry(part).or_default();
         stream.written = stream.written.max(bytes);
+        self.jobs.get_mut(job).filter(|report| report.unwanted).into_iter().for_each(Report::count_as_told);
     }
 
     /// A job is over, with so much output.
@@ -245,16 +256,31 @@ impl Reports {
         }
     }
 
-    /// The host does not want to hear of the job again. Gives whether there was something to forget.
-    pub fn dropped(&mut self, job: &str) -> bool {
-        self.jobs.remove(job).is_some()
+    /// The host does not want to hear of the job: it counts as having everything, until the connection is another one.
+    pub fn unwanted(&mut self, job: &str) {
+        if let Some(report) = self.jobs.get_mut(job) {
+            report.unwanted = true;
+            report.in_flight.clear();
+            report.count_as_told();
+        }
+    }
+
+    /// Whether the host does not want to hear of the job.
+    pub fn is_unwanted(&self, job: &str) -> bool {
+        self.jobs.get(job).is_some_and(|report| report.unwanted)
+    }
+
+    /// Takes a job that is unwanted and over from the books. Gives whether it was one.
+    pub fn is_done_with(&mut self, job: &str) -> bool {
+        let done = self.jobs.get(job).is_some_and(|report| report.unwanted && report.ended);
+        done && self.jobs.remove(job).is_some()
     }
 
     /// The connection is new: what was on its way may be lost.
     pub fn reconnected(&mut self) {
         for report in self.jobs.values_mut() {
             report.rewind();
-            report.not_before = None;
+            (report.not_before, report.unwanted) = (None, false);
         }
     }
 
@@ -372,6 +398,30 @@ mod tests {
         assert_eq!(reports.taken("a"), None);
         reports.ended("a", 5 * PIECE + 8, 0);
         assert_eq!(reports.taken("a"), None, "who has ended needs no room");
+    }
+
+    #[test]
+    fn of_what_the_host_does_not_want_nothing_is_told_and_its_room_is_given_back() {
+        let now = Instant::now();
+        let mut reports = Reports::default();
+        reports.written("a", Part::Out, 10);
+        assert_eq!(reports.next(now), Some(piece(0, 10)));
+        reports.unwanted("a");
+        assert_eq!((reports.next(now), reports.taken("a")), (None, Some((10, 0))));
+        reports.written("a", Part::Out, 30);
+        assert_eq!(
+            (reports.next(now), reports.taken("a"), reports.next_deadline()),
+            (None, Some((30, 0)), None)
+        );
+        assert!(!reports.is_done_with("a"), "it runs");
+        // Another connection may lead to a host that wants it.
+        reports.reconnected();
+        reports.written("a", Part::Out, 31);
+        assert_eq!(reports.next(now), Some(piece(30, 1)));
+        reports.unwanted("a");
+        reports.ended("a", 31, 0);
+        assert_eq!(reports.next(now), None);
+        assert!(reports.is_done_with("a") && reports.is_empty());
     }
 
     #[test]

@@ -62,6 +62,9 @@ use crate::jobs::results::{Failure, FailureCode, Results};
 /// The variable with what the path of each command's cgroup begins with; without it there are none.
 pub(crate) const GROUPS: &str = "VOCABLE_SUPERVISOR_GROUPS";
 
+/// How long nothing is asked for until a supervisor that waits enters a cgroup.
+const QUIET: Duration = Duration::from_millis(50);
+
 /// Watches over the job in this folder until it has ended; what `main` does under the hidden
 /// argument.  [`SPARE`] is no folder: then one is assigned later, or none.  Success means that the results are in the
 /// folder and on the disk, however the job went.
@@ -79,16 +82,18 @@ pub fn main(job_dir: &Path) -> ExitCode {
 }
 
 fn watch_over(job_dir: &Path) -> io::Result<()> {
-    let group = std::env::var_os(GROUPS).map(|prefix| Group::enter(&prefix)).transpose();
-    let assigned = if job_dir == Path::new(SPARE) { assignment::wait()? } else { Some(Folder::new(job_dir)) };
-    // A cgroup that cannot be had is done without; by now there is a log to say so.
-    let group = group.unwrap_or_else(|cause| {
-        let _ = writeln!(io::stderr(), "there is no cgroup for the command: {cause}");
-        None
-    });
-    match assigned {
+    if job_dir != Path::new(SPARE) {
+        return supervise(&Folder::new(job_dir), None);
+    }
+    let groups = std::env::var_os(GROUPS);
+    let group = match groups.filter(|_| assignment::is_quiet(QUIET)).map(|prefix| Group::enter(&prefix)) {
+        Some(Ok(group)) => Some(group),
+        // One that cannot be had is done without.
+        Some(Err(_)) | None => None,
+    };
+    match assignment::wait()? {
         Some(folder) => supervise(&folder, group),
-        None => group.map_or(Ok(()), Group::end),
+        None => group.map_or(Ok(()), |mut group| group.leave().map(|()| group.end())),
     }
 }
 
@@ -132,8 +137,8 @@ pub(crate) fn supervise(folder: &Folder, group: Option<Group>) -> io::Result<()>
             (None, group)
         }
     };
-    if let Some(Err(cause)) = group.map(Group::end) {
-        let _ = writeln!(io::stderr(), "{cause}");
+    if let Some(group) = group {
+        group.end();
     }
     // Whoever waits for the results does not wait for the disk.  A machine that stops before this
     // is through has lost the job, unless somebody else has the results by then.

@@ -284,12 +284,14 @@ impl Agent {
                 tell(reply, ());
             }
             Request::Withdraw { id, reply } => tell(reply, self.withdraw(&id)),
-            Request::Joined { sender, ip, facts, reply } => {
+            Request::Joined { sender, ip, mut facts, reply } => {
                 // Whatever was streamed to the guest that was there before has lost its other end.
                 self.streams.forget(&sender);
+                let jobs = facts.remove("jobs");
                 let change = self.roster.joined(&sender, &ip, facts, Now::read());
                 self.changed(change);
                 self.look_where(&sender);
+                self.miss(&sender, jobs);
                 self.resend(&sender);
                 tell(reply, ());
             }
@@ -472,6 +474,28 @@ impl Agent {
         (command.state, command.ended, command.failure) = (CommandState::Running, None, None);
         command.deadline = None;
         self.track(active);
+    }
+
+    /// A guest that comes back names the commands it has yet to tell of. One that it had taken and does not name is gone:
+    /// with its state, or because it was taken back to a time before it.
+    fn miss(&mut self, guest: &str, named: Option<Value>) {
+        let Some(Ok(named)) = named.map(serde_json::from_value::<BTreeSet<String>>) else { return };
+        let missing = |command: &&Command| {
+            command.guest == guest && command.state == CommandState::Running && !named.contains(&command.id)
+        };
+        let missing: Vec<_> = self
+            .commands
+            .values()
+            .map(|it| &it.active.command)
+            .filter(missing)
+            .map(|it| it.id.clone())
+            .collect();
+        for id in missing {
+            let message = format!(
+                "{guest} came back without it: its state was lost, or it was taken back to an earlier snapshot"
+            );
+            self.over(&id, CommandState::Lost, Failure { code: "guest-reset".to_owned(), message });
+        }
     }
 
     /// What a guest has not taken yet is sent again when it is back: the mailbox may have been lost with the broker.

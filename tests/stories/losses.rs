@@ -1,6 +1,9 @@
 //! Agents that die without a word: whatever was under way comes to its true end.
 
 use serde_json::json;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use vocable_tests::PATIENCE;
 use vocable_tests::gate::Gate;
 use vocable_tests::host::Host;
 use vocable_tests::proxy::Proxy;
@@ -120,4 +123,121 @@ fn both_agents_may_die_and_the_command_still_ends_once() {
     proxy.leads_to(host.broker());
     vm1.starts_again();
     assert_eq!(host.command(&id).ends().well().text(), "one\ntwo\n");
+}
+
+#[test]
+fn a_guest_without_its_host_ends_the_commands_that_were_to_end_with_it_and_no_other() {
+    let mut host = Host::start();
+    let proxy = Proxy::to(host.broker());
+    let _vm1 = host.guest("vm1").through(proxy.address()).with("jobs.kill_after = \"100ms\"").joins();
+    let (gate, told) = (Gate::new(host.folder(), "gate"), Gate::new(host.folder(), "told"));
+    let started = |script: &str, options| {
+        let command = host.starts_with("vm1", &["sh", "-c", script], options);
+        command.prints("ready\n");
+        command.id.clone()
+    };
+    let trap = format!("trap '{}; echo ended; exit 3' TERM; echo ready; sleep 1000 & wait", told.knock());
+    let kill = started(&trap, json!({"on_disconnect": "kill"}));
+    let keep = started(&format!("echo ready; {}; echo kept", gate.wait()), json!({"on_disconnect": "keep"}));
+    host.is_killed();
+    // Nobody is there to ask for it.
+    told.knocked();
+    gate.open();
+
+    host.starts_again();
+    proxy.leads_to(host.broker());
+    let ran = host.command(&kill).ends();
+    assert_eq!((ran.state(), ran.ending()), ("cancelled", (true, 3)), "{:#}", ran.report);
+    assert_eq!(ran.text(), "ready\nended\n");
+    assert_eq!(host.command(&keep).ends().well().text(), "ready\nkept\n");
+}
+
+#[test]
+fn a_guest_that_is_started_without_its_host_ends_them_too() {
+    let mut host = Host::start();
+    let proxy = Proxy::to(host.broker());
+    let mut vm1 = host.guest("vm1").through(proxy.address()).with("jobs.kill_after = \"100ms\"").joins();
+    let told = Gate::new(host.folder(), "told");
+    let script = format!("trap '{}; exit 3' TERM; echo ready; sleep 1000 & wait", told.knock());
+    let id = {
+        let command = host.starts_with("vm1", &["sh", "-c", &script], json!({"on_disconnect": "kill"}));
+        command.prints("ready\n");
+        command.id.clone()
+    };
+    vm1.is_killed();
+    host.is_killed();
+    vm1.starts_again();
+    told.knocked();
+    host.starts_again();
+    proxy.leads_to(host.broker());
+    assert_eq!(host.command(&id).ends().state(), "cancelled");
+}
+
+#[test]
+fn a_guest_that_comes_back_without_its_state_leaves_no_command_running() {
+    let host = Host::start();
+    let mut vm1 = host.guest("vm1").joins();
+    let gate = Gate::new(host.folder(), "gate");
+    let kept = host.starts("vm1", &["sh", "-c", &format!("echo before; {}; echo after", gate.wait())]);
+    kept.prints("before\n");
+    vm1.is_killed();
+    vm1.starts_again();
+    host.hears("guest.joined", "vm1");
+    gate.open();
+    assert_eq!(kept.ends().well().text(), "before\nafter\n");
+
+    let gone = host.starts("vm1", &["sh", "-c", &format!("echo before; {}", gate.wait())]);
+    gone.prints("before\n");
+    vm1.loses_power();
+    std::fs::remove_dir_all(host.folder().join("vm1/jobs")).unwrap();
+    vm1.starts_again();
+    let ran = gone.ends();
+    assert_eq!((ran.state(), ran.text()), ("lost", "before\n"), "{:#}", ran.report);
+    assert_eq!(ran.report["error"]["code"], "guest-reset", "{:#}", ran.report);
+    assert_eq!(host.runs("vm1", &["echo", "well"]).well().text(), "well\n");
+}
+
+#[test]
+fn a_command_that_its_host_has_forgotten_goes_on_to_its_end_and_is_forgotten_by_its_guest() {
+    let mut host = Host::start();
+    let proxy = Proxy::to(host.broker());
+    let settings = ["jobs.spool_limit = \"64KiB\"", "jobs.keep = \"0s\""];
+    let plan = host.guest("vm1").through(proxy.address());
+    let _vm1 = settings.iter().fold(plan, |plan, setting| plan.with(setting)).joins();
+    let (state, backup) = (host.folder().join("host"), host.folder().join("backup"));
+    host.is_killed();
+    copied(&state, &backup);
+    host.starts_again();
+    proxy.leads_to(host.broker());
+    host.hears("guest.joined", "vm1");
+
+    let (gate, told) = (Gate::new(host.folder(), "gate"), Gate::new(host.folder(), "told"));
+    let script = format!("echo ready; {}; seq 1 200000; {}", gate.wait(), told.knock());
+    let id = {
+        let command = host.starts("vm1", &["sh", "-c", &script]);
+        command.prints("ready\n");
+        command.id.clone()
+    };
+    // The host is taken back to a time before it.
+    host.is_killed();
+    copied(&backup, &state);
+    host.starts_again();
+    proxy.leads_to(host.broker());
+    host.hears("guest.joined", "vm1");
+    gate.open();
+    // It writes far more than its spool may hold, and nobody takes it.
+    told.knocked();
+    let folder = host.folder().join("vm1/jobs").join(&id);
+    let deadline = Instant::now() + PATIENCE;
+    while folder.exists() {
+        assert!(Instant::now() < deadline, "{} is still there", folder.display());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Makes a folder a copy of another one.
+fn copied(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    let done = std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap();
+    assert!(done.success());
 }

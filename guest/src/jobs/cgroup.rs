@@ -2,8 +2,11 @@
 //! kernel then keeps the books of all its processes, those that detached themselves included.
 //!
 //! A supervisor enters the group and starts the program, which is born in it: no process of the command is ever
-//! outside, and what it takes of memory is put down to the group from the beginning.  The supervisor goes back a little
-//! later, since to be moved can take a grace period of the kernel, some milliseconds, which nobody is to wait for.
+//! outside, and what it takes of memory is put down to the group from the beginning.
+//!
+//! To move a process can take a grace period of the kernel, some milliseconds in which nobody on the whole machine starts
+//! another one.  So a supervisor enters its group only while it waits for a command and nothing else is asked for, and
+//! goes back only when the command has lived for a while: commands in quick succession have no groups.
 //!
 //! Groups are made below the agent's own group where that was delegated to it (systemd: `Delegate=yes`), next to it
 //! where it was given a group for itself alone (`DelegateSubgroup=`, which leaves the delegated group without
@@ -105,11 +108,12 @@ impl Group {
         })
     }
 
-    /// Removes the group, unless the command left processes in the background.
-    pub(crate) fn end(mut self) -> io::Result<()> {
-        self.leave()?;
-        remove(&self.folder);
-        Ok(())
+    /// Removes the group, unless the command left processes in the background.  If the supervisor is still inside, this
+    /// is left to whoever sees its end.
+    pub(crate) fn end(self) {
+        if !self.is_inside() {
+            remove(&self.folder);
+        }
     }
 }
 

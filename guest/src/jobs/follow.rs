@@ -145,7 +145,11 @@ async fn follow(
             }
         }
     }
-    if let Ok(results) = blocking(move || Ok(recovery::results(&folder, &record))).await {
+    let results = {
+        let folder = folder.clone();
+        blocking(move || Ok(recovery::results(&folder, &record))).await
+    };
+    if let Ok(results) = results {
         reporter.tell(News::Ended(Box::new(results))).await;
     }
     if let Some(mut supervisor) = supervisor
@@ -153,6 +157,11 @@ async fn follow(
     {
         tracing::warn!(cmd = %reporter.cmd_id, %error, "the supervisor of a command was not waited for");
     }
+    let cleared = blocking(move || {
+        recovery::remove_group(&folder);
+        Ok(())
+    });
+    let _ = cleared.await;
 }
 
 /// Puts the job on the disk.  When this returns it is there for good; on failure nothing is.

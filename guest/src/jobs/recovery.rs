@@ -20,12 +20,25 @@ use super::record::{Record, Supervisor, unix_time};
 use super::results::{Failure, FailureCode, Results, State};
 use super::{Part, blocking};
 
+/// How long the lock of an agent that was killed may be held by a process it had just begun to start, which has its files
+/// open until it has become another program.
+const OF_A_DEAD_AGENT: Duration = Duration::from_secs(2);
+
 /// Keeps a second agent out of the folder, for as long as it is held.
 pub(super) fn lock(dir: &Path) -> Result<Flock<File>, JobError> {
     // No job can have this name: it has a character that no id has.
     let path = dir.join("lock~");
-    let file = private(&path, false).map_err(JobError::io("open", &path))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| JobError::InUse { dir: dir.to_owned() })
+    let mut file = private(&path, false).map_err(JobError::io("open", &path))?;
+    let deadline = Instant::now() + OF_A_DEAD_AGENT;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err(_) if Instant::now() >= deadline => return Err(JobError::InUse { dir: dir.to_owned() }),
+            Err((same, _)) => file = same,
+        }
+        // There is no waiting for a lock that ends by itself.
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// One job that was found.
@@ -181,6 +194,12 @@ fn keep(folder: &Folder, results: Results) -> Results {
         tracing::error!(folder = %folder.path().display(), %error, "results cannot be kept");
     }
     results
+}
+
+/// Removes the cgroup that a supervisor left behind, if nobody is in it.
+pub(super) fn remove_group(folder: &Folder) {
+    let supervisor = read_json::<Supervisor>(&folder.supervisor());
+    supervisor.ok().and_then(|told| told.group).iter().for_each(|group| cgroup::remove(group));
 }
 
 /// The length of a stream, and its digest unless the beginning is gone.

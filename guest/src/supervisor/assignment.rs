@@ -10,7 +10,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
@@ -39,6 +41,13 @@ pub(crate) fn send(line: &UnixStream, folder: &Path, files: &[File; FILES]) -> i
     let sent = sendmsg(line, &[IoSlice::new(path)], &mut ancillary, SendFlags::NOSIGNAL)?;
     // What fits into an empty socket is not cut; a supervisor that gets a part of a path must not act on it.
     if sent == path.len() { Ok(()) } else { Err(io::Error::other("the path of a job was sent in part")) }
+}
+
+/// Whether there is neither a job nor the end of the agent for so long.
+pub(super) fn is_quiet(time: Duration) -> bool {
+    let input = io::stdin();
+    let ready = poll(&mut [PollFd::new(&input, PollFlags::IN)], time.try_into().ok().as_ref());
+    matches!(ready, Ok(0))
 }
 
 /// Waits for a job, makes its files standard input, output and error, and gives its folder; `None` when there will be

@@ -30,8 +30,8 @@ use crate::jobs::record::{Record, unix_time};
 use crate::jobs::results::{Failure, FailureCode, Resources, Results, State};
 use crate::jobs::{Part, WhenFull};
 
-/// How long the supervisor stays in the cgroup of its command.  Who lives shorter has ended before anybody asked what it
-/// uses, and has not waited for the supervisor to be moved.
+/// How long the supervisor stays in the cgroup of its command, where what it writes into the spool would be put down to
+/// the command.  For a command that lives shorter it need not be moved at all.
 const STAY_IN_GROUP: Duration = Duration::from_millis(100);
 
 /// Signals as something poll(2) can wait for: a handler writes a byte into each pair.  Handlers,
