@@ -65,6 +65,9 @@ fn main() -> ExitCode {
             None => ExitCode::from(2),
         };
     }
+    if let Some(code) = vocable_runtime::compile_if_asked() {
+        return code;
+    }
     match act(Arguments::parse()) {
         Ok(code) => code,
         Err(error) => {

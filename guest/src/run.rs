@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use vocable_runtime::settings::Reload;
-use vocable_runtime::{Engine, EngineConfig, Lexicon};
+use vocable_runtime::{Compiler, Engine, EngineConfig, Lexicon};
 use vocable_stomp::client::{AckMode, Client, ClientConfig, Reconnect, Subscription};
 
 /// Why the agent cannot start.
@@ -67,7 +67,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     let ip = own_ip(&address);
     let files = Files::open(&config, &id, passcode.as_deref(), &ip).await?;
     let powers = Arc::new(GuestPowers::new(id.clone(), ip, jobs.clone(), wishes));
-    let engine = Engine::new(EngineConfig { pooling: false, cache: Some(config.cache.join("words")) })?;
+    let engine = Engine::new(EngineConfig {
+        pooling: false,
+        cache: Some(config.cache.join("words")),
+        compiler: Compiler::this_program(),
+    })?;
     let (lexicon, problems) = Lexicon::open(
         engine,
         powers,

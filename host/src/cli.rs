@@ -141,6 +141,9 @@ struct Session<'a> {
 
 /// The command line of this process: completes, prints help, or does what a verb says.
 pub fn main() -> ExitCode {
+    if let Some(code) = vocable_runtime::compile_if_asked() {
+        return code;
+    }
     CompleteEnv::with_factory(command).complete();
     let args: Vec<OsString> = std::env::args_os().collect();
     let Cli { global, verb } = match parse(&args) {

@@ -40,7 +40,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vocable_config::{Problems, Setting};
 use vocable_runtime::settings::Reload;
-use vocable_runtime::{Engine, EngineConfig, Lexicon};
+use vocable_runtime::{Compiler, Engine, EngineConfig, Lexicon};
 use vocable_stomp::broker::{AckMode, Broker, BrokerConfig, BrokerLimits, Link, Principal};
 use vocable_stomp::codec::Limits;
 use vocable_stomp::heartbeat::HeartBeat;
@@ -157,7 +157,11 @@ impl Host {
         let (requests, asked) = mpsc::channel(WAITING);
         let handle = Handle::new(requests, store);
 
-        let engine = EngineConfig { pooling: true, cache: Some(config.cache.join("words")) };
+        let engine = EngineConfig {
+            pooling: true,
+            cache: Some(config.cache.join("words")),
+            compiler: Compiler::this_program(),
+        };
         let engine = Engine::new(engine).map_err(|error| CliError::new("words", error.to_string()))?;
         let powers = Arc::new(HostPowers::new(handle.clone()));
         let installed = config.state.join(INSTALLED_WORDS);

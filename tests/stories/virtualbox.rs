@@ -229,12 +229,19 @@ fn a_guest_lives_as_its_machine_does() {
         // A live snapshot, something that it does not know of, and back: the agent finds its way by itself.
         vm(&host, &["snapshot", "take", MACHINE, "joined"]);
         host.shell(GUEST, "echo later > /tmp/later").well();
+        let unknown = host.starts(GUEST, &["sh", "-c", "echo ready; sleep 1000"]);
+        unknown.prints("ready\n");
         vm(&host, &["poweroff", MACHINE, "--yes"]);
         host.hears("guest.lost", GUEST);
         vm(&host, &["snapshot", "restore", MACHINE, "joined", "--yes"]);
         vm(&host, &["start", MACHINE]);
         let after = host.shell(GUEST, "cat /tmp/later || echo nothing of that").well();
         assert_eq!(after.text(), "nothing of that\n");
+        let unknown = unknown.ends();
+        assert_eq!(
+            (unknown.state(), unknown.report["error"]["code"].as_str()),
+            ("lost", Some("guest-reset"))
+        );
         step("it is back from the snapshot");
 
         as_in_2010(&host);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value;
 use wasmtime::component::Component as Compiled;
 use wasmtime::component::types::ComponentItem;
@@ -49,11 +50,7 @@ pub(crate) struct About {
 
 impl Component {
     /// Compiles and examines a component.
-    pub(crate) async fn examine(
-        engine: &Engine,
-        sha256: String,
-        bytes: Arc<[u8]>,
-    ) -> Result<Self, LoadError> {
+    pub(crate) async fn examine(engine: &Engine, sha256: String, bytes: Bytes) -> Result<Self, LoadError> {
         require_component(&bytes)?;
         let (compiling, digest) = (engine.clone(), sha256.clone());
         let compiled = tokio::task::spawn_blocking(move || compiling.compile(&digest, &bytes));

@@ -9,6 +9,7 @@ use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::call::Call;
+use crate::compiler::Compiler;
 use crate::host;
 use crate::precompiled::Cache;
 use crate::ticker::Ticker;
@@ -32,6 +33,8 @@ pub struct EngineConfig {
     /// read. It is not used unless it belongs to this user and nobody else can write there: what is read
     /// from it is run.
     pub cache: Option<PathBuf>,
+    /// What compiles words for the cache, instead of this process.
+    pub compiler: Option<Compiler>,
 }
 
 /// The engine cannot be had.
@@ -56,6 +59,8 @@ struct Inner {
     linker: Linker<Call>,
     ticker: Ticker,
     cache: Option<Cache>,
+    pooling: bool,
+    compiler: Option<Compiler>,
     places: Semaphore,
 }
 
@@ -65,7 +70,7 @@ impl Engine {
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
         let wasm = wasm(config.pooling).map_err(|e| EngineError::WebAssembly(format!("{e:#}")))?;
         let linker = host::linker(&wasm).map_err(|e| EngineError::WebAssembly(format!("{e:#}")))?;
-        let cache = config.cache.and_then(|folder| match Cache::open(&folder, &wasm) {
+        let cache = config.cache.as_deref().and_then(|folder| match Cache::open(folder, &wasm) {
             Ok(cache) => Some(cache),
             Err(reason) => {
                 tracing::warn!("compiled words are not kept: {}: {reason}", folder.display());
@@ -74,7 +79,8 @@ impl Engine {
         });
         let ticker = Ticker::start(wasm.clone())?;
         let places = Semaphore::new(CALLS as usize);
-        Ok(Self { inner: Arc::new(Inner { wasm, linker, ticker, cache, places }) })
+        let EngineConfig { pooling, compiler, .. } = config;
+        Ok(Self { inner: Arc::new(Inner { wasm, linker, ticker, cache, pooling, compiler, places }) })
     }
 
     pub(crate) fn wasm(&self) -> &wasmtime::Engine {
@@ -99,6 +105,13 @@ impl Engine {
         let cache = self.inner.cache.as_ref();
         if let Some(component) = cache.and_then(|cache| cache.load(&self.inner.wasm, sha256)) {
             return Ok(component);
+        }
+        if let (Some(cache), Some(compiler)) = (cache, &self.inner.compiler) {
+            compiler.run(bytes, self.inner.pooling, cache.folder())?;
+            if let Some(component) = cache.load(&self.inner.wasm, sha256) {
+                return Ok(component);
+            }
+            tracing::warn!("what was compiled is not there; it is compiled once more, here");
         }
         let component = Component::new(&self.inner.wasm, bytes).map_err(|e| format!("{e:#}"))?;
         if let Some(cache) = cache {

@@ -16,7 +16,7 @@
 //! - one component: `component`, what holds for it here: `word`, how it does: `health`;
 //! - all of them: `sources`, `loader`, `table`, `lexicon`, `watch`;
 //! - messages: `token`, `envelope`, `interpreter`;
-//! - beneath: `engine`, its `ticker` and its cache of `precompiled` words; `folders` (the files that words were
+//! - beneath: `engine`, its `ticker`, its `compiler` and its cache of `precompiled` words; `folders` (the files that words were
 //!   granted); `shelves`, for agents that need a place for the state of words.
 
 mod contract;
@@ -44,12 +44,14 @@ mod envelope;
 mod interpreter;
 mod token;
 
+mod compiler;
 mod engine;
 mod folders;
 mod precompiled;
 mod shelves;
 mod ticker;
 
+pub use compiler::{Compiler, compile_if_asked};
 pub use contract::{ALWAYS_GRANTED, CONTRACT, EVENTS, Message, Output, Program, Refusal, Role};
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use envelope::{CORE_HEADERS, Envelope, wrap, wrap_raw};

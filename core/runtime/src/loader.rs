@@ -13,7 +13,7 @@ use crate::component::Component;
 use crate::engine::Engine;
 use crate::error::{LoadError, Problem, WordSource};
 use crate::policy::Policies;
-use crate::sources::{Bytes, Candidate, Found, Sources};
+use crate::sources::{Candidate, Content, Found, Sources};
 use crate::table::Table;
 use crate::word::{Word, require_grants};
 
@@ -88,16 +88,16 @@ impl Loader {
         let at_once = Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from)));
         let mut tasks = JoinSet::new();
         let mut begun: Vec<&str> = Vec::new();
-        for Bytes { sha256, content } in found.sound() {
+        for Content { sha256, bytes } in found.sound() {
             if self.examined.contains_key(sha256) || begun.contains(&sha256.as_str()) {
                 continue;
             }
             begun.push(sha256);
             let (engine, at_once) = (self.engine.clone(), at_once.clone());
-            let (sha256, content) = (sha256.clone(), content.clone());
+            let (sha256, bytes) = (sha256.clone(), bytes.clone());
             tasks.spawn(async move {
                 let _turn = at_once.acquire_owned().await;
-                let examined = Component::examine(&engine, sha256.clone(), content).await;
+                let examined = Component::examine(&engine, sha256.clone(), bytes).await;
                 (sha256, examined.map(Arc::new))
             });
         }
@@ -137,9 +137,9 @@ impl Loader {
 
     /// Whether a candidate can be used. One that is switched off needs no grants.
     fn judge(&self, candidate: &Candidate) -> Result<Arc<Component>, LoadError> {
-        let bytes = candidate.bytes.as_ref().map_err(LoadError::clone)?;
+        let content = candidate.content.as_ref().map_err(LoadError::clone)?;
         let unexamined = || Err(LoadError::Invalid("its examination was interrupted".to_owned()));
-        let component = self.examined.get(&bytes.sha256).cloned().unwrap_or_else(unexamined)?;
+        let component = self.examined.get(&content.sha256).cloned().unwrap_or_else(unexamined)?;
         let policy = self.policies.of(&component.about.name);
         if policy.enabled {
             require_grants(&component, policy, &self.here)?;
@@ -176,7 +176,7 @@ impl Loader {
         self.last_good.retain(|path, _| {
             there.iter().any(|source| matches!(source, WordSource::File(it) if it == path))
         });
-        let digests: Vec<_> = found.sound().map(|bytes| bytes.sha256.as_str()).collect();
+        let digests: Vec<_> = found.sound().map(|content| content.sha256.as_str()).collect();
         self.examined.retain(|sha256, _| digests.contains(&sha256.as_str()));
     }
 
@@ -193,7 +193,7 @@ impl Loader {
 
 impl Found {
     /// Everything that could be read.
-    fn sound(&self) -> impl Iterator<Item = &Bytes> {
-        self.layers.iter().flatten().filter_map(|candidate| candidate.bytes.as_ref().ok())
+    fn sound(&self) -> impl Iterator<Item = &Content> {
+        self.layers.iter().flatten().filter_map(|candidate| candidate.content.as_ref().ok())
     }
 }

@@ -7,7 +7,7 @@
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -41,6 +41,10 @@ impl Cache {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Self { folder: folder.to_owned(), engine: format!("{:016x}", hasher.finish()) })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The compiled component, if it is here and as it was written.
@@ -121,24 +125,36 @@ struct Kept {
 
 /// Reads a compiled component after making sure that it is ours and unchanged.
 fn read(engine: &Engine, path: &Path, prefix: &str) -> io::Result<Component> {
-    let code = fs::read(path)?;
-    let metadata = fs::symlink_metadata(path)?;
-    require_ours(&metadata)?;
-    let expected = format!("{prefix}{}.cwasm", hex(&Sha256::digest(&code)));
+    let mut file = File::open(path)?;
+    require_ours(&fs::symlink_metadata(path)?)?;
+    let expected = format!("{prefix}{}.cwasm", hex(&digest(&mut file)?));
     if path.file_name().is_none_or(|name| name.to_string_lossy() != expected) {
         return Err(io::Error::other("it has changed since it was written"));
     }
-    let component = trusted(engine, &code).map_err(io::Error::other)?;
-    let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+    let component = trusted(engine, path).map_err(io::Error::other)?;
+    let _ = file.set_modified(SystemTime::now());
     Ok(component)
 }
 
+/// The SHA-256 of a file, without having it in memory.
+fn digest(file: &mut File) -> io::Result<[u8; 32]> {
+    let mut digest = Sha256::new();
+    let mut block = [0; 16 << 10];
+    loop {
+        match file.read(&mut block)? {
+            0 => return Ok(digest.finalize().into()),
+            read => digest.update(block.get(..read).unwrap_or_default()),
+        }
+    }
+}
+
 #[allow(unsafe_code, reason = "wasmtime cannot know where compiled code comes from; the caller does")]
-fn trusted(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes are what `Component::serialize` gave for this engine. They come from a folder and
-    // a file that belong to this user and that nobody else can write to, and their digest is in the name
-    // under which this user stored them. Who can forge that is this user, and needs no forgery.
-    unsafe { Component::deserialize(engine, code) }
+fn trusted(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: the file is what `Component::serialize` gave for this engine. It and its folder belong to this
+    // user, nobody else can write to them, and its digest is in the name under which this user stored it; from
+    // then on it is removed or replaced, and never written to, so what is mapped stays as it is. Who can forge
+    // or change that is this user, and needs no forgery.
+    unsafe { Component::deserialize_file(engine, path) }
 }
 
 /// Sets files apart that this process writes at the same time.

@@ -3,8 +3,8 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::error::{LoadError, Problem, WordSource};
@@ -16,7 +16,7 @@ const LARGEST: u64 = 64 << 20;
 /// Everything that there is to load from.
 #[derive(Clone)]
 pub(crate) struct Sources {
-    built_in: Vec<Bytes>,
+    built_in: Vec<Content>,
     /// Later ones win over earlier ones, and all over what is built in.
     dirs: Vec<PathBuf>,
 }
@@ -32,19 +32,19 @@ pub(crate) struct Found {
 /// What could be a word.
 pub(crate) struct Candidate {
     pub(crate) source: WordSource,
-    pub(crate) bytes: Result<Bytes, LoadError>,
+    pub(crate) content: Result<Content, LoadError>,
 }
 
-/// A component, as bytes.
+/// A component, not looked at yet.
 #[derive(Clone)]
-pub(crate) struct Bytes {
+pub(crate) struct Content {
     pub(crate) sha256: String,
-    pub(crate) content: Arc<[u8]>,
+    pub(crate) bytes: Bytes,
 }
 
 impl Sources {
     pub(crate) fn new(built_in: &[(&'static str, &'static [u8])], dirs: Vec<PathBuf>) -> Self {
-        let built_in = built_in.iter().map(|&(_, bytes)| Bytes::new(bytes.into())).collect();
+        let built_in = built_in.iter().map(|&(_, bytes)| Content::new(Bytes::from_static(bytes))).collect();
         Self { built_in, dirs }
     }
 
@@ -53,7 +53,7 @@ impl Sources {
         let built_in = self
             .built_in
             .iter()
-            .map(|bytes| Candidate { source: WordSource::BuiltIn, bytes: Ok(bytes.clone()) });
+            .map(|content| Candidate { source: WordSource::BuiltIn, content: Ok(content.clone()) });
         let mut found = Found { layers: vec![built_in.collect()], problems: Vec::new() };
         for dir in &self.dirs {
             match components(dir) {
@@ -90,19 +90,19 @@ fn is_component(path: &Path) -> bool {
 impl Candidate {
     /// Reads a file, if it is still there.
     fn read(path: PathBuf) -> Option<Self> {
-        let bytes = match read(&path) {
+        let content = match read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => Err(LoadError::Unreadable(error.to_string())),
             Ok(content) if content.len() as u64 > LARGEST => Err(LoadError::TooLarge { limit: LARGEST }),
-            Ok(content) => Ok(Bytes::new(content.into())),
+            Ok(content) => Ok(Content::new(content.into())),
         };
-        Some(Self { source: WordSource::File(path), bytes })
+        Some(Self { source: WordSource::File(path), content })
     }
 }
 
-impl Bytes {
-    fn new(content: Arc<[u8]>) -> Self {
-        Self { sha256: hex(&Sha256::digest(&content)), content }
+impl Content {
+    fn new(bytes: Bytes) -> Self {
+        Self { sha256: hex(&Sha256::digest(&bytes)), bytes }
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
             [vec!["built-in".to_owned()], vec![path("a.wasm"), path("b.wasm"), path("d.wasm")]]
         );
         assert!(found.problems.is_empty(), "a directory may come later");
-        let last = found.layers[1][2].bytes.as_ref().err();
+        let last = found.layers[1][2].content.as_ref().err();
         assert_eq!(last, Some(&LoadError::Unreadable("not a file".into())));
     }
 

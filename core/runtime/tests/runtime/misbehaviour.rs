@@ -123,7 +123,7 @@ async fn exiting_ends_the_call_and_not_the_agent() {
 #[tokio::test]
 async fn what_a_call_leaves_in_memory_no_other_finds() {
     for pooling in [true, false] {
-        let engine = Engine::new(EngineConfig { pooling, cache: None }).unwrap();
+        let engine = Engine::new(EngineConfig { pooling, ..EngineConfig::default() }).unwrap();
         let dir = Dir::with(&[("probe.wasm", &probe())]);
         let (lexicon, _) = Lexicon::open(engine, FakeAgent::guest(), generous(), &[], vec![dir.path()]).await;
         for _ in 0..300 {

@@ -215,7 +215,11 @@ pub(crate) fn built_in(name: &str) -> &'static [u8] {
 pub(crate) fn engine() -> Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-words");
-    ENGINE.get_or_init(|| Engine::new(EngineConfig { pooling: true, cache: Some(cache) }).unwrap()).clone()
+    ENGINE
+        .get_or_init(|| {
+            Engine::new(EngineConfig { pooling: true, cache: Some(cache), compiler: None }).unwrap()
+        })
+        .clone()
 }
 
 /// Every word may do everything; the limits are short.
