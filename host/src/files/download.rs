@@ -15,9 +15,9 @@ const AT_ONCE: usize = 48;
 /// A small file may have grown to so many octets since it was listed.
 const MOST_OF_SMALL: u64 = 16 * SMALL;
 /// Pieces of a large file on their way at the same time.
-const PIECES_AT_ONCE: usize = 8;
+const PIECES_AT_ONCE: usize = 4;
 /// Octets of such a piece.
-const LONG_PIECE: u64 = 128 << 10;
+const LONG_PIECE: u64 = 512 << 10;
 
 /// A file that somebody wants, and from where on.
 #[derive(Clone, Debug, Eq, PartialEq)]

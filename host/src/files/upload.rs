@@ -16,6 +16,8 @@ use vocable_chirp::proto::Meta;
 
 /// Requests on their way at the same time.
 const AT_ONCE: usize = 64;
+/// Octets of a large file that are written with one request.
+const STROKE: usize = 512 << 10;
 /// Octets on their way at the same time.
 const OCTETS_AT_ONCE: usize = 4 << 20;
 
@@ -52,12 +54,14 @@ enum Sending {
         entry: Entry,
         octets: BytesMut,
     },
-    /// `lost`: what could not be written begins there. Pieces after it may have been.
+    /// `gathered`: of the octets before `at`, the last, which have not been sent. `lost`: what could not be written
+    /// begins there. Pieces after it may have been.
     Large {
         entry: Entry,
         part: Vec<u8>,
         handle: Handle,
         at: u64,
+        gathered: BytesMut,
         lost: Option<u64>,
     },
 }
@@ -188,7 +192,8 @@ impl<'a> Upload<'a> {
             Fault::new(FaultKind::InvalidParameter, "the top of a tree is a folder".to_owned())
         })?;
         let handle = self.session.open_part(&part, offset == 0).await?;
-        self.file = Some(Sending::Large { entry, part, handle, at: offset, lost: None });
+        self.file =
+            Some(Sending::Large { entry, part, handle, at: offset, gathered: BytesMut::new(), lost: None });
         Ok(())
     }
 
@@ -201,33 +206,49 @@ impl<'a> Upload<'a> {
                 octets.extend_from_slice(&piece);
                 Ok(Ok(()))
             }
-            Some(Sending::Large { entry, handle, at, part, .. }) => {
+            Some(Sending::Large { entry, at, gathered, .. }) => {
                 if piece.len() as u64 > size(entry) - *at {
                     return Ok(Err(too_much()));
                 }
-                let (session, handle, offset, part) = (self.session.clone(), *handle, *at, part.clone());
                 *at += piece.len() as u64;
-                let (path, weight) = (entry.path.clone(), piece.len());
-                let sent = self.send(path, offset, weight, async move {
-                    let octets = piece.len() as u64;
-                    let written = session.client().pwrite(handle, piece, offset).await;
-                    match written {
-                        Ok(written) if written == octets => Ok(Ended::Piece(octets)),
-                        Ok(_) => Err(Fault::new(
-                            FaultKind::FileFailed,
-                            format!("{}: written in part only", session.shown(&part)),
-                        )),
-                        Err(error) => Err(session.fault(error, &part)),
-                    }
-                });
-                sent.await.map(|()| Ok(()))
+                gathered.extend_from_slice(&piece);
+                if gathered.len() >= STROKE {
+                    self.stroke().await?;
+                }
+                Ok(Ok(()))
             }
             None if self.skipping.is_some() => Ok(Ok(())),
             None => Ok(Err(Fault::new(FaultKind::InvalidParameter, "octets of no file".to_owned()))),
         }
     }
 
+    /// Sends what has been gathered of a large file.
+    async fn stroke(&mut self) -> Result<(), Fault> {
+        let Some(Sending::Large { entry, handle, at, part, gathered, .. }) = &mut self.file else {
+            return Ok(());
+        };
+        let octets = gathered.split().freeze();
+        if octets.is_empty() {
+            return Ok(());
+        }
+        let (weight, length) = (octets.len(), octets.len() as u64);
+        let (session, handle, offset, part) = (self.session.clone(), *handle, *at - length, part.clone());
+        let path = entry.path.clone();
+        let write = async move {
+            match session.client().pwrite(handle, octets, offset).await {
+                Ok(written) if written == length => Ok(Ended::Piece(length)),
+                Ok(_) => Err(Fault::new(
+                    FaultKind::FileFailed,
+                    format!("{}: written in part only", session.shown(&part)),
+                )),
+                Err(error) => Err(session.fault(error, &part)),
+            }
+        };
+        self.send(path, offset, weight, write).await
+    }
+
     async fn end(&mut self, digest: Option<[u8; 32]>) -> Result<Result<(), Fault>, Fault> {
+        self.stroke().await?;
         let Some(digest) = digest else {
             // A stretch counts when it is written.
             self.drain(0).await?;
@@ -249,9 +270,9 @@ impl<'a> Upload<'a> {
                 });
                 sent.await.map(|()| Ok(()))
             }
-            Some(Sending::Large { entry, part, handle, at, lost }) => {
+            Some(Sending::Large { entry, part, handle, at, gathered, lost }) => {
                 let (again, beside) = (entry.clone(), part.clone());
-                self.file = Some(Sending::Large { entry: again, part: beside, handle, at, lost });
+                self.file = Some(Sending::Large { entry: again, part: beside, handle, at, gathered, lost });
                 self.drain(0).await?;
                 let is_whole = matches!(self.file, Some(Sending::Large { lost: None, .. }));
                 self.close().await;
