@@ -124,6 +124,7 @@ fn context(host: &Host) {
         "reconnect = { first = \"200ms\", most = \"1s\", jitter = 0.5 }",
     ];
     let run = "chmod 600 /context/token\n\
+               mount -t cgroup2 none /sys/fs/cgroup && echo +memory +io > /sys/fs/cgroup/cgroup.subtree_control\n\
                HOME=/ setsid /context/vocable-guest --config /context/guest.toml < /dev/null > /tmp/agent.log 2>&1 &\n";
     std::fs::write(folder.join("token"), token.as_str().unwrap()).unwrap();
     std::fs::write(folder.join("guest.toml"), settings.join("\n")).unwrap();
@@ -225,6 +226,18 @@ fn a_guest_lives_as_its_machine_does() {
         vm(&host, &["resume", MACHINE]);
         host.hears("guest.alive", GUEST);
         step("it is back");
+
+        // Its kernel keeps the books of a command, with the controllers that not every test machine has.
+        let fat = "x=$(head -c 300000 /dev/zero | tr '\\0' x); echo ready; while :; do sleep 1000; done";
+        let fat = host.starts(GUEST, &["sh", "-c", fat]);
+        fat.prints("ready\n");
+        let usage = host.call("cmd.usage", json!([fat.id])).unwrap()["commands"][0]["usage"].clone();
+        assert_eq!((&usage["source"], &usage["processes"]), (&json!("cgroup"), &json!(2)), "{usage:#}");
+        assert!(usage["rss_bytes"].as_u64().is_some_and(|octets| octets > 300_000), "{usage:#}");
+        assert!(usage["cpu_s"].as_f64() > Some(0.0) && usage["written_bytes"].is_number(), "{usage:#}");
+        host.call("cmd.cancel", json!([fat.id])).unwrap();
+        assert_eq!(fat.ends().state(), "cancelled");
+        step("its kernel has told what a command uses");
 
         // A live snapshot, something that it does not know of, and back: the agent finds its way by itself.
         vm(&host, &["snapshot", "take", MACHINE, "joined"]);
