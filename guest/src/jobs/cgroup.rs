@@ -18,6 +18,7 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use nix::sys::signal::{self, Signal};
 use nix::unistd::{AccessFlags, Pid, access, geteuid};
 use sha2::{Digest, Sha256};
 
@@ -117,22 +118,32 @@ impl Group {
     }
 }
 
-/// Removes a group, unless somebody is still in it: processes that a command left in the background.
+/// Removes a group with those that the command made in it, unless somebody is in one of them: the command itself, or
+/// processes that it left in the background.
 pub(super) fn remove(group: &Path) {
+    if processes(group).is_empty() {
+        remove_empty(group);
+    }
+}
+
+fn remove_empty(group: &Path) {
     let below = fs::read_dir(group).into_iter().flatten().flatten();
     for entry in below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-        remove(&entry.path());
+        remove_empty(&entry.path());
     }
     let _ = fs::remove_dir(group);
 }
 
 /// Kills whoever is in the group and in those below it; `false` if there was nobody.
 pub(super) fn kill(group: &Path) -> bool {
-    let somebody = !processes(group).is_empty();
-    if somebody {
-        let _ = fs::write(group.join("cgroup.kill"), "1");
+    let members = processes(group);
+    // Kernels before 5.14 do not do it for the whole group.
+    if !members.is_empty() && fs::write(group.join("cgroup.kill"), "1").is_err() {
+        for pid in &members {
+            let _ = signal::kill(Pid::from_raw(*pid), Signal::SIGKILL);
+        }
     }
-    somebody
+    !members.is_empty()
 }
 
 /// What a group says of all the processes in it and below it; a figure whose controller is not switched on is `None`.
@@ -358,6 +369,19 @@ mod tests {
         let subgroup = group.join("agent");
         fs::create_dir(&subgroup).unwrap();
         assert_eq!(divisible(&own(&subgroup, false)), Some((group, true)));
+    }
+
+    #[test]
+    fn where_the_kernel_does_not_kill_a_group_its_members_are_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut member = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        fs::write(dir.path().join("cgroup.procs"), member.id().to_string()).unwrap();
+        // Nothing can be written there.
+        fs::create_dir(dir.path().join("cgroup.kill")).unwrap();
+        assert!(kill(dir.path()));
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&member.wait().unwrap()), Some(9));
+        fs::write(dir.path().join("cgroup.procs"), "").unwrap();
+        assert!(!kill(dir.path()));
     }
 
     proptest! {
