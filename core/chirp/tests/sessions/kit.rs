@@ -10,6 +10,9 @@ use tokio::process::{Child, Command};
 /// Longer than anything takes that works.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often the real server is started until it is there.
+const TRIES: u32 = 3;
+
 /// What a test waits for comes, or the test fails.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("waited for in vain")
@@ -92,23 +95,38 @@ impl RealServer {
             .arg(at("acl"))
             .arg("--inherit-default-acl");
         command.args(["--auth", "address", "--auth", "unix", "--auth", "ticket"]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        let child = command.spawn().unwrap();
-        let port = soon(async {
-            loop {
-                let text = std::fs::read_to_string(at("port")).unwrap_or_default();
-                let port: Option<u16> = text.trim().parse().ok();
-                if let Some(port) = port
-                    && tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()
-                {
-                    return port;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        // Now and then it does not come up among many others: then it is started once more, and what it said is told.
+        for _ in 0..TRIES {
+            command.stderr(std::fs::File::create(at("log")).unwrap());
+            let mut child = command.spawn().unwrap();
+            let ready = async {
+                loop {
+                    let text = std::fs::read_to_string(at("port")).unwrap_or_default();
+                    let port: Option<u16> = text.trim().parse().ok();
+                    if let Some(port) = port
+                        && tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+                    {
+                        return port;
+                    }
+                    // It tells nobody when it is ready.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 }
-                // It tells nobody when it is ready.
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        });
-        let port = port.await;
-        Self { port, folder, _child: child }
+            };
+            let why = tokio::select! {
+                ended = child.wait() => format!("{ended:?}"),
+                port = tokio::time::timeout(PATIENCE / TRIES, ready) => match port {
+                    Ok(port) => return Self { port, folder, _child: child },
+                    Err(_) => "it is not ready".to_owned(),
+                },
+            };
+            let port = std::fs::read_to_string(at("port"));
+            let log = std::fs::read_to_string(at("log"));
+            eprintln!("chirp_server: {why}, port file {port:?}, log {log:?}");
+            child.kill().await.unwrap();
+            let _ = std::fs::remove_file(at("port"));
+        }
+        panic!("chirp_server does not come up");
     }
 
     pub(crate) fn root(&self) -> PathBuf {
