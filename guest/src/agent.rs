@@ -452,8 +452,8 @@ impl Agent {
         }
     }
 
-    /// A job of which the host wants to hear nothing: it goes on with room for what it writes, and is forgotten when it
-    /// has ended.
+    /// Of a job that the host wants to hear nothing of: it goes on with room for what it writes, and is forgotten when
+    /// it has ended. Of any other job nothing is done.
     fn leave_untold(&mut self, job: &str) {
         if !self.reports.is_unwanted(job) {
             return;
@@ -461,7 +461,7 @@ impl Agent {
         if let Some((out, err)) = self.reports.taken(job) {
             self.make_room(job.to_owned(), out, err);
         }
-        if self.reports.is_done_with(job) {
+        if self.reports.close_unwanted(job) {
             self.forget(job.to_owned());
         }
     }

@@ -271,9 +271,9 @@ impl Reports {
     }
 
     /// Takes a job that is unwanted and over from the books. Gives whether it was one.
-    pub fn is_done_with(&mut self, job: &str) -> bool {
-        let done = self.jobs.get(job).is_some_and(|report| report.unwanted && report.ended);
-        done && self.jobs.remove(job).is_some()
+    pub fn close_unwanted(&mut self, job: &str) -> bool {
+        let over = self.jobs.get(job).is_some_and(|report| report.unwanted && report.ended);
+        over && self.jobs.remove(job).is_some()
     }
 
     /// The connection is new: what was on its way may be lost.
@@ -413,7 +413,7 @@ mod tests {
             (reports.next(now), reports.taken("a"), reports.next_deadline()),
             (None, Some((30, 0)), None)
         );
-        assert!(!reports.is_done_with("a"), "it runs");
+        assert!(!reports.close_unwanted("a"), "it runs");
         // Another connection may lead to a host that wants it.
         reports.reconnected();
         reports.written("a", Part::Out, 31);
@@ -421,7 +421,7 @@ mod tests {
         reports.unwanted("a");
         reports.ended("a", 31, 0);
         assert_eq!(reports.next(now), None);
-        assert!(reports.is_done_with("a") && reports.is_empty());
+        assert!(reports.close_unwanted("a") && reports.is_empty());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The process that owns one job.  It starts the program, copies what it writes into the spool,
 //! ends it when its time is over, and leaves the results; so a job outlives the agent that asked
 //! for it.  It is this executable under a hidden first argument, it is synchronous, and it talks
-//! to nobody but the agent, over two FIFOs that it was born with as standard input and output.
+//! to nobody but the agent, over two FIFOs as standard input and output: those it was born with, or, if it was
+//! started before there was a job, got with it ([`assignment`]).
 //!
 //! ```text
 //! agent ──control──▶ supervisor ──▶ program ──▶ its children
@@ -59,7 +60,8 @@ use crate::jobs::processes::Identity;
 use crate::jobs::record::{Record, Supervisor, unix_time};
 use crate::jobs::results::{Failure, FailureCode, Results};
 
-/// The variable with what the path of each command's cgroup begins with; without it there are none.
+/// The variable with what the path of each command's cgroup begins with; without it there are none.  Only for supervisors
+/// that wait: who has a job at once has no time to enter one.
 pub(crate) const GROUPS: &str = "VOCABLE_SUPERVISOR_GROUPS";
 
 /// How long nothing is asked for until a supervisor that waits enters a cgroup.

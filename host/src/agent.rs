@@ -476,8 +476,8 @@ impl Agent {
         self.track(active);
     }
 
-    /// A guest that comes back names the commands it has yet to tell of. One that it had taken and does not name is gone:
-    /// with its state, or because it was taken back to a time before it.
+    /// A guest that comes back names the commands it has yet to tell of, unless they are too many. One that it had taken
+    /// and does not name is gone: with its state, or because it was taken back to a time before it.
     fn miss(&mut self, guest: &str, named: Option<Value>) {
         let Some(Ok(named)) = named.map(serde_json::from_value::<BTreeSet<String>>) else { return };
         let missing = |command: &&Command| {

@@ -221,7 +221,7 @@ impl Guest {
     fn leaves_nothing_behind(&self) {
         let state = self.folder.join(&self.name);
         let mark = format!("{MARK}={}", state.display());
-        let is_ours = |pid: i32| words_of(pid, "environ").contains(&mark);
+        let is_ours = |pid: i32| environment(pid).contains(&mark);
         let jobs = state.join("jobs");
         // From the moment it has a job, a supervisor has files of it open.
         let supervises = |pid: i32| {
@@ -256,10 +256,10 @@ fn processes() -> impl Iterator<Item = i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// What `/proc` has about a process in a list of words; nothing if it is gone.
-fn words_of(pid: i32, list: &str) -> Vec<String> {
-    let octets = std::fs::read(format!("/proc/{pid}/{list}")).unwrap_or_default();
-    octets.split(|octet| *octet == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+/// The environment of a process, as it was started with; nothing if it is gone.
+fn environment(pid: i32) -> Vec<String> {
+    let octets = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    octets.split(|octet| *octet == 0).map(|variable| String::from_utf8_lossy(variable).into_owned()).collect()
 }
 
 impl Start {

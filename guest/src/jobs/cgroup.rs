@@ -164,7 +164,7 @@ pub(super) struct Books {
 
 impl Books {
     /// The books of the group of a command; `None` where there is no such group.  The supervisor is no process of the
-    /// command, also when it is inside; the few pages it touched there count.
+    /// command, also when it is inside; the little it computed and the few pages it touched there count.
     pub(super) fn of(group: &Path, supervisor: i32) -> Option<Self> {
         let read = |name: &str| fs::read_to_string(group.join(name)).ok();
         let (user_s, system_s) = computing(&read("cpu.stat")?)?;

@@ -8,7 +8,7 @@
 //! input.taken   how much of it the program has read                supervisor
 //! events        FIFO, supervisor to agent; its end is the supervisor's
 //! control       FIFO, agent to supervisor
-//! supervisor.json  the supervisor as a process                     supervisor
+//! supervisor.json  the supervisor as a process, and the cgroup     supervisor
 //! out, err      what the program wrote                             supervisor
 //! freed.json    how much of that was freed, from the beginning; the host has it    supervisor
 //! result.json   the results, durable a moment after they appear    supervisor

@@ -56,7 +56,7 @@ struct Prepared {
     record: Record,
     /// Our end of `events`.
     events: File,
-    /// What the supervisor is born with: `control`, `events` and its log.
+    /// The supervisor's: `control`, `events` and its log.
     stdio: [File; 3],
 }
 

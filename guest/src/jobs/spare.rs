@@ -58,6 +58,9 @@ impl Surroundings {
     fn start_spare(&self) -> io::Result<Spare> {
         let (line, theirs) = UnixStream::pair()?;
         let mut command = self.supervisor(SPARE.as_ref());
+        if let Some(cgroups) = &self.cgroups {
+            command.env(GROUPS, cgroups.path_prefix());
+        }
         command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(Spare { process: command.spawn()?, line })
     }
@@ -65,9 +68,6 @@ impl Surroundings {
     fn supervisor(&self, folder: &Path) -> Command {
         let mut command = Command::new(&self.config.supervisor);
         command.args(&self.config.supervisor_args).arg(folder).env_clear().current_dir("/");
-        if let Some(cgroups) = &self.cgroups {
-            command.env(GROUPS, cgroups.path_prefix());
-        }
         command
     }
 }

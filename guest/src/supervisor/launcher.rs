@@ -15,7 +15,7 @@ use crate::jobs::launch::Launch;
 use crate::jobs::record::{Record, User};
 use crate::jobs::results::{Failure, FailureCode};
 
-/// Set for the second stage; the environment of a supervisor is otherwise empty.
+/// Set for the second stage, whose environment is otherwise empty.
 const STAGE: &str = "VOCABLE_SUPERVISOR_STAGE";
 
 /// Whether this process is the second stage.

@@ -16,7 +16,9 @@ impl Word for Hello {
             "properties": {
                 "agent": {"type": "string", "description": "version of the agent"},
                 "mac": {"type": "string", "description": "08:00:27:0A:0B:0C"},
-                "boot-id": {"type": "string"}
+                "boot-id": {"type": "string"},
+                "jobs": {"type": "array", "items": {"type": "string"},
+                    "description": "the commands that the guest has yet to tell something of"}
             },
             "additionalProperties": true
         }))
