@@ -78,7 +78,8 @@ pub struct JobsConfig {
     pub supervisor: PathBuf,
     /// … given these arguments and the folder of the job.
     pub supervisor_args: Vec<OsString>,
-    /// Bytes of output kept for a command until the host has them, both streams together.
+    /// Bytes of output kept for a command until the host has them, both streams together.  What is in its pipes at
+    /// its end (64 KiB each unless the program changes that) comes on top, so that it is not lost.
     pub spool_limit: u64,
     /// What to do with a command that writes more, or fills the disk.
     pub when_spool_full: WhenFull,

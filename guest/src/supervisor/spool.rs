@@ -36,6 +36,8 @@ pub(super) struct Spool {
     out: Stream,
     err: Stream,
     limit: u64,
+    /// Whether the program has ended, which the limit holds up no more.
+    draining: bool,
     full: Option<Full>,
     discarding: bool,
     /// Why anything was left out: the first reason.
@@ -67,7 +69,7 @@ impl Spool {
     pub(super) fn new(out: (File, File), err: (File, File), limit: u64) -> Self {
         let block = vec![0; BLOCK].into_boxed_slice();
         let (out, err) = (Stream::new(out), Stream::new(err));
-        Self { out, err, limit, full: None, discarding: false, reason: None, block }
+        Self { out, err, limit, draining: false, full: None, discarding: false, reason: None, block }
     }
 
     /// The pipes worth waiting for.  None while the spool is full: then the program waits.
@@ -80,7 +82,7 @@ impl Spool {
 
     /// Copies one block of a pipe that poll(2) found ready.
     pub(super) fn copy(&mut self, part: Part, ready: PollFlags, now: Instant) {
-        let room = self.limit.saturating_sub(self.used());
+        let room = self.room();
         if room == 0 && !self.discarding && ready.contains(PollFlags::IN) {
             self.full = Some(Full::Limit);
             return;
@@ -97,6 +99,11 @@ impl Spool {
         } else if let Err(cause) = stream.keep(bytes) {
             self.full = Some(Full::Disk { cause, retry_at: now + RETRY });
         }
+    }
+
+    /// How much the limit lets in.
+    fn room(&self) -> u64 {
+        if self.draining { u64::MAX } else { self.limit.saturating_sub(self.used()) }
     }
 
     /// What of the output is still there.
@@ -174,8 +181,13 @@ impl Spool {
 
     /// Takes what is left in the pipes after the end of the program.  What its background
     /// processes may write from now on is not waited for: at most one pipe's capacity is read,
-    /// and everything the program itself wrote is in that.
+    /// and everything the program itself wrote is in that.  The limit is there to hold up a program
+    /// that writes too much; one that has ended leaves no more than this, and loses nothing to it.
     pub(super) fn drain(&mut self, now: Instant) {
+        self.draining = true;
+        if !self.discarding && matches!(self.full, Some(Full::Limit)) {
+            self.full = None;
+        }
         self.retry(now + RETRY);
         if self.full.is_some() {
             self.discard();
@@ -367,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_the_limit_is_not_read_before_the_end_and_then_counted() {
+    fn what_is_beyond_the_limit_is_not_read_before_the_end_and_then_kept() {
         let mut bed = bed(5, tempfile::tempfile().unwrap());
         bed.writers[0].write_all(b"12345678").unwrap();
         for _ in 0..3 {
@@ -375,10 +387,26 @@ mod tests {
         }
         assert!(bed.spool.full().unwrap().contains('5'));
         assert_eq!(bed.spool.pipes().count(), 0, "the program has to wait");
+        bed.writers[1].write_all(b"err").unwrap();
+        bed.spool.drain(Instant::now());
+        assert_eq!(bed.spool.totals(), (8, 3));
+        assert_eq!(bed.files.each_mut().map(content), [b"12345678".to_vec(), b"err".to_vec()]);
+        assert_eq!(bed.spool.left_out(), None);
+    }
+
+    #[test]
+    fn what_is_beyond_the_limit_is_counted_to_the_end_where_it_is_not_kept() {
+        let mut bed = bed(5, tempfile::tempfile().unwrap());
+        bed.writers[0].write_all(b"12345678").unwrap();
+        for _ in 0..3 {
+            bed.spool.copy(Part::Out, PollFlags::IN, Instant::now());
+        }
+        bed.spool.discard();
         bed.spool.drain(Instant::now());
         assert_eq!((bed.spool.totals(), content(&mut bed.files[0])), ((5, 0), b"12345".to_vec()));
         let left_out = bed.spool.left_out().unwrap();
         assert_eq!((left_out.out, left_out.err), (3, 0));
+        assert!(left_out.reason.contains("5 bytes"), "{}", left_out.reason);
     }
 
     #[test]
