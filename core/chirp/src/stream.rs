@@ -1,9 +1,11 @@
 //! What a session runs over, and what both ends do with it: lines, bodies, files sent without being copied.
 
 use bytes::{Buf, BytesMut};
+use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -230,17 +232,50 @@ impl Output {
                 }
             } else {
                 let most = usize::try_from(end - offset).unwrap_or(COPY).min(COPY);
-                let (piece, read) = read_at(file.clone(), offset, buffer, most).await?;
-                if read == 0 {
+                buffer = read_at(file.clone(), offset, buffer, most).await?;
+                if buffer.is_empty() {
                     return Err(shrunk());
                 }
-                self.write(piece.get(..read).unwrap_or_default(), stall).await?;
-                buffer = piece;
-                offset += read as u64;
+                self.write(&buffer, stall).await?;
+                offset += buffer.len() as u64;
             }
             sent(offset - before);
         }
         Ok(())
+    }
+
+    /// Sends a part of a file and gives its SHA-256: the next piece is read and digested while one is sent.
+    ///
+    /// # Errors
+    /// As [`Output::file`].
+    pub(crate) async fn hashed(
+        &mut self,
+        file: Arc<File>,
+        offset: u64,
+        len: u64,
+        stall: Duration,
+        mut sent: impl FnMut(u64),
+    ) -> io::Result<[u8; 32]> {
+        let end = offset.saturating_add(len);
+        let read = |at: u64, buffer: Vec<u8>, digest: Sha256| {
+            let (file, most) =
+                (file.clone(), usize::try_from(end.saturating_sub(at)).unwrap_or(COPY).min(COPY));
+            // On its way at once, not when it is waited for.
+            tokio::task::spawn_blocking(move || digested(&file, at, most, buffer, digest))
+        };
+        let (mut at, mut spare) = (offset, Vec::new());
+        let mut next = read(at, Vec::new(), Sha256::new());
+        loop {
+            let (piece, digest) = next.await.map_err(io::Error::other)??;
+            if piece.is_empty() {
+                return if at == end { Ok(digest.finalize().into()) } else { Err(shrunk()) };
+            }
+            at += piece.len() as u64;
+            next = read(at, spare, digest);
+            self.write(&piece, stall).await?;
+            sent(piece.len() as u64);
+            spare = piece;
+        }
     }
 
     /// The socket's descriptor once more: tokio's own can't be borrowed by another thread.
@@ -291,27 +326,40 @@ impl Output {
 }
 
 /// Reads a piece of a file into a buffer that is handed back: at most `most` octets, fewer at its end.
-pub(crate) async fn read_at(
-    file: Arc<File>,
-    offset: u64,
-    mut buffer: Vec<u8>,
-    most: usize,
-) -> io::Result<(Vec<u8>, usize)> {
-    use std::os::unix::fs::FileExt;
+async fn read_at(file: Arc<File>, offset: u64, mut buffer: Vec<u8>, most: usize) -> io::Result<Vec<u8>> {
     blocking(move || {
-        buffer.resize(most, 0);
-        let mut read = 0;
-        while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {
-            match file.read_at(rest, offset + read as u64) {
-                Ok(0) => break,
-                Ok(more) => read += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok((buffer, read))
+        fill(&file, offset, most, &mut buffer)?;
+        Ok(buffer)
     })
     .await
+}
+
+/// The same at once, with the digest of what was before taken further.
+fn digested(
+    file: &File,
+    offset: u64,
+    most: usize,
+    mut buffer: Vec<u8>,
+    mut digest: Sha256,
+) -> io::Result<(Vec<u8>, Sha256)> {
+    fill(file, offset, most, &mut buffer)?;
+    digest.update(&buffer);
+    Ok((buffer, digest))
+}
+
+fn fill(file: &File, offset: u64, most: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+    buffer.resize(most, 0);
+    let mut read = 0;
+    while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + read as u64) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(read);
+    Ok(())
 }
 
 /// On a thread that may wait for a disk.

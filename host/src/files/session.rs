@@ -136,9 +136,9 @@ impl Session {
     }
 
     /// Writes a small file: whole, or not at all.
-    pub async fn put(&self, path: &[u8], meta: Meta, octets: Bytes, digest: [u8; 32]) -> Result<(), Fault> {
-        let body = vocable_chirp::client::Body::from(octets);
-        self.client.vput_body(path, meta, body, digest).await.map_err(|error| self.fault(error, path))
+    pub async fn put(&self, path: &[u8], meta: Meta, octets: &[u8], digest: [u8; 32]) -> Result<(), Fault> {
+        let put = self.client.vput_known(path, meta, octets, digest).await;
+        put.map_err(|error| self.fault(error, path))
     }
 
     /// Reads a small file whole.

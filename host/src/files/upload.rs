@@ -265,7 +265,7 @@ impl<'a> Upload<'a> {
                 }
                 let sent = self.send(entry.path, 0, weight, async move {
                     let length = octets.len() as u64;
-                    session.put(&path, meta, octets, digest).await?;
+                    session.put(&path, meta, &octets, digest).await?;
                     Ok(Ended::File { octets: length, digest })
                 });
                 sent.await.map(|()| Ok(()))

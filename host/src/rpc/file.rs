@@ -406,7 +406,7 @@ async fn put(context: Context, mut params: Params) -> Result<Value, Fault> {
     match (offset, append) {
         (None, false) => {
             let mtime_ns = OffsetDateTime::now_utc().unix_timestamp_nanos();
-            session.put(&path, Meta { mode, mtime_ns }, data.into(), found).await?;
+            session.put(&path, Meta { mode, mtime_ns }, &data, found).await?;
         }
         (offset, _) => write_into(&session, &path, mode, offset, data.into()).await?,
     }

@@ -4,9 +4,8 @@ use crate::Result;
 use bytes::Bytes;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use sha2::{Digest, Sha256};
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -141,9 +140,9 @@ async fn client(address: &str, what: &[&str]) -> Result<()> {
             client.putfile(to, 0o644, Body::file(file, 0, len)).await?;
         }
         ["vput", from, to] => {
-            let from = from.to_owned();
-            let (file, len, meta, digest) = tokio::task::spawn_blocking(move || digested(&from)).await??;
-            client.vput_body(to, meta, Body::file(file, 0, len), digest).await?;
+            let file = fs::File::open(from)?;
+            let about = file.metadata()?;
+            client.vput_file(to, meta(&about), file, about.len()).await?;
         }
         ["get", from, to] => {
             client.fetch(from, fs::File::create(to)?).await?;
@@ -156,19 +155,6 @@ async fn client(address: &str, what: &[&str]) -> Result<()> {
         _ => return Err("no such thing to do".into()),
     }
     Ok(())
-}
-
-fn digested(from: &str) -> Result<(fs::File, u64, Meta, [u8; 32])> {
-    let mut file = fs::File::open(from)?;
-    let (mut digest, mut block) = (Sha256::new(), vec![0; 256 * 1024]);
-    loop {
-        match file.read(&mut block)? {
-            0 => break,
-            len => digest.update(block.get(..len).unwrap_or_default()),
-        }
-    }
-    let stat = file.metadata()?;
-    Ok((file, stat.len(), meta(&stat), digest.finalize().into()))
 }
 
 fn meta(stat: &fs::Metadata) -> Meta {

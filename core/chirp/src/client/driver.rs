@@ -36,6 +36,11 @@ pub(super) enum Payload {
         len: u64,
         sent: Option<Arc<AtomicU64>>,
     },
+    /// A whole file of that length, and its digest.
+    Digested {
+        file: Arc<File>,
+        len: u64,
+    },
     /// So many octets, as they come.
     Pieces {
         from: mpsc::Receiver<Vec<u8>>,
@@ -195,6 +200,14 @@ impl Writer<'_> {
                     }
                 };
                 self.output.file(file, offset, len, self.config.silence, progress).await?;
+            }
+            Payload::Digested { file, len } => {
+                self.flush().await?;
+                let progress = |octets| {
+                    self.sent.fetch_add(octets, Ordering::Relaxed);
+                };
+                let digest = self.output.hashed(file, 0, len, self.config.silence, progress).await?;
+                self.out.put_slice(&digest);
             }
             Payload::Pieces { mut from, len } => {
                 self.flush().await?;

@@ -1,13 +1,15 @@
 //! Our own requests, which only our own server knows: one round trip each, with digests and times of full precision.
 
 use super::calls::nonsense;
+use super::driver::Payload;
 use super::reply::Expect;
-use super::transfer::{Body, local, write};
+use super::transfer::{local, write};
 use super::{Client, Error};
 use crate::proto::{Entry, Meta, Request};
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use std::fs::File;
+use std::sync::Arc;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 /// A file that came whole, as its digest says.
@@ -26,23 +28,43 @@ impl Client {
     /// As [`Client::stat`]; [`crate::proto::Code::DigestMismatch`] if it didn't arrive as it is.
     pub async fn vput(&self, path: impl AsRef<[u8]>, meta: Meta, octets: Bytes) -> Result<(), Error> {
         let sha256 = Sha256::digest(&octets).into();
-        self.vput_body(path, meta, octets.into(), sha256).await
+        self.vput_known(path, meta, &octets, sha256).await
     }
 
-    /// The same from anywhere, with a digest that is known already.
+    /// The same with a digest that is known already.
     ///
     /// # Errors
     /// As [`Client::vput`].
-    pub async fn vput_body(
+    pub async fn vput_known(
         &self,
         path: impl AsRef<[u8]>,
         meta: Meta,
-        body: Body<'_>,
+        octets: &[u8],
         sha256: [u8; 32],
     ) -> Result<(), Error> {
-        let (path, len) = (path.as_ref().into(), body.len());
-        let request = Request::Vput { path, mode: meta.mode, mtime_ns: meta.mtime_ns, len, sha256 };
-        self.send(&request, body, Expect::Number).await.map(drop)
+        let body = Bytes::from([octets, &sha256].concat());
+        self.vput_payload(path.as_ref(), meta, octets.len() as u64, Payload::Octets(body)).await
+    }
+
+    /// The same with a file of this side, of that length, which is digested while it is sent.
+    ///
+    /// # Errors
+    /// As [`Client::vput`]; also if it is shorter, which closes the connection.
+    pub async fn vput_file(
+        &self,
+        path: impl AsRef<[u8]>,
+        meta: Meta,
+        file: File,
+        len: u64,
+    ) -> Result<(), Error> {
+        let payload = Payload::Digested { file: Arc::new(file), len };
+        self.vput_payload(path.as_ref(), meta, len, payload).await
+    }
+
+    async fn vput_payload(&self, path: &[u8], meta: Meta, len: u64, payload: Payload) -> Result<(), Error> {
+        let Meta { mode, mtime_ns } = meta;
+        let request = Request::Vput { path: path.into(), mode, mtime_ns, len };
+        self.call_with(&request, payload, Expect::Number).await.map(drop)
     }
 
     /// A whole small file, if it has no more octets than that. Its digest is checked.
@@ -129,9 +151,7 @@ impl Client {
     pub async fn vhash(&self, path: impl AsRef<[u8]>, len: u64) -> Result<[u8; 32], Error> {
         let request = Request::Vhash { path: path.as_ref().into(), len };
         let expect = Expect::Octets { max: 32, head: false, tail: 0 };
-        let reply = self
-            .call_for(&request, super::driver::Payload::Nothing, expect, self.about.config.digest)
-            .await?;
+        let reply = self.call_for(&request, Payload::Nothing, expect, self.about.config.digest).await?;
         reply.octets.try_into().map_err(|_| nonsense(request.to_string(), "it is no such digest"))
     }
 }

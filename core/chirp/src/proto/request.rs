@@ -1,6 +1,6 @@
 //! Everything that can be asked, as one line each.
 
-use super::escape::{self, encode, hex};
+use super::escape::encode;
 use super::flags::Flags;
 use super::words::Words;
 use std::fmt;
@@ -208,15 +208,18 @@ pub enum Request {
     Vget {
         path: Vec<u8>,
     },
-    /// A whole file, with its digest: in place at once, or not at all.
+    /// A whole file, with its digest behind it: in place at once, or not at all.
     Vput {
         path: Vec<u8>,
         mode: u32,
         mtime_ns: i128,
+        /// Without the digest.
         len: u64,
-        sha256: [u8; 32],
     },
 }
+
+/// How long the digest is that follows the content of a [`Request::Vput`], as it is: SHA-256.
+const DIGEST: u64 = 32;
 
 /// A line that is no request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -255,10 +258,8 @@ impl Request {
     #[must_use]
     pub fn body(&self) -> Option<u64> {
         match self {
-            Self::Pwrite { len, .. }
-            | Self::Swrite { len, .. }
-            | Self::Vput { len, .. }
-            | Self::Write { len, .. } => Some(*len),
+            Self::Pwrite { len, .. } | Self::Swrite { len, .. } | Self::Write { len, .. } => Some(*len),
+            Self::Vput { len, .. } => Some(len.saturating_add(DIGEST)),
             _ => None,
         }
     }
@@ -271,9 +272,11 @@ fn malformed(verb: &[u8], line: &[u8]) -> Malformed {
         b"vput" => 4,
         _ => return Malformed::Alone,
     };
+    let behind = if verb == b"vput" { DIGEST } else { 0 };
     let length =
         line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty()).nth(position);
-    length.and_then(whole).map_or(Malformed::Endless, Malformed::WithBody)
+    let length = length.and_then(whole).map(|length| length.saturating_add(behind));
+    length.map_or(Malformed::Endless, Malformed::WithBody)
 }
 
 fn whole(word: &[u8]) -> Option<u64> {
@@ -364,7 +367,6 @@ fn ours(verb: &[u8], words: &mut Words<'_>) -> Option<Request> {
             mode: words.number()?,
             mtime_ns: words.number()?,
             len: words.number()?,
-            sha256: escape::from_hex(words.word()?)?,
         },
         _ => return None,
     })
@@ -433,8 +435,8 @@ impl fmt::Display for Request {
             Self::Vlist { path } => write!(f, "vlist {}", encode(path)),
             Self::Vmeta { path, mode, mtime_ns } => write!(f, "vmeta {} {mode} {mtime_ns}", encode(path)),
             Self::Vget { path } => write!(f, "vget {}", encode(path)),
-            Self::Vput { path, mode, mtime_ns, len, sha256 } => {
-                write!(f, "vput {} {mode} {mtime_ns} {len} {}", encode(path), hex(sha256))
+            Self::Vput { path, mode, mtime_ns, len } => {
+                write!(f, "vput {} {mode} {mtime_ns} {len}", encode(path))
             }
         }
     }
@@ -472,7 +474,8 @@ mod tests {
         assert_eq!(parse("pwrite 1 x 0"), Err(Malformed::Endless));
         assert_eq!(parse("ticket_register self 3600 451"), Err(Malformed::WithBody(451)));
         assert_eq!(parse("job_create 12"), Err(Malformed::WithBody(12)));
-        assert_eq!(parse("vput /a 420 1 7 beef"), Err(Malformed::WithBody(7)));
+        assert_eq!(parse("vput /a 420 x 7"), Err(Malformed::WithBody(39)));
+        assert_eq!(parse("vput /a 420 1 7").unwrap().body(), Some(39));
         assert_eq!(parse("pwrite 1 5 0").unwrap().body(), Some(5));
     }
 
@@ -485,10 +488,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn said_and_read(path in path(), other in path(), mode: u32, len: u64, mtime_ns: i64, sha256: [u8; 32]) {
+        fn said_and_read(path in path(), other in path(), mode: u32, len: u64, mtime_ns: i64) {
             let mtime_ns = mtime_ns.into();
             for request in [
-                Request::Vput { path: path.clone(), mode, mtime_ns, len, sha256 },
+                Request::Vput { path: path.clone(), mode, mtime_ns, len },
                 Request::Rename { from: path.clone(), to: other.clone() },
                 Request::Symlink { target: other, path: path.clone() },
                 Request::Open { path: path.clone(), flags: Flags { write: true, create: true, ..Flags::default() }, mode },

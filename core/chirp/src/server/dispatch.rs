@@ -92,9 +92,9 @@ impl Files {
                 }
                 Err(code) => return fail(code, out),
             },
-            Request::Vput { path, mode, mtime_ns, len, sha256 } => {
+            Request::Vput { path, mode, mtime_ns, len } => {
                 let meta = Meta { mode: *mode, mtime_ns: *mtime_ns };
-                upload::vput(self, path, meta, *len, *sha256)
+                upload::vput(self, path, meta, *len)
             }
             Request::Pwrite { fd, len, offset } => upload::pwrite(self, *fd, *len, *offset, None),
             Request::Swrite { fd, len, stride, skip, offset } => {

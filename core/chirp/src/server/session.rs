@@ -15,11 +15,9 @@ use super::sink::Sink;
 use super::verbs::stat_at_once;
 use super::{Error, Peer, Shared};
 use crate::proto::{Malformed, Request};
-use crate::stream::{Input, Output, blocking, read_at, within};
+use crate::stream::{Input, Output, blocking, within};
 use bytes::BytesMut;
-use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -209,10 +207,12 @@ impl Session {
             Then::Close(Some(why)) => Err(Error::Lost(why)),
             Then::Receive { sink, len } => self.receive(sink, len).await.map(|()| len.is_none()),
             Then::Send { file, offset, len, hashed, close } => {
+                let stall = self.shared.limits.stall;
                 if hashed {
-                    self.send_hashed(file, offset, len).await?;
+                    let digest = self.output.hashed(file, offset, len, stall, |_| ()).await?;
+                    self.output.write(&digest, stall).await?;
                 } else {
-                    self.output.file(file, offset, len, self.shared.limits.stall, |_| ()).await?;
+                    self.output.file(file, offset, len, stall, |_| ()).await?;
                 }
                 if close {
                     self.output.close().await?;
@@ -279,26 +279,6 @@ impl Session {
             }
         }
         Ok(false)
-    }
-
-    /// A file and the digest of what has been sent of it.
-    async fn send_hashed(&mut self, file: Arc<File>, offset: u64, len: u64) -> Result<(), Error> {
-        let (mut digest, mut buffer) = (Sha256::new(), Vec::new());
-        let (mut at, end) = (offset, offset.saturating_add(len));
-        while at < end {
-            let most = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE);
-            let (piece, read) = read_at(file.clone(), at, buffer, most).await?;
-            if read == 0 {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
-            let sent = piece.get(..read).unwrap_or_default();
-            digest.update(sent);
-            self.output.write(sent, self.shared.limits.stall).await?;
-            buffer = piece;
-            at += read as u64;
-        }
-        self.output.write(&digest.finalize(), self.shared.limits.stall).await?;
-        Ok(())
     }
 }
 

@@ -97,11 +97,31 @@ pub(super) struct Upload {
     temporary: Temporary,
     meta: Option<Meta>,
     mode: u32,
-    digest: Option<(Sha256, [u8; 32])>,
+    digest: Option<Tail>,
     written: u64,
     failed: Option<Code>,
     answer: Answer,
     limit: u64,
+}
+
+/// The digest of the content, and the one that follows it.
+struct Tail {
+    digest: Sha256,
+    /// How much of the content is still to come.
+    content: u64,
+    told: Vec<u8>,
+}
+
+impl Tail {
+    /// The content among these octets; what is behind it is the digest.
+    fn take<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let most = usize::try_from(self.content).unwrap_or(usize::MAX).min(bytes.len());
+        let (content, tail) = bytes.split_at(most);
+        self.content -= most as u64;
+        self.digest.update(content);
+        self.told.extend_from_slice(tail);
+        content
+    }
 }
 
 /// What is answered when all has gone well.
@@ -136,7 +156,8 @@ pub(super) struct Wanted {
     pub(super) mode: u32,
     /// Its time of change, and mode to the bit.
     pub(super) meta: Option<Meta>,
-    pub(super) digest: Option<[u8; 32]>,
+    /// Whether the digest of its content follows it.
+    pub(super) digest: bool,
     pub(super) answer: Answer,
 }
 
@@ -161,7 +182,7 @@ impl Upload {
         let (folder, name) = (folder.clone(), name.clone());
         let temporary = Temporary { folder, name, hidden, file: file.into(), placed: false };
         let Wanted { mode, meta, digest, answer } = wanted;
-        let digest = digest.map(|digest| (Sha256::new(), digest));
+        let digest = digest.then(|| Tail { digest: Sha256::new(), content: len, told: Vec::new() });
         let limit = files.shared.limits.file.min(files.shared.limits.stored.saturating_sub(files.stored));
         Ok(Self { temporary, meta, mode, digest, written: 0, failed: None, answer, limit })
     }
@@ -170,15 +191,16 @@ impl Upload {
         if self.failed.is_some() {
             return;
         }
-        self.written = self.written.saturating_add(bytes.len() as u64);
+        let content = match &mut self.digest {
+            Some(tail) => tail.take(bytes),
+            None => bytes,
+        };
+        self.written = self.written.saturating_add(content.len() as u64);
         if self.written > self.limit {
             self.failed = Some(Code::TooBig);
             return;
         }
-        if let Some((digest, _)) = &mut self.digest {
-            digest.update(bytes);
-        }
-        if let Err(error) = self.temporary.file.write_all(bytes) {
+        if let Err(error) = self.temporary.file.write_all(content) {
             self.failed = Some(error.into());
         }
     }
@@ -187,8 +209,8 @@ impl Upload {
         if let Some(code) = self.failed {
             return Err(code);
         }
-        if let Some((digest, wanted)) = self.digest.take()
-            && <[u8; 32]>::from(digest.finalize()) != wanted
+        if let Some(Tail { digest, told, .. }) = self.digest.take()
+            && digest.finalize().as_slice() != told
         {
             return Err(Code::DigestMismatch);
         }

@@ -28,6 +28,8 @@ async fn a_file_goes_there_and_comes_back() {
         assert_eq!(client.vfetch("/a b", file.reopen().unwrap()).await.unwrap().1, len);
         assert_eq!(fs::read(file.path()).unwrap(), content);
         let meta = Meta { mode: 0o751, mtime_ns: 1_500_000_000_123_456_789 };
+        client.vput_file("/ü%", meta, file.reopen().unwrap(), len).await.unwrap();
+        assert_eq!(fs::read(served.root().join("ü%")).unwrap(), content);
         client.vput("/ü%", meta, content.clone()).await.unwrap();
         let got = client.vget("/ü%", len).await.unwrap();
         assert_eq!((got.meta, got.octets), (meta, content.clone()));
@@ -195,13 +197,18 @@ async fn a_failed_upload_leaves_the_old_file() {
     let served = Served::new().await;
     let client = served.client().await;
     fs::write(served.root().join("f"), "old").unwrap();
-    let wrong = client.vput_body("/f", Meta::default(), Bytes::from("new").into(), [0; 32]).await;
+    let wrong = client.vput_known("/f", Meta::default(), b"new", [0; 32]).await;
     assert_eq!(wrong.unwrap_err().code(), Some(Code::DigestMismatch));
     assert_eq!(client.getfile("/f", 9).await.unwrap(), "old");
     // Broken in the middle: it is never replaced, and nothing is left of it.
     let broken = served.client().await;
     broken.putfile("/f", 0o644, Body::read(&b"too short"[..], 1_000_000)).await.unwrap_err();
     assert!(broken.stat("/").await.is_err(), "the connection is closed");
+    let broken = served.client().await;
+    let short = tempfile::tempfile().unwrap();
+    short.set_len(500_000).unwrap();
+    let error = broken.vput_file("/f", Meta::default(), short, 1_000_000).await.unwrap_err();
+    assert!(error.to_string().contains("became shorter"), "{error}");
     while fs::read_dir(served.root()).unwrap().count() > 1 {
         client.stat("/").await.unwrap();
     }

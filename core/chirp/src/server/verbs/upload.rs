@@ -9,23 +9,18 @@ use crate::proto::{CHUNK, Code, Meta};
 /// The mode is a whole st_mode. The owner can always read and write what he has sent.
 pub(in crate::server) fn putfile(files: &Files, path: &[u8], mode: u32, len: u64) -> Result<Sink, Code> {
     let mode = mode & 0o777 | 0o600;
-    upload(files, path, len, Wanted { mode, meta: None, digest: None, answer: Answer::Length })
+    upload(files, path, len, Wanted { mode, meta: None, digest: false, answer: Answer::Length })
 }
 
 /// Until the client closes.
 pub(in crate::server) fn putstream(files: &Files, path: &[u8]) -> Result<Sink, Code> {
-    upload(files, path, 0, Wanted { mode: 0o644, meta: None, digest: None, answer: Answer::Length })
+    upload(files, path, 0, Wanted { mode: 0o644, meta: None, digest: false, answer: Answer::Length })
 }
 
-pub(in crate::server) fn vput(
-    files: &Files,
-    path: &[u8],
-    meta: Meta,
-    len: u64,
-    digest: [u8; 32],
-) -> Result<Sink, Code> {
-    let (mode, meta, digest) = (meta.mode & MODES, Some(meta), Some(digest));
-    upload(files, path, len, Wanted { mode, meta, digest, answer: Answer::Zero })
+/// With its digest behind it.
+pub(in crate::server) fn vput(files: &Files, path: &[u8], meta: Meta, len: u64) -> Result<Sink, Code> {
+    let (mode, meta) = (meta.mode & MODES, Some(meta));
+    upload(files, path, len, Wanted { mode, meta, digest: true, answer: Answer::Zero })
 }
 
 fn upload(files: &Files, path: &[u8], len: u64, wanted: Wanted) -> Result<Sink, Code> {
