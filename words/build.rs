@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, error::Error, fs};
 
+use sha2::{Digest, Sha256};
+
 mod nested;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -45,8 +47,10 @@ fn table(names: &[String], built: &Path, out: &Path) -> Result<String, Box<dyn E
     for name in names {
         let file = format!("{name}.wasm");
         fs::copy(built.join(format!("word_{}.wasm", name.replace('-', "_"))), out.join(&file))?;
+        let digest = Sha256::digest(fs::read(out.join(&file))?);
+        let sha256: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let component = format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\"))");
-        writeln!(source, "    ({name:?}, {component}),")?;
+        writeln!(source, "    BuiltIn {{ name: {name:?}, sha256: {sha256:?}, component: {component} }},")?;
     }
     Ok(source + "]")
 }

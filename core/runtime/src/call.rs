@@ -75,6 +75,9 @@ pub(crate) struct Vitals {
 pub(crate) enum Fault {
     #[error("computed for more than {0:?}")]
     Computed(Duration),
+    /// Its code was there when it was examined.
+    #[error("cannot be loaded any more: {0}")]
+    NotLoaded(String),
     #[error("took longer than {0:?}")]
     TooLong(Duration),
     #[error("trapped: {0}")]

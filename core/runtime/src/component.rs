@@ -1,12 +1,17 @@
 //! A component that has been looked at: compiled, its imports listed, described by itself with nothing
 //! within reach. Whether it may be used is for the policy to say.
+//!
+//! What was found of one that is part of the program is kept beside its compiled code, which is then loaded only
+//! when it is first called: a word that nobody says takes no memory.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::OnceCell;
 use wasmtime::component::Component as Compiled;
 use wasmtime::component::types::ComponentItem;
 
@@ -17,6 +22,7 @@ use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::policy::Limits;
 use crate::powers::{Caller, Level, Powers};
+use crate::sources::Content;
 use crate::token;
 
 /// How a description may be: these go into help texts and tables.
@@ -28,7 +34,10 @@ const MOST_EVENTS: usize = 32;
 
 /// A sound component that is a word.
 pub(crate) struct Component {
-    pub(crate) pre: FullPre<Call>,
+    /// What is run, once it is loaded.
+    code: OnceCell<FullPre<Call>>,
+    /// What it is loaded from; nothing if it is loaded from the beginning.
+    bytes: Bytes,
     pub(crate) sha256: String,
     /// The version of the contract it was built with.
     pub(crate) contract: String,
@@ -37,10 +46,18 @@ pub(crate) struct Component {
     pub(crate) about: About,
 }
 
+/// What was found when a component was examined: everything about it but its code.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Findings {
+    contract: String,
+    imports: Vec<String>,
+    about: About,
+}
+
 /// What a word tells about itself, checked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct About {
-    pub(crate) name: Arc<str>,
+    pub(crate) name: String,
     pub(crate) summary: String,
     pub(crate) version: String,
     pub(crate) on: Vec<String>,
@@ -49,21 +66,44 @@ pub(crate) struct About {
 }
 
 impl Component {
-    /// Compiles and examines a component.
-    pub(crate) async fn examine(engine: &Engine, sha256: String, bytes: Bytes) -> Result<Self, LoadError> {
-        require_component(&bytes)?;
-        let (compiling, digest) = (engine.clone(), sha256.clone());
-        let compiled = tokio::task::spawn_blocking(move || compiling.compile(&digest, &bytes));
-        let compiled =
-            compiled.await.map_err(|e| LoadError::Invalid(e.to_string()))?.map_err(LoadError::Invalid)?;
+    /// Compiles and examines a component, or remembers what was found when that was done before.
+    pub(crate) async fn examine(engine: &Engine, content: Content) -> Result<Self, LoadError> {
+        let Content { sha256, bytes, built_in } = content;
+        if built_in {
+            let (kept, digest) = (engine.clone(), sha256.clone());
+            if let Some(findings) = blocking(move || Ok(kept.findings(&digest))).await? {
+                return Ok(Self::of(findings, sha256, bytes, OnceCell::new()));
+            }
+        }
+        let compiled = compiled(engine, &sha256, bytes).await?;
         let contract = contract(engine, &compiled)?;
         let imports = imports(engine, &compiled);
         require_known(&imports)?;
-        let missing = |error: wasmtime::Error| LoadError::Missing(format!("{error:#}"));
-        let pre =
-            FullPre::new(engine.linker().instantiate_pre(&compiled).map_err(missing)?).map_err(missing)?;
-        let about = About::check(describe(engine, &pre).await?)?;
-        Ok(Self { pre, sha256, contract, imports, about })
+        let code = linked(engine, &compiled)?;
+        let about = About::check(describe(engine, &code).await?)?;
+        let findings = Findings { contract, imports, about };
+        let (findings, digest) = if built_in {
+            let kept = engine.clone();
+            let keep = move || {
+                kept.keep_findings(&sha256, &findings);
+                Ok((findings, sha256))
+            };
+            blocking(keep).await?
+        } else {
+            (findings, sha256)
+        };
+        Ok(Self::of(findings, digest, Bytes::new(), OnceCell::new_with(Some(code))))
+    }
+
+    fn of(findings: Findings, sha256: String, bytes: Bytes, code: OnceCell<FullPre<Call>>) -> Self {
+        let Findings { contract, imports, about } = findings;
+        Self { code, bytes, sha256, contract, imports, about }
+    }
+
+    /// Its code, loaded if it was not yet.
+    async fn code(&self, engine: &Engine) -> Result<&FullPre<Call>, Fault> {
+        let load = async || linked(engine, &compiled(engine, &self.sha256, self.bytes.clone()).await?);
+        self.code.get_or_try_init(load).await.map_err(|error| Fault::NotLoaded(error.to_string()))
     }
 
     /// The short names of the interfaces of the contract that it imports.
@@ -84,9 +124,10 @@ impl Component {
         limits: &Limits,
         args: &String,
     ) -> Result<Result<Message, Refusal>, Fault> {
+        let code = self.code(engine).await?;
         let (mut store, vitals) = Call::store(engine, scope, limits);
         let work = async {
-            let word = self.pre.instantiate_async(&mut store).await?;
+            let word = code.instantiate_async(&mut store).await?;
             word.vocable_word_word().call_say(&mut store, args).await
         };
         vitals.guard(engine, limits, work).await
@@ -100,13 +141,40 @@ impl Component {
         limits: &Limits,
         heard: &Message,
     ) -> Result<Result<Option<String>, Refusal>, Fault> {
+        let code = self.code(engine).await?;
         let (mut store, vitals) = Call::store(engine, scope, limits);
         let work = async {
-            let word = self.pre.instantiate_async(&mut store).await?;
+            let word = code.instantiate_async(&mut store).await?;
             word.vocable_word_word().call_listen(&mut store, heard).await
         };
         vitals.guard(engine, limits, work).await
     }
+}
+
+/// Compiles it, or takes it from where compiled words are kept.
+async fn compiled(engine: &Engine, sha256: &str, bytes: Bytes) -> Result<Compiled, LoadError> {
+    let (engine, sha256) = (engine.clone(), sha256.to_owned());
+    blocking(move || match engine.compiled(&sha256) {
+        Some(compiled) => Ok(compiled),
+        None => {
+            require_component(&bytes)?;
+            engine.compile(&sha256, &bytes).map_err(LoadError::Invalid)
+        }
+    })
+    .await
+}
+
+/// Gives it what it imports.
+fn linked(engine: &Engine, compiled: &Compiled) -> Result<FullPre<Call>, LoadError> {
+    let missing = |error: wasmtime::Error| LoadError::Missing(format!("{error:#}"));
+    FullPre::new(engine.linker().instantiate_pre(compiled).map_err(missing)?).map_err(missing)
+}
+
+/// Does what takes its time where that is no matter.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
+) -> Result<T, LoadError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(LoadError::Invalid(e.to_string())))
 }
 
 /// WebAssembly's own errors about these are hard to read.
@@ -226,7 +294,7 @@ impl About {
         }
         let parameters = schema(&name, "parameters", &parameters)?;
         let reply = schema(&name, "reply", &reply)?;
-        Ok(Self { name: name.into(), summary, version, on, parameters, reply })
+        Ok(Self { name, summary, version, on, parameters, reply })
     }
 }
 
@@ -274,7 +342,7 @@ mod tests {
     #[test]
     fn a_good_description_is_taken_as_it_is() {
         let about = About::check(description()).unwrap();
-        assert_eq!((&*about.name, about.reply), ("DF", Value::Bool(true)));
+        assert_eq!((about.name.as_str(), about.reply), ("DF", Value::Bool(true)));
     }
 
     #[test]

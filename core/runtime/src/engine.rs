@@ -10,6 +10,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 
 use crate::call::Call;
 use crate::compiler::Compiler;
+use crate::component::Findings;
 use crate::host;
 use crate::precompiled::Cache;
 use crate::ticker::Ticker;
@@ -100,12 +101,26 @@ impl Engine {
         self.inner.places.acquire().await.ok()
     }
 
-    /// Compiles a component, or takes it from the cache. Takes its time: call it where blocking is fine.
+    /// A component from the cache. This and the next three take their time: call them where blocking is fine.
+    pub(crate) fn compiled(&self, sha256: &str) -> Option<Component> {
+        self.inner.cache.as_ref()?.load(&self.inner.wasm, sha256)
+    }
+
+    /// What was found of a component when it was examined by this version.
+    pub(crate) fn findings(&self, sha256: &str) -> Option<Findings> {
+        self.inner.cache.as_ref()?.findings(sha256)
+    }
+
+    /// Keeps what was found of a component.
+    pub(crate) fn keep_findings(&self, sha256: &str, findings: &Findings) {
+        if let Some(cache) = &self.inner.cache {
+            cache.keep_findings(sha256, findings);
+        }
+    }
+
+    /// Compiles a component into the cache.
     pub(crate) fn compile(&self, sha256: &str, bytes: &[u8]) -> Result<Component, String> {
         let cache = self.inner.cache.as_ref();
-        if let Some(component) = cache.and_then(|cache| cache.load(&self.inner.wasm, sha256)) {
-            return Ok(component);
-        }
         if let (Some(cache), Some(compiler)) = (cache, &self.inner.compiler) {
             compiler.run(bytes, self.inner.pooling, cache.folder())?;
             if let Some(component) = cache.load(&self.inner.wasm, sha256) {

@@ -131,6 +131,14 @@ pub enum WordError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Its code could be loaded once, and cannot any more.
+    #[error("word {word} cannot be loaded any more: {reason}")]
+    NotLoaded {
+        /// The word.
+        word: String,
+        /// What is in the way.
+        reason: String,
+    },
     /// It has gone wrong before, and is given no work for a while.
     #[error("word {word} rests for {} s more: {reason}", whole_seconds(*remaining))]
     Quarantined {
@@ -184,6 +192,7 @@ impl WordError {
         match self {
             Self::Computed { .. } | Self::TooLong { .. } => "too-long",
             Self::NotJson { .. } => "not-json",
+            Self::NotLoaded { .. } => "not-loaded",
             Self::Quarantined { .. } => "quarantined",
             Self::Refused { refusal, .. } => refusal.slug(),
             Self::Trapped { .. } => "trapped",

@@ -17,7 +17,7 @@ use crate::error::{Problem, WordError, WordSource};
 use crate::loader::Loader;
 use crate::policy::Policies;
 use crate::powers::Powers;
-use crate::sources::Sources;
+use crate::sources::{BuiltIn, Sources};
 use crate::table::Table;
 use crate::word::{Word, WordInfo};
 
@@ -146,14 +146,14 @@ pub struct Changes {
 }
 
 impl Lexicon {
-    /// Loads what is built in (name of the folder, component) and what is in the directories: later ones
+    /// Loads what is built in and what is in the directories: later ones
     /// win over earlier ones, and all over what is built in. A directory need not be there (yet). What
     /// cannot be loaded is told, and the rest goes on without.
     pub async fn open(
         engine: Engine,
         powers: Arc<dyn Powers>,
         policies: Policies,
-        built_in: &[(&'static str, &'static [u8])],
+        built_in: &[BuiltIn],
         dirs: Vec<PathBuf>,
     ) -> (Self, Vec<Problem>) {
         let dirs: Vec<_> = dirs.into_iter().map(|dir| std::path::absolute(&dir).unwrap_or(dir)).collect();

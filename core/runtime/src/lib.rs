@@ -63,6 +63,7 @@ pub use lexicon::{Changes, Events, Lexicon, LexiconEvent};
 pub use policy::{Limits, Policies, Policy};
 pub use powers::{Caller, Level, Powers, Soon};
 pub use shelves::Shelves;
+pub use sources::BuiltIn;
 pub use token::is_word_name;
 pub use watch::Watching;
 pub use word::WordInfo;

@@ -43,7 +43,7 @@ pub(crate) struct Outcome {
 /// The choice as it is being made.
 #[derive(Default)]
 struct Choice {
-    words: BTreeMap<Arc<str>, (Arc<Component>, WordSource)>,
+    words: BTreeMap<String, (Arc<Component>, WordSource)>,
     problems: Vec<Problem>,
     unsettled: bool,
 }
@@ -83,21 +83,23 @@ impl Loader {
         Outcome { table, new_problems, unsettled: choice.unsettled }
     }
 
-    /// Compiles and examines what has not been seen, as many at a time as there are processors.
+    /// Examines what has not been seen, as many at a time as there are processors.
     async fn examine(&mut self, found: &Found) {
         let at_once = Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from)));
         let mut tasks = JoinSet::new();
         let mut begun: Vec<&str> = Vec::new();
-        for Content { sha256, bytes } in found.sound() {
+        for content in found.sound() {
+            let sha256 = &content.sha256;
             if self.examined.contains_key(sha256) || begun.contains(&sha256.as_str()) {
                 continue;
             }
             begun.push(sha256);
             let (engine, at_once) = (self.engine.clone(), at_once.clone());
-            let (sha256, bytes) = (sha256.clone(), bytes.clone());
+            let content = content.clone();
             tasks.spawn(async move {
                 let _turn = at_once.acquire_owned().await;
-                let examined = Component::examine(&engine, sha256.clone(), bytes).await;
+                let sha256 = content.sha256.clone();
+                let examined = Component::examine(&engine, content).await;
                 (sha256, examined.map(Arc::new))
             });
         }
@@ -108,7 +110,7 @@ impl Loader {
 
     /// Chooses words from one layer; they win over those of the layers before.
     fn choose_from(&mut self, layer: &[Candidate], patience: bool, choice: &mut Choice) {
-        let mut taken: BTreeMap<Arc<str>, WordSource> = BTreeMap::new();
+        let mut taken: BTreeMap<String, WordSource> = BTreeMap::new();
         for candidate in layer {
             let source = &candidate.source;
             let component = match self.judge(candidate) {
@@ -126,7 +128,7 @@ impl Loader {
             };
             let name = component.about.name.clone();
             if let Some(first) = taken.get(&name) {
-                let error = LoadError::Duplicate { word: name.to_string(), first: first.clone() };
+                let error = LoadError::Duplicate { word: name, first: first.clone() };
                 choice.problems.push(Problem { origin: source.clone(), error });
                 continue;
             }

@@ -1,13 +1,14 @@
-//! Compiled words on disk, so that an agent is ready at once. The one module with `unsafe`: what is read
-//! from here is run, so the folder has to be ours alone, and the file the one that was written.
+//! Compiled words on disk, so that an agent is ready at once, and beside them what was found when they were examined.
+//! The one module with `unsafe`: what is read from here is run, so the folder has to be ours alone, and the file the
+//! one that was written.
 //!
 //! A file is named after what it was made of and what is in it:
-//! `<SHA-256 of the component>-<engine>-<SHA-256 of the file>.cwasm`. It is written under another name
-//! and renamed, so half a file is never found, and one that has changed since is not used.
+//! `<SHA-256 of the component>-<engine>-<SHA-256 of the file>.cwasm` (code) or `….<version>.json` (findings). It is written under
+//! another name and renamed, so half a file is never found, and one that has changed since is not used.
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -18,9 +19,16 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::component::Findings;
+
 /// Bytes of compiled words that are kept; beyond, those longest unused go. Six words from Rust take 2 MB,
 /// one from JavaScript 33 MB.
 const KEPT: u64 = 256 << 20;
+
+/// How the names of compiled components end.
+const CODE: &str = ".cwasm";
+/// How the names of findings end. Another version of us may check otherwise, and give words other functions.
+const FINDINGS: &str = concat!(".", env!("CARGO_PKG_VERSION"), ".json");
 
 /// A folder of compiled words.
 pub(crate) struct Cache {
@@ -49,13 +57,48 @@ impl Cache {
 
     /// The compiled component, if it is here and as it was written.
     pub(crate) fn load(&self, engine: &Engine, sha256: &str) -> Option<Component> {
+        self.read(sha256, CODE, |_, path| trusted(engine, path).map_err(io::Error::other))
+    }
+
+    /// Keeps a compiled component.
+    pub(crate) fn store(&self, sha256: &str, component: &Component) {
+        self.keep(sha256, CODE, component.serialize().map_err(io::Error::other));
+    }
+
+    /// What was found of a component, by this version of us and with an engine like this.
+    pub(crate) fn findings(&self, sha256: &str) -> Option<Findings> {
+        self.read(sha256, FINDINGS, |file, _| {
+            file.rewind()?;
+            serde_json::from_reader(io::BufReader::new(file)).map_err(io::Error::other)
+        })
+    }
+
+    /// Keeps what was found of a component.
+    pub(crate) fn keep_findings(&self, sha256: &str, findings: &Findings) {
+        self.keep(sha256, FINDINGS, serde_json::to_vec(findings).map_err(io::Error::other));
+    }
+
+    /// Reads the file of that kind about a component, if it is here and as it was written.
+    fn read<T>(
+        &self,
+        sha256: &str,
+        kind: &str,
+        read: impl FnOnce(&mut File, &Path) -> io::Result<T>,
+    ) -> Option<T> {
         let prefix = self.prefix(sha256);
-        let path =
-            self.files().ok()?.into_iter().map(|file| file.path).find(|path| {
-                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
-            })?;
-        match read(engine, &path, &prefix) {
-            Ok(component) => Some(component),
+        let is_it = |name: &str| name.starts_with(&prefix) && name.ends_with(kind);
+        let path = self
+            .files()
+            .ok()?
+            .into_iter()
+            .map(|file| file.path)
+            .find(|path| path.file_name().is_some_and(|name| is_it(&name.to_string_lossy())))?;
+        let unchanged = unchanged(&path, &prefix, kind);
+        match unchanged.and_then(|mut file| Ok((read(&mut file, &path)?, file))) {
+            Ok((content, file)) => {
+                let _ = file.set_modified(SystemTime::now());
+                Some(content)
+            }
             Err(reason) => {
                 tracing::warn!("a compiled word is made anew: {}: {reason}", path.display());
                 let _ = fs::remove_file(&path);
@@ -64,10 +107,9 @@ impl Cache {
         }
     }
 
-    /// Keeps a compiled component. Not being able to is no misfortune: it is compiled again next time.
-    pub(crate) fn store(&self, sha256: &str, component: &Component) {
-        let stored =
-            component.serialize().map_err(io::Error::other).and_then(|code| self.write(sha256, &code));
+    /// Keeps something about a component. Not being able to is no misfortune: it is made again next time.
+    fn keep(&self, sha256: &str, kind: &str, content: io::Result<Vec<u8>>) {
+        let stored = content.and_then(|content| self.write(sha256, kind, &content));
         if let Err(reason) = stored.and_then(|()| self.trim(KEPT)) {
             tracing::warn!("a compiled word is not kept: {}: {reason}", self.folder.display());
         }
@@ -77,13 +119,13 @@ impl Cache {
         format!("{sha256}-{}-", self.engine)
     }
 
-    fn write(&self, sha256: &str, code: &[u8]) -> io::Result<()> {
-        let name = format!("{}{}", self.prefix(sha256), hex(&Sha256::digest(code)));
+    fn write(&self, sha256: &str, kind: &str, content: &[u8]) -> io::Result<()> {
+        let name = format!("{}{}", self.prefix(sha256), hex(&Sha256::digest(content)));
         let unfinished = self.folder.join(format!("{name}.{}-{}.new", process::id(), next_number()));
         let mut file = File::create(&unfinished)?;
-        file.write_all(code)?;
+        file.write_all(content)?;
         file.sync_all()?;
-        fs::rename(&unfinished, self.folder.join(format!("{name}.cwasm")))
+        fs::rename(&unfinished, self.folder.join(format!("{name}{kind}")))
     }
 
     /// Removes files until no more than `kept` bytes are left, the longest unused first.
@@ -123,17 +165,15 @@ struct Kept {
     used: SystemTime,
 }
 
-/// Reads a compiled component after making sure that it is ours and unchanged.
-fn read(engine: &Engine, path: &Path, prefix: &str) -> io::Result<Component> {
+/// Opens a file after making sure that it is ours and unchanged.
+fn unchanged(path: &Path, prefix: &str, kind: &str) -> io::Result<File> {
     let mut file = File::open(path)?;
     require_ours(&fs::symlink_metadata(path)?)?;
-    let expected = format!("{prefix}{}.cwasm", hex(&digest(&mut file)?));
+    let expected = format!("{prefix}{}{kind}", hex(&digest(&mut file)?));
     if path.file_name().is_none_or(|name| name.to_string_lossy() != expected) {
         return Err(io::Error::other("it has changed since it was written"));
     }
-    let component = trusted(engine, path).map_err(io::Error::other)?;
-    let _ = file.set_modified(SystemTime::now());
-    Ok(component)
+    Ok(file)
 }
 
 /// The SHA-256 of a file, without having it in memory.

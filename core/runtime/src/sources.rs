@@ -13,6 +13,18 @@ use crate::precompiled::hex;
 /// The largest component. Python words have 18 MB.
 const LARGEST: u64 = 64 << 20;
 
+/// A word that is part of the program.
+#[derive(Clone, Copy, Debug)]
+pub struct BuiltIn {
+    /// What it is called among those of the program; its name on the bus is for the word to say.
+    pub name: &'static str,
+    /// The SHA-256 of the component, in hexadecimal. It is known beforehand so that the component itself is not even
+    /// read where it has been compiled before: what a program reads of its own file stays in its memory.
+    pub sha256: &'static str,
+    /// The component, as a file in a directory of words would be.
+    pub component: &'static [u8],
+}
+
 /// Everything that there is to load from.
 #[derive(Clone)]
 pub(crate) struct Sources {
@@ -40,12 +52,18 @@ pub(crate) struct Candidate {
 pub(crate) struct Content {
     pub(crate) sha256: String,
     pub(crate) bytes: Bytes,
+    /// Whether the bytes are part of the program: then they are there at any time.
+    pub(crate) built_in: bool,
 }
 
 impl Sources {
-    pub(crate) fn new(built_in: &[(&'static str, &'static [u8])], dirs: Vec<PathBuf>) -> Self {
-        let built_in = built_in.iter().map(|&(_, bytes)| Content::new(Bytes::from_static(bytes))).collect();
-        Self { built_in, dirs }
+    pub(crate) fn new(built_in: &[BuiltIn], dirs: Vec<PathBuf>) -> Self {
+        let content = |word: &BuiltIn| Content {
+            sha256: word.sha256.to_owned(),
+            bytes: Bytes::from_static(word.component),
+            built_in: true,
+        };
+        Self { built_in: built_in.iter().map(content).collect(), dirs }
     }
 
     /// Reads them all. Takes its time: call it where blocking is fine.
@@ -102,7 +120,7 @@ impl Candidate {
 
 impl Content {
     fn new(bytes: Bytes) -> Self {
-        Self { sha256: hex(&Sha256::digest(&bytes)), bytes }
+        Self { sha256: hex(&Sha256::digest(&bytes)), bytes, built_in: false }
     }
 }
 
@@ -129,7 +147,11 @@ mod tests {
         }
         fs::create_dir(dir.path().join("d.wasm")).unwrap();
         let missing = dir.path().join("missing");
-        let found = Sources::new(&[("x", b"x")], vec![missing, dir.path().to_owned()]).read();
+        let found = Sources::new(
+            &[BuiltIn { name: "x", sha256: "", component: b"x" }],
+            vec![missing, dir.path().to_owned()],
+        )
+        .read();
         let names: Vec<Vec<_>> = found
             .layers
             .iter()

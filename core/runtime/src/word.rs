@@ -49,6 +49,7 @@ pub struct WordInfo {
 
 /// A component with the policy under which it was let in.
 pub(crate) struct Word {
+    name: Arc<str>,
     pub(crate) component: Arc<Component>,
     pub(crate) source: WordSource,
     pub(crate) policy: Policy,
@@ -72,7 +73,7 @@ pub(crate) fn require_grants(component: &Component, policy: &Policy, here: &[&st
         here.contains(interface) && !ALWAYS_GRANTED.contains(interface) && !policy.grants.contains(*interface)
     };
     let missing: Vec<_> = component.interfaces().into_iter().filter(needs).map(str::to_owned).collect();
-    let word = component.about.name.to_string();
+    let word = component.about.name.clone();
     if missing.is_empty() { Ok(()) } else { Err(LoadError::NotGranted { word, interfaces: missing }) }
 }
 
@@ -90,6 +91,7 @@ impl Word {
         let granted = here.iter().copied().filter(|interface| policy.grants.contains(*interface));
         let reach = granted.chain(ALWAYS_GRANTED).map(str::to_owned).collect();
         let word = Self {
+            name: component.about.name.as_str().into(),
             component,
             source,
             folders: Arc::new(policy.folders.clone()),
@@ -108,7 +110,7 @@ impl Word {
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
-        &self.component.about.name
+        &self.name
     }
 
     /// The events on which it is said.
@@ -119,7 +121,7 @@ impl Word {
     pub(crate) fn info(&self) -> WordInfo {
         let about = &self.component.about;
         WordInfo {
-            name: about.name.to_string(),
+            name: about.name.clone(),
             version: about.version.clone(),
             summary: about.summary.clone(),
             sha256: self.component.sha256.clone(),
@@ -166,6 +168,7 @@ impl Word {
         let quarantine = self.health().failed(sender, &reason, &self.policy.limits, Instant::now());
         let error = match fault {
             Fault::Computed(limit) => WordError::Computed { word, limit },
+            Fault::NotLoaded(reason) => WordError::NotLoaded { word, reason },
             Fault::TooLong(limit) => WordError::TooLong { word, limit },
             Fault::Trapped(message) => WordError::Trapped { word, message },
         };

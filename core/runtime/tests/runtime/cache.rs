@@ -1,10 +1,10 @@
 //! Compiled words are kept on disk, if the disk can be trusted.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use vocable_runtime::{Compiler, Engine, EngineConfig, Lexicon, Problem};
+use vocable_runtime::{Compiler, Engine, EngineConfig, Lexicon, Problem, WordInfo};
 
 use crate::support::*;
 
@@ -19,12 +19,17 @@ async fn speak(cache: &Path) -> Lexicon {
 async fn open_with(cache: &Path, compiler: Option<&str>) -> (Lexicon, Vec<Problem>) {
     let compiler = compiler.map(|program| Compiler { program: program.into() });
     let config = EngineConfig { pooling: false, cache: Some(cache.to_owned()), compiler };
-    let words = [("beat", built_in("beat"))];
+    let words = [built_in("beat")];
     Lexicon::open(Engine::new(config).unwrap(), FakeAgent::host(), generous(), &words, vec![]).await
 }
 
-fn files(cache: &Path) -> Vec<PathBuf> {
-    fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().path()).collect()
+/// The compiled word, and what was found of it.
+fn files(cache: &Path) -> [PathBuf; 2] {
+    let mut files: Vec<_> = fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort_by_key(|file| file.extension().map(ToOwned::to_owned));
+    let files: [_; 2] = files.try_into().unwrap();
+    assert_eq!(files.each_ref().map(|file| file.extension().unwrap()), ["cwasm", "json"]);
+    files
 }
 
 #[tokio::test]
@@ -33,12 +38,45 @@ async fn what_was_compiled_once_is_read_the_next_time() {
     let cache = root.path().join("not/there/yet");
     speak(&cache).await;
     let compiled = files(&cache);
-    assert_eq!(compiled.len(), 1);
     assert_eq!(fs::metadata(&cache).unwrap().permissions().mode() & 0o777, 0o700);
-    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&compiled[0]).unwrap());
+    let inodes = || compiled.each_ref().map(|file| fs::metadata(file).unwrap().ino());
+    let before = inodes();
     speak(&cache).await;
-    assert_eq!(files(&cache), compiled);
-    assert_eq!(std::os::unix::fs::MetadataExt::ino(&fs::metadata(&compiled[0]).unwrap()), inode);
+    assert_eq!((files(&cache), inodes()), (compiled.clone(), before));
+}
+
+#[tokio::test]
+async fn what_was_examined_before_is_loaded_when_it_is_called() {
+    let root = tempfile::tempdir().unwrap();
+    let cache = root.path().join("cache");
+    let before = speak(&cache).await.words();
+    let [code, findings] = files(&cache);
+    fs::remove_file(&code).unwrap();
+    let (lexicon, problems) = open_with(&cache, None).await;
+    assert_eq!(problems, []);
+    assert!(!code.exists(), "nobody has called it yet");
+    let about =
+        |words: Vec<WordInfo>| words.into_iter().map(|it| WordInfo { calls: 0, ..it }).collect::<Vec<_>>();
+    assert_eq!(about(lexicon.words()), about(before), "all that there is to know is known");
+    lexicon.say("BEAT", "{}".to_owned()).await.unwrap();
+    assert_eq!(files(&cache), [code, findings]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_loaded_any_more_says_so_when_it_is_called() {
+    let root = tempfile::tempdir().unwrap();
+    let cache = root.path().join("cache");
+    speak(&cache).await;
+    let [code, _] = files(&cache);
+    fs::remove_file(&code).unwrap();
+    let (lexicon, problems) = open_with(&cache, Some("/bin/false")).await;
+    assert_eq!(problems, []);
+    let error = lexicon.say("BEAT", "{}".to_owned()).await.unwrap_err();
+    assert_eq!(error.slug(), "not-loaded");
+    assert_eq!(
+        error.to_string(),
+        "word BEAT cannot be loaded any more: not a sound component: the compiler: exit status: 1"
+    );
 }
 
 #[tokio::test]
@@ -46,14 +84,16 @@ async fn what_has_been_changed_is_not_run() {
     let root = tempfile::tempdir().unwrap();
     let cache = root.path().join("cache");
     speak(&cache).await;
-    let compiled = files(&cache);
-    let mut code = fs::read(&compiled[0]).unwrap();
-    let middle = code.len() / 2;
-    code[middle] ^= 1;
-    fs::write(&compiled[0], &code).unwrap();
-    speak(&cache).await;
-    assert_eq!(files(&cache), compiled, "it was made anew");
-    assert_ne!(fs::read(&compiled[0]).unwrap(), code);
+    let kept = files(&cache);
+    for file in &kept {
+        let mut content = fs::read(file).unwrap();
+        let middle = content.len() / 2;
+        content[middle] ^= 1;
+        fs::write(file, &content).unwrap();
+        speak(&cache).await;
+        assert_eq!(files(&cache), kept, "it was made anew");
+        assert_ne!(fs::read(file).unwrap(), content);
+    }
 }
 
 #[tokio::test]
@@ -61,7 +101,7 @@ async fn where_others_can_write_nothing_is_kept_and_nothing_is_read() {
     let root = tempfile::tempdir().unwrap();
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o777)).unwrap();
     speak(root.path()).await;
-    assert!(files(root.path()).is_empty());
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
 }
 
 #[tokio::test]
@@ -82,5 +122,5 @@ async fn where_the_compiler_leaves_nothing_the_agent_compiles() {
     let (lexicon, problems) = open_with(&cache, Some("/bin/true")).await;
     assert_eq!(problems, []);
     lexicon.say("BEAT", "{}".to_owned()).await.unwrap();
-    assert_eq!(files(&cache).len(), 1, "for the next time");
+    assert!(files(&cache)[0].exists(), "for the next time");
 }

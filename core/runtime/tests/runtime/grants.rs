@@ -76,8 +76,8 @@ async fn what_no_word_gets_is_refused_whatever_was_granted() {
 
 #[tokio::test]
 async fn another_contract_is_told_with_both_versions() {
-    let other = patched(built_in("beat").to_vec(), "@0.1.0", "@0.2.0");
-    let later = patched(built_in("bye").to_vec(), "@0.1.0", "@0.1.9");
+    let other = patched(built_in("beat").component.to_vec(), "@0.1.0", "@0.2.0");
+    let later = patched(built_in("bye").component.to_vec(), "@0.1.0", "@0.1.9");
     let dir = Dir::with(&[("other.wasm", &other), ("later.wasm", &later)]);
     let (lexicon, problems) = open(FakeAgent::host(), generous(), &[], &dir).await;
     let text = problems[0].to_string();

@@ -117,7 +117,7 @@ async fn who_says_what_nobody_knows_is_told_which_words_are() {
 #[tokio::test]
 async fn take_a_word_away_and_it_is_not_known_any_more() {
     let guest = FakeAgent::guest();
-    let known: Vec<_> = BUILT_IN.iter().copied().filter(|(name, _)| *name != "run-cmd").collect();
+    let known: Vec<_> = BUILT_IN.iter().copied().filter(|word| word.name != "run-cmd").collect();
     let (lexicon, _) = Lexicon::open(engine(), guest, generous(), &known, vec![]).await;
     let heard = Interpreter::new(lexicon).hear(envelope("RUN_CMD", &[("message-id", "m7")]), "host").await;
     let (headers_, body) = replied(heard);

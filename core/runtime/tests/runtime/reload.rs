@@ -5,7 +5,8 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use vocable_runtime::{Lexicon, LexiconEvent, WordSource};
+use sha2::{Digest, Sha256};
+use vocable_runtime::{BuiltIn, Lexicon, LexiconEvent, WordSource};
 
 use crate::support::*;
 
@@ -65,7 +66,9 @@ async fn a_call_under_way_ends_on_the_component_it_began_with() {
 #[tokio::test]
 async fn a_file_takes_the_place_of_what_is_built_in_and_gives_it_back() {
     let dir = Dir::with(&[]);
-    let built_in = [("probe", &*probe().leak())];
+    let component = probe().leak();
+    let sha256 = Sha256::digest(&component).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let built_in = [BuiltIn { name: "probe", sha256: sha256.leak(), component }];
     let (lexicon, _) = open(FakeAgent::guest(), generous(), &built_in, &dir).await;
     let (mut events, _watching) = lexicon.watch();
     assert_eq!(lexicon.word("PROBE").unwrap().source, WordSource::BuiltIn);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use vocable_runtime::{
-    Caller, Engine, EngineConfig, Events, Level, Lexicon, LexiconEvent, Limits, Message, Output, Policies,
-    Policy, Powers, Problem, Program, Refusal, Role, Shelves, Soon,
+    BuiltIn, Caller, Engine, EngineConfig, Events, Level, Lexicon, LexiconEvent, Limits, Message, Output,
+    Policies, Policy, Powers, Problem, Program, Refusal, Role, Shelves, Soon,
 };
 use vocable_words::BUILT_IN;
 
@@ -207,8 +207,8 @@ pub(crate) fn patched(mut component: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
 }
 
 /// A built-in word by the name of its folder.
-pub(crate) fn built_in(name: &str) -> &'static [u8] {
-    BUILT_IN.iter().find(|(built_in, _)| *built_in == name).unwrap().1
+pub(crate) fn built_in(name: &str) -> BuiltIn {
+    *BUILT_IN.iter().find(|word| word.name == name).unwrap()
 }
 
 /// An engine for all tests of this process, with compiled words kept between runs.
@@ -255,7 +255,7 @@ pub(crate) async fn built_in_words(agent: Arc<FakeAgent>) -> Lexicon {
 pub(crate) async fn open(
     agent: Arc<FakeAgent>,
     policies: Policies,
-    built_in: &[(&'static str, &'static [u8])],
+    built_in: &[BuiltIn],
     dir: &Dir,
 ) -> (Lexicon, Vec<Problem>) {
     Lexicon::open(engine(), agent, policies, built_in, vec![dir.path()]).await
