@@ -55,7 +55,7 @@ where
         let wake = session.wake();
         let reads = session.reads();
         if reads {
-            session.buffer.reserve(READ);
+            session.decoder.make_room(&mut session.buffer, READ);
         }
         select! {
             read = reader.read_buf(&mut session.buffer), if reads => session.was_read(read)?,

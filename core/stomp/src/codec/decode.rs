@@ -24,6 +24,10 @@ const COMMAND_LINE: usize = 32;
 /// sharing, and keeps a few octets that somebody holds on to from holding a whole buffer.
 const SHARED_BODY: usize = 4 << 10;
 
+/// So long a body may be for all the room it needs to be made at once. Who says that a longer one comes has to send it
+/// for the buffer to grow.
+const BELIEVED: usize = 1 << 20;
+
 /// Headers for which there is room from the start: more than brokers and clients usually send.
 const USUAL_HEADERS: usize = 8;
 
@@ -99,6 +103,24 @@ impl Decoder {
                     return Err(error);
                 }
             }
+        }
+    }
+
+    /// Makes room in the buffer for what is read next: for the rest of a body whose length is known, and not an octet
+    /// more, so that who shares the buffer with the body holds nothing else; in all other cases for `chunk` octets at
+    /// least, and the more the more there is already.
+    pub fn make_room(&self, buffer: &mut BytesMut, chunk: usize) {
+        let length = match self.state {
+            State::Body(_, Some(length)) if length <= BELIEVED => length + 1,
+            _ => 0,
+        };
+        if length <= buffer.len() {
+            buffer.reserve(buffer.len().max(chunk));
+        } else if length > buffer.capacity() {
+            // `reserve` would make room for twice as much.
+            let mut exact = BytesMut::with_capacity(length);
+            exact.extend_from_slice(buffer);
+            *buffer = exact;
         }
     }
 

@@ -321,3 +321,40 @@ fn the_codec_changes_its_version_between_two_frames_of_one_read() {
     let mut cut = BytesMut::from("SEND\n");
     assert!(matches!(codec.decode_eof(&mut cut), Err(CodecError::Decode(DecodeError::EndsInFrame))));
 }
+
+/// Reads all of it as a connection does: as much at a time as there is room for. The frames, and the most room there was.
+fn read_as_there_is_room(stream: &[u8], chunk: usize) -> (Vec<Frame>, usize) {
+    let mut decoder = Decoder::new(Limits::default(), V1_2);
+    let (mut buffer, mut rest) = (BytesMut::new(), stream);
+    let (mut frames, mut most) = (Vec::new(), 0);
+    while !rest.is_empty() {
+        decoder.make_room(&mut buffer, chunk);
+        most = most.max(buffer.capacity());
+        let read = rest.split_off(..rest.len().min(buffer.capacity() - buffer.len())).unwrap();
+        assert!(!read.is_empty());
+        buffer.extend_from_slice(read);
+        while let Some(item) = decoder.decode(&mut buffer).unwrap() {
+            if let Item::Frame(frame) = item {
+                frames.push(frame);
+            }
+        }
+    }
+    (frames, most)
+}
+
+#[test]
+fn a_body_that_is_announced_gets_as_much_room_as_it_needs() {
+    let body = vec![b'x'; 300_000];
+    let head = |length: usize| format!("SEND\ndestination:/q\ncontent-length:{length}\n\n").into_bytes();
+    let stream = [&head(300_000)[..], &body, b"\0", &head(3), b"end\0"].concat();
+    let (frames, most) = read_as_there_is_room(&stream, 8192);
+    assert_eq!((frames[0].body == body, &frames[1].body[..]), (true, &b"end"[..]));
+    assert_eq!(most, body.len() + 1);
+}
+
+#[test]
+fn who_announces_much_gets_no_room_for_what_does_not_come() {
+    let (frames, most) =
+        read_as_there_is_room(b"SEND\ndestination:/q\ncontent-length:9000000\n\nno more", 8192);
+    assert!(frames.is_empty() && most <= 16_384, "{most}");
+}

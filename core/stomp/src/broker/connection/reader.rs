@@ -146,8 +146,7 @@ impl<'a> Reader<'a> {
     }
 
     fn fill(&mut self) -> io::Result<usize> {
-        // A frame larger than the buffer makes it grow by doubling.
-        self.buffer.reserve(self.buffer.len().max(CHUNK));
+        self.decoder.make_room(&mut self.buffer, CHUNK);
         self.stream.try_read_buf(&mut self.buffer)
     }
 
