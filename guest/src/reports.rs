@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Octets of output in one message.
-pub const PIECE: u64 = 256 * 1024;
+pub const PIECE: u64 = 128 * 1024;
 /// Pieces of one job that may be on their way at once.
 const WINDOW: usize = 4;
 /// Pieces of all jobs that may be on their way at once, so that commands and signs of life keep their share of the line.

@@ -47,7 +47,7 @@ pub(crate) struct Component {
 }
 
 /// What was found when a component was examined: everything about it but its code.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Findings {
     contract: String,
     imports: Vec<String>,
@@ -75,24 +75,20 @@ impl Component {
                 return Ok(Self::of(findings, sha256, bytes, OnceCell::new()));
             }
         }
-        let compiled = compiled(engine, &sha256, bytes).await?;
+        let compiled = compiled(engine, &sha256, bytes.clone()).await?;
         let contract = contract(engine, &compiled)?;
         let imports = imports(engine, &compiled);
         require_known(&imports)?;
         let code = linked(engine, &compiled)?;
         let about = About::check(describe(engine, &code).await?)?;
         let findings = Findings { contract, imports, about };
-        let (findings, digest) = if built_in {
-            let kept = engine.clone();
-            let keep = move || {
-                kept.keep_findings(&sha256, &findings);
-                Ok((findings, sha256))
-            };
-            blocking(keep).await?
-        } else {
-            (findings, sha256)
-        };
-        Ok(Self::of(findings, digest, Bytes::new(), OnceCell::new_with(Some(code))))
+        if built_in {
+            let (engine, digest, keep) = (engine.clone(), sha256.clone(), findings.clone());
+            if blocking(move || Ok(engine.keep_findings(&digest, &keep))).await? {
+                return Ok(Self::of(findings, sha256, bytes, OnceCell::new()));
+            }
+        }
+        Ok(Self::of(findings, sha256, Bytes::new(), OnceCell::new_with(Some(code))))
     }
 
     fn of(findings: Findings, sha256: String, bytes: Bytes, code: OnceCell<FullPre<Call>>) -> Self {

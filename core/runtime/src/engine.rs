@@ -111,11 +111,9 @@ impl Engine {
         self.inner.cache.as_ref()?.findings(sha256)
     }
 
-    /// Keeps what was found of a component.
-    pub(crate) fn keep_findings(&self, sha256: &str, findings: &Findings) {
-        if let Some(cache) = &self.inner.cache {
-            cache.keep_findings(sha256, findings);
-        }
+    /// Keeps what was found of a component. Whether it is kept.
+    pub(crate) fn keep_findings(&self, sha256: &str, findings: &Findings) -> bool {
+        self.inner.cache.as_ref().is_some_and(|cache| cache.keep_findings(sha256, findings))
     }
 
     /// Compiles a component into the cache.

@@ -62,7 +62,7 @@ impl Cache {
 
     /// Keeps a compiled component.
     pub(crate) fn store(&self, sha256: &str, component: &Component) {
-        self.keep(sha256, CODE, component.serialize().map_err(io::Error::other));
+        let _ = self.keep(sha256, CODE, component.serialize().map_err(io::Error::other)); // it has told why not
     }
 
     /// What was found of a component, by this version of us and with an engine like this.
@@ -73,9 +73,9 @@ impl Cache {
         })
     }
 
-    /// Keeps what was found of a component.
-    pub(crate) fn keep_findings(&self, sha256: &str, findings: &Findings) {
-        self.keep(sha256, FINDINGS, serde_json::to_vec(findings).map_err(io::Error::other));
+    /// Keeps what was found of a component. Whether it is kept.
+    pub(crate) fn keep_findings(&self, sha256: &str, findings: &Findings) -> bool {
+        self.keep(sha256, FINDINGS, serde_json::to_vec(findings).map_err(io::Error::other))
     }
 
     /// Reads the file of that kind about a component, if it is here and as it was written.
@@ -108,11 +108,13 @@ impl Cache {
     }
 
     /// Keeps something about a component. Not being able to is no misfortune: it is made again next time.
-    fn keep(&self, sha256: &str, kind: &str, content: io::Result<Vec<u8>>) {
+    fn keep(&self, sha256: &str, kind: &str, content: io::Result<Vec<u8>>) -> bool {
         let stored = content.and_then(|content| self.write(sha256, kind, &content));
-        if let Err(reason) = stored.and_then(|()| self.trim(KEPT)) {
+        let kept = stored.and_then(|()| self.trim(KEPT));
+        if let Err(reason) = &kept {
             tracing::warn!("a compiled word is not kept: {}: {reason}", self.folder.display());
         }
+        kept.is_ok()
     }
 
     fn prefix(&self, sha256: &str) -> String {
