@@ -1,6 +1,6 @@
 //! Compiling in a process of its own: the compiler takes memory that a process does not get rid of again, many times
 //! what the agent needs, and it reads what strangers wrote. The process finds the component at its standard input and
-//! leaves the result in the folder of compiled words.
+//! leaves the result in the folder of compiled words, for the engine of that name.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -9,8 +9,8 @@ use std::process::{Command, ExitCode, Stdio};
 
 use sha2::{Digest, Sha256};
 
-use crate::engine::{Engine, EngineConfig};
-use crate::precompiled::hex;
+use crate::engine::compile;
+use crate::precompiled::{Cache, hex};
 
 /// Says that the agent keeps memories ready: what is compiled depends on it.
 const POOLING: &str = "pooling";
@@ -33,13 +33,14 @@ impl Compiler {
     }
 
     /// Has a component compiled into the folder. The error is the compiler's, or that there is none.
-    pub(crate) fn run(&self, bytes: &[u8], pooling: bool, folder: &Path) -> Result<(), String> {
+    pub(crate) fn run(&self, bytes: &[u8], pooling: bool, cache: &Cache) -> Result<(), String> {
         let failed =
             |cause: io::Error| format!("it cannot be compiled by {}: {cause}", self.program.display());
         let mut child = Command::new(&self.program)
             .arg(COMPILE)
             .arg(if pooling { POOLING } else { PLAIN })
-            .arg(folder)
+            .arg(cache.folder())
+            .arg(cache.engine())
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -74,13 +75,17 @@ pub fn compile_if_asked() -> Option<ExitCode> {
 }
 
 fn act(arguments: &[OsString]) -> Result<(), String> {
-    let [memories, folder] = arguments else {
-        return Err(format!("compiling takes {POOLING} or {PLAIN}, and a folder"));
+    let [memories, folder, engine] = arguments else {
+        return Err(format!(
+            "compiling takes {POOLING} or {PLAIN}, a folder, and what the engine is called there"
+        ));
     };
     let mut bytes = Vec::new();
     io::stdin().lock().read_to_end(&mut bytes).map_err(|cause| cause.to_string())?;
-    let config =
-        EngineConfig { pooling: memories == POOLING, cache: Some(PathBuf::from(folder)), compiler: None };
-    let engine = Engine::new(config).map_err(|cause| cause.to_string())?;
-    engine.compile(&hex(&Sha256::digest(&bytes)), &bytes).map(drop)
+    let pooling = memories == POOLING;
+    let engine = engine.to_string_lossy().into_owned();
+    let cache = Cache::open(Path::new(folder), engine).map_err(|cause| cause.to_string())?;
+    let code = compile(pooling, &bytes)?;
+    cache.store(&hex(&Sha256::digest(&bytes)), Ok(code));
+    Ok(())
 }

@@ -1,6 +1,8 @@
 //! WebAssembly, set up for words: one engine for an agent, its clock, its compiled-code cache, the
 //! functions a component can import. It runs nothing by itself.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use crate::call::Call;
 use crate::compiler::Compiler;
 use crate::component::Findings;
 use crate::host;
-use crate::precompiled::Cache;
+use crate::precompiled::{Cache, from_memory};
 use crate::ticker::Ticker;
 
 /// Calls that may be under way at the same time; more wait. Each can take a word's whole memory.
@@ -43,7 +45,7 @@ pub struct EngineConfig {
 pub enum EngineError {
     /// No thread for its clock.
     #[error("no thread for the clock of the words: {0}")]
-    Clock(#[from] std::io::Error),
+    Clock(#[from] io::Error),
     /// WebAssembly does not work on this machine.
     #[error("WebAssembly does not work here: {0}")]
     WebAssembly(String),
@@ -69,18 +71,25 @@ impl Engine {
     /// Sets WebAssembly up. Where there is not the address space for a pool, it goes without; where the
     /// cache is not safe, without that: both are logged, and neither is an error.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        let wasm = wasm(config.pooling).map_err(|e| EngineError::WebAssembly(format!("{e:#}")))?;
-        let linker = host::linker(&wasm).map_err(|e| EngineError::WebAssembly(format!("{e:#}")))?;
-        let cache = config.cache.as_deref().and_then(|folder| match Cache::open(folder, &wasm) {
+        let EngineConfig { pooling, cache, compiler } = config;
+        let unavailable = |e: wasmtime::Error| EngineError::WebAssembly(format!("{e:#}"));
+        // Who has others compile has no compiler: it would not be used, and setting it up takes a megabyte.
+        let compiles = compiler.is_none() || cache.is_none();
+        let mut wasm = engine(pooling, compiles).map_err(unavailable)?;
+        let cache = cache.and_then(|folder| match Cache::open(&folder, compatibility(&wasm)) {
             Ok(cache) => Some(cache),
             Err(reason) => {
                 tracing::warn!("compiled words are not kept: {}: {reason}", folder.display());
                 None
             }
         });
+        let compiler = compiler.filter(|_| cache.is_some());
+        if compiler.is_none() && !compiles {
+            wasm = engine(pooling, true).map_err(unavailable)?;
+        }
+        let linker = host::linker(&wasm).map_err(unavailable)?;
         let ticker = Ticker::start(wasm.clone())?;
         let places = Semaphore::new(CALLS as usize);
-        let EngineConfig { pooling, compiler, .. } = config;
         Ok(Self { inner: Arc::new(Inner { wasm, linker, ticker, cache, pooling, compiler, places }) })
     }
 
@@ -119,19 +128,36 @@ impl Engine {
     /// Compiles a component into the cache.
     pub(crate) fn compile(&self, sha256: &str, bytes: &[u8]) -> Result<Component, String> {
         let cache = self.inner.cache.as_ref();
-        if let (Some(cache), Some(compiler)) = (cache, &self.inner.compiler) {
-            compiler.run(bytes, self.inner.pooling, cache.folder())?;
-            if let Some(component) = cache.load(&self.inner.wasm, sha256) {
-                return Ok(component);
+        let wasm = &self.inner.wasm;
+        let (Some(cache), Some(compiler)) = (cache, &self.inner.compiler) else {
+            let component = Component::new(wasm, bytes).map_err(|e| format!("{e:#}"))?;
+            if let Some(cache) = cache {
+                cache.store(sha256, component.serialize().map_err(io::Error::other));
             }
-            tracing::warn!("what was compiled is not there; it is compiled once more, here");
+            return Ok(component);
+        };
+        compiler.run(bytes, self.inner.pooling, cache)?;
+        if let Some(component) = cache.load(wasm, sha256) {
+            return Ok(component);
         }
-        let component = Component::new(&self.inner.wasm, bytes).map_err(|e| format!("{e:#}"))?;
-        if let Some(cache) = cache {
-            cache.store(sha256, &component);
-        }
-        Ok(component)
+        tracing::warn!("what was compiled is not there; it is compiled once more, here");
+        let code = compile(self.inner.pooling, bytes)?;
+        cache.store(sha256, Ok(code.clone()));
+        from_memory(wasm, &code).map_err(|e| e.to_string())
     }
+}
+
+/// Compiles a component for engines like those of agents.
+pub(crate) fn compile(pooling: bool, bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let compiled = engine(pooling, true).and_then(|wasm| wasm.precompile_component(bytes));
+    compiled.map_err(|e| format!("{e:#}"))
+}
+
+/// Tells engines apart that cannot run each other's code: by the version of wasmtime, settings, target.
+fn compatibility(wasm: &wasmtime::Engine) -> String {
+    let mut hasher = DefaultHasher::new();
+    (wasm.precompile_compatibility_hash(), TARGET).hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 /// What words are compiled for: any processor of this architecture, and not just this one. A machine that is saved here may
@@ -146,8 +172,9 @@ const TARGET: Option<&str> = match () {
     () => None,
 };
 
-fn wasm(pooling: bool) -> wasmtime::Result<wasmtime::Engine> {
+fn engine(pooling: bool, compiles: bool) -> wasmtime::Result<wasmtime::Engine> {
     let mut config = Config::new();
+    config.enable_compiler(compiles);
     if let Some(target) = TARGET {
         config.target(target)?;
     }

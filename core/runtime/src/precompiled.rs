@@ -7,7 +7,6 @@
 //! another name and renamed, so half a file is never found, and one that has changed since is not used.
 
 use std::fs::{self, DirBuilder, File, Metadata};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -38,21 +37,24 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Opens the folder, and makes it if it is not there. The error says why it cannot be trusted.
-    pub(crate) fn open(folder: &Path, engine: &Engine) -> io::Result<Self> {
+    /// Opens the folder, and makes it if it is not there. `engine` tells engines apart that cannot run each other's
+    /// code. The error says why it cannot be trusted.
+    pub(crate) fn open(folder: &Path, engine: String) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let metadata = fs::symlink_metadata(folder)?;
         if !metadata.is_dir() {
             return Err(io::Error::other("not a directory"));
         }
         require_ours(&metadata)?;
-        let mut hasher = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Self { folder: folder.to_owned(), engine: format!("{:016x}", hasher.finish()) })
+        Ok(Self { folder: folder.to_owned(), engine })
     }
 
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    pub(crate) fn engine(&self) -> &str {
+        &self.engine
     }
 
     /// The compiled component, if it is here and as it was written.
@@ -61,8 +63,8 @@ impl Cache {
     }
 
     /// Keeps a compiled component.
-    pub(crate) fn store(&self, sha256: &str, component: &Component) {
-        let _ = self.keep(sha256, CODE, component.serialize().map_err(io::Error::other)); // it has told why not
+    pub(crate) fn store(&self, sha256: &str, code: io::Result<Vec<u8>>) {
+        let _ = self.keep(sha256, CODE, code); // it has told why not
     }
 
     /// What was found of a component, by this version of us and with an engine like this.
@@ -190,12 +192,31 @@ fn digest(file: &mut File) -> io::Result<[u8; 32]> {
     }
 }
 
+/// The same of compiled code that could not be kept.
+#[cfg(target_os = "linux")]
+pub(crate) fn from_memory(engine: &Engine, code: &[u8]) -> io::Result<Component> {
+    use std::os::fd::AsRawFd;
+
+    // A file of this process alone, which is gone when nothing of it is mapped any more.
+    let mut file =
+        File::from(nix::sys::memfd::memfd_create(c"word", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(code)?;
+    trusted(engine, Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd()))).map_err(io::Error::other)
+}
+
+/// Elsewhere there is no file without a folder.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn from_memory(_: &Engine, _: &[u8]) -> io::Result<Component> {
+    Err(io::Error::other("what was compiled cannot be kept"))
+}
+
 #[allow(unsafe_code, reason = "wasmtime cannot know where compiled code comes from; the caller does")]
 fn trusted(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: the file is what `Component::serialize` gave for this engine. It and its folder belong to this
+    // SAFETY: the file is what wasmtime compiled for engines like this one. It and its folder belong to this
     // user, nobody else can write to them, and its digest is in the name under which this user stored it; from
     // then on it is removed or replaced, and never written to, so what is mapped stays as it is. Who can forge
-    // or change that is this user, and needs no forgery.
+    // or change that is this user, and needs no forgery. Or it is a file in memory that this process has just
+    // written and nobody else has.
     unsafe { Component::deserialize_file(engine, path) }
 }
 

@@ -66,7 +66,7 @@ async fn what_was_examined_before_is_loaded_when_it_is_called() {
 async fn what_cannot_be_loaded_any_more_says_so_when_it_is_called() {
     let root = tempfile::tempdir().unwrap();
     let cache = root.path().join("cache");
-    speak(&cache).await;
+    open_with(&cache, Some("/bin/true")).await;
     let [code, _] = files(&cache);
     fs::remove_file(&code).unwrap();
     let (lexicon, problems) = open_with(&cache, Some("/bin/false")).await;
@@ -123,4 +123,17 @@ async fn where_the_compiler_leaves_nothing_the_agent_compiles() {
     assert_eq!(problems, []);
     lexicon.say("BEAT", "{}".to_owned()).await.unwrap();
     assert!(files(&cache)[0].exists(), "for the next time");
+}
+
+#[tokio::test]
+async fn what_is_compiled_and_cannot_be_kept_is_run_all_the_same() {
+    let root = tempfile::tempdir().unwrap();
+    let (cache, compiler) = (root.path().join("cache"), root.path().join("compiler"));
+    // A compiler that takes the folder away.
+    fs::write(&compiler, "#!/bin/sh\n/bin/rm -r \"$3\"\n").unwrap();
+    fs::set_permissions(&compiler, fs::Permissions::from_mode(0o700)).unwrap();
+    let (lexicon, problems) = open_with(&cache, compiler.to_str()).await;
+    assert_eq!(problems, []);
+    lexicon.say("BEAT", "{}".to_owned()).await.unwrap();
+    assert!(!cache.exists());
 }
