@@ -181,6 +181,8 @@ fn engine(pooling: bool, compiles: bool) -> wasmtime::Result<wasmtime::Engine> {
     config.epoch_interruption(true);
     // Nobody sees the back-trace of a word: what it wrote to standard error says more.
     config.wasm_backtrace_max_frames(None);
+    // So nobody needs to know what function an address belongs to; that would be half of a compiled word.
+    config.generate_address_map(false).native_unwind_info(false);
     if pooling {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
         match wasmtime::Engine::new(&config) {
