@@ -1,6 +1,7 @@
 //! Words that come and go while everything runs, and components that are none.
 
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::time::Instant;
 use vocable_tests::PATIENCE;
 use vocable_tests::files::{drop_into, word};
@@ -157,4 +158,30 @@ fn what_is_no_word_is_refused_with_its_file_and_the_reason() {
     assert!(text.contains("speech, which [words.PROBE] grants does not allow"), "{text}");
     let _vm1 = host.guest("vm1").joins();
     assert_eq!(host.runs("vm1", &["echo", "fine"]).well().text(), "fine\n");
+}
+
+#[test]
+fn words_are_compiled_and_examined_by_others_and_loaded_when_they_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::with(&[&format!("cache = {}", json!(folder.path()))]);
+    let known = host.ready()["words"].as_array().unwrap().len();
+    let kept = || {
+        let files = std::fs::read_dir(folder.path().join("words")).unwrap();
+        let mut kept = [0, 0];
+        for name in files.map(|file| file.unwrap().file_name().into_string().unwrap()) {
+            let kind = [".cwasm", ".json"].iter().position(|ending| name.ends_with(ending));
+            kept[kind.unwrap_or_else(|| panic!("{name}"))] += 1;
+        }
+        kept
+    };
+    let loaded = || {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", host.process().pid())).unwrap();
+        let words = maps.lines().filter_map(|line| line.split_whitespace().last());
+        words.filter(|file| file.ends_with(".cwasm")).collect::<BTreeSet<_>>().len()
+    };
+    assert_eq!((kept(), loaded()), ([known, known], 0));
+    let _vm1 = host.guest("vm1").joins();
+    assert_eq!(host.runs("vm1", &["echo", "well"]).well().text(), "well\n");
+    let used = loaded();
+    assert!((1..known).contains(&used), "{used} of {known}");
 }

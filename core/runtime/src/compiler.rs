@@ -1,15 +1,18 @@
 //! Compiling in a process of its own: the compiler takes memory that a process does not get rid of again, many times
 //! what the agent needs, and it reads what strangers wrote. The process finds the component at its standard input and
-//! leaves the result in the folder of compiled words, for the engine of that name.
+//! leaves the result in the folder of compiled words, for the engine of that name, with what it found when it examined
+//! the word.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use crate::engine::compile;
+use crate::component::{Examined, examine};
+use crate::engine::{Engine, EngineConfig, compile};
 use crate::precompiled::{Cache, hex};
 
 /// Says that the agent keeps memories ready: what is compiled depends on it.
@@ -82,10 +85,21 @@ fn act(arguments: &[OsString]) -> Result<(), String> {
     };
     let mut bytes = Vec::new();
     io::stdin().lock().read_to_end(&mut bytes).map_err(|cause| cause.to_string())?;
-    let pooling = memories == POOLING;
-    let engine = engine.to_string_lossy().into_owned();
-    let cache = Cache::open(Path::new(folder), engine).map_err(|cause| cause.to_string())?;
-    let code = compile(pooling, &bytes)?;
-    cache.store(&hex(&Sha256::digest(&bytes)), Ok(code));
+    let (bytes, pooling) = (Bytes::from(bytes), memories == POOLING);
+    let sha256 = hex(&Sha256::digest(&bytes));
+    let name = engine.to_string_lossy().into_owned();
+    let cache = Cache::open(Path::new(folder), name).map_err(|cause| cause.to_string())?;
+    let engine = Engine::new(EngineConfig { pooling, cache: None, compiler: None });
+    let engine = engine.map_err(|cause| cause.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(|cause| cause.to_string())?;
+    match runtime.block_on(examine(&engine, &sha256, bytes.clone())) {
+        Ok(Examined { compiled, findings, .. }) => {
+            cache.store(&sha256, compiled.serialize().map_err(io::Error::other));
+            cache.keep_findings(&sha256, &findings);
+        }
+        // If it can be compiled at all: the agent finds out once more what is wrong with it, and tells.
+        Err(_) => cache.store(&sha256, Ok(compile(pooling, &bytes)?)),
+    }
     Ok(())
 }

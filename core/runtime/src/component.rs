@@ -69,31 +69,22 @@ impl Component {
     /// Compiles and examines a component, or remembers what was found when that was done before.
     pub(crate) async fn examine(engine: &Engine, content: Content) -> Result<Self, LoadError> {
         let Content { sha256, bytes, built_in } = content;
-        if built_in {
-            let (kept, digest) = (engine.clone(), sha256.clone());
-            if let Some(findings) = blocking(move || Ok(kept.findings(&digest))).await? {
-                return Ok(Self::of(findings, sha256, bytes, OnceCell::new()));
+        let known = findings(engine, &sha256, bytes.clone()).await?;
+        let (findings, code) = match known {
+            Some(findings) if built_in => (findings, None),
+            Some(findings) => {
+                (findings, Some(linked(engine, &compiled(engine, &sha256, bytes.clone()).await?)?))
             }
-        }
-        let compiled = compiled(engine, &sha256, bytes.clone()).await?;
-        let contract = contract(engine, &compiled)?;
-        let imports = imports(engine, &compiled);
-        require_known(&imports)?;
-        let code = linked(engine, &compiled)?;
-        let about = About::check(describe(engine, &code).await?)?;
-        let findings = Findings { contract, imports, about };
-        if built_in {
-            let (engine, digest, keep) = (engine.clone(), sha256.clone(), findings.clone());
-            if blocking(move || Ok(engine.keep_findings(&digest, &keep))).await? {
-                return Ok(Self::of(findings, sha256, bytes, OnceCell::new()));
+            None => {
+                let Examined { findings, code, .. } = examine(engine, &sha256, bytes.clone()).await?;
+                let kept = keep(engine, &sha256, &findings).await?;
+                (findings, Some(code).filter(|_| !(built_in && kept)))
             }
-        }
-        Ok(Self::of(findings, sha256, Bytes::new(), OnceCell::new_with(Some(code))))
-    }
-
-    fn of(findings: Findings, sha256: String, bytes: Bytes, code: OnceCell<FullPre<Call>>) -> Self {
+        };
+        // What it can be loaded from later is needed only if it is.
+        let bytes = if code.is_some() { Bytes::new() } else { bytes };
         let Findings { contract, imports, about } = findings;
-        Self { code, bytes, sha256, contract, imports, about }
+        Ok(Self { code: OnceCell::new_with(code), bytes, sha256, contract, imports, about })
     }
 
     /// Its code, loaded if it was not yet.
@@ -145,6 +136,43 @@ impl Component {
         };
         vitals.guard(engine, limits, work).await
     }
+}
+
+/// A component that was examined here and now.
+pub(crate) struct Examined {
+    pub(crate) compiled: Compiled,
+    pub(crate) findings: Findings,
+    code: FullPre<Call>,
+}
+
+/// Compiles and examines a component in this process.
+pub(crate) async fn examine(engine: &Engine, sha256: &str, bytes: Bytes) -> Result<Examined, LoadError> {
+    let compiled = compiled(engine, sha256, bytes).await?;
+    let contract = contract(engine, &compiled)?;
+    let imports = imports(engine, &compiled);
+    require_known(&imports)?;
+    let code = linked(engine, &compiled)?;
+    let about = About::check(describe(engine, &code).await?)?;
+    Ok(Examined { compiled, findings: Findings { contract, imports, about }, code })
+}
+
+/// What was found when it was examined before, or has just been found by the process that compiles, if there is one.
+async fn findings(engine: &Engine, sha256: &str, bytes: Bytes) -> Result<Option<Findings>, LoadError> {
+    let (engine, sha256) = (engine.clone(), sha256.to_owned());
+    blocking(move || match engine.findings(&sha256) {
+        Some(findings) => Ok(Some(findings)),
+        None => {
+            require_component(&bytes)?;
+            engine.examine_elsewhere(&sha256, &bytes).map_err(LoadError::Invalid)
+        }
+    })
+    .await
+}
+
+/// Keeps them for the next time. Whether they are kept.
+async fn keep(engine: &Engine, sha256: &str, findings: &Findings) -> Result<bool, LoadError> {
+    let (engine, sha256, findings) = (engine.clone(), sha256.to_owned(), findings.clone());
+    blocking(move || Ok(engine.keep_findings(&sha256, &findings))).await
 }
 
 /// Compiles it, or takes it from where compiled words are kept.

@@ -110,7 +110,7 @@ impl Engine {
         self.inner.places.acquire().await.ok()
     }
 
-    /// A component from the cache. This and the next three take their time: call them where blocking is fine.
+    /// A component from the cache. This and the next four take their time: call them where blocking is fine.
     pub(crate) fn compiled(&self, sha256: &str) -> Option<Component> {
         self.inner.cache.as_ref()?.load(&self.inner.wasm, sha256)
     }
@@ -118,6 +118,16 @@ impl Engine {
     /// What was found of a component when it was examined by this version.
     pub(crate) fn findings(&self, sha256: &str) -> Option<Findings> {
         self.inner.cache.as_ref()?.findings(sha256)
+    }
+
+    /// Has a component compiled and examined by another process, where there is one for that. Nothing: it has to be
+    /// examined here.
+    pub(crate) fn examine_elsewhere(&self, sha256: &str, bytes: &[u8]) -> Result<Option<Findings>, String> {
+        let (Some(cache), Some(compiler)) = (&self.inner.cache, &self.inner.compiler) else {
+            return Ok(None);
+        };
+        compiler.run(bytes, self.inner.pooling, cache)?;
+        Ok(cache.findings(sha256))
     }
 
     /// Keeps what was found of a component. Whether it is kept.

@@ -130,7 +130,7 @@ async fn what_is_compiled_and_cannot_be_kept_is_run_all_the_same() {
     let root = tempfile::tempdir().unwrap();
     let (cache, compiler) = (root.path().join("cache"), root.path().join("compiler"));
     // A compiler that takes the folder away.
-    fs::write(&compiler, "#!/bin/sh\n/bin/rm -r \"$3\"\n").unwrap();
+    fs::write(&compiler, "#!/bin/sh\n/bin/rm -rf \"$3\"\n").unwrap();
     fs::set_permissions(&compiler, fs::Permissions::from_mode(0o700)).unwrap();
     let (lexicon, problems) = open_with(&cache, compiler.to_str()).await;
     assert_eq!(problems, []);
