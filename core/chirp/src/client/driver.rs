@@ -73,15 +73,17 @@ pub(super) async fn run(
     let writer = async {
         let mut writer =
             Writer { output: &mut output, sent: &sent, config: &config, flights, out: BytesMut::new() };
-        writer.run(&mut jobs).await.map_err(Error::Broke)
+        told(writer.run(&mut jobs).await.map_err(Error::Broke), &why)
     };
-    let reader = read(&mut input, &mut waiting, &config, &sent, &why);
-    // When there are no more calls, the reader still waits for the answers to the last.
-    let ended = tokio::try_join!(writer, reader);
-    if let Err(error) = ended {
-        let _ = why.set(error.to_string());
-    }
-    // Whoever still waits is told by his channel's end.
+    let reader = async { told(read(&mut input, &mut waiting, &config, &sent, &why).await, &why) };
+    // When there are no more calls, the reader still waits for the answers to the last. Whoever waits when the first of
+    // both has failed is told by his channel's end, and finds the reason.
+    let _ = tokio::try_join!(writer, reader);
+}
+
+/// Notes why it is over, while those who wait still do.
+fn told(ended: Result<(), Error>, why: &OnceLock<String>) -> Result<(), Error> {
+    ended.inspect_err(|error| drop(why.set(error.to_string())))
 }
 
 async fn read(
