@@ -3,8 +3,8 @@
 //! one that was written.
 //!
 //! A file is named after what it was made of and what is in it:
-//! `<SHA-256 of the component>-<engine>-<SHA-256 of the file>.cwasm` (code) or `….<version>.json` (findings). It is written under
-//! another name and renamed, so half a file is never found, and one that has changed since is not used.
+//! `<SHA-256 of the component>-<engine>-<SHA-256 of the file>.cwasm` (code) or `….<version>.json` (findings). It is
+//! written under another name and renamed, so half a file is never found, and one that has changed since is not used.
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, Read, Seek, Write};
@@ -192,7 +192,7 @@ fn digest(file: &mut File) -> io::Result<[u8; 32]> {
     }
 }
 
-/// The same of compiled code that could not be kept.
+/// Loads compiled code that could not be kept.
 #[cfg(target_os = "linux")]
 pub(crate) fn from_memory(engine: &Engine, code: &[u8]) -> io::Result<Component> {
     use std::os::fd::AsRawFd;
