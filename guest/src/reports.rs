@@ -388,15 +388,16 @@ mod tests {
     fn a_job_hears_now_and_then_what_the_host_has_and_when_it_has_all() {
         let now = Instant::now();
         let mut reports = Reports::default();
-        reports.written("a", Part::Out, 5 * PIECE + 7);
+        let all = WORTH_TELLING + PIECE + 7;
+        reports.written("a", Part::Out, all);
         let mut heard = Vec::new();
         while let Some(told) = reports.next(now) {
             reports.confirmed(&told);
             heard.extend(reports.taken("a"));
         }
-        assert_eq!(heard, [(4 * PIECE, 0), (5 * PIECE + 7, 0)]);
+        assert_eq!(heard, [(WORTH_TELLING, 0), (all, 0)]);
         assert_eq!(reports.taken("a"), None);
-        reports.ended("a", 5 * PIECE + 8, 0);
+        reports.ended("a", all + 1, 0);
         assert_eq!(reports.taken("a"), None, "who has ended needs no room");
     }
 
