@@ -45,8 +45,8 @@ impl Powers for Host {
 
 fn lexicon(runtime: &Runtime, pooling: bool, cache: Option<&Path>) -> Lexicon {
     let cache = cache.map(Path::to_owned);
-    let engine =
-        Engine::new(EngineConfig { pooling, cache, compiler: None }).expect("WebAssembly works here");
+    let engine = Engine::new(EngineConfig { pooling, cache, compiler: None, lazy: false })
+        .expect("WebAssembly works here");
     let grants = ["commands", "roster"].map(str::to_owned).into();
     let policies = Policies { default: Policy { grants, ..Policy::default() }, ..Policies::default() };
     let (lexicon, problems) =

@@ -71,6 +71,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
         pooling: false,
         cache: Some(config.cache.join("words")),
         compiler: Compiler::this_program(),
+        lazy: false,
     })?;
     let (lexicon, problems) = Lexicon::open(
         engine,

@@ -161,6 +161,7 @@ impl Host {
             pooling: true,
             cache: Some(config.cache.join("words")),
             compiler: Compiler::this_program(),
+            lazy: true,
         };
         let engine = Engine::new(engine).map_err(|error| CliError::new("words", error.to_string()))?;
         let powers = Arc::new(HostPowers::new(handle.clone()));

@@ -89,7 +89,7 @@ fn act(arguments: &[OsString]) -> Result<(), String> {
     let sha256 = hex(&Sha256::digest(&bytes));
     let name = engine.to_string_lossy().into_owned();
     let cache = Cache::open(Path::new(folder), name).map_err(|cause| cause.to_string())?;
-    let engine = Engine::new(EngineConfig { pooling, cache: None, compiler: None });
+    let engine = Engine::new(EngineConfig { pooling, cache: None, compiler: None, lazy: false });
     let engine = engine.map_err(|cause| cause.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(|cause| cause.to_string())?;

@@ -1,8 +1,8 @@
 //! A component that has been looked at: compiled, its imports listed, described by itself with nothing
 //! within reach. Whether it may be used is for the policy to say.
 //!
-//! What was found of one that is part of the program is kept beside its compiled code, which is then loaded only
-//! when it is first called: a word that nobody says takes no memory.
+//! What was found is kept beside the compiled code. Of a component that is part of the program the code can then be
+//! loaded when it is first called: a word that nobody says takes no memory.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -69,16 +69,17 @@ impl Component {
     /// Compiles and examines a component, or remembers what was found when that was done before.
     pub(crate) async fn examine(engine: &Engine, content: Content) -> Result<Self, LoadError> {
         let Content { sha256, bytes, built_in } = content;
+        let later = built_in && engine.is_lazy();
         let known = findings(engine, &sha256, bytes.clone()).await?;
         let (findings, code) = match known {
-            Some(findings) if built_in => (findings, None),
+            Some(findings) if later => (findings, None),
             Some(findings) => {
                 (findings, Some(linked(engine, &compiled(engine, &sha256, bytes.clone()).await?)?))
             }
             None => {
                 let Examined { findings, code, .. } = examine(engine, &sha256, bytes.clone()).await?;
                 let kept = keep(engine, &sha256, &findings).await?;
-                (findings, Some(code).filter(|_| !(built_in && kept)))
+                (findings, Some(code).filter(|_| !(later && kept)))
             }
         };
         // What it can be loaded from later is needed only if it is.

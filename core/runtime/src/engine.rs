@@ -38,6 +38,10 @@ pub struct EngineConfig {
     pub cache: Option<PathBuf>,
     /// What compiles words for the cache, instead of this process.
     pub compiler: Option<Compiler>,
+    /// Load a built-in word when it is first called, and not before: so those that nobody calls take no memory, and the
+    /// first call of each takes some milliseconds more; seconds where instructions are translated, and an agent that
+    /// ends does not have them for its last word.
+    pub lazy: bool,
 }
 
 /// The engine cannot be had.
@@ -64,6 +68,7 @@ struct Inner {
     cache: Option<Cache>,
     pooling: bool,
     compiler: Option<Compiler>,
+    lazy: bool,
     places: Semaphore,
 }
 
@@ -71,7 +76,7 @@ impl Engine {
     /// Sets WebAssembly up. Where there is not the address space for a pool, it goes without; where the
     /// cache is not safe, without that: both are logged, and neither is an error.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        let EngineConfig { pooling, cache, compiler } = config;
+        let EngineConfig { pooling, cache, compiler, lazy } = config;
         let unavailable = |e: wasmtime::Error| EngineError::WebAssembly(format!("{e:#}"));
         // Who has others compile has no compiler: it would not be used, and setting it up takes a megabyte.
         let compiles = compiler.is_none() || cache.is_none();
@@ -90,7 +95,7 @@ impl Engine {
         let linker = host::linker(&wasm).map_err(unavailable)?;
         let ticker = Ticker::start(wasm.clone())?;
         let places = Semaphore::new(CALLS as usize);
-        Ok(Self { inner: Arc::new(Inner { wasm, linker, ticker, cache, pooling, compiler, places }) })
+        Ok(Self { inner: Arc::new(Inner { wasm, linker, ticker, cache, pooling, compiler, lazy, places }) })
     }
 
     pub(crate) fn wasm(&self) -> &wasmtime::Engine {
@@ -103,6 +108,11 @@ impl Engine {
 
     pub(crate) fn ticker(&self) -> &Ticker {
         &self.inner.ticker
+    }
+
+    /// Whether built-in words are loaded when they are first called.
+    pub(crate) fn is_lazy(&self) -> bool {
+        self.inner.lazy
     }
 
     /// Waits for room for one call. Without the permit there would be none; the semaphore is never closed.

@@ -11,7 +11,7 @@ const FILTERS: [(&str, &str); 5] = [
     (r"\d+(\.\d+)? (ms|s)\b", "[TIME]"),
     (r" +\d+s\b *", " [AGE] "),
     (r"08:00:27(:[0-9A-F]{2}){3}", "[MAC]"),
-    (r"\d+(\.\d+)? KiB\b", "[SIZE]"),
+    (r"\d+(\.\d+)? (Ki)?B\b", "[SIZE]"),
     (r"/build/[^ ]*\[\d+\]", "[SOURCE]"),
 ];
 

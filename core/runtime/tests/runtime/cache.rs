@@ -18,7 +18,7 @@ async fn speak(cache: &Path) -> Lexicon {
 
 async fn open_with(cache: &Path, compiler: Option<&str>) -> (Lexicon, Vec<Problem>) {
     let compiler = compiler.map(|program| Compiler { program: program.into() });
-    let config = EngineConfig { pooling: false, cache: Some(cache.to_owned()), compiler };
+    let config = EngineConfig { pooling: false, cache: Some(cache.to_owned()), compiler, lazy: true };
     let words = [built_in("beat")];
     Lexicon::open(Engine::new(config).unwrap(), FakeAgent::host(), generous(), &words, vec![]).await
 }

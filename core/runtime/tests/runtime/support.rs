@@ -217,7 +217,8 @@ pub(crate) fn engine() -> Engine {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-words");
     ENGINE
         .get_or_init(|| {
-            Engine::new(EngineConfig { pooling: true, cache: Some(cache), compiler: None }).unwrap()
+            Engine::new(EngineConfig { pooling: true, cache: Some(cache), compiler: None, lazy: false })
+                .unwrap()
         })
         .clone()
 }
