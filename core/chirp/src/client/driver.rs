@@ -73,17 +73,16 @@ pub(super) async fn run(
     let writer = async {
         let mut writer =
             Writer { output: &mut output, sent: &sent, config: &config, flights, out: BytesMut::new() };
-        told(writer.run(&mut jobs).await.map_err(Error::Broke), &why)
+        let ended = writer.run(&mut jobs).await.map_err(Error::Broke);
+        // As the reader does it, before those who wait are told by the end of their channels.
+        ended.inspect_err(|error| drop(why.set(error.to_string())))
     };
-    let reader = async { told(read(&mut input, &mut waiting, &config, &sent, &why).await, &why) };
-    // When there are no more calls, the reader still waits for the answers to the last. Whoever waits when the first of
-    // both has failed is told by his channel's end, and finds the reason.
-    let _ = tokio::try_join!(writer, reader);
-}
-
-/// Notes why it is over, while those who wait still do.
-fn told(ended: Result<(), Error>, why: &OnceLock<String>) -> Result<(), Error> {
-    ended.inspect_err(|error| drop(why.set(error.to_string())))
+    let reader = read(&mut input, &mut waiting, &config, &sent, &why);
+    // When there are no more calls, the reader still waits for the answers to the last.
+    let _ = tokio::try_join!(writer, reader); // whoever still waits finds the reason
+    // A call that was being queued just now would stay in the queue as long as there is a client, and be waited for.
+    jobs.close();
+    while jobs.recv().await.is_some() {}
 }
 
 async fn read(
