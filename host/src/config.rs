@@ -138,6 +138,9 @@ pub struct Terminal {
 pub struct Commands {
     pub keep: Span,
     pub keep_bytes: Size,
+    pub output_limit: Size,
+    pub keep_free: Size,
+    pub results_limit: Size,
 }
 
 /// `[client]`
@@ -213,6 +216,14 @@ fn check(config: &Config) -> Vec<Finding> {
     }
     if config.roster.beacon.duration().is_zero() {
         found.push(Finding::error("roster.beacon", "expected more than nothing"));
+    }
+    for (key, size) in [
+        ("commands.output_limit", config.commands.output_limit),
+        ("commands.results_limit", config.commands.results_limit),
+    ] {
+        if size.bytes() == 0 {
+            found.push(Finding::error(key, "expected more than nothing"));
+        }
     }
     for (n, root) in config.files.roots.iter().enumerate().filter(|(_, root)| !root.is_absolute()) {
         let problem = format!("{} is no absolute path", root.display());
