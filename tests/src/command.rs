@@ -42,7 +42,11 @@ impl Ran {
 
     /// Whether it ended by itself, and its exit code or signal.
     pub fn ending(&self) -> (bool, i64) {
-        (self.report["finished"].as_bool().unwrap(), self.report["exitCodeOrSignal"].as_i64().unwrap())
+        let (finished, code) = (&self.report["finished"], &self.report["exitCodeOrSignal"]);
+        match (finished.as_bool(), code.as_i64()) {
+            (Some(finished), Some(code)) => (finished, code),
+            _ => panic!("it did not end by itself: {:#}\n{}", self.report, self.errors()),
+        }
     }
 
     /// Passes it on if the command succeeded.

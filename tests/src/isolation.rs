@@ -1,11 +1,11 @@
 //! Mounts and networks of a story's own: what a machine does that tests cannot do to the machine they run on. Only root
 //! may have them; what the calling thread starts from then on lives in them too.
 
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Whether a story can be told here; if not, it is skipped, which no build server may do.
@@ -35,15 +35,41 @@ pub fn mount_small(folder: &Path, size: &str) {
     mount(Some("none"), folder, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).unwrap();
 }
 
+/// Leaves no room in such a file system but for what is in it; [`resize`] makes room again.
+pub fn fill_up(folder: &Path) {
+    let stat = nix::sys::statvfs::statvfs(folder).unwrap();
+    let used = (stat.blocks() - stat.blocks_free()) * stat.fragment_size();
+    // Somebody may write meanwhile: then there is a little more in it.
+    let sizes = (0..64).map(|more| used + more * 16 * 1024);
+    let options = sizes.map(|size| format!("size={size}"));
+    let fits = |options: &String| {
+        mount(None::<&str>, folder, None::<&str>, MsFlags::MS_REMOUNT, Some(options.as_str())).is_ok()
+    };
+    assert!(options.into_iter().any(|options| fits(&options)), "{} cannot be filled up", folder.display());
+}
+
 /// Changes the size of such a file system.
 pub fn resize(folder: &Path, size: &str) {
     let options = format!("size={size}");
     mount(None::<&str>, folder, None::<&str>, MsFlags::MS_REMOUNT, Some(options.as_str())).unwrap();
 }
 
+/// Takes such a file system away, whoever still uses it.
+pub fn unmount(folder: &Path) {
+    umount2(folder, MntFlags::MNT_DETACH).unwrap();
+}
+
 /// Shows the content of one file at the place of another.
 pub fn show_instead(file: &Path, of: &Path) {
     mount(Some(file), of, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+}
+
+/// The library that makes programs believe another time (package `faketime`).
+pub fn false_clock() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").unwrap().flatten();
+    let found = folders.map(|it| it.path().join("faketime/libfaketime.so.1")).find(|it| it.exists());
+    can(found.is_some(), "there is no libfaketime (package faketime); cargo xtask test --peers installs it");
+    found
 }
 
 /// Two networks with a link between them that can be taken down: `here`, where the calling thread is from now on, and

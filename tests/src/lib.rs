@@ -4,8 +4,9 @@
 //! endpoint, its events, its command line); [`command`] (what is run, and what came of it); [`guest`] (a guest agent);
 //! [`gate`] (lets a command go on when the story says so); [`proxy`] (a network between the two that can be cut);
 //! [`isolation`] (mounts and networks of the story's own); [`random`] (chance that can be had again); [`stomp`] and
-//! [`http`] (clients with bad manners); [`terminal`] (a person at a terminal); [`files`] (where programs and words are
-//! found); [`peers`] (other people's programs).
+//! [`http`] (clients with bad manners); [`raw_guest`] (a guest without an agent, which means harm); [`impostor`] (whoever
+//! listens where somebody else is expected); [`terminal`] (a person at a terminal); [`files`] (where programs and words
+//! are found); [`peers`] (other people's programs).
 //!
 //! Nothing waits by sleeping: everything awaits an event, for [`PATIENCE`] at most. Everything ends with the story:
 //! agents, supervisors and commands are killed when their bed is dropped, and their logs are shown if it failed.
@@ -37,6 +38,10 @@ pub mod stomp;
 
 pub mod http;
 
+pub mod raw_guest;
+
+pub mod impostor;
+
 pub mod terminal;
 
 pub mod files;
@@ -47,3 +52,9 @@ use std::time::Duration;
 
 /// How long anything may take on a busy machine before the story has failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a story goes on that may go on for as long as one likes: `VOCABLE_SECONDS`.
+pub fn seconds() -> Duration {
+    let seconds = std::env::var("VOCABLE_SECONDS").map_or(60.0, |seconds| seconds.parse().unwrap());
+    Duration::from_secs_f64(seconds)
+}

@@ -151,11 +151,25 @@ impl Process {
         self.ended.wait(|ended| *ended).unwrap_or_else(|| panic!("{} does not end", self.name))
     }
 
-    /// The most memory it has ever had, in octets.
+    /// The most memory it has ever had, in bytes.
     pub fn peak_memory(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory that is its own and comes from no file, in bytes.
+    pub fn anonymous_memory(&self) -> u64 {
+        self.memory("RssAnon:")
+    }
+
+    fn memory(&self, figure: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Bytes that it has logged so far.
+    pub fn logged_bytes(&self) -> usize {
+        self.log.value.lock().unwrap().lines.iter().map(|line| line.len() + 1).sum()
     }
 }
 

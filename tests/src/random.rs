@@ -1,4 +1,4 @@
-//! Chance that can be had again: the seed is printed, and `VOCABLE_SEED` sets it.
+//! Chance that can be had again by its seed, which `VOCABLE_SEED` sets.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,12 +6,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Random(u64);
 
 impl Random {
-    /// A new one, which says on standard error how to have it again.
-    pub fn announced() -> Self {
-        let from_clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-        let seed = std::env::var("VOCABLE_SEED").map_or_else(|_| from_clock(), |seed| seed.parse().unwrap());
-        eprintln!("the seed of this story is {seed}; VOCABLE_SEED={seed} tells it again");
+    /// The one of that seed.
+    pub const fn of(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// A seed that nobody has had, unless `VOCABLE_SEED` says which.
+    pub fn new_seed() -> u64 {
+        let from_clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+        std::env::var("VOCABLE_SEED").map_or_else(|_| from_clock(), |seed| seed.parse().unwrap())
     }
 
     /// One of the numbers below `end`.

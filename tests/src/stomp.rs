@@ -1,4 +1,4 @@
-//! A STOMP client with bad manners: it sends what it is told, octet for octet, and reads frames.
+//! A STOMP client with bad manners: it sends what it is told, byte for byte, and reads frames.
 
 use crate::PATIENCE;
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 /// A frame that was received.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Received {
     /// `CONNECTED`, `ERROR` …
     pub verb: String,
@@ -14,6 +14,61 @@ pub struct Received {
     pub headers: Vec<String>,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl Received {
+    /// The value of the first header of that name.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let of_name = |line: &String| Some(unescaped(line.strip_prefix(name)?.strip_prefix(':')?));
+        self.headers.iter().find_map(of_name)
+    }
+
+    /// The word, and what it says.
+    pub fn says(&self) -> (String, String) {
+        let text = String::from_utf8_lossy(&self.body).into_owned();
+        let (word, rest) = text.split_once(' ').unwrap_or((&text, ""));
+        (word.to_owned(), rest.to_owned())
+    }
+}
+
+/// A frame as it is sent. Header values are taken as they are: [`escaped`] is for those who want to be understood.
+pub fn frame(verb: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut head = format!("{verb}\n");
+    for (name, value) in headers {
+        writeln!(head, "{name}:{value}").unwrap();
+    }
+    writeln!(head, "content-length:{}\n", body.len()).unwrap();
+    [head.as_bytes(), body, b"\0"].concat()
+}
+
+/// A word as a guest says it.
+pub fn saying(guest: &str, word: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+    let destination = format!("/queue/vocable.out.{guest}");
+    let mut all = vec![("destination", destination.as_str())];
+    all.extend(headers);
+    frame("SEND", &all, format!("{word} {body}").trim_end().as_bytes())
+}
+
+/// A header value as version 1.2 writes it.
+pub fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r").replace(':', "\\c")
+}
+
+fn unescaped(value: &str) -> String {
+    let mut all = value.chars();
+    let mut text = String::new();
+    while let Some(c) = all.next() {
+        text.push(match c {
+            '\\' => match all.next() {
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('c') => ':',
+                other => other.unwrap_or('\\'),
+            },
+            c => c,
+        });
+    }
+    text
 }
 
 /// A connection to the broker.
@@ -48,12 +103,7 @@ impl Stomp {
 
     /// Sends a frame. Header values are sent as they are.
     pub fn sends(&mut self, verb: &str, headers: &[(&str, &str)], body: &[u8]) {
-        let mut head = format!("{verb}\n");
-        for (name, value) in headers {
-            writeln!(head, "{name}:{value}").unwrap();
-        }
-        writeln!(head, "content-length:{}\n", body.len()).unwrap();
-        self.sends_octets(&[head.as_bytes(), body, b"\0"].concat());
+        self.sends_octets(&frame(verb, headers, body));
     }
 
     /// Sends anything. The broker may hang up at any time: that is told by the next read.
@@ -63,10 +113,7 @@ impl Stomp {
 
     /// Says a word as a guest does.
     pub fn says(&mut self, guest: &str, word: &str, headers: &[(&str, &str)], body: &str) {
-        let destination = format!("/queue/vocable.out.{guest}");
-        let mut all = vec![("destination", destination.as_str())];
-        all.extend(headers);
-        self.sends("SEND", &all, format!("{word} {body}").trim_end().as_bytes());
+        self.sends_octets(&saying(guest, word, headers, body));
     }
 
     /// The next frame; none if the broker has hung up.
@@ -101,6 +148,16 @@ impl Stomp {
             }
         }
         String::new()
+    }
+
+    /// The same connection once more, for another thread to write to or to end.
+    pub(crate) fn stream(&self) -> TcpStream {
+        self.stream.get_ref().try_clone().unwrap()
+    }
+
+    /// Waits for frames for as long as it takes: whoever reads ends with the connection.
+    pub(crate) fn waits_for_ever(&self) {
+        self.stream.get_ref().set_read_timeout(None).unwrap();
     }
 
     fn line(&mut self) -> Option<String> {

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use vocable_tests::PATIENCE;
 use vocable_tests::gate::Gate;
 use vocable_tests::host::Host;
+use vocable_tests::isolation::{fill_up, mount_small, own_mounts, resize};
 use vocable_tests::proxy::Proxy;
+use vocable_tests::stomp::Stomp;
 
 #[test]
 fn a_killed_guest_is_lost_with_the_reason_and_its_command_ends_truly_when_it_is_back() {
@@ -102,6 +104,66 @@ fn a_host_killed_in_the_middle_of_much_output_gets_all_of_it_once() {
     // Not by assert_eq: nobody wants to read 14 MB.
     assert_eq!(ran.out.len(), expected.len());
     assert!(ran.out == expected.as_bytes(), "the output is not what was written");
+}
+
+/// Answers to a process that is gone wait in the mailbox of the next one: none of them is an answer to what that asks.
+#[test]
+fn an_answer_to_a_dead_agent_makes_the_next_one_forget_nothing() {
+    const LINES: u64 = 1000;
+    const ASKS: u64 = 60;
+    if !own_mounts() {
+        return;
+    }
+    let mut host = Host::with(&["commands.keep_free = \"0B\""]);
+    host.stops();
+    let state = host.folder().join("host");
+    mount_small(&state, "64m");
+    host.starts_again();
+    let proxy = Proxy::to(host.broker());
+    let plan = host.guest("vm1").through(proxy.address());
+    let token = plan.token();
+    let mut vm1 = plan.joins();
+    let (gate, done) = (Gate::new(host.folder(), "gate"), Gate::new(host.folder(), "done"));
+    let script = format!("{}; seq {LINES}; {}; exit 5", gate.wait(), done.knock());
+    let command = host.starts("vm1", &["sh", "-c", &script]);
+    host.hears("cmd.started", "vm1");
+    vm1.is_killed();
+    host.hears("guest.lost", "vm1");
+    gate.open();
+    done.knocked();
+
+    // What an agent asks that dies before it has read the answers, which then are in its mailbox.
+    let mut dead = Stomp::log_in(host.broker(), "vm1", &token);
+    let mailbox = [("id", "1"), ("destination", "/queue/vocable.in.vm1"), ("ack", "client-individual")];
+    dead.sends("SUBSCRIBE", &mailbox, b"");
+    for ask in 1..=ASKS {
+        dead.says("vm1", "?", &[("asked", &format!("{ask:x}"))], "");
+    }
+    let last = format!("{ASKS:x}");
+    while dead.receives().unwrap().header("in-reply-to") != Some(last.clone()) {}
+    drop(dead);
+    host.hears("guest.lost", "vm1");
+
+    // The host can take nothing now. The next agent has told what it has to tell before it hears those answers.
+    fill_up(&state);
+    proxy.delays(Duration::from_millis(200));
+    vm1.starts_again();
+    host.hears("guest.joined", "vm1");
+    for _ in 0..3 {
+        host.call("guest.ping", json!(["vm1"])).unwrap();
+    }
+    assert!(
+        host.command(&command.id).polled_quietly()["state"] == "running",
+        "it was taken: {:#}",
+        command.polled()
+    );
+    resize(&state, "256m");
+    proxy.delays(Duration::ZERO);
+    vm1.is_killed();
+    vm1.starts_again();
+    let ran = command.ends();
+    assert_eq!(ran.state(), "done", "{:#}", ran.report);
+    assert_eq!((ran.ending(), ran.text().lines().count() as u64), ((true, 5), LINES));
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! What machines do to their agents: full disks, reboots, clocks that jump, programs that are replaced.
 
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use vocable_tests::files;
 use vocable_tests::gate::Gate;
 use vocable_tests::host::Host;
-use vocable_tests::isolation::{can, mount_small, own_mounts, resize, show_instead};
+use vocable_tests::isolation::{false_clock, mount_small, own_mounts, resize, show_instead};
 use vocable_tests::proxy::Proxy;
 
 const LINES: usize = 600_000;
@@ -67,7 +67,7 @@ fn a_host_with_a_full_disk_takes_nothing_and_loses_nothing() {
     if !own_mounts() {
         return;
     }
-    let mut host = Host::start();
+    let mut host = Host::with(&["commands.keep_free = \"0B\""]);
     host.stops();
     let state = host.folder().join("host");
     mount_small(&state, "2m");
@@ -127,14 +127,6 @@ fn boots(folder: &Path, id: &str) {
     let file = folder.join(id);
     std::fs::write(&file, format!("{id}\n")).unwrap();
     show_instead(&file, Path::new("/proc/sys/kernel/random/boot_id"));
-}
-
-/// The library that makes programs believe another time (package `faketime`).
-fn false_clock() -> Option<PathBuf> {
-    let folders = std::fs::read_dir("/usr/lib").unwrap().flatten();
-    let found = folders.map(|it| it.path().join("faketime/libfaketime.so.1")).find(|it| it.exists());
-    can(found.is_some(), "there is no libfaketime (package faketime); cargo xtask test --peers installs it");
-    found
 }
 
 #[test]

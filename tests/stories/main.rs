@@ -21,9 +21,9 @@ mod losses;
 mod networks;
 
 #[cfg(test)]
-mod crowds;
+mod chaos;
 #[cfg(test)]
-mod kills;
+mod crowds;
 #[cfg(test)]
 mod machines;
 #[cfg(test)]
@@ -55,7 +55,13 @@ mod clients;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod impostors;
+#[cfg(test)]
+mod neighbours;
+#[cfg(test)]
 mod operators;
+#[cfg(test)]
+mod siege;
 
 #[cfg(test)]
 mod demonstration;

@@ -1,7 +1,11 @@
 //! Guests that are away, and time that is up: commands that wait, expire, end at a deadline, and are forgotten.
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use std::path::Path;
+use vocable_tests::guest::GuestPlan;
 use vocable_tests::host::{Host, Typed};
+use vocable_tests::isolation::false_clock;
 
 /// The host knows them; their agents have never been there.
 fn expects(host: &Host, guests: &[&str]) {
@@ -63,6 +67,100 @@ fn what_waits_survives_the_host_and_what_waits_too_long_is_not_run() {
     let _vm1 = host.guest("vm1").joins();
     host.command(&waits).ends().well();
     assert!(mark.exists());
+}
+
+/// A program that leaves a mark is not run, though its guest has the order: it was taken back in time.
+fn is_not_run_too_late(host: &Host, plan: GuestPlan<'_>) {
+    let mark = host.folder().join("mark");
+    let mut vm1 = plan.joins();
+    let touch = ["touch", mark.to_str().unwrap()];
+    let before = host.starts_with("vm1", &["true"], json!({"queue_s": 30.0}));
+    before.ends().well();
+
+    // The agent stands still, and does not know it; the order is in its connection.
+    vm1.process().signal(Signal::SIGSTOP);
+    let late = host.starts_with("vm1", &touch, json!({"queue_s": 0.5}));
+    expired(&late.ends().report, &mark);
+    vm1.process().signal(Signal::SIGCONT);
+    runs_what_is_in_time(host);
+    expired(&late.polled(), &mark);
+
+    // The same, and then it is gone: the order is in its mailbox.
+    vm1.process().signal(Signal::SIGSTOP);
+    let later = host.starts_with("vm1", &touch, json!({"queue_s": 0.5}));
+    vm1.is_killed();
+    host.hears("guest.lost", "vm1");
+    expired(&later.ends().report, &mark);
+    vm1.starts_again();
+    host.hears("guest.joined", "vm1");
+    runs_what_is_in_time(host);
+    expired(&later.polled(), &mark);
+}
+
+fn expired(report: &Value, mark: &Path) {
+    assert_eq!(
+        (&report["state"], &report["error"]["code"]),
+        (&json!("failed"), &json!("expired")),
+        "{report:#}"
+    );
+    assert!(!mark.exists(), "it was run: {report:#}");
+}
+
+/// What was before it in the mailbox has been heard, and had time to be started.
+fn runs_what_is_in_time(host: &Host) {
+    for n in 0..5 {
+        let command = host.starts_with("vm1", &["echo", &n.to_string()], json!({"queue_s": 30.0}));
+        assert_eq!(command.ends().well().text(), format!("{n}\n"));
+    }
+}
+
+#[test]
+fn what_has_expired_is_not_run_by_a_guest_that_wakes_up() {
+    let host = Host::start();
+    let plan = host.guest("vm1");
+    is_not_run_too_late(&host, plan);
+}
+
+#[test]
+fn what_has_expired_is_not_run_whatever_the_guests_clock_says() {
+    let Some(library) = false_clock() else { return };
+    for clock in ["-400d", "+400d"] {
+        let host = Host::start();
+        let plan = host.guest("vm1").with_env("LD_PRELOAD", library.to_str().unwrap());
+        let plan = plan.with_env("FAKETIME", clock).with_env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        is_not_run_too_late(&host, plan.with_env("DONT_FAKE_MONOTONIC", "1"));
+    }
+}
+
+#[test]
+fn what_is_said_of_a_command_whose_guest_was_lost_before_it_took_it_is_true() {
+    let host = Host::start();
+    let mut vm1 = host.guest("vm1").joins();
+    let mark = host.folder().join("mark");
+    let script = format!("echo ran >> {}", mark.display());
+    let cancelled = host.folder().join("cancelled");
+    let touch = ["touch", cancelled.to_str().unwrap()];
+    vm1.process().signal(Signal::SIGSTOP);
+    let command = host.starts("vm1", &["sh", "-c", &script]);
+    let withdrawn = host.starts("vm1", &touch);
+    vm1.is_killed();
+    host.hears("guest.lost", "vm1");
+    host.call("cmd.cancel", json!([withdrawn.id])).unwrap();
+    let before = command.polled();
+    let says_nothing_ran =
+        |report: &Value| report["error"]["message"].to_string().contains("nothing was run");
+    let promised = says_nothing_ran(&before);
+    vm1.starts_again();
+    host.hears("guest.joined", "vm1");
+    let ran = command.ends();
+    host.runs("vm1", &["true"]).well();
+    let times = std::fs::read_to_string(&mark).unwrap_or_default().lines().count();
+    match ran.state() {
+        "done" => assert!(times == 1 && !promised, "{before:#} {:#}", ran.report),
+        _ => assert!(times == 0 || !says_nothing_ran(&ran.report), "{:#}", ran.report),
+    }
+    let told = withdrawn.ends().report;
+    assert!(!(says_nothing_ran(&told) && cancelled.exists()), "{told:#}");
 }
 
 #[test]

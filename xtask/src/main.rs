@@ -1,4 +1,5 @@
-//! The two commands of the README: `cargo xtask demo` and `cargo xtask test`. Each installs what it needs.
+//! The two commands of the README, `cargo xtask demo` and `cargo xtask test`, and those for developers. Each installs what
+//! it needs.
 //!
 //! In reading order: [`build`] (the programs and components), [`peers`] (other people's programs that tests talk to) and
 //! [`virtualbox`] (one more of them), and the commands themselves. Prints what it runs; stops at the first failure.
@@ -20,7 +21,9 @@ cargo xtask test [--peers]     pass the tests: format, lints, units, stories ove
                                --peers  first install the programs of other people that tests talk to (apt-get, npm, pip);
                                         without them those tests say that they were skipped
 cargo xtask static             build the static guest agent: target/x86_64-unknown-linux-musl/static/vocable-guest
-cargo xtask fuzz [SECONDS]     run every fuzz target for a while (needs a nightly toolchain)";
+cargo xtask fuzz [SECONDS]     run every fuzz target for a while (needs a nightly toolchain)
+cargo xtask chaos [SECONDS]    kill agents and fill disks at random while commands run, with new seeds, which are printed
+cargo xtask siege [SECONDS]    twenty guests at work, three of them hostile; prints how long commands took, and memory";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -45,6 +48,10 @@ fn act(arguments: &[&str]) -> Result<()> {
         ["static"] => build::static_guest().map(drop),
         ["fuzz"] => fuzz("30"),
         ["fuzz", seconds] => fuzz(seconds),
+        ["chaos"] => story("chaos::commands_end_truly_for_as_long_as_one_likes", "600"),
+        ["chaos", seconds] => story("chaos::commands_end_truly_for_as_long_as_one_likes", seconds),
+        ["siege"] => story("siege::twenty_guests_work_for_as_long_as_one_likes", "300"),
+        ["siege", seconds] => story("siege::twenty_guests_work_for_as_long_as_one_likes", seconds),
         _ => bail!("unknown command\n{USAGE}"),
     }
 }
@@ -85,6 +92,14 @@ fn test(boot: Option<virtualbox::Boot>) -> Result<()> {
 fn demonstrate(plugin: &Path, rest: &[&OsStr]) -> Result<()> {
     let demo = ["demo", "--grant", "DF=process", "--with", "path=/", "--plugin"];
     Run::new(build::program("vocable")).args(demo).arg(plugin).args(rest).go()
+}
+
+/// Tells one of the stories that go on for as long as one likes.
+fn story(name: &str, seconds: &str) -> Result<()> {
+    build::targets()?;
+    build::programs_and_tests()?;
+    let tell = ["test", "--workspace", "--locked", "--test", "stories", "--", "--ignored", "--exact"];
+    Run::cargo(tell).args(["--nocapture", name]).env("VOCABLE_SECONDS", seconds).go()
 }
 
 fn fuzz(seconds: &str) -> Result<()> {

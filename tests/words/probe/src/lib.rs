@@ -35,7 +35,10 @@ impl Guest for Probe {
     fn say(args: String) -> Answer<Message> {
         let args: Value = from_str(&args)?;
         let done = act(args["do"].as_str().unwrap_or_default())?;
-        Ok(Message::new().with_header("version", mark(2)).with_header("to", "forged").with_text(&done))
+        let said =
+            Message::new().with_header("version", mark(2)).with_header("to", "forged").with_text(&done);
+        // What whoever listens is to do.
+        Ok(args["then"].as_str().into_iter().fold(said, |said, then| said.with_header("do", then)))
     }
 
     fn listen(heard: Message) -> Answer<Option<String>> {
@@ -56,6 +59,7 @@ fn act(what: &str) -> Answer<String> {
         "exit" => std::process::exit(3),
         "file" => return std::fs::read_to_string("/etc/passwd").map_err(|e| Refusal::Failed(e.to_string())),
         "hoard" => hoard(),
+        "large" => return Ok(json!("x".repeat(2 << 20)).to_string()),
         "loop" => endless(),
         "mutter" => eprintln(&"mutter ".repeat(100_000)),
         "not-json" => return Ok("{".to_owned()),
