@@ -25,6 +25,7 @@ mod server;
 mod tests;
 
 pub use crate::ack::AckMode;
+pub use self::core::Withdrawn;
 pub use access::{Access, Action, Denial, Principal};
 pub use config::BrokerConfig;
 pub use destination::{Destination, DestinationError, Kind, Pattern};
