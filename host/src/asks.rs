@@ -115,6 +115,11 @@ impl Asks {
         theirs.into_iter().filter_map(|id| is_caller(self, &id).then(|| self.remove(&id)).flatten()).collect()
     }
 
+    /// Who was asked.
+    pub fn guest(&self, id: &str) -> Option<&str> {
+        self.pending.get(id).map(|ask| ask.guest.as_str())
+    }
+
     /// The id of the ask by which a command is on its way to its guest.
     pub fn carrier(&self, command: &str) -> Option<&str> {
         self.by_command.get(command).map(String::as_str)

@@ -281,7 +281,8 @@ mod tests {
         assert_eq!(log.next_tick(), Some(later.mono));
         log.tick(later);
         let told = log.since(0, 1000).events;
-        let counts: Vec<_> = told.iter().rev().take(2).map(|event| (&*event.kind, event.data["count"].clone())).collect();
+        let counts: Vec<_> =
+            told.iter().rev().take(2).map(|event| (&*event.kind, event.data["count"].clone())).collect();
         assert_eq!(counts, [("guest.refused", 2280.into()), ("guest.joined", 2280.into())]);
         assert_eq!(told.last().unwrap().guest, None);
     }

@@ -544,7 +544,10 @@ mod tests {
         roster.connected("vm2", None, start);
         roster.disconnected("vm2", "connection reset", start);
         let change = roster.joined("vm2", "", Map::new(), start).unwrap();
-        assert_eq!((change.state, change.reason.as_str()), (State::Lost, "its connection ended before it was heard"));
+        assert_eq!(
+            (change.state, change.reason.as_str()),
+            (State::Lost, "its connection ended before it was heard")
+        );
         roster.connected("vm1", None, at(start, 4));
         assert_eq!(roster.joined("vm1", "", Map::new(), at(start, 4)).unwrap().state, State::Joined);
     }

@@ -24,8 +24,8 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use crate::ack::AckMode;
 pub use self::core::Withdrawn;
+pub use crate::ack::AckMode;
 pub use access::{Access, Action, Denial, Principal};
 pub use config::BrokerConfig;
 pub use destination::{Destination, DestinationError, Kind, Pattern};

@@ -19,7 +19,12 @@ pub enum Withdrawn {
 
 impl Core {
     /// Takes the first message that waits in a queue with that header back, if `by` has sent it.
-    pub fn withdraw(&mut self, by: ConnectionId, destination: &Destination, header: (&str, &str)) -> Withdrawn {
+    pub fn withdraw(
+        &mut self,
+        by: ConnectionId,
+        destination: &Destination,
+        header: (&str, &str),
+    ) -> Withdrawn {
         let sender = self.sessions.get(&by).map(|session| session.principal.login.clone());
         let (Some(sender), Some(queue)) = (sender, self.queues.get_mut(destination)) else {
             return Withdrawn::NotThere;

@@ -13,10 +13,7 @@ fn what_waits_is_taken_back_once_and_by_its_sender_only() {
         bench.tell(a, &format!("SEND destination:/queue/q asked:{ask} | {ask}"));
     }
     assert_eq!(bench.core.withdraw(b, &queue, ("asked", "x-2")), Withdrawn::NotThere);
-    assert_eq!(
-        bench.core.withdraw(a, &queue, ("asked", "x-2")),
-        Withdrawn::Removed { was_delivered: false }
-    );
+    assert_eq!(bench.core.withdraw(a, &queue, ("asked", "x-2")), Withdrawn::Removed { was_delivered: false });
     assert_eq!(bench.core.withdraw(a, &queue, ("asked", "x-2")), Withdrawn::NotThere);
     bench.tell(b, "SUBSCRIBE id:1 destination:/queue/q");
     assert_eq!(bench.bodies(b), ["x-1", "x-3"]);
@@ -31,10 +28,7 @@ fn what_is_with_a_consumer_cannot_be_taken_back_and_what_came_back_from_one_is_t
     bench.tell(b, "SUBSCRIBE id:1 destination:/queue/q ack:client-individual");
     assert_eq!(bench.core.withdraw(a, &queue, ("asked", "x-1")), Withdrawn::NotThere);
     bench.close(b);
-    assert_eq!(
-        bench.core.withdraw(a, &queue, ("asked", "x-1")),
-        Withdrawn::Removed { was_delivered: true }
-    );
+    assert_eq!(bench.core.withdraw(a, &queue, ("asked", "x-1")), Withdrawn::Removed { was_delivered: true });
     let c = bench.client("c", "1.2");
     bench.tell(c, "SUBSCRIBE id:1 destination:/queue/q");
     assert!(bench.bodies(c).is_empty());
