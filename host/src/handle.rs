@@ -5,6 +5,7 @@ use crate::clock::Now;
 use crate::commands::{Command, Failure, Part, Program, State};
 use crate::events::{Since, Wanted};
 use crate::fault::{Fault, FaultKind};
+use crate::powers::HOST;
 use crate::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
 use crate::store::{Filter, Run, Store, StoreError, Stretch};
 use crate::target::Target;
@@ -324,7 +325,14 @@ impl Handle {
     }
 
     /// Makes a credential for a guest, in place of the one it may have had. The token is not kept, only its digest.
+    ///
+    /// # Errors
+    /// For the name of the host itself, beside those of the store.
     pub async fn credential(&self, guest: &str, token_sha256: [u8; 32]) -> Result<(), Fault> {
+        if guest == HOST {
+            let text = format!("{HOST} is the host's own name; no guest can have it");
+            return Err(Fault::new(FaultKind::InvalidParameter, text));
+        }
         self.store.set_credential(guest.to_owned(), token_sha256).await?;
         self.request(|reply| Request::Expect { guest: guest.to_owned(), reply }).await
     }
