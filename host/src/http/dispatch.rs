@@ -7,6 +7,7 @@ use vocable_xmlrpc::{Call, Fault, Params, Value, excerpt};
 use super::{Methods, metrics::Metrics, system};
 use crate::{
     audit::{Audit, Caller},
+    panics,
     registry::{Kind, MethodInfo},
 };
 
@@ -47,7 +48,10 @@ impl<M: Methods> Dispatcher<M> {
         let name = excerpt(&method);
         let counted = if info.is_ok() { method.clone() } else { UNKNOWN.to_owned() };
         let result = match info {
-            Ok(_) => self.carry_out(method, params).await,
+            Ok(_) => {
+                let caught = panics::caught(&method, self.carry_out(method.clone(), params)).await;
+                caught.unwrap_or_else(|fault| Err(fault.into()))
+            }
             Err(unknown) => Err(unknown),
         };
         let outcome = result.as_ref().map_or_else(|fault| fault.slug().unwrap_or("failed"), |_| "ok");
