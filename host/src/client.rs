@@ -1,21 +1,23 @@
-//! The command line's side of the XML-RPC endpoint: one call after the other, blocking.
+//! The command line's side of the endpoint: calls and files, blocking; and connections on which both ends speak.
 //! Not here: what is said to people about errors, beyond telling them apart.
 
-use std::{fmt, io, path::Path, sync::Arc, time::Duration};
+use std::{fmt, io, time::Duration};
 
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use ureq::{
-    Agent,
-    http::{Response, StatusCode, Uri},
-    tls::{Certificate, RootCerts, TlsConfig},
+    RequestBuilder,
+    http::{Response, StatusCode},
 };
 use vocable_xmlrpc::{Call, Fault, Limits, Value, WriteError, excerpt, parse_response, write_call};
 
 mod attach;
+mod proof;
 mod socket;
+mod tls;
+mod transport;
 
 pub(crate) use attach::Attachment;
-use attach::Way;
+use transport::Transport;
+pub use transport::Trust;
 
 /// The longest reply we read, and the most values in it: listings of ten thousand guests fit.
 const REPLY: Limits = Limits { max_bytes: 256 * 1024 * 1024, max_depth: 64, max_values: 5_000_000 };
@@ -68,12 +70,22 @@ pub enum ClientError {
         /// How long we waited.
         timeout: Duration,
     },
+    /// It could not prove that it knows the token. Nothing was called, and the token was not sent.
+    #[error(
+        "what answers at {address} did not prove that it is your Vocable host agent; the token was not sent"
+    )]
+    Unproven {
+        /// Where it answers.
+        address: String,
+        /// What it did instead.
+        problem: String,
+    },
     /// It is not the agent we trust, or does not speak TLS. Nothing was called.
     #[error("what answers at {address} is not trusted: {problem}")]
     Untrusted {
         /// Where it answers.
         address: String,
-        /// What is wrong with its certificate.
+        /// What is wrong with its certificate, or who it is.
         problem: String,
     },
     /// Nobody listens there. Nothing was called.
@@ -98,6 +110,7 @@ impl ClientError {
             Self::Fault(fault) => fault.slug().unwrap_or("fault"),
             Self::NotAuthorised { .. } => "not-authorised",
             Self::TimedOut { .. } => "timed-out",
+            Self::Unproven { .. } => "unproven",
             Self::Unreachable { .. } => "no-agent",
             Self::Untrusted { .. } => "untrusted",
         }
@@ -121,11 +134,7 @@ impl fmt::Debug for Exchange {
 /// A caller of one host agent. Connections are reused from call to call, by all clones.
 #[derive(Clone)]
 pub struct Client {
-    agent: Agent,
-    url: String,
-    address: String,
-    token: String,
-    way: Way,
+    transport: Transport,
 }
 
 impl Client {
@@ -134,58 +143,24 @@ impl Client {
     /// # Errors
     /// [`ClientError::BadUrl`] if this is no such address, [`ClientError::BadCertificate`] if it is one of TLS.
     pub fn new(url: &str, token: impl Into<String>) -> Result<Self, ClientError> {
-        Self::trusting(url, token, &[])
+        Self::trusting(url, token, &Trust::default())
     }
 
     /// A client of the endpoint at `url`: `http://HOST:PORT/RPC2`, `https://…`, both also without the path, or
-    /// `unix:/PATH` of a socket. Over TLS the agent is known by `trusted`, certificates in PEM, and by nothing else. No
-    /// proxy is asked, whatever the environment says. Nothing is sent yet.
+    /// `unix:/PATH` of a socket. Whoever answers has to be the agent before it is sent the token or a call: at a socket
+    /// the kernel says whose it is, over TLS its certificate, and in the clear it has to prove that it knows the token.
+    /// No proxy is asked, whatever the environment says. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`ClientError::BadUrl`] if this is no such address, [`ClientError::BadCertificate`] if nothing in `trusted`
-    /// is one and one is needed.
-    pub fn trusting(url: &str, token: impl Into<String>, trusted: &[u8]) -> Result<Self, ClientError> {
-        let bad_url = || ClientError::BadUrl(excerpt(url));
-        let config = Agent::config_builder().proxy(None).max_redirects(0).http_status_as_error(false);
-        let config = config.user_agent(concat!("vocable/", env!("CARGO_PKG_VERSION")));
-        let token = token.into();
-        if let Some(path) = url.strip_prefix("unix:") {
-            if !path.starts_with('/') {
-                return Err(bad_url());
-            }
-            let connector = socket::SocketConnector(Path::new(path).to_owned());
-            let agent = Agent::with_parts(config.build(), connector, socket::NoResolver);
-            return Ok(Self {
-                agent,
-                url: "http://localhost/RPC2".to_owned(),
-                address: path.to_owned(),
-                token,
-                way: Way::Socket(path.into()),
-            });
-        }
-        let uri: Uri = url.parse().map_err(|_| bad_url())?;
-        let host = uri.host().ok_or_else(bad_url)?;
-        let (scheme, usual) = match uri.scheme_str() {
-            Some("http") => ("http", 80),
-            Some("https") => ("https", 443),
-            _ => return Err(bad_url()),
-        };
-        let address = format!("{host}:{}", uri.port_u16().unwrap_or(usual));
-        let path = if uri.path() == "/" { "/RPC2" } else { uri.path() };
-        let (config, way) = match scheme {
-            "https" => {
-                let name = host.trim_matches(['[', ']']).to_owned();
-                (config.tls_config(trusting(trusted)?), Way::Tls(name, trusted.to_owned()))
-            }
-            _ => (config, Way::Tcp),
-        };
-        let url = format!("{scheme}://{address}{path}");
-        Ok(Self { agent: config.build().into(), url, address, token, way })
+    /// [`ClientError::BadUrl`] if this is no such address, [`ClientError::BadCertificate`] if there is no certificate
+    /// in `trust` and one is needed.
+    pub fn trusting(url: &str, token: impl Into<String>, trust: &Trust) -> Result<Self, ClientError> {
+        Ok(Self { transport: Transport::new(url, token.into(), trust)? })
     }
 
     /// Where the host agent listens: host and port, or the path of a socket.
     pub fn address(&self) -> &str {
-        &self.address
+        self.transport.address()
     }
 
     /// Calls a method and waits for its result, at most for `timeout`.
@@ -194,15 +169,10 @@ impl Client {
     /// [`ClientError`], which tells apart who failed.
     pub fn call(&self, method: &str, params: Vec<Value>, timeout: Duration) -> Result<Value, ClientError> {
         let document = write_call(&Call { method: method.to_owned(), params })?;
-        let request = self
-            .agent
-            .post(&self.url)
-            .header("Authorization", format!("Bearer {}", self.token))
-            .content_type("text/xml; charset=utf-8")
-            .config()
-            .timeout_global(Some(timeout))
-            .build();
-        let reply = request.send(&document).map_err(|error| self.failed(error, timeout))?;
+        let request = self.authorised(self.transport.agent().post(self.transport.calls()));
+        let request =
+            request.content_type("text/xml; charset=utf-8").config().timeout_global(Some(timeout)).build();
+        let reply = request.send(&document).map_err(|error| self.transport.failed(error, timeout))?;
         self.read(reply, timeout)
     }
 
@@ -211,14 +181,9 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; a refusal of the agent is none, it has a status.
     pub fn get_files(&self, place: &str, patience: Duration) -> Result<Exchange, ClientError> {
-        let request = self
-            .agent
-            .get(format!("http://{}/files/{place}", self.address))
-            .header("Authorization", format!("Bearer {}", self.token))
-            .config()
-            .timeout_recv_response(Some(patience))
-            .build();
-        self.exchanged(request.call().map_err(|error| self.failed(error, patience))?)
+        let request = self.transport.agent().get(self.transport.url(&format!("/files/{place}")));
+        let request = self.authorised(request).config().timeout_recv_response(Some(patience)).build();
+        self.exchanged(request.call().map_err(|error| self.transport.failed(error, patience))?)
     }
 
     /// Writes to `/files/`, with `PUT` or `POST`, whatever can be read from `body`.
@@ -232,21 +197,29 @@ impl Client {
         body: &mut dyn io::Read,
         patience: Duration,
     ) -> Result<Exchange, ClientError> {
-        let url = format!("http://{}/files/{place}", self.address);
-        let request = if method == "POST" { self.agent.post(url) } else { self.agent.put(url) };
-        let request = request
-            .header("Authorization", format!("Bearer {}", self.token))
+        let (agent, url) = (self.transport.agent(), self.transport.url(&format!("/files/{place}")));
+        let request = if method == "POST" { agent.post(url) } else { agent.put(url) };
+        let request = self
+            .authorised(request)
             .content_type("application/x-vocable-tree")
             .config()
             .timeout_recv_response(Some(patience))
             .build();
         let sent = request.send(ureq::SendBody::from_reader(&mut { body }));
-        self.exchanged(sent.map_err(|error| self.failed(error, patience))?)
+        self.exchanged(sent.map_err(|error| self.transport.failed(error, patience))?)
+    }
+
+    /// The request with what lets us in. By the time it is sent, it is known who gets it.
+    fn authorised<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match self.transport.authorization() {
+            Some(value) => request.header("Authorization", value),
+            None => request,
+        }
     }
 
     fn exchanged(&self, reply: Response<ureq::Body>) -> Result<Exchange, ClientError> {
         if reply.status() == StatusCode::UNAUTHORIZED {
-            return Err(ClientError::NotAuthorised { address: self.address.clone() });
+            return Err(self.not_authorised());
         }
         let status = reply.status().as_u16();
         Ok(Exchange { status, body: Box::new(reply.into_body().into_reader()) })
@@ -256,7 +229,7 @@ impl Client {
         match reply.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED => {
-                return Err(ClientError::NotAuthorised { address: self.address.clone() });
+                return Err(self.not_authorised());
             }
             status => {
                 let text =
@@ -268,69 +241,24 @@ impl Client {
         }
         let limit = REPLY.max_bytes as u64;
         let document = reply.body_mut().with_config().limit(limit).read_to_vec();
-        let document = document.map_err(|error| self.failed(error, timeout))?;
+        let document = document.map_err(|error| self.transport.failed(error, timeout))?;
         let response =
             parse_response(&document, &REPLY).map_err(|error| self.bad_reply(error.to_string()))?;
         response.map_err(ClientError::Fault)
     }
 
     fn bad_reply(&self, problem: String) -> ClientError {
-        ClientError::BadReply { address: self.address.clone(), problem }
+        ClientError::BadReply { address: self.address().to_owned(), problem }
     }
 
-    fn failed(&self, error: ureq::Error, timeout: Duration) -> ClientError {
-        let address = self.address.clone();
-        match error {
-            ureq::Error::Timeout(_) => ClientError::TimedOut { address, timeout },
-            ureq::Error::Io(source) if source.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) => {
-                ClientError::Untrusted { address, problem: source.to_string() }
-            }
-            ureq::Error::Rustls(error) => ClientError::Untrusted { address, problem: error.to_string() },
-            ureq::Error::Io(source) if is_of_connecting(&source) => {
-                ClientError::Unreachable { address, source }
-            }
-            ureq::Error::Io(source) => ClientError::Broken { address, source },
-            ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => {
-                ClientError::Unreachable { address, source: error.into_io() }
-            }
-            other => self.bad_reply(excerpt(&other.to_string())),
-        }
+    fn not_authorised(&self) -> ClientError {
+        ClientError::NotAuthorised { address: self.address().to_owned() }
     }
-}
-
-/// TLS with those whom these certificates vouch for.
-fn trusting(pem: &[u8]) -> Result<TlsConfig, ClientError> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .filter_map(Result::ok)
-        .map(|der| Certificate::from_der(&der).to_owned())
-        .collect();
-    if certificates.is_empty() {
-        return Err(ClientError::BadCertificate);
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(TlsConfig::builder()
-        .root_certs(RootCerts::from(certificates))
-        .unversioned_rustls_crypto_provider(provider)
-        .build())
-}
-
-/// Whether there never was a connection.
-fn is_of_connecting(error: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
-    matches!(
-        error.kind(),
-        Kind::AddrNotAvailable
-            | Kind::ConnectionRefused
-            | Kind::HostUnreachable
-            | Kind::NetworkUnreachable
-            | Kind::NotFound
-            | Kind::PermissionDenied
-    )
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Client").field("url", &self.url).finish_non_exhaustive()
+        formatter.debug_tuple("Client").field(&self.transport).finish()
     }
 }
 

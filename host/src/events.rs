@@ -1,7 +1,7 @@
 //! Everything that happens, numbered: a bounded log that readers resume without a gap, or learn that there is one.
 
 use crate::clock::Now;
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use crate::pattern::{PatternError, Patterns};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -166,7 +166,7 @@ impl EventLog {
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     guest: Option<String>,
-    kinds: Option<GlobSet>,
+    kinds: Option<Patterns>,
 }
 
 impl Wanted {
@@ -174,21 +174,17 @@ impl Wanted {
     ///
     /// # Errors
     /// If one of the kinds is no glob.
-    pub fn of(guest: Option<String>, kinds: &[String]) -> Result<Self, globset::Error> {
+    pub fn of(guest: Option<String>, kinds: &[String]) -> Result<Self, PatternError> {
         if kinds.is_empty() {
             return Ok(Self { guest, kinds: None });
         }
-        let mut set = GlobSetBuilder::new();
-        for kind in kinds {
-            set.add(Glob::new(kind)?);
-        }
-        Ok(Self { guest, kinds: Some(set.build()?) })
+        Ok(Self { guest, kinds: Some(Patterns::new(kinds)?) })
     }
 
     /// Whether it is wanted.
     pub fn matches(&self, event: &Event) -> bool {
         self.guest.as_ref().is_none_or(|guest| event.guest.as_ref() == Some(guest))
-            && self.kinds.as_ref().is_none_or(|kinds| kinds.is_match(&event.kind))
+            && self.kinds.as_ref().is_none_or(|kinds| kinds.fit(&event.kind))
     }
 }
 

@@ -247,7 +247,9 @@ impl From<crate::target::TargetError> for Fault {
         use crate::target::TargetError as E;
         let kind = match error {
             E::NoGuest(_) | E::Nobody(_) => FaultKind::NoSuchGuest,
-            E::Empty | E::Glob(..) | E::NoGroup(_) | E::Circle(_) => FaultKind::InvalidParameter,
+            E::Empty | E::Glob(..) | E::NoGroup(_) | E::Circle(_) | E::TooMuch(_) => {
+                FaultKind::InvalidParameter
+            }
         };
         Self::new(kind, error.to_string())
     }

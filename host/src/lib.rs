@@ -12,6 +12,8 @@
 
 pub mod clock;
 pub mod fault;
+mod panics;
+pub mod pattern;
 pub mod target;
 
 pub mod request;
@@ -35,6 +37,7 @@ pub mod audit;
 pub mod credentials;
 pub mod files;
 pub mod powers;
+mod proof;
 pub mod streams;
 
 pub mod attach;

@@ -253,6 +253,7 @@ impl Host {
             handle,
             lexicon,
             longest_wait,
+            max_message: usize::try_from(config.broker.max_frame.bytes()).unwrap_or(usize::MAX),
             about: Arc::new(about),
             credentials,
             installed_words: config.state.join(INSTALLED_WORDS),
@@ -356,6 +357,7 @@ impl Host {
             _ = &mut self.agent => Some("the agent's task ended by itself"),
             _ = &mut self.endpoint => Some("the endpoint ended by itself"),
             _ = &mut self.machinery => Some("the task of the machines ended by itself"),
+            () = panicked(&mut self.beside) => Some("a task beside the agent's ended by itself"),
         };
         tracing::info!("stopping");
         remove_url(&self.config.state);
@@ -384,6 +386,16 @@ impl Host {
             Some(what) => Err(CliError::new("internal", what)),
         }
     }
+}
+
+/// Waits until one of them panics. The agent would live on without it, and nobody would know.
+async fn panicked(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if ended.is_err_and(|error| error.is_panic()) {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 fn broker_config(config: &Config) -> BrokerConfig {

@@ -3,12 +3,16 @@
 //! Parsing and matching only; who exists is told by the caller. The same grammar serves the command line, XML-RPC and
 //! the configuration's `[groups]`.
 
-use globset::{Glob, GlobMatcher};
+use crate::pattern::Patterns;
 use std::collections::{BTreeMap, BTreeSet};
 use vocable_xmlrpc::excerpt;
 
 /// Longest id a guest may have, so that a destination stays a short line.
 pub const MAX_GUEST_ID: usize = 64;
+/// Longest target, bytes: ten thousand names fit.
+const MAX_TARGET: usize = 1024 * 1024;
+/// Globs in one target.
+const MAX_GLOBS: usize = 64;
 
 /// Why a target names nobody.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -19,6 +23,9 @@ pub enum TargetError {
     /// A glob that cannot be compiled.
     #[error("{0} is no valid glob: {1}")]
     Glob(String, String),
+    /// Longer or richer than is taken.
+    #[error("the target has {0}")]
+    TooMuch(String),
     /// A group that the configuration does not have.
     #[error("no group is called {0}; groups are set in [groups] of the configuration")]
     NoGroup(String),
@@ -43,13 +50,20 @@ pub struct Target {
 #[derive(Clone, Debug)]
 enum Item {
     Name(String),
-    Glob(GlobMatcher),
+    Glob(Patterns),
     Group(String),
 }
 
 impl Target {
     /// Parses `ITEM{,ITEM}` where an item is a name, a glob or `@group`.
     pub fn parse(text: &str) -> Result<Self, TargetError> {
+        if text.len() > MAX_TARGET {
+            return Err(TargetError::TooMuch(format!("{} bytes of {MAX_TARGET} at most", text.len())));
+        }
+        let globs = text.split(',').filter(|item| is_glob(item)).count();
+        if globs > MAX_GLOBS {
+            return Err(TargetError::TooMuch(format!("{globs} globs of {MAX_GLOBS} at most")));
+        }
         let items = text.split(',').map(|item| Item::parse(item.trim())).collect::<Result<_, _>>()?;
         Ok(Self { text: text.to_owned(), items })
     }
@@ -69,7 +83,7 @@ impl Target {
         groups: &BTreeMap<String, Vec<String>>,
     ) -> Result<Vec<String>, TargetError> {
         let mut selected = BTreeSet::new();
-        self.collect(known, groups, &mut Vec::new(), &mut selected)?;
+        self.collect(known, groups, &mut Walk::default(), &mut selected)?;
         if selected.is_empty() {
             return Err(TargetError::Nobody(excerpt(&self.text)));
         }
@@ -80,7 +94,7 @@ impl Target {
         &self,
         known: &BTreeSet<String>,
         groups: &BTreeMap<String, Vec<String>>,
-        inside: &mut Vec<String>,
+        walk: &mut Walk,
         selected: &mut BTreeSet<String>,
     ) -> Result<(), TargetError> {
         for item in &self.items {
@@ -89,24 +103,39 @@ impl Target {
                     selected.insert(name.clone());
                 }
                 Item::Name(name) => return Err(TargetError::NoGuest(excerpt(name))),
-                Item::Glob(glob) => selected.extend(known.iter().filter(|id| glob.is_match(id)).cloned()),
+                Item::Glob(glob) => selected.extend(known.iter().filter(|id| glob.fit(id)).cloned()),
                 Item::Group(group) => {
-                    if inside.contains(group) {
+                    if walk.inside.contains(group) {
                         return Err(TargetError::Circle(group.clone()));
+                    }
+                    if !walk.seen.insert(group.clone()) {
+                        continue;
                     }
                     let members = groups
                         .get(group)
                         .ok_or_else(|| TargetError::NoGroup(excerpt(&format!("@{group}"))))?;
-                    inside.push(group.clone());
+                    walk.inside.push(group.clone());
                     for member in members {
-                        Self::parse(member)?.collect(known, groups, inside, selected)?;
+                        Self::parse(member)?.collect(known, groups, walk, selected)?;
                     }
-                    inside.pop();
+                    walk.inside.pop();
                 }
             }
         }
         Ok(())
     }
+}
+
+/// The groups on the way, and those that need no second look: groups of groups of groups would take for ever.
+#[derive(Default)]
+struct Walk {
+    inside: Vec<String>,
+    seen: BTreeSet<String>,
+}
+
+/// Whether an item is one, and no name.
+fn is_glob(item: &str) -> bool {
+    item.contains(['*', '?', '[', '{'])
 }
 
 impl Item {
@@ -117,9 +146,9 @@ impl Item {
         if let Some(group) = text.strip_prefix('@') {
             return Ok(Self::Group(group.to_owned()));
         }
-        if text.contains(['*', '?', '[', '{']) {
-            let glob = Glob::new(text).map_err(|e| TargetError::Glob(excerpt(text), e.kind().to_string()))?;
-            return Ok(Self::Glob(glob.compile_matcher()));
+        if is_glob(text) {
+            let glob = Patterns::new(&[text]);
+            return glob.map(Self::Glob).map_err(|error| TargetError::Glob(excerpt(text), error.problem()));
         }
         Ok(Self::Name(text.to_owned()))
     }
@@ -163,6 +192,28 @@ mod tests {
         assert!(matches!(resolve("@nope"), Err(TargetError::NoGroup(_))));
         assert!(matches!(resolve("vm1,"), Err(TargetError::Empty)));
         assert!(matches!(resolve("["), Err(TargetError::Glob(..))));
+    }
+
+    #[test]
+    fn a_target_is_no_longer_or_richer_than_anybody_needs() {
+        let nested = format!("{}a{}", "{".repeat(260), "}".repeat(260));
+        let error = resolve(&nested).unwrap_err().to_string();
+        assert!(error.ends_with("is no valid glob: braces nest deeper than 8"), "{error}");
+        let error = resolve(&["vm*"; 65].join(",")).unwrap_err().to_string();
+        assert_eq!(error, "the target has 65 globs of 64 at most");
+        let error = resolve(&"x".repeat(MAX_TARGET + 1)).unwrap_err().to_string();
+        assert_eq!(error, "the target has 1048577 bytes of 1048576 at most");
+        assert_eq!(resolve(&["vm1"; 10_000].join(",")).unwrap(), ["vm1"]);
+    }
+
+    #[test]
+    fn groups_of_groups_are_looked_at_once() {
+        let mut groups = BTreeMap::from([("g0".to_owned(), vec!["vm1".to_owned()])]);
+        for n in 1..60 {
+            groups.insert(format!("g{n}"), vec![format!("@g{}", n - 1); 2]);
+        }
+        let known = BTreeSet::from(["vm1".to_owned()]);
+        assert_eq!(Target::parse("@g59").unwrap().resolve(&known, &groups).unwrap(), ["vm1"]);
     }
 
     #[test]

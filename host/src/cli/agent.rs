@@ -4,11 +4,13 @@
 use super::error::{CliError, Kind};
 use super::global::Global;
 use super::{hints, human};
-use crate::client::{Attachment, Client, ClientError};
+use crate::client::{Attachment, Client, ClientError, Trust};
 use crate::config::{self, Config};
 use futures_util::future::BoxFuture;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vocable_config::Loaded;
@@ -83,8 +85,9 @@ impl Connection {
         let config = configuration(global)?;
         let url = url(global, &config, variable)?;
         let token = token(global, &config, variable)?;
-        let trusted = if url.starts_with("https:") { certificate(&config)? } else { Vec::new() };
-        let client = Client::trusting(&url, token.text.as_str(), &trusted).map_err(hints::of_client)?;
+        let certificates = if url.starts_with("https:") { certificate(&config)? } else { Vec::new() };
+        let trust = Trust { certificates, owners: owner(&config.state).into_iter().collect() };
+        let client = Client::trusting(&url, token.text.as_str(), &trust).map_err(hints::of_client)?;
         Ok(Self { agent: Box::new(client), token })
     }
 
@@ -172,7 +175,13 @@ fn certificate(config: &Config) -> Result<Vec<u8>, CliError> {
     })
 }
 
-/// `--agent`, `VOCABLE_AGENT`, `client.agent`, what a running agent has written down, its socket, or the usual place.
+/// Whose the state folder is: an agent of that user may be obeyed.
+fn owner(state: &Path) -> Option<u32> {
+    fs::metadata(state).ok().map(|folder| folder.uid())
+}
+
+/// `--agent`, `VOCABLE_AGENT`, `client.agent`, the agent's own socket, what a running agent has written down, the socket
+/// of the whole machine's agent, or the usual place.
 fn url(
     global: &Global,
     config: &Config,
@@ -180,17 +189,16 @@ fn url(
 ) -> Result<String, CliError> {
     let named = global.agent.clone().or_else(|| variable("VOCABLE_AGENT"));
     let configured = || Some(config.client.agent.clone()).filter(|url| !url.is_empty());
-    match named.or_else(configured) {
-        Some(url) => Ok(url),
-        None => Ok(optional(&config.state.join(URL_FILE))?.unwrap_or_else(|| nearest(config))),
+    if let Some(url) = named.or_else(configured).or_else(|| listening(&config.api.socket)) {
+        return Ok(url);
     }
+    let written = optional(&config.state.join(URL_FILE))?;
+    Ok(written.or_else(|| listening(SYSTEM_SOCKET)).unwrap_or_else(|| USUAL_URL.to_owned()))
 }
 
-/// Whoever may not read the state folder of the agent may be let in by its socket.
-fn nearest(config: &Config) -> String {
-    let socket =
-        [config.api.socket.as_str(), SYSTEM_SOCKET].into_iter().find(|path| Path::new(path).exists());
-    socket.map_or_else(|| USUAL_URL.to_owned(), |path| format!("unix:{path}"))
+/// The socket's address, if somebody listens there and lets us in. Who that is, is asked when something is sent.
+fn listening(socket: &str) -> Option<String> {
+    UnixStream::connect(socket).is_ok().then(|| format!("unix:{socket}"))
 }
 
 /// A token that cannot be read is told only if the agent asks for one: perhaps there is no agent at all.
@@ -235,12 +243,14 @@ fn cannot_read(file: &Path, error: &io::Error) -> CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixListener;
 
     /// A state folder with what a running agent leaves there, and options that lead to it.
     fn machine() -> (tempfile::TempDir, Global) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("vocable.toml");
-        fs::write(&file, format!("state = {:?}\n", folder.path())).unwrap();
+        let socket = folder.path().join("api.sock");
+        fs::write(&file, format!("state = {:?}\napi.socket = {socket:?}\n", folder.path())).unwrap();
         (folder, Global { config: Some(file), ..Global::default() })
     }
 
@@ -255,6 +265,12 @@ mod tests {
             url(global, &configuration(global).unwrap(), variable).unwrap()
         };
         assert_eq!(found(&global, nothing), USUAL_URL);
+        fs::write(folder.path().join(URL_FILE), "http://127.0.0.1:41870\n").unwrap();
+        let listener = UnixListener::bind(folder.path().join("api.sock")).unwrap();
+        let socket = format!("unix:{}/api.sock", folder.path().display());
+        assert_eq!(found(&global, nothing), socket, "a socket needs no token");
+        drop(listener);
+        assert_eq!(found(&global, nothing), "http://127.0.0.1:41870", "nobody listens there any more");
         fs::write(folder.path().join(URL_FILE), "http://127.0.0.1:41870\n").unwrap();
         assert_eq!(found(&global, nothing), "http://127.0.0.1:41870");
         let variable: fn(&str) -> Option<String> =

@@ -3,7 +3,7 @@
 use super::agent::LONG_POLL;
 use super::reply::Members;
 use super::{CliError, Session};
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use crate::pattern::{PatternError, Patterns};
 use serde_json::json;
 use std::time::Duration;
 use time::format_description::well_known::Rfc3339;
@@ -80,22 +80,17 @@ fn ask(session: &Session<'_>, since: f64, wait: Duration) -> Result<Value, CliEr
     session.agent.call_waiting("agent.events", params, wait)
 }
 
-fn kinds(globs: &[String]) -> Result<Option<GlobSet>, CliError> {
+fn kinds(globs: &[String]) -> Result<Option<Patterns>, CliError> {
     if globs.is_empty() {
         return Ok(None);
     }
-    let bad = |error: globset::Error| CliError::bad_argument("--kind is no glob").cause(error.to_string());
-    let mut set = GlobSetBuilder::new();
-    for glob in globs {
-        set.add(Glob::new(glob).map_err(bad)?);
-    }
-    set.build().map(Some).map_err(bad)
+    let bad = |error: PatternError| CliError::bad_argument("--kind is no glob").cause(error.to_string());
+    Patterns::new(globs).map(Some).map_err(bad)
 }
 
-fn is_wanted(event: &Value, kinds: Option<&GlobSet>, from: Option<OffsetDateTime>) -> bool {
+fn is_wanted(event: &Value, kinds: Option<&Patterns>, from: Option<OffsetDateTime>) -> bool {
     let kind = event.text("kind").unwrap_or_default();
-    kinds.is_none_or(|kinds| kinds.is_match(kind))
-        && from.is_none_or(|from| event.moment("time") >= Some(from))
+    kinds.is_none_or(|kinds| kinds.fit(kind)) && from.is_none_or(|from| event.moment("time") >= Some(from))
 }
 
 /// Says that events are gone, if some are.

@@ -27,6 +27,12 @@ pub(super) fn of_client(error: ClientError) -> CliError {
         ClientError::NotAuthorised { .. } => {
             told.kind(Kind::NotAllowed).hint("name the file with its token: --token-file FILE")
         }
+        ClientError::Unproven { problem, .. } => told.kind(Kind::NoAgent).cause(problem).hint(
+            "vocable serve, or name the agent and the file with its token: --agent URL --token-file FILE",
+        ),
+        ClientError::Untrusted { address, .. } if address.starts_with('/') => {
+            told.kind(Kind::NoAgent).hint("name the agent's address: --agent URL")
+        }
         ClientError::Untrusted { .. } => {
             told.kind(Kind::NoAgent).hint("name the agent's api.crt: client.certificate in the configuration")
         }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     thread,
 };
 
@@ -20,26 +20,153 @@ async fn call(bed: &Bed, token: &str, method: &'static str, timeout: Duration) -
     tokio::task::spawn_blocking(call).await.unwrap()
 }
 
-/// A server that reads a request, answers with these bytes and closes.
+/// A server that proves who it is, reads a request, answers with these bytes and closes.
 fn canned(reply: &'static str) -> SocketAddr {
+    serving(move |stream| {
+        let nonce = nonce(&read_to(stream, b"\r\n\r\n"));
+        let body = format!("{{\"proof\": \"{}\"}}", crate::proof::of(TOKEN, &nonce).unwrap());
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all([head, body].concat().as_bytes()).unwrap();
+        read_to(stream, b"</methodCall>\n");
+        stream.write_all(reply.as_bytes()).unwrap();
+    })
+}
+
+/// A server that does this with its one connection.
+fn serving(serve: impl FnOnce(&mut TcpStream) + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut request = Vec::new();
-        while !request.ends_with(b"</methodCall>\n") {
-            let mut buffer = [0; 4096];
-            let length = stream.read(&mut buffer).unwrap();
-            request.extend_from_slice(&buffer[..length]);
-        }
-        stream.write_all(reply.as_bytes()).unwrap();
-    });
+    thread::spawn(move || serve(&mut listener.accept().unwrap().0));
     address
+}
+
+fn read_to(stream: &mut TcpStream, end: &[u8]) -> Vec<u8> {
+    let mut request = Vec::new();
+    while !request.ends_with(end) {
+        let mut buffer = [0; 4096];
+        let length = stream.read(&mut buffer).unwrap();
+        assert_ne!(length, 0, "{:?}", String::from_utf8_lossy(&request));
+        request.extend_from_slice(&buffer[..length]);
+    }
+    request
+}
+
+fn nonce(request: &[u8]) -> String {
+    let text = String::from_utf8(request.to_vec()).unwrap();
+    let rest = text.strip_prefix("GET /proof?nonce=").expect("a proof is asked for first");
+    rest.split(' ').next().unwrap().to_owned()
+}
+
+/// A server of somebody else: it answers everything with this until the other end goes, and tells what it was sent.
+fn stranger(reply: &'static str) -> (SocketAddr, thread::JoinHandle<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let listening = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut received, mut buffer) = (Vec::new(), [0; 4096]);
+        while let Ok(length @ 1..) = stream.read(&mut buffer) {
+            received.extend_from_slice(&buffer[..length]);
+            if stream.write_all(reply.as_bytes()).is_err() {
+                break;
+            }
+        }
+        received
+    });
+    (address, listening)
 }
 
 fn error_of(reply: &'static str) -> ClientError {
     let client = Client::new(&format!("http://{}/", canned(reply)), TOKEN).unwrap();
     client.call("m", vec![], PATIENCE).unwrap_err()
+}
+
+/// What strangers may say; the last proves that it knows another token.
+const STRANGERS: [&str; 5] = [
+    "HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{\"proof\": \"12ab\"}",
+    "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"vocable\"\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+    "SSH-2.0-OpenSSH_9.2\r\n",
+    "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+];
+
+#[test]
+fn no_stranger_is_sent_the_token_or_a_call_or_a_file() {
+    for reply in STRANGERS {
+        let ways: [fn(&Client) -> ClientError; 3] = [
+            |client| client.call("m", vec![Value::from("secret argument")], PATIENCE).unwrap_err(),
+            |client| client.get_files("vm1/secret", PATIENCE).unwrap_err(),
+            |client| client.send_files("PUT", "vm1/secret", &mut b"secret".as_slice(), PATIENCE).unwrap_err(),
+        ];
+        for way in ways {
+            let (address, listening) = stranger(reply);
+            let client = Client::new(&format!("http://{address}"), TOKEN).unwrap();
+            let error = way(&client);
+            assert_eq!(error.slug(), "unproven", "{error}");
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "what answers at {address} did not prove that it is your Vocable host agent; the token was not sent"
+                )
+            );
+            drop(client);
+            nothing_was_told(listening);
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_stranger_is_attached_to() {
+    for reply in STRANGERS {
+        let (address, listening) = stranger(reply);
+        let client = Client::new(&format!("http://{address}"), TOKEN).unwrap();
+        let Err(error) = client.attach("/secret").await else { panic!("attached") };
+        assert_eq!(error.slug(), "unproven", "{error}");
+        nothing_was_told(listening);
+    }
+}
+
+fn nothing_was_told(listening: thread::JoinHandle<Vec<u8>>) {
+    let told = String::from_utf8(listening.join().unwrap()).unwrap();
+    assert!(told.starts_with("GET /proof?nonce=") && !told.contains("cret"), "{told}");
+}
+
+#[test]
+fn without_a_token_nobody_is_told_anything() {
+    let (address, listening) = stranger(STRANGERS[0]);
+    let client = Client::new(&format!("http://{address}"), "").unwrap();
+    assert_eq!(client.call("secret", vec![], PATIENCE).unwrap_err().slug(), "not-authorised");
+    drop(client);
+    nothing_was_told(listening);
+}
+
+#[test]
+fn each_connection_is_proven_anew() {
+    // The agent answers one call and ends; whoever has its port then is somebody else.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let nonce = nonce(&read_to(&mut stream, b"\r\n\r\n"));
+        let body = format!("{{\"proof\": \"{}\"}}", crate::proof::of(TOKEN, &nonce).unwrap());
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all([head, body].concat().as_bytes()).unwrap();
+        read_to(&mut stream, b"</methodCall>\n");
+        drop(stream);
+        let (mut stream, _) = listener.accept().unwrap();
+        let request = read_to(&mut stream, b"\r\n\r\n");
+        stream.write_all(STRANGERS[2].as_bytes()).unwrap();
+        request
+    });
+    let client = Client::new(&format!("http://{address}"), TOKEN).unwrap();
+    assert_eq!(client.call("m", vec![], PATIENCE).unwrap_err().slug(), "connection-lost");
+    assert_eq!(client.call("m", vec![], PATIENCE).unwrap_err().slug(), "unproven");
+    assert!(!String::from_utf8(serving.join().unwrap()).unwrap().contains(TOKEN));
+}
+
+#[test]
+fn an_agent_that_ends_is_not_there() {
+    let client = Client::new(&format!("http://{}", serving(|_| ())), TOKEN).unwrap();
+    assert_eq!(client.call("m", vec![], PATIENCE).unwrap_err().slug(), "no-agent");
 }
 
 #[tokio::test]
@@ -59,11 +186,14 @@ async fn a_fault_has_the_slug_of_its_text() {
 }
 
 #[tokio::test]
-async fn a_wrong_token_is_told_apart() {
+async fn with_a_wrong_token_nobody_can_be_recognised() {
     let bed = Bed::new().await;
     let error = call(&bed, "other", "echo", PATIENCE).await.unwrap_err();
-    assert_eq!(error.slug(), "not-authorised");
-    assert_eq!(error.to_string(), format!("the host agent at {} does not accept the token", bed.address));
+    assert_eq!(error.slug(), "unproven");
+    assert!(
+        matches!(&error, ClientError::Unproven { problem, .. } if problem == "it does not know the token")
+    );
+    assert_eq!(call(&bed, "", "echo", PATIENCE).await.unwrap_err().slug(), "not-authorised");
 }
 
 #[tokio::test]
@@ -140,10 +270,16 @@ async fn over_tls_the_agent_is_known_by_its_certificate() {
     let url = format!("https://{}", bed.address);
     let call = |trusted: Vec<u8>| {
         let url = url.clone();
-        let call = move || Client::trusting(&url, TOKEN, &trusted)?.call("echo", vec![], PATIENCE);
+        let trust = Trust { certificates: trusted, owners: Vec::new() };
+        let call = move || Client::trusting(&url, TOKEN, &trust)?.call("echo", vec![], PATIENCE);
         tokio::task::spawn_blocking(call)
     };
     assert_eq!(call(trusted).await.unwrap().unwrap(), Value::from(vec![]));
+    // Files go the same way: encrypted, and to nobody else. There are none here, and that is answered.
+    let trust = Trust { certificates: std::fs::read(&own.certificate).unwrap(), owners: Vec::new() };
+    let client = Client::trusting(&url, TOKEN, &trust).unwrap();
+    let files = tokio::task::spawn_blocking(move || client.get_files("vm1/x", PATIENCE)).await.unwrap();
+    assert_eq!(files.unwrap().status, 404);
     let other = tempfile::tempdir().unwrap();
     let stranger = Identity::own(other.path(), &[[127, 0, 0, 1].into()]).unwrap();
     let error = call(std::fs::read(&stranger.certificate).unwrap()).await.unwrap().unwrap_err();

@@ -2,44 +2,27 @@
 //! path below the top. Pure.
 
 use super::path::TreePath;
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use crate::pattern::{PatternError, Patterns};
 use std::path::Path;
-
-/// A pattern that makes no sense.
-#[derive(Debug, thiserror::Error)]
-#[error("{pattern} is no valid glob: {problem}")]
-pub struct BadPattern {
-    pattern: String,
-    problem: String,
-}
 
 /// The patterns of one copy.
 #[derive(Clone, Debug, Default)]
 pub struct Exclude {
-    names: GlobSet,
-    paths: GlobSet,
+    names: Patterns,
+    paths: Patterns,
 }
 
 impl Exclude {
     /// Reads patterns: `*.o`, `target`, `docs/*.html`.
     ///
     /// # Errors
-    /// [`BadPattern`].
-    pub fn new(patterns: &[String]) -> Result<Self, BadPattern> {
-        let (mut names, mut paths) = (GlobSetBuilder::new(), GlobSetBuilder::new());
-        let bad = |pattern: &str, error: &globset::Error| BadPattern {
-            pattern: vocable_xmlrpc::excerpt(pattern),
-            problem: error.kind().to_string(),
-        };
-        for pattern in patterns {
-            // A slash at the end only says that a folder is meant; one at the beginning that the top is.
-            let text = pattern.trim_end_matches('/');
-            let glob = GlobBuilder::new(text.trim_start_matches('/')).literal_separator(true).build();
-            let glob = glob.map_err(|error| bad(pattern, &error))?;
-            if text.contains('/') { &mut paths } else { &mut names }.add(glob);
-        }
-        let set = |builder: GlobSetBuilder| builder.build().map_err(|error| bad("", &error));
-        Ok(Self { names: set(names)?, paths: set(paths)? })
+    /// [`PatternError`].
+    pub fn new(patterns: &[String]) -> Result<Self, PatternError> {
+        // A slash at the end only says that a folder is meant; one at the beginning that the top is.
+        let (paths, names): (Vec<_>, Vec<_>) =
+            patterns.iter().map(|pattern| pattern.trim_end_matches('/')).partition(|text| text.contains('/'));
+        let paths: Vec<_> = paths.into_iter().map(|text| text.trim_start_matches('/')).collect();
+        Ok(Self { names: Patterns::of_paths(&names)?, paths: Patterns::of_paths(&paths)? })
     }
 
     /// Whether something is left out. What is in an excluded folder is not asked about, unless it is: then it is too.
@@ -50,7 +33,7 @@ impl Exclude {
         let mut so_far = Path::new("").to_owned();
         path.names().any(|name| {
             so_far.push(name);
-            self.names.is_match(Path::new(name)) || self.paths.is_match(&so_far)
+            self.names.fit(Path::new(name)) || self.paths.fit(&so_far)
         })
     }
 }

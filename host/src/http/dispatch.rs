@@ -7,6 +7,8 @@ use vocable_xmlrpc::{Call, Fault, Params, Value, excerpt};
 use super::{Methods, metrics::Metrics, system};
 use crate::{
     audit::{Audit, Caller},
+    fault::{Fault as HostFault, FaultKind},
+    panics,
     registry::{Kind, MethodInfo},
 };
 
@@ -18,6 +20,8 @@ pub(super) struct Dispatcher<M> {
     pub(super) methods: M,
     pub(super) audit: Audit,
     pub(super) metrics: Metrics,
+    /// What the answers to one request may take, bytes as XML.
+    pub(super) max_answer: usize,
 }
 
 impl<M: Methods> Dispatcher<M> {
@@ -33,10 +37,19 @@ impl<M: Methods> Dispatcher<M> {
         if method == system::MULTICALL {
             return system::multicall(self, caller, params).await;
         }
-        self.one(caller, method, params).await
+        let result = self.one(caller, method.clone(), params).await?;
+        let (size, most) = (result.weight(), self.max_answer);
+        if size <= most {
+            return Ok(result);
+        }
+        let text = format!(
+            "{method}: the answer has {size} bytes of {most} at most; ask for less of it at a time, see the \
+             parameters of system.methodHelp"
+        );
+        Err(HostFault::new(FaultKind::TooBig, text).into())
     }
 
-    /// Carries out a call that is only one.
+    /// Carries out a call that is only one. The size of its result is the caller's matter.
     pub(super) async fn one(&self, caller: &Caller, method: String, params: Params) -> Result<Value, Fault> {
         let begun = Instant::now();
         let info = system::find(&self.methods, &method);
@@ -47,7 +60,10 @@ impl<M: Methods> Dispatcher<M> {
         let name = excerpt(&method);
         let counted = if info.is_ok() { method.clone() } else { UNKNOWN.to_owned() };
         let result = match info {
-            Ok(_) => self.carry_out(method, params).await,
+            Ok(_) => {
+                let caught = panics::caught(&method, self.carry_out(method.clone(), params)).await;
+                caught.unwrap_or_else(|fault| Err(fault.into()))
+            }
             Err(unknown) => Err(unknown),
         };
         let outcome = result.as_ref().map_or_else(|fault| fault.slug().unwrap_or("failed"), |_| "ok");

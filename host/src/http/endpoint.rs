@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
-    extract::{Path, Request, State},
+    extract::{Path, Query, Request, State},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{CONTENT_ENCODING, CONTENT_TYPE, ORIGIN, WWW_AUTHENTICATE},
@@ -15,7 +15,7 @@ use axum::{
     routing::{get, post},
 };
 use tokio_util::sync::CancellationToken;
-use vocable_xmlrpc::{Fault, Value};
+use vocable_xmlrpc::{Fault, Value, excerpt};
 
 use super::{
     HttpConfig, Methods, Peer, auth,
@@ -25,7 +25,7 @@ use super::{
     metrics::{MEDIA_TYPE, Metrics},
     system, xmlrpc,
 };
-use crate::{audit::Caller, fault::FaultKind, registry::openapi};
+use crate::{audit::Caller, fault::FaultKind, panics, proof, registry::openapi};
 
 /// What a person sees who opens the address in a browser.
 const GREETING: &str = "Vocable host agent. XML-RPC: POST to /RPC2 with the token as password; start with system.listMethods. JSON: POST \
@@ -46,12 +46,14 @@ pub(super) struct Endpoint<M> {
 pub(super) fn router<M: Methods>(methods: M, config: HttpConfig, shutdown: CancellationToken) -> Router {
     let (extra, audit, metrics) = (config.extra.clone(), config.audit.clone(), Metrics::default());
     let bodies = Bodies::new(config.clone());
-    let dispatcher = Dispatcher { methods, audit: audit.clone(), metrics: metrics.clone() };
+    let max_answer = config.max_answer;
+    let dispatcher = Dispatcher { methods, audit: audit.clone(), metrics: metrics.clone(), max_answer };
     let endpoint = Arc::new(Endpoint { dispatcher, config, bodies, shutdown });
     let open = Router::new()
         .route("/", get(|| async { GREETING }))
         .route("/RPC2", get(|| async { GREETING }))
         .route("/healthz", get(health::<M>))
+        .route("/proof", get(prove::<M>))
         .with_state(endpoint.clone());
     let guarded = Router::new()
         .route("/", post(xmlrpc::answer::<M>))
@@ -67,6 +69,7 @@ pub(super) fn router<M: Methods>(methods: M, config: HttpConfig, shutdown: Cance
             plain(StatusCode::NOT_FOUND, "nothing here; XML-RPC is at /RPC2, JSON at /api/METHOD")
         })
         .layer(from_fn(refuse_web_pages))
+        .layer(from_fn(survive))
         .layer(from_fn_with_state(metrics, count))
 }
 
@@ -74,6 +77,18 @@ async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> 
     let response = next.run(request).await;
     metrics.answered(response.status().as_u16());
     response
+}
+
+/// A mistake of ours ends the request it happens in.
+async fn survive(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    panics::caught(&excerpt(&path), next.run(request)).await.unwrap_or_else(|fault| {
+        if path.starts_with("/api/") {
+            json::refusal(StatusCode::INTERNAL_SERVER_ERROR, &fault.into())
+        } else {
+            plain(StatusCode::INTERNAL_SERVER_ERROR, &fault.to_string())
+        }
+    })
 }
 
 /// Browsers name the page that sends a request, programs have none. No page has business here: what it could do
@@ -158,6 +173,25 @@ async fn measure<M: Methods>(State(endpoint): State<Arc<Endpoint<M>>>) -> Respon
         Err(error) => {
             plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("the metrics cannot be written: {error}"))
         }
+    }
+}
+
+/// What the query of `/proof` has.
+#[derive(serde::Deserialize)]
+struct Asked {
+    #[serde(default)]
+    nonce: String,
+}
+
+/// Shows to a caller who knows the token that we do, too, before it sends it to us.
+async fn prove<M: Methods>(
+    State(endpoint): State<Arc<Endpoint<M>>>,
+    Query(Asked { nonce }): Query<Asked>,
+) -> Response {
+    let proof = if proof::is_nonce(&nonce) { proof::of(&endpoint.config.token, &nonce) } else { None };
+    match proof {
+        Some(proof) => json::document(StatusCode::OK, &serde_json::json!({"proof": proof})),
+        None => plain(StatusCode::BAD_REQUEST, "the nonce must be 64 hexadecimal digits"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What Prometheus is told: how often methods were called and how long that took, what requests were answered with,
 //! and how it stands with the agent, which [`Methods::samples`](super::Methods::samples) knows.
 
+use crate::panics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
@@ -86,6 +87,9 @@ impl Metrics {
             "Requests by the status they were answered with",
             self.responses.clone(),
         );
+        let panics: Counter<u64> = Counter::default();
+        panics.inc_by(panics::count());
+        registry.register("vocable_panics", "Mistakes of the agent's own that it survived", panics);
         register(&mut registry, samples);
         let mut text = String::new();
         encode_registry(&mut text, &registry)?;

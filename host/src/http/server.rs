@@ -36,6 +36,8 @@ use tokio::{
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::panics;
+
 use super::{
     HttpConfig, Methods, endpoint,
     listener::{Accepted, Listener, Peer},
@@ -75,6 +77,7 @@ pub async fn serve(
     config: HttpConfig,
     shutdown: CancellationToken,
 ) {
+    panics::watch();
     let rates = NonZeroU32::new(config.max_rate)
         .map(|rate| Arc::new(RateLimiter::hashmap(Quota::per_second(rate).allow_burst(rate))));
     let server = Server {

@@ -25,6 +25,8 @@ use crate::registry::{Gives, Kind, MethodInfo, Param, optional, options, require
 mod calls;
 mod json;
 mod limits;
+mod panics;
+mod proof;
 mod python;
 mod refusals;
 mod shutdown;
@@ -35,7 +37,7 @@ pub(crate) const TOKEN: &str = "s3cret";
 /// Everything that is waited for comes earlier than this.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What the tests call: `echo` gives its parameters back, `wait` never ends, `fault` and `nan` fail.
+/// What the tests call: `echo` gives its parameters back, `wait` never ends, `fault`, `nan` and `panic` fail.
 #[derive(Clone)]
 pub(crate) struct Echo {
     words: Arc<Mutex<Vec<MethodInfo>>>,
@@ -58,6 +60,7 @@ impl Methods for Echo {
             match method.as_str() {
                 "echo" => Ok(Value::from(params.rest())),
                 "fault" => Err(Fault::new(103, "guest-offline: vm1 does not answer")),
+                "panic" => panic!("for tests"),
                 "nan" => Ok(Value::Double(f64::NAN)),
                 "wait" => {
                     let _end = AddPermit(self.dropped.clone());
@@ -83,7 +86,7 @@ impl Methods for Echo {
         ];
         let named = self.list().into_iter().find(|method| method.name == name);
         named.or_else(|| {
-            ["echo", "fault", "nan", "wait"].contains(&name).then(|| MethodInfo {
+            ["echo", "fault", "nan", "panic", "wait"].contains(&name).then(|| MethodInfo {
                 name: name.to_owned().into(),
                 help: "Is for tests.".into(),
                 params: TARGET,

@@ -10,14 +10,15 @@ use axum::{
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse as _, Response},
 };
-use vocable_xmlrpc::{Call, Fault, Limits, code, parse_call, write_fault, write_response};
+use tokio::task::JoinError;
+use vocable_xmlrpc::{Call, Fault, Limits, parse_call, write_answer, write_fault};
 
 use super::{
     Methods,
     body::BodyError,
     endpoint::{Endpoint, is_compressed, plain},
 };
-use crate::{audit::Caller, fault::FaultKind};
+use crate::{audit::Caller, fault::FaultKind, panics};
 
 /// Documents longer than this are not parsed on the threads that serve connections, bytes.
 const LONG: usize = 64 * 1024;
@@ -68,13 +69,7 @@ async fn respond<M: Methods>(endpoint: &Endpoint<M>, caller: &Caller, document: 
         Ok(call) => endpoint.until_stopped(endpoint.dispatcher.positional(caller, call)).await,
         Err(fault) => Err(fault),
     };
-    write_response(&response).unwrap_or_else(|error| {
-        tracing::error!(%error, "a result cannot be sent");
-        write_fault(&Fault::new(
-            code::INTERNAL_ERROR,
-            format!("internal: the result cannot be sent: {error}"),
-        ))
-    })
+    write_answer(&response)
 }
 
 /// A long document is parsed aside, so that it does not hold up the other connections of the thread.
@@ -84,8 +79,11 @@ async fn parse(document: Bytes, max_bytes: usize) -> Result<Call, Fault> {
         return parse_call(&document, &limits).map_err(|error| error.fault());
     }
     let parsed = tokio::task::spawn_blocking(move || parse_call(&document, &limits)).await;
-    let stopping = |_| Fault::new(FaultKind::Stopping.code(), "stopping: the host agent is stopping");
-    parsed.map_err(stopping)?.map_err(|error| error.fault())
+    let failed = |error: JoinError| match error.try_into_panic() {
+        Ok(panic) => panics::fault("reading the request", &*panic).into(),
+        Err(_) => Fault::new(FaultKind::Stopping.code(), "stopping: the host agent is stopping"),
+    };
+    parsed.map_err(failed)?.map_err(|error| error.fault())
 }
 
 fn xml(document: Vec<u8>) -> Response {

@@ -62,6 +62,29 @@ fn something_else_at_the_address() {
 }
 
 #[test]
+fn somebody_else_at_the_address() {
+    let problem = "it does not know the token".to_owned();
+    let stranger = Err(ClientError::Unproven { address: "127.0.0.1:8700".to_owned(), problem });
+    let agent = FakeAgent::default().says("guest.list", stranger);
+    insta::assert_snapshot!(vocable(&agent, &["guests"]), @r#"
+    ------- stderr
+    error[unproven]: what answers at 127.0.0.1:8700 did not prove that it is your Vocable host agent; the token was not sent
+      cause: it does not know the token
+      hint: vocable serve, or name the agent and the file with its token: --agent URL --token-file FILE
+    ------- exit code 3
+    "#);
+    let problem = "user 1001 listens there".to_owned();
+    let foreign = Err(ClientError::Untrusted { address: "/tmp/api.sock".to_owned(), problem });
+    let agent = FakeAgent::default().says("guest.list", foreign);
+    insta::assert_snapshot!(vocable(&agent, &["guests"]), @r#"
+    ------- stderr
+    error[untrusted]: what answers at /tmp/api.sock is not trusted: user 1001 listens there
+      hint: name the agent's address: --agent URL
+    ------- exit code 3
+    "#);
+}
+
+#[test]
 fn a_guest_that_is_away_and_one_that_is_none() {
     let offline = "guest-offline: vm2 does not answer; nothing was run: lost since 09:01:54 (4m10s)";
     let agent = FakeAgent::default().refuses("cmd.run", 103, offline);
