@@ -15,7 +15,7 @@
 //!   `last_words` (what a crash leaves behind);
 //! - one component: `component`, what holds for it here: `word`, how it does: `health`;
 //! - all of them: `sources`, `loader`, `table`, `lexicon`, `watch`;
-//! - messages: `token`, `envelope`, `interpreter`;
+//! - messages: `token`, `json` (how much of it may come), `envelope`, `interpreter`;
 //! - beneath: `engine`, its `ticker`, its `compiler` and its cache of `precompiled` words; `folders` (the files that words were
 //!   granted); `shelves`, for agents that need a place for the state of words.
 
@@ -42,6 +42,7 @@ mod watch;
 
 mod envelope;
 mod interpreter;
+mod json;
 mod token;
 
 mod compiler;
@@ -59,6 +60,7 @@ pub use error::{LoadError, Problem, WordError, WordSource};
 pub use folders::{Folder, Folders};
 pub use health::WordState;
 pub use interpreter::{Answer, AskError, HAIL, Heard, Interpreter};
+pub use json::{JsonBounds, JsonError, check_json};
 pub use lexicon::{Changes, Events, Lexicon, LexiconEvent};
 pub use policy::{Limits, Policies, Policy};
 pub use powers::{Caller, Level, Powers, Soon};
