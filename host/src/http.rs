@@ -85,10 +85,12 @@ pub struct HttpConfig {
     pub max_connections_per_caller: usize,
     /// Requests a second of one caller, and at once after a pause; 0 is no limit.
     pub max_rate: u32,
+    /// What the answer of one request may take, of all calls in it together, bytes as XML.
+    pub max_answer: usize,
 }
 
 impl HttpConfig {
-    /// The usual limits: 16 MiB, 30 s, 256 connections, as many of one caller, no limit of their rate.
+    /// The usual limits: 16 MiB, 30 s, 256 connections, as many of one caller, no limit of their rate, answers of 64 MiB.
     pub fn new(token: impl Into<String>) -> Self {
         Self {
             token: token.into(),
@@ -99,6 +101,7 @@ impl HttpConfig {
             extra: Router::new(),
             max_connections_per_caller: 256,
             max_rate: 0,
+            max_answer: 64 * 1024 * 1024,
         }
     }
 }
@@ -112,6 +115,7 @@ impl fmt::Debug for HttpConfig {
             .field("max_connections", &self.max_connections)
             .field("max_connections_per_caller", &self.max_connections_per_caller)
             .field("max_rate", &self.max_rate)
+            .field("max_answer", &self.max_answer)
             .finish_non_exhaustive()
     }
 }

@@ -4,12 +4,14 @@
 //! The list changes while the agent runs: every word that answers is a method `word.<NAME>`.
 
 use crate::commands::Command;
-use crate::fault::Fault as HostFault;
+use crate::fault::{Fault as HostFault, FaultKind};
 use crate::handle::Handle;
 use crate::http::{Methods, Sample};
 use crate::registry::{Gives, Kind, MethodInfo, Param, optional, options, required};
 use futures_util::future::BoxFuture;
+use serde::Serialize;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +42,9 @@ pub use live::router as live_events;
 /// How long the agent's task may take to show that it works.
 const WELL_WITHIN: Duration = Duration::from_secs(2);
 
+/// What a word may add to what callers give it, bytes of a message.
+const OVERHEAD: usize = 4096;
+
 /// What methods need.
 #[derive(Clone)]
 pub struct Context {
@@ -53,6 +58,8 @@ pub struct Context {
     pub about: Arc<About>,
     /// Who may log in at the broker.
     pub credentials: crate::credentials::Credentials,
+    /// What the body of a message may have, bytes.
+    pub max_message: usize,
     /// Where words are installed that come over the API.
     pub installed_words: PathBuf,
     /// Held while one is.
@@ -199,6 +206,36 @@ fn members(given: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Va
 /// JSON as a value; numbers beyond 32 bits as doubles, null members left out.
 fn json_value(json: serde_json::Value) -> Value {
     vocable_xmlrpc::from_json(json).unwrap_or_else(|_| Value::from("null"))
+}
+
+/// Refuses what would not fit a message, before any word is asked to make one of it. A word adds names and an id.
+fn fit_a_message(context: &Context, what: &str, content: &impl Serialize) -> Result<(), Fault> {
+    let most = context.max_message.saturating_sub(OVERHEAD);
+    let mut length = Length(0);
+    // What cannot be serialised cannot be said either; whoever says it tells why.
+    let _ = serde_json::to_writer(&mut length, content);
+    if length.0 <= most {
+        return Ok(());
+    }
+    let text = format!(
+        "{what}: what is to be said has {} bytes of {most} at most; send a file instead (broker.max_frame is {})",
+        length.0, context.max_message
+    );
+    Err(HostFault::new(FaultKind::TooBig, text).into())
+}
+
+/// How much was written.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Seconds since 1970, for those who do not want to parse a date.

@@ -252,6 +252,7 @@ impl Host {
             handle,
             lexicon,
             longest_wait,
+            max_message: usize::try_from(config.broker.max_frame.bytes()).unwrap_or(usize::MAX),
             about: Arc::new(about),
             credentials,
             installed_words: config.state.join(INSTALLED_WORDS),

@@ -203,7 +203,8 @@ fn text_that_is_none_is_told_as_such() {
         ("a letter that there is not", text(b"&#x110000;"), -32700),
         ("an encoding nobody knows", declared("x-klingon"), -32701),
         ("nothing", Vec::new(), -32700),
-        ("noise", vec![0xa5; 100_000], -32702),
+        ("noise", vec![0xa5; 100_000], -32700),
+        ("a greeting", b"hello".to_vec(), -32700),
     ] {
         let mut caller = Caller::dial(&besieged.host);
         caller.posts(&besieged.host, &document);

@@ -14,7 +14,11 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Number, Value as Json};
 use time::{UtcDateTime, format_description::well_known::Rfc3339};
 
-use crate::{Value, value::EXACT_DOUBLE};
+use crate::{
+    Value, WriteError,
+    value::EXACT_DOUBLE,
+    write::{LEVELS, OMITTED},
+};
 
 /// The name of the member that holds bytes.
 const BYTES: &str = "b64";
@@ -49,6 +53,56 @@ pub fn to_json(value: &Value) -> Json {
             members.iter().map(|(name, value)| (name.clone(), to_json(value))).collect()
         }
     }
+}
+
+/// The value as the text of a JSON document, as [`to_json`] has it, but written at once: a long answer is not held a third
+/// time. Arrays and structs that nest deeper than readers go have `{"omitted": reason}` in their place.
+pub fn write_json(value: &Value) -> Vec<u8> {
+    let mut text = Vec::with_capacity(128);
+    push_json(&mut text, value, 0);
+    text
+}
+
+fn push_json(text: &mut Vec<u8>, value: &Value, depth: usize) {
+    match value {
+        Value::Array(_) | Value::Struct(_) if depth >= LEVELS => {
+            let reason = WriteError::Deep(LEVELS).to_string();
+            push_leaf(text, &Map::from_iter([(OMITTED.to_owned(), reason.into())]).into());
+        }
+        Value::Array(items) => {
+            text.push(b'[');
+            for (n, item) in items.iter().enumerate() {
+                if n > 0 {
+                    text.push(b',');
+                }
+                push_json(text, item, depth + 1);
+            }
+            text.push(b']');
+        }
+        Value::Struct(members) => {
+            text.push(b'{');
+            for (n, (name, value)) in members.iter().enumerate() {
+                if n > 0 {
+                    text.push(b',');
+                }
+                push_text(text, name);
+                text.push(b':');
+                push_json(text, value, depth + 1);
+            }
+            text.push(b'}');
+        }
+        Value::String(string) => push_text(text, string),
+        leaf => push_leaf(text, &to_json(leaf)),
+    }
+}
+
+fn push_leaf(text: &mut Vec<u8>, leaf: &Json) {
+    // Neither a vector nor a value with names that are text fails.
+    let _ = serde_json::to_writer(text, leaf);
+}
+
+fn push_text(text: &mut Vec<u8>, string: &str) {
+    let _ = serde_json::to_writer(text, string);
 }
 
 /// The count that a double stands for because 32 bits do not hold it.

@@ -36,10 +36,15 @@ pub struct Limits {
     pub max_values: usize,
 }
 
+impl Limits {
+    /// How deep everybody reads who asks for nothing else.
+    pub(crate) const DEPTH: usize = 64;
+}
+
 impl Default for Limits {
     /// 16 MiB, 64 levels, 250,000 values (which bounds the memory of the emptiest values to some 100 MB).
     fn default() -> Self {
-        Self { max_bytes: 16 * 1024 * 1024, max_depth: 64, max_values: 250_000 }
+        Self { max_bytes: 16 * 1024 * 1024, max_depth: Self::DEPTH, max_values: 250_000 }
     }
 }
 
@@ -73,7 +78,7 @@ impl<'a> Parser<'a> {
     }
 
     fn call(mut self) -> Result<Call, ParseError> {
-        self.open(Element::MethodCall)?;
+        self.root(Element::MethodCall)?;
         self.open(Element::MethodName)?;
         let method = self.method_name()?;
         let params = match self.child()? {
@@ -90,7 +95,7 @@ impl<'a> Parser<'a> {
     }
 
     fn response(mut self) -> Result<Response, ParseError> {
-        self.open(Element::MethodResponse)?;
+        self.root(Element::MethodResponse)?;
         let response = match self.child()? {
             Some(Element::Params) => Ok(self.result()?),
             Some(Element::Fault) => Err(self.fault()?),
@@ -268,6 +273,21 @@ impl<'a> Parser<'a> {
                 Token::Open(element) => return Ok(Some(element)),
                 Token::Text(text) if scalar::is_blank(&text) => {}
                 Token::Text(_) => return Err(self.invalid("text between elements")),
+            }
+        }
+    }
+
+    /// The first start tag. Text in front of it makes the document no XML.
+    fn root(&mut self, wanted: Element) -> Result<(), ParseError> {
+        loop {
+            match self.events.next()? {
+                Token::Open(element) if element == wanted => return Ok(()),
+                Token::Open(element) => return Err(self.unexpected(element, wanted.tag())),
+                Token::Text(text) if scalar::is_blank(&text) => {}
+                Token::Close | Token::Text(_) => {
+                    return Err(self.malformed("text in front of the document's element"));
+                }
+                Token::End => return Err(self.truncated()),
             }
         }
     }

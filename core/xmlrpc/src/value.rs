@@ -50,6 +50,26 @@ impl Value {
         }
     }
 
+    /// About how many bytes it takes as XML, and of what order as a value in memory. Cheaper than writing it.
+    pub fn weight(&self) -> usize {
+        // The tags of a value and its type; those of a member; a number or a date.
+        let (tags, member, number) = (32, 30, 12);
+        tags + match self {
+            Self::Array(items) => items.iter().map(Self::weight).sum(),
+            Self::Base64(bytes) => bytes.len().div_ceil(3) * 4,
+            Self::Bool(_) | Self::DateTime(_) | Self::Int(_) => number,
+            // Written without an exponent.
+            Self::Double(double) if double.abs() > 1e30 || double.abs() < 1e-10 => 10 * number,
+            Self::Double(_) => number,
+            Self::String(text) => {
+                text.len() + 4 * text.bytes().filter(|byte| b"&<>\r".contains(byte)).count()
+            }
+            Self::Struct(members) => {
+                members.iter().map(|(name, value)| member + name.len() + value.weight()).sum()
+            }
+        }
+    }
+
     /// The member of that name, if this is a struct that has it.
     pub fn member(&self, name: &str) -> Option<&Self> {
         match self {

@@ -3,18 +3,30 @@
 //!
 //! A string with a character XML cannot carry (control characters, U+FFFE, U+FFFF) is sent as the base64 of its
 //! UTF-8: the typed readers of [`crate::Params`] take either for a string.
+//!
+//! An answer ([`write_answer`]) is always written: what XML-RPC has no form for, or nests deeper than readers go, has
+//! `{"omitted": reason}` in its place, and the rest arrives.
 
 use std::fmt::{Display, Write as _};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use time::{UtcDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
-use crate::{Call, Fault, Response, Value, excerpt, parse::encoding::is_xml_text};
+use crate::{
+    Call, Fault, Limits, Response, Value, code, excerpt,
+    parse::encoding::{is_xml, is_xml_text},
+};
 
 const DECLARATION: &str = "<?xml version=\"1.0\"?>\n";
 
 const DATE_TIME: &[BorrowedFormatItem<'_>] =
     format_description!(version = 2, "[year][month][day]T[hour]:[minute]:[second]");
+
+/// The name of the member that stands for what could not be written.
+pub(crate) const OMITTED: &str = "omitted";
+
+/// How deep arrays and structs of an answer nest: one less than readers go, so that what stands for the rest fits.
+pub(crate) const LEVELS: usize = Limits::DEPTH - 1;
 
 /// A value that XML-RPC has no form for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +34,9 @@ pub enum WriteError {
     /// XML-RPC dates have four digits for the year.
     #[error("the year {0} does not fit a dateTime")]
     Date(i32),
+    /// Arrays and structs nest deeper than readers go.
+    #[error("it nests deeper than {0} levels")]
+    Deep(usize),
     /// The name of a member or method has a character XML cannot carry.
     #[error("the name {0} has a character XML cannot carry")]
     Name(String),
@@ -43,15 +58,15 @@ pub enum WriteError {
 /// # Errors
 /// [`WriteError`] for a value or name that XML-RPC cannot carry.
 pub fn write_call(call: &Call) -> Result<Vec<u8>, WriteError> {
-    let mut xml = String::from(DECLARATION);
-    xml.push_str("<methodCall><methodName>");
-    push_name(&mut xml, &call.method)?;
-    xml.push_str("</methodName><params>");
+    let mut writer = Writer::new(false);
+    writer.xml.push_str("<methodCall><methodName>");
+    writer.name(&call.method)?;
+    writer.xml.push_str("</methodName><params>");
     for value in &call.params {
-        push_param(&mut xml, value)?;
+        writer.param(value)?;
     }
-    xml.push_str("</params></methodCall>\n");
-    Ok(xml.into_bytes())
+    writer.xml.push_str("</params></methodCall>\n");
+    Ok(writer.xml.into_bytes())
 }
 
 /// Writes a `<methodResponse>`.
@@ -59,15 +74,31 @@ pub fn write_call(call: &Call) -> Result<Vec<u8>, WriteError> {
 /// # Errors
 /// [`WriteError`] for a value that XML-RPC cannot carry; answer with a fault ([`write_fault`]) then.
 pub fn write_response(response: &Response) -> Result<Vec<u8>, WriteError> {
+    match response {
+        Ok(value) => result(Writer::new(false), value),
+        Err(fault) => Ok(write_fault(fault)),
+    }
+}
+
+/// Writes a `<methodResponse>`, whatever is in it: one odd value, such as a guest may have sent, has
+/// `{"omitted": reason}` in its place, and characters of a member's name that XML cannot carry are escaped.
+pub fn write_answer(response: &Response) -> Vec<u8> {
     let value = match response {
         Ok(value) => value,
-        Err(fault) => return Ok(write_fault(fault)),
+        Err(fault) => return write_fault(fault),
     };
-    let mut xml = String::from(DECLARATION);
-    xml.push_str("<methodResponse><params>");
-    push_param(&mut xml, value)?;
-    xml.push_str("</params></methodResponse>\n");
-    Ok(xml.into_bytes())
+    let mut writer = Writer::new(true);
+    writer.xml.reserve(value.weight());
+    // Whatever cannot be written is left out, so that this is only for the compiler.
+    result(writer, value)
+        .unwrap_or_else(|error| write_fault(&Fault::new(code::INTERNAL_ERROR, error.to_string())))
+}
+
+fn result(mut writer: Writer, value: &Value) -> Result<Vec<u8>, WriteError> {
+    writer.xml.push_str("<methodResponse><params>");
+    writer.param(value)?;
+    writer.xml.push_str("</params></methodResponse>\n");
+    Ok(writer.xml.into_bytes())
 }
 
 /// Writes a `<methodResponse>` that is a fault. Unlike a value, a fault can always be written.
@@ -81,53 +112,117 @@ pub fn write_fault(fault: &Fault) -> Vec<u8> {
     xml.into_bytes()
 }
 
-fn push_param(xml: &mut String, value: &Value) -> Result<(), WriteError> {
-    xml.push_str("<param>");
-    push_value(xml, value)?;
-    xml.push_str("</param>");
-    Ok(())
+/// A document that is being written.
+struct Writer {
+    xml: String,
+    /// Whether what cannot be written is left out, and said to be.
+    lenient: bool,
 }
 
-fn push_value(xml: &mut String, value: &Value) -> Result<(), WriteError> {
-    xml.push_str("<value>");
-    match value {
-        Value::Array(items) => push_array(xml, items)?,
-        Value::Base64(bytes) => push_base64(xml, bytes),
-        Value::Bool(truth) => push_element(xml, "boolean", i32::from(*truth)),
-        Value::DateTime(time) => push_date_time(xml, *time)?,
-        Value::Double(number) => push_double(xml, *number)?,
-        Value::Int(number) => push_element(xml, "int", number),
-        Value::String(text) => push_string(xml, text),
-        Value::Struct(members) => push_struct(xml, members)?,
+impl Writer {
+    fn new(lenient: bool) -> Self {
+        Self { xml: String::from(DECLARATION), lenient }
     }
-    xml.push_str("</value>");
-    Ok(())
+
+    fn param(&mut self, value: &Value) -> Result<(), WriteError> {
+        self.xml.push_str("<param>");
+        self.value(value, 0)?;
+        self.xml.push_str("</param>");
+        Ok(())
+    }
+
+    /// A value inside of `depth` arrays and structs.
+    fn value(&mut self, value: &Value, depth: usize) -> Result<(), WriteError> {
+        let start = self.xml.len();
+        self.xml.push_str("<value>");
+        match self.content(value, depth) {
+            Err(error) if self.lenient => {
+                self.xml.truncate(start);
+                self.omitted(&error);
+                return Ok(());
+            }
+            written => written?,
+        }
+        self.xml.push_str("</value>");
+        Ok(())
+    }
+
+    fn content(&mut self, value: &Value, depth: usize) -> Result<(), WriteError> {
+        let is_nest = matches!(value, Value::Array(_) | Value::Struct(_));
+        if self.lenient && is_nest && depth >= LEVELS {
+            return Err(WriteError::Deep(LEVELS));
+        }
+        match value {
+            Value::Array(items) => self.array(items, depth + 1)?,
+            Value::Base64(bytes) => push_base64(&mut self.xml, bytes),
+            Value::Bool(truth) => push_element(&mut self.xml, "boolean", i32::from(*truth)),
+            Value::DateTime(time) => push_date_time(&mut self.xml, *time)?,
+            Value::Double(number) => push_double(&mut self.xml, *number)?,
+            Value::Int(number) => push_element(&mut self.xml, "int", number),
+            Value::String(text) => push_string(&mut self.xml, text),
+            Value::Struct(members) => self.members(members, depth + 1)?,
+        }
+        Ok(())
+    }
+
+    fn omitted(&mut self, error: &WriteError) {
+        self.xml.push_str("<value><struct><member><name>");
+        self.xml.push_str(OMITTED);
+        self.xml.push_str("</name><value>");
+        push_string(&mut self.xml, &error.to_string());
+        self.xml.push_str("</value></member></struct></value>");
+    }
+
+    fn array(&mut self, items: &[Value], depth: usize) -> Result<(), WriteError> {
+        self.xml.push_str("<array><data>");
+        for item in items {
+            self.value(item, depth)?;
+        }
+        self.xml.push_str("</data></array>");
+        Ok(())
+    }
+
+    fn members<'a>(
+        &mut self,
+        members: impl IntoIterator<Item = (&'a String, &'a Value)>,
+        depth: usize,
+    ) -> Result<(), WriteError> {
+        self.xml.push_str("<struct>");
+        for (name, value) in members {
+            self.xml.push_str("<member><name>");
+            self.name(name)?;
+            self.xml.push_str("</name>");
+            self.value(value, depth)
+                .map_err(|error| WriteError::Member { name: excerpt(name), source: Box::new(error) })?;
+            self.xml.push_str("</member>");
+        }
+        self.xml.push_str("</struct>");
+        Ok(())
+    }
+
+    fn name(&mut self, name: &str) -> Result<(), WriteError> {
+        if is_xml_text(name) {
+            push_escaped(&mut self.xml, name);
+        } else if self.lenient {
+            push_escaped(&mut self.xml, &without_strangers(name));
+        } else {
+            return Err(WriteError::Name(excerpt(name)));
+        }
+        Ok(())
+    }
 }
 
-fn push_array(xml: &mut String, items: &[Value]) -> Result<(), WriteError> {
-    xml.push_str("<array><data>");
-    for item in items {
-        push_value(xml, item)?;
+/// The text with `\u{1}` for a character that XML does not have.
+fn without_strangers(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if is_xml(character) {
+            shown.push(character);
+        } else {
+            shown.extend(character.escape_unicode());
+        }
     }
-    xml.push_str("</data></array>");
-    Ok(())
-}
-
-fn push_struct<'a>(
-    xml: &mut String,
-    members: impl IntoIterator<Item = (&'a String, &'a Value)>,
-) -> Result<(), WriteError> {
-    xml.push_str("<struct>");
-    for (name, value) in members {
-        xml.push_str("<member><name>");
-        push_name(xml, name)?;
-        xml.push_str("</name>");
-        push_value(xml, value)
-            .map_err(|error| WriteError::Member { name: excerpt(name), source: Box::new(error) })?;
-        xml.push_str("</member>");
-    }
-    xml.push_str("</struct>");
-    Ok(())
+    shown
 }
 
 fn push_base64(xml: &mut String, bytes: &[u8]) {
@@ -167,14 +262,6 @@ fn push_string(xml: &mut String, text: &str) {
     xml.push_str("</string>");
 }
 
-fn push_name(xml: &mut String, name: &str) -> Result<(), WriteError> {
-    if !is_xml_text(name) {
-        return Err(WriteError::Name(excerpt(name)));
-    }
-    push_escaped(xml, name);
-    Ok(())
-}
-
 /// Writing to a string cannot fail.
 fn push_element(xml: &mut String, name: &str, content: impl Display) {
     let _ = write!(xml, "<{name}>{content}</{name}>");
@@ -201,14 +288,16 @@ fn push_escaped(xml: &mut String, text: &str) {
 mod tests {
     use std::f64::consts::PI;
 
+    use crate::parse_response;
+
     use time::macros::utc_datetime;
 
     use super::*;
 
     fn written(value: impl Into<Value>) -> String {
-        let mut xml = String::new();
-        push_value(&mut xml, &value.into()).unwrap();
-        xml.strip_prefix("<value>").and_then(|xml| xml.strip_suffix("</value>")).unwrap().to_owned()
+        let mut writer = Writer { xml: String::new(), lenient: false };
+        writer.value(&value.into(), 0).unwrap();
+        writer.xml.strip_prefix("<value>").and_then(|xml| xml.strip_suffix("</value>")).unwrap().to_owned()
     }
 
     fn refused(value: impl Into<Value>) -> String {
@@ -288,6 +377,42 @@ mod tests {
             refused([("a\u{1}", Value::Int(1))]),
             "the name \"a\\u{1}\" has a character XML cannot carry"
         );
+    }
+
+    fn answered(value: Value) -> Value {
+        parse_response(&write_answer(&Ok(value)), &Limits::default()).unwrap().unwrap()
+    }
+
+    fn omitted(reason: &str) -> Value {
+        Value::from([("omitted", Value::from(reason))])
+    }
+
+    #[test]
+    fn one_odd_value_does_not_cost_an_answer_the_others() {
+        let odd = Value::from([
+            ("bad\u{1}name", Value::Int(1)),
+            ("cpu_s", Value::Double(f64::NAN)),
+            ("when", Value::from(utc_datetime!(-1-01-01 0:00))),
+        ]);
+        let shown = Value::from([
+            ("bad\\u{1}name", Value::Int(1)),
+            ("cpu_s", omitted("the double NaN is not a finite number")),
+            ("when", omitted("the year -1 does not fit a dateTime")),
+        ]);
+        let list = Value::from(vec![Value::Int(1), odd, Value::Int(2)]);
+        assert_eq!(answered(list), Value::from(vec![Value::Int(1), shown, Value::Int(2)]));
+    }
+
+    #[test]
+    fn what_nests_deeper_than_readers_go_is_left_out_where_it_does() {
+        let nested = |levels| (0..levels).fold(Value::Int(7), |value, _| Value::from(vec![value]));
+        assert_eq!(answered(nested(LEVELS)), nested(LEVELS));
+        let mut expected = omitted("it nests deeper than 63 levels");
+        for _ in 0..LEVELS {
+            expected = Value::from(vec![expected]);
+        }
+        assert_eq!(answered(nested(LEVELS + 1)), expected);
+        assert_eq!(answered(nested(120)), expected);
     }
 
     #[test]

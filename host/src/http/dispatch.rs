@@ -7,6 +7,7 @@ use vocable_xmlrpc::{Call, Fault, Params, Value, excerpt};
 use super::{Methods, metrics::Metrics, system};
 use crate::{
     audit::{Audit, Caller},
+    fault::{Fault as HostFault, FaultKind},
     panics,
     registry::{Kind, MethodInfo},
 };
@@ -19,6 +20,8 @@ pub(super) struct Dispatcher<M> {
     pub(super) methods: M,
     pub(super) audit: Audit,
     pub(super) metrics: Metrics,
+    /// What the answers to one request may take, bytes as XML.
+    pub(super) max_answer: usize,
 }
 
 impl<M: Methods> Dispatcher<M> {
@@ -34,10 +37,19 @@ impl<M: Methods> Dispatcher<M> {
         if method == system::MULTICALL {
             return system::multicall(self, caller, params).await;
         }
-        self.one(caller, method, params).await
+        let result = self.one(caller, method.clone(), params).await?;
+        let (size, most) = (result.weight(), self.max_answer);
+        if size <= most {
+            return Ok(result);
+        }
+        let text = format!(
+            "{method}: the answer has {size} bytes of {most} at most; ask for less of it at a time, see the \
+             parameters of system.methodHelp"
+        );
+        Err(HostFault::new(FaultKind::TooBig, text).into())
     }
 
-    /// Carries out a call that is only one.
+    /// Carries out a call that is only one. The size of its result is the caller's matter.
     pub(super) async fn one(&self, caller: &Caller, method: String, params: Params) -> Result<Value, Fault> {
         let begun = Instant::now();
         let info = system::find(&self.methods, &method);

@@ -46,7 +46,8 @@ pub(super) struct Endpoint<M> {
 pub(super) fn router<M: Methods>(methods: M, config: HttpConfig, shutdown: CancellationToken) -> Router {
     let (extra, audit, metrics) = (config.extra.clone(), config.audit.clone(), Metrics::default());
     let bodies = Bodies::new(config.clone());
-    let dispatcher = Dispatcher { methods, audit: audit.clone(), metrics: metrics.clone() };
+    let max_answer = config.max_answer;
+    let dispatcher = Dispatcher { methods, audit: audit.clone(), metrics: metrics.clone(), max_answer };
     let endpoint = Arc::new(Endpoint { dispatcher, config, bodies, shutdown });
     let open = Router::new()
         .route("/", get(|| async { GREETING }))

@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde_json::{Value as Json, json};
-use vocable_xmlrpc::{Fault, Limits, Value, code, from_json, to_json};
+use vocable_xmlrpc::{Fault, Limits, Value, code, from_json, write_json};
 
 use super::{Methods, dispatch::Dispatcher, system};
 use crate::{audit::Caller, fault::FaultKind};
@@ -88,8 +88,8 @@ pub(super) fn is_json(headers: &HeaderMap, body: &[u8]) -> bool {
 /// What a call is answered with.
 pub(super) fn response(result: Result<Value, Fault>) -> Response {
     match result {
-        Ok(value @ Value::Struct(_)) => document(StatusCode::OK, &to_json(&value)),
-        Ok(value) => document(StatusCode::OK, &json!({"result": to_json(&value)})),
+        Ok(value @ Value::Struct(_)) => written(StatusCode::OK, write_json(&value)),
+        Ok(value) => written(StatusCode::OK, write_json(&Value::from([("result", value)]))),
         Err(fault) => refusal(status(fault.code()), &fault),
     }
 }
@@ -108,7 +108,12 @@ pub(super) fn refusal(status: StatusCode, fault: &Fault) -> Response {
 
 /// A JSON document.
 pub(super) fn document(status: StatusCode, json: &Json) -> Response {
-    (status, [(CONTENT_TYPE, "application/json")], format!("{json}\n")).into_response()
+    written(status, json.to_string().into_bytes())
+}
+
+fn written(status: StatusCode, mut text: Vec<u8>) -> Response {
+    text.push(b'\n');
+    (status, [(CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 /// The status that says the same as a fault's number.

@@ -4,7 +4,7 @@
 use std::{
     fs, io,
     net::{IpAddr, SocketAddr},
-    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -130,6 +130,9 @@ pub enum SocketError {
     /// There is something else of that name, which is not ours to remove.
     #[error("{} exists and is no socket", .0.display())]
     NoSocket(PathBuf),
+    /// In that folder somebody else could put a socket in the place of ours.
+    #[error("{} belongs to or can be written to by others, who could put their own socket there", .0.display())]
+    OpenFolder(PathBuf),
     /// The operating system refused.
     #[error("{} cannot be listened on: {source}", .path.display())]
     Io {
@@ -140,29 +143,46 @@ pub enum SocketError {
     },
 }
 
+/// Bits of a mode that let others than the owner change what is in a folder; and the one that lets them only add to it.
+const OTHERS_WRITE: u32 = 0o022;
+const STICKY: u32 = 0o1000;
+
 /// Listens on a socket of that mode; one that a dead program has left behind is replaced, its folder made if missing.
 ///
 /// # Errors
-/// [`SocketError`] if somebody else uses the path, or the operating system refuses.
+/// [`SocketError`] if somebody else uses the path, others could put a socket of theirs in its place, or the operating
+/// system refuses.
 pub fn unix(path: &Path, mode: u32) -> Result<UnixListener, SocketError> {
     let failed = |source| SocketError::Io { path: path.to_owned(), source };
+    let folder = path.parent().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => return Err(SocketError::NoSocket(path.to_owned())),
         Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
             return Err(SocketError::InUse(path.to_owned()));
         }
-        Ok(_) => fs::remove_file(path).map_err(failed)?,
+        Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder).map_err(failed)?;
-            }
+            fs::DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(failed)?;
         }
         Err(error) => return Err(failed(error)),
     }
-    // Until its mode is set, the umask lets nobody else write to it, and so nobody connect.
-    let listener = UnixListener::bind(path).map_err(failed)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
+    if !is_closed(folder).map_err(failed)? {
+        return Err(SocketError::OpenFolder(folder.to_owned()));
+    }
+    // It is made where only we can reach it: whatever the umask, nobody connects before its mode is set.
+    let private = tempfile::Builder::new().prefix(".s").tempdir_in(folder).map_err(failed)?;
+    let made = private.path().join("s");
+    let listener = UnixListener::bind(&made).map_err(failed)?;
+    fs::set_permissions(&made, fs::Permissions::from_mode(mode)).map_err(failed)?;
+    fs::rename(&made, path).map_err(failed)?;
     Ok(listener)
+}
+
+/// Whether only we and root can change what is in the folder.
+fn is_closed(folder: &Path) -> io::Result<bool> {
+    let folder = fs::metadata(folder)?;
+    let owned = [0, rustix::process::geteuid().as_raw()].contains(&folder.uid());
+    Ok(owned && (folder.mode() & OTHERS_WRITE == 0 || folder.mode() & STICKY != 0))
 }
 
 #[cfg(test)]
@@ -188,6 +208,20 @@ mod tests {
         fs::write(&path, "precious").unwrap();
         assert!(matches!(unix(&path, 0o600), Err(SocketError::NoSocket(_))));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_others_write_to_is_refused_unless_they_can_only_add_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api.sock");
+        let mode = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o777);
+        assert!(matches!(unix(&path, 0o600), Err(SocketError::OpenFolder(_))));
+        mode(0o1777);
+        drop(unix(&path, 0o600).unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(left, ["api.sock"], "nothing else stays behind");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use vocable_xmlrpc::{Fault, FromValue as _, Options, Params, Value, code, excerp
 
 use super::{Methods, dispatch::Dispatcher};
 use crate::audit::Caller;
+use crate::fault::{Fault as HostFault, FaultKind};
 use crate::registry::{Gives, Kind, MethodInfo, Param, required};
 
 /// The most calls in one `system.multicall`.
@@ -49,7 +50,8 @@ pub const SYSTEM: [MethodInfo; 5] = [
     ),
     method(
         MULTICALL,
-        "Carries out several calls in order, at most 1000. What one of them changes gets an audit line of its own.",
+        "Carries out several calls in order, at most 1000. What one of them changes gets an audit line of its own. An \
+         answer for which there is no room in the longest answer of a request is left out: a fault stands in its place.",
         &[required(
             "calls",
             Kind::Array(&Kind::Any),
@@ -93,14 +95,35 @@ pub(super) async fn multicall<M: Methods>(
     }
     params.finish()?;
     let mut answers = Vec::with_capacity(calls.len());
+    let mut left = dispatcher.max_answer;
     for inner in calls {
         let answer = match inner_call(inner) {
-            Ok((method, params)) => dispatcher.one(caller, method, params).await,
+            Ok((method, params)) => {
+                let answer = dispatcher.one(caller, method.clone(), params).await;
+                answer.and_then(|result| within(&mut left, dispatcher.max_answer, &method, result))
+            }
             Err(fault) => Err(fault),
         };
         answers.push(answer.map_or_else(fault_struct, |result| Value::from(vec![result])));
     }
     Ok(Value::from(answers))
+}
+
+/// The result, if there is room for it beside those before it; a smaller one after it may still fit.
+fn within(left: &mut usize, most: usize, method: &str, result: Value) -> Result<Value, Fault> {
+    match left.checked_sub(result.weight()) {
+        Some(rest) => {
+            *left = rest;
+            Ok(result)
+        }
+        None => {
+            let text = format!(
+                "{method} was carried out, and its answer is left out: the answers to this {MULTICALL} exceed \
+                 {most} bytes; ask for it alone"
+            );
+            Err(HostFault::new(FaultKind::TooBig, text).into())
+        }
+    }
 }
 
 /// One of the calls of a multicall.

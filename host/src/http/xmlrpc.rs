@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use tokio::task::JoinError;
-use vocable_xmlrpc::{Call, Fault, Limits, code, parse_call, write_fault, write_response};
+use vocable_xmlrpc::{Call, Fault, Limits, parse_call, write_answer, write_fault};
 
 use super::{
     Methods,
@@ -69,13 +69,7 @@ async fn respond<M: Methods>(endpoint: &Endpoint<M>, caller: &Caller, document: 
         Ok(call) => endpoint.until_stopped(endpoint.dispatcher.positional(caller, call)).await,
         Err(fault) => Err(fault),
     };
-    write_response(&response).unwrap_or_else(|error| {
-        tracing::error!(%error, "a result cannot be sent");
-        write_fault(&Fault::new(
-            code::INTERNAL_ERROR,
-            format!("internal: the result cannot be sent: {error}"),
-        ))
-    })
+    write_answer(&response)
 }
 
 /// A long document is parsed aside, so that it does not hold up the other connections of the thread.

@@ -210,6 +210,7 @@ async fn run(context: Context, mut params: Params) -> Result<Value, Fault> {
     let terms = terms(&mut options)?;
     let id = options.take("id")?;
     options.finish()?;
+    super::fit_a_message(&context, "cmd.run", &program)?;
     Ok(Value::from(context.handle.run(RunRequest { target, program, id, terms }).await?))
 }
 

@@ -3,6 +3,7 @@
 use super::{Context, Gives, Kind, Method, Param, deadline, json_value, members, optional, required, unix};
 use crate::credentials::{Token, digest};
 use crate::hypervisor::Machine;
+use crate::powers::HOST;
 use crate::request::{Request, RosterView};
 use crate::roster::{Guest, Refusals, State};
 use crate::target::{Target, is_guest_id};
@@ -94,7 +95,7 @@ pub(super) const METHODS: &[Method] = &[
     Method {
         name: "guest.token",
         help: "Makes a credential for a guest, in place of the one it may have had. It is not kept here: only its \
-               digest is.",
+               digest is. The name of the host agent itself on the bus, host, is refused.",
         params: &[required("guest", Kind::String, "whose: 1 to 64 letters, digits, '.', '_' or '-'")],
         gives: Gives::value(Kind::String, "the credential"),
         changes: true,
@@ -230,6 +231,9 @@ async fn token(context: Context, mut params: Params) -> Result<Value, Fault> {
     let guest: String = params.required("guest")?;
     if !is_guest_id(&guest) {
         return Err(params.invalid("a guest's id has 1 to 64 letters, digits, '.', '_' or '-'"));
+    }
+    if guest == HOST {
+        return Err(params.invalid("host is the host agent's own name on the bus, and no guest's"));
     }
     params.finish()?;
     let made = Token::new("vg").map_err(|e| fault::Fault::new(fault::FaultKind::Internal, e.to_string()))?;

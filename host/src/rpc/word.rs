@@ -1,6 +1,8 @@
 //! `word.*`: which words there are, and asking them.
 
-use super::{Context, Gives, Kind, Method, Param, json_value, members, optional, options, required};
+use super::{
+    Context, Gives, Kind, Method, Param, fit_a_message, json_value, members, optional, options, required,
+};
 use crate::fault::{self, FaultKind};
 use crate::handle::Asked;
 use crate::registry::MethodInfo;
@@ -195,6 +197,7 @@ async fn say(context: Context, target: String, word: String, mut params: Params)
         .optional::<Value>("args")?
         .map_or_else(|| serde_json::json!({}), |it| vocable_xmlrpc::to_json(&it));
     let timeout = timeout(params.options()?, context.longest_wait)?;
+    fit_a_message(&context, "args", &args)?;
     let answers = context.handle.ask(&context.lexicon, &target, &word, &args, timeout).await?;
     Ok(answers.into_iter().map(answer).collect())
 }
@@ -266,6 +269,7 @@ async fn utter(context: Context, mut params: Params) -> Result<Value, Fault> {
         .optional::<Value>("args")?
         .map_or_else(|| serde_json::json!({}), |it| vocable_xmlrpc::to_json(&it));
     params.finish()?;
+    fit_a_message(&context, "args", &args)?;
     let said = context.handle.utter(&target, &word, &args).await?;
     Ok(said
         .into_iter()

@@ -18,6 +18,12 @@ pub(super) fn decode<'a>(document: &'a [u8], limits: &Limits) -> Result<Cow<'a, 
     }
     refuse_wide(document)?;
     let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document).trim_ascii_start();
+    if let Some(first) = document.first()
+        && *first != b'<'
+    {
+        let problem = "no XML: the document does not begin with a tag,".to_owned();
+        return Err(ParseError::Malformed { problem, offset: 0 });
+    }
     let text = match declared(document).map(|name| name.to_ascii_lowercase()).as_deref() {
         None | Some("utf-8" | "utf8" | "us-ascii" | "ascii") => Cow::Borrowed(utf8(document)?),
         Some("iso-8859-1" | "latin1" | "latin-1") => {
@@ -134,6 +140,14 @@ mod tests {
         assert_eq!(refused(b"<a>\x01</a>").1, "U+0001, which XML cannot carry (send base64), at byte 3");
         assert_eq!(refused("<a>\u{ffff}</a>".as_bytes()).0, code::INVALID_CHARACTER);
         assert_eq!(refused(b"<a/>\0").0, code::INVALID_CHARACTER);
+    }
+
+    #[test]
+    fn what_is_no_markup_at_all_is_no_xml_whatever_its_characters() {
+        for document in [b"hello".as_slice(), b"{\"method\": 1}", &[0xa5; 100], b"\x01", b"\xef\xbb\xbf x"] {
+            let (number, text) = refused(document);
+            assert_eq!(number, code::PARSE_ERROR, "{text}");
+        }
     }
 
     #[test]

@@ -250,8 +250,9 @@ fn broken_xml_is_refused_as_such() {
     for end in 0..whole.len() {
         assert!(parsed(&whole[..end]).is_err(), "{}", &whole[..end]);
     }
-    for document in ["", "   ", "hello", "{\"method\": 1}"] {
-        assert!(parsed(document).is_err(), "{document}");
+    for document in ["", "   ", "hello", "{\"method\": 1}", "<!-- a -->hello", "<?a?>&amp;", "<![CDATA[a]]>"]
+    {
+        assert_eq!(refused(document).0, code::PARSE_ERROR, "{document}");
     }
     assert_eq!(refused("<methodCall></methodcall>").0, code::PARSE_ERROR);
     assert_eq!(refused(&format!("{whole}<x/>")).0, code::INVALID_XML_RPC);

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use vocable_xmlrpc::{
-    Call, Fault, Limits, Value, from_json, parse_call, parse_response, to_json, write_call, write_fault,
-    write_response,
+    Call, Fault, Limits, Value, from_json, parse_call, parse_response, to_json, write_answer, write_call,
+    write_fault, write_json, write_response,
 };
 
 use crate::values::{any_value, text};
@@ -36,6 +36,27 @@ proptest! {
                 value => prop_assert_eq!(value, Value::String(text)),
             }
         }
+    }
+
+    /// What can be written is written the same way, and everything else does not keep it from being read.
+    #[test]
+    fn answers(value in any_value(), name in any::<String>(), number in any::<f64>(), levels in 0_usize..80) {
+        let written = write_response(&Ok(value.clone())).unwrap();
+        prop_assert_eq!(write_answer(&Ok(value.clone())), written.clone());
+        let nested = (0..levels).fold(Value::Double(number), |inner, _| Value::from([(name.clone(), inner)]));
+        let list = Value::from(vec![value.clone(), nested, Value::Int(7)]);
+        let read = parse_response(&write_answer(&Ok(list)), &Limits::default()).unwrap().unwrap();
+        let Value::Array(items) = read else { panic!("{read:?}") };
+        prop_assert_eq!((&items[0], &items[2]), (&value, &Value::Int(7)));
+        // An estimate of the right order.
+        let (weight, length) = (value.weight(), written.len());
+        prop_assert!(weight <= 4 * length && length <= 4 * weight + 400, "{weight} {length}");
+    }
+
+    #[test]
+    fn json_is_written_as_it_is_made(value in any_value(), text in any::<String>()) {
+        let value = Value::from([(text.clone(), value), ("text".to_owned(), Value::from(text))]);
+        prop_assert_eq!(write_json(&value), to_json(&value).to_string().into_bytes());
     }
 
     #[test]

@@ -47,10 +47,14 @@ async fn faults_come_with_status_200() {
 }
 
 #[tokio::test]
-async fn a_result_that_cannot_be_sent_is_a_fault() {
-    let fault = Bed::new().await.call("nan", vec![]).await.unwrap_err();
-    assert_eq!(fault.code(), code::INTERNAL_ERROR);
-    assert_eq!(fault.text(), "internal: the result cannot be sent: the double NaN is not a finite number");
+async fn one_odd_value_does_not_cost_the_others() {
+    let bed = Bed::new().await;
+    let reason = Value::from([("omitted", Value::from("the double NaN is not a finite number"))]);
+    assert_eq!(bed.call("nan", vec![]).await, Ok(reason.clone()));
+    let call = |name: &str| Value::from([("methodName", Value::from(name))]);
+    let both = bed.call("system.multicall", vec![Value::from(vec![call("nan"), call("echo")])]).await;
+    let (odd, fine) = (Value::from(vec![reason]), Value::from(vec![Value::from(vec![])]));
+    assert_eq!(both, Ok(Value::from(vec![odd, fine])));
 }
 
 #[tokio::test]

@@ -159,3 +159,45 @@ async fn who_asks_too_fast_is_told_when_to_come_back() {
     assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
     assert_eq!(refused.text(), "too many requests; wait 1 s (api.max_rate)\n");
 }
+
+/// A server whose answers have at most four thousand bytes.
+async fn terse() -> Bed {
+    Bed::with(HttpConfig { max_answer: 4000, ..HttpConfig::new(TOKEN) }).await
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_a_fault_that_says_so() {
+    let bed = terse().await;
+    let fault = bed.call("echo", vec![Value::from("x".repeat(5000))]).await.unwrap_err();
+    assert_eq!(fault.code(), code::TOO_BIG);
+    let text = "too-big: echo: the answer has 5064 bytes of 4000 at most; ask for less of it at a time";
+    assert!(fault.text().starts_with(text), "{fault}");
+    assert!(bed.call("echo", vec![Value::from("x".repeat(3000))]).await.is_ok());
+    let body = format!("{{\"target\": \"{}\"}}", "x".repeat(5000));
+    let request = format!(
+        "POST /api/echo HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    assert_eq!(bed.exchange(request.as_bytes()).await.status, 413);
+}
+
+#[tokio::test]
+async fn the_answers_of_a_multicall_share_the_length_of_one() {
+    let bed = terse().await;
+    let call = |length: usize| {
+        let params = Value::from(vec![Value::from("x".repeat(length))]);
+        Value::from([("methodName", Value::from("echo")), ("params", params)])
+    };
+    let calls = Value::from(vec![call(1500), call(1500), call(1500), call(10), call(1500)]);
+    let Ok(Value::Array(answers)) = bed.call("system.multicall", vec![calls]).await else { panic!() };
+    let fits: Vec<_> = answers.iter().map(|answer| answer.member("faultCode").is_none()).collect();
+    assert_eq!(fits, [true, true, false, true, false]);
+    assert_eq!(answers[2].member("faultCode"), Some(&Value::Int(code::TOO_BIG)));
+    let Some(Value::String(text)) = answers[2].member("faultString") else { panic!("{answers:?}") };
+    assert_eq!(
+        text,
+        "too-big: echo was carried out, and its answer is left out: the answers to this system.multicall exceed 4000 \
+         bytes; ask for it alone"
+    );
+}
