@@ -63,7 +63,6 @@ fn act(what: &str) -> Answer<String> {
         "exit" => std::process::exit(3),
         "file" => return std::fs::read_to_string("/etc/passwd").map_err(|e| Refusal::Failed(e.to_string())),
         "hoard" => hoard(),
-        "large" => return Ok(json!("x".repeat(2 << 20)).to_string()),
         "loop" => endless(),
         "mutter" => eprintln(&"mutter ".repeat(100_000)),
         "not-json" => return Ok("{".to_owned()),
