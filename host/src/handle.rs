@@ -550,6 +550,7 @@ impl From<WordError> for Fault {
             WordError::Refused { refusal: Refusal::Denied(_), .. } => FaultKind::WordDenied,
             WordError::Refused { refusal: Refusal::Invalid(_), .. } => FaultKind::WordInvalid,
             WordError::Refused { refusal: Refusal::Failed(_), .. } => FaultKind::WordFailed,
+            WordError::TooLarge { .. } | WordError::Unfit { .. } => FaultKind::WordInvalid,
             _ => FaultKind::WordTrapped,
         };
         Self::new(kind, error.to_string())
@@ -579,7 +580,7 @@ pub(crate) fn understood(guest: &str, word: &str, answer: Answer) -> Result<Valu
             }
             "denied" => of_guest(FaultKind::WordDenied, text),
             "invalid" => of_guest(FaultKind::WordInvalid, text),
-            "failed" => of_guest(FaultKind::WordFailed, text),
+            "failed" | "not-json" | "too-large" => of_guest(FaultKind::WordFailed, text),
             _ => of_guest(FaultKind::WordTrapped, text),
         }),
     }
