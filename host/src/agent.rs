@@ -6,7 +6,7 @@
 
 use crate::asks::{Asks, Pending, Purpose};
 use crate::clock::Now;
-use crate::commands::{Active, Command, Failure, State as CommandState};
+use crate::commands::{Active, Command, Digests, Failure, State as CommandState};
 use crate::control::Signal;
 use crate::events::{About, EventLog};
 use crate::fault::{Fault, FaultKind};
@@ -96,6 +96,8 @@ enum Done {
     Bidden { guest: String, said: Said },
     /// A word has been said because another one wanted it said.
     Uttered { to: String, said: Said, reply: Reply<Result<String, Fault>> },
+    /// The digests of what is on disk of a command are made.
+    Ready { command: String, digests: Option<Digests> },
     /// Something that needs no more attention.
     Nothing,
 }
@@ -223,6 +225,9 @@ impl Agent {
 
     /// Has the words that are bound to it say that a command is to end; without a grace, by its own.
     fn end(&mut self, id: String, guest: String, grace: Option<Duration>) {
+        if let Some(it) = self.commands.get_mut(&id) {
+            it.active.command.ending = true;
+        }
         let facts = Signal { number: Signal::TERM, end: Some(grace) }.facts(&id);
         let lexicon = self.lexicon.clone();
         self.work.push(Box::pin(async move {
@@ -263,6 +268,13 @@ impl Agent {
                     it.changed.send_replace(());
                 }
                 tell(reply, ());
+            }
+            Request::Paused { id, why, reply } => {
+                self.pause(&id, why);
+                tell(reply, ());
+            }
+            Request::Digests { id, reply } => {
+                tell(reply, self.commands.get(&id).and_then(|it| it.active.digests().cloned()));
             }
             Request::Finish { sender, id, results, reply } => tell(reply, self.finish(&sender, &id, results)),
             Request::Finished { command, reply } => {
@@ -430,7 +442,33 @@ impl Agent {
     fn track(&mut self, active: Active) {
         let id = active.command.id.clone();
         self.due.extend(active.command.due().map(|due| (due, id.clone())));
+        if !active.is_ready() {
+            let (handle, command) = (self.handle.clone(), id.clone());
+            self.work.push(Box::pin(async move {
+                let digests = handle.prepared(&command).await;
+                Done::Ready { command, digests }
+            }));
+        }
         self.commands.insert(id, Tracked { active, changed: watch::Sender::new(()) });
+    }
+
+    /// The digests of what is on disk of a command are made: more of it can be taken.
+    fn ready(&mut self, id: &str, digests: Option<Digests>) {
+        if let (Some(it), Some(digests)) = (self.commands.get_mut(id), digests) {
+            it.active.ready(digests);
+            it.changed.send_replace(());
+        }
+    }
+
+    /// A command is held up, because no more of its output is taken.
+    fn pause(&mut self, id: &str, why: String) {
+        let Some(it) = self.commands.get_mut(id) else { return };
+        let guest = it.active.command.guest.clone();
+        if it.active.command.paused.replace(why.clone()).is_none() {
+            warn!(cmd = id, guest, "paused: {why}");
+            self.events.note("cmd.paused", About::command(id, &guest), why, Now::read());
+            it.changed.send_replace(());
+        }
     }
 
     fn untrack(&mut self, id: &str) -> Option<Tracked> {
@@ -548,6 +586,9 @@ impl Agent {
 
     /// Gives up a command that has not been sent to its guest.
     fn withdraw(&mut self, id: &str) -> bool {
+        if let Some(it) = self.commands.get_mut(id) {
+            it.active.command.ending = true;
+        }
         let waits = |it: &Tracked| it.active.command.state == CommandState::Queued;
         let is_here = self.commands.get(id).is_some_and(waits) && !self.asks.carries(id);
         if is_here {
@@ -569,9 +610,9 @@ impl Agent {
         self.roster.failed(&it.active.command.guest, &failure.message, now);
         it.active.failed(state, failure, now.utc);
         self.note_command(&it.active.command);
-        let (handle, command, changed) = (self.handle.clone(), it.active.command, it.changed);
+        let (handle, active, changed) = (self.handle.clone(), it.active, it.changed);
         self.work.push(Box::pin(async move {
-            handle.write_down(command).await;
+            handle.write_down_given_up(active).await;
             // Only now: whoever waits looks into the store next.
             drop(changed);
             Done::Nothing
@@ -714,6 +755,7 @@ impl Agent {
     async fn done(&mut self, done: Done) {
         match done {
             Done::Nothing => {}
+            Done::Ready { command, digests } => self.ready(&command, digests),
             Done::Uttered { to, said, reply } => {
                 // It is not asked, so nobody can ask about it by an id.
                 let message = wrap(&said.word, said.message).to(&to);
