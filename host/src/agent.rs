@@ -2,8 +2,14 @@
 //!
 //! It hears messages by calling words where their frames arrive. A word acts through requests to this same task, so
 //! the calls run beside the loop, one at a time for each guest: a guest's messages take effect in their order, and no
-//! guest waits for another's.
+//! guest waits for another's. Whose message is next is for [`crate::turns`] to say; what computes for long goes on
+//! elsewhere ([`work`]). The loop itself never waits for a word, nor for the broker.
 
+mod time;
+mod work;
+
+use self::time::{HOST_TIME, HostTime, VALID_UNTIL, moment};
+use self::work::{Metered, Work, Worked, caught};
 use crate::asks::{Asks, Pending, Purpose};
 use crate::clock::Now;
 use crate::commands::{Active, Command, Digests, Failure, State as CommandState};
@@ -18,21 +24,24 @@ use crate::powers::HOST;
 use crate::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
 use crate::roster::{Change, Guest, Patience, Roster};
 use crate::streams::Streams;
-use crate::target::{Target, is_guest_id};
-use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use crate::target::{MAX_GUEST_ID, Target, is_guest_id};
+use crate::turns::{Turn, TurnLimits, Turns};
+use ::time::OffsetDateTime;
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use vocable_runtime::{
-    Envelope, Events as WordEvents, Heard, Interpreter, Lexicon, LexiconEvent, Message, WordError, wrap,
+    Envelope, Events as WordEvents, HAIL, Heard, Interpreter, Lexicon, LexiconEvent, Message, WordError,
+    wrap, wrap_raw,
 };
-use vocable_stomp::broker::{Broker, BrokerEvent, Events as BrokerEvents, Link};
+use vocable_stomp::broker::{
+    Broker, BrokerEvent, Destination, Events as BrokerEvents, Link, LinkError, Withdrawn,
+};
 use vocable_stomp::{Command as Verb, Frame};
 use vocable_xmlrpc::excerpt;
 
@@ -42,7 +51,14 @@ pub const FROM_GUESTS: &str = "/queue/vocable.out.";
 pub const TO_GUESTS: &str = "/queue/vocable.in.";
 
 /// Headers of the transport: how a message came is no business of the word that listens.
-const TRANSPORT: [&str; 5] = ["ack", "destination", "redelivered", "subscription", "omitted-headers"];
+const TRANSPORT: [&str; 6] =
+    ["ack", "destination", "redelivered", "subscription", "omitted-headers", DELIVERIES];
+/// How often the broker had given a message out before.
+const DELIVERIES: &str = "vocable-deliveries";
+/// A message that was given out so often and never settled is not tried again.
+const MAX_DELIVERIES: u32 = 5;
+/// Bytes of what went wrong that are kept and logged: a guest may say much.
+const LONGEST_ERROR: usize = 400;
 /// How long guests may take to hear that the broker shuts down.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Events that are kept for readers who come late.
@@ -78,12 +94,28 @@ pub struct Parts {
     pub under_way: Vec<Active>,
     /// Guests that have credentials.
     pub known: BTreeSet<String>,
+    /// Bytes of a body that guests take.
+    pub max_frame: usize,
 }
 
 /// A command under way, and who waits for news of it.
 struct Tracked {
     active: Active,
     changed: watch::Sender<()>,
+    /// When its guest last said something of it, if this process has heard that.
+    heard: Option<Instant>,
+    /// Its guest may have the order without having said so.
+    may_be_there: bool,
+}
+
+/// Why an order is taken back out of a mailbox.
+enum TakeBack {
+    /// Its guest is gone; it is said again when that is back.
+    Away,
+    /// Somebody cancels the command.
+    Cancelled(Reply<bool>),
+    /// It was not taken in time.
+    Expired,
 }
 
 /// Work that was done beside the loop.
@@ -98,6 +130,10 @@ enum Done {
     Uttered { to: String, said: Said, reply: Reply<Result<String, Fault>> },
     /// The digests of what is on disk of a command are made.
     Ready { command: String, digests: Option<Digests> },
+    /// The broker has a message that asks for an answer, or has refused it.
+    Asked { ask: String, sent: Result<(), LinkError> },
+    /// An order was to be taken back.
+    TakenBack { command: String, ask: String, withdrawn: Result<Withdrawn, LinkError>, why: TakeBack },
     /// Something that needs no more attention.
     Nothing,
 }
@@ -109,8 +145,9 @@ pub struct Agent {
     commands: HashMap<String, Tracked>,
     /// When something has to be done about commands without anybody asking.
     due: BTreeSet<(OffsetDateTime, String)>,
+    /// The ids of the commands of each guest.
+    commands_of: HashMap<String, BTreeSet<String>>,
     asks: Asks,
-    next_ask: u64,
     events: EventLog,
     broker: Broker,
     link: Link,
@@ -119,9 +156,15 @@ pub struct Agent {
     interpreter: Interpreter,
     handle: Handle,
     streams: Streams,
-    work: FuturesUnordered<BoxFuture<'static, Done>>,
-    /// Messages that wait while one of the same guest is being heard.
-    waiting: HashMap<String, VecDeque<Frame>>,
+    work: Work<Done>,
+    /// Messages that wait for their turn.
+    turns: Turns<Frame>,
+    /// Messages that have arrived and are not lined up yet.
+    arriving: VecDeque<Frame>,
+    /// Guests whose connections have ended while messages of theirs still wait, and why.
+    endings: HashMap<String, String>,
+    time: HostTime,
+    max_frame: usize,
 }
 
 impl Agent {
@@ -130,14 +173,14 @@ impl Agent {
         let Parts { patience, groups, broker, broker_events: mut happening, link, lexicon, streams, .. } =
             parts;
         let Parts { mut words, mut requests, handle, known, under_way, .. } = parts;
-        let Parts { machines, mut machine_notes, .. } = parts;
+        let Parts { machines, mut machine_notes, max_frame, .. } = parts;
         let mut agent = Self {
             roster: Roster::new(patience),
             groups,
             commands: HashMap::new(),
+            commands_of: HashMap::new(),
             due: BTreeSet::new(),
-            asks: Asks::default(),
-            next_ask: 0,
+            asks: Asks::new(&own_part()),
             events: EventLog::new(EVENTS_KEPT),
             broker,
             link,
@@ -146,21 +189,37 @@ impl Agent {
             machines,
             handle,
             streams,
-            work: FuturesUnordered::new(),
-            waiting: HashMap::new(),
+            work: Work::new(stop.clone()),
+            turns: Turns::new(TurnLimits::default()),
+            arriving: VecDeque::new(),
+            endings: HashMap::new(),
+            time: HostTime::new(Now::read()),
+            max_frame,
         };
         agent.resume(known, under_way);
         loop {
             let due = agent.next_deadline();
+            if due.is_some_and(|due| due <= Instant::now()) {
+                // However much else there is to do.
+                agent.tick();
+                continue;
+            }
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(request) = requests.recv() => agent.answer(request).await,
+                Some(request) = requests.recv() => agent.answer(request),
                 Some(event) = happening.next() => agent.broker_said(event).await,
                 Some(event) = words.recv() => agent.words_changed(&event),
                 Some(note) = machine_notes.recv() => agent.machine_changed(note),
-                Some(frame) = agent.link.receive() => agent.arrived(frame).await,
-                Some(done) = agent.work.next() => agent.done(done).await,
-                () = sleep_until(due) => agent.tick(),
+                Some(frame) = agent.link.receive() => {
+                    agent.arriving.push_back(frame);
+                    // Who sent it logged in before, and that has to be known first.
+                    while let Some(Some(event)) = happening.next().now_or_never() {
+                        agent.broker_said(event).await;
+                    }
+                    agent.line_up();
+                }
+                Some(worked) = agent.work.next() => agent.worked(worked),
+                () = sleep_until(due) => {}
             }
         }
         agent.broker.shutdown(FAREWELL).await;
@@ -173,20 +232,21 @@ impl Agent {
         }
         for active in under_way {
             self.roster.known(&active.command.guest, now);
-            self.track(active);
+            // A former process may have sent it.
+            let is_queued = active.command.state == CommandState::Queued;
+            self.track(active, is_queued);
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let now = Now::read();
-        let left =
-            |(due, _): &(OffsetDateTime, String)| Duration::try_from(*due - now.utc).unwrap_or_default();
-        let commands = self.due.first().map(|first| now.mono + left(first));
-        [self.roster.next_tick(), self.asks.next_deadline(), commands].into_iter().flatten().min()
+        let commands = self.due.first().map(|(due, _)| moment(*due, Now::read()));
+        let dues = [self.roster.next_tick(), self.asks.next_deadline(), self.events.next_tick(), commands];
+        dues.into_iter().flatten().min()
     }
 
     fn tick(&mut self) {
         let now = Now::read();
+        self.events.tick(now);
         for change in self.roster.tick(now) {
             self.changed(change);
         }
@@ -210,8 +270,11 @@ impl Agent {
             // What was due has been done: it was taken in time.
             self.due.extend(command.due().map(|due| (due, id.to_owned())));
         } else if command.state == CommandState::Queued {
-            let text = format!("{guest} did not take it in time; nothing was run");
-            self.over(id, CommandState::Failed, failure("expired", text));
+            match self.take_back(id, TakeBack::Expired) {
+                Some(TakeBack::Expired) => self.expired(id),
+                // There is an order in the mailbox: its end comes with what becomes of that.
+                _ => {}
+            }
         } else if command.deadline.take().is_some() {
             // Of a guest that is away this waits in the mailbox; the caller waits no longer.
             self.end(id.to_owned(), guest.clone(), None);
@@ -241,7 +304,7 @@ impl Agent {
         }));
     }
 
-    async fn answer(&mut self, request: Request) {
+    fn answer(&mut self, request: Request) {
         match request {
             Request::Select { target, reply } => tell(reply, self.select(&target)),
             Request::Begin { commands, reply } => {
@@ -251,7 +314,7 @@ impl Agent {
             Request::Ask { guest, said, timeout, reply } => {
                 let deadline = Some(Instant::now() + timeout);
                 let purpose = Purpose::Caller(reply);
-                self.ask(Pending { guest, deadline, purpose }, said).await;
+                self.ask(Pending { guest, deadline, purpose }, said, deadline);
             }
             Request::Say { word, to, args, reply } => self.say(word, to, args, reply),
             Request::Active { id, reply } => tell(reply, self.active(&id)),
@@ -263,7 +326,9 @@ impl Agent {
             Request::Placed { id, part, octets, reply } => {
                 if let Some(it) = self.commands.get_mut(&id) {
                     // What writes has been started, even if the guest's word for it was lost.
-                    it.active.started(Now::read().utc);
+                    let now = Now::read();
+                    it.active.started(now.utc);
+                    it.heard = Some(now.mono);
                     it.active.received(part, &octets);
                     it.changed.send_replace(());
                 }
@@ -295,16 +360,21 @@ impl Agent {
                 }
                 tell(reply, ());
             }
-            Request::Withdraw { id, reply } => tell(reply, self.withdraw(&id)),
+            Request::Withdraw { id, reply } => self.withdraw(&id, reply),
             Request::Joined { sender, ip, mut facts, reply } => {
+                let now = Now::read();
                 // Whatever was streamed to the guest that was there before has lost its other end.
                 self.streams.forget(&sender);
                 let jobs = facts.remove("jobs");
-                let change = self.roster.joined(&sender, &ip, facts, Now::read());
-                self.changed(change);
+                let change = self.roster.joined(&sender, &ip, facts, now);
+                change.into_iter().for_each(|change| self.changed(change));
                 self.look_where(&sender);
                 self.miss(&sender, jobs);
-                self.resend(&sender);
+                if self.away(&sender).is_none() {
+                    self.resend(&sender);
+                }
+                // Saying that one is there again and again costs no less than other messages.
+                self.turns.charge(&sender, now.mono.elapsed());
                 tell(reply, ());
             }
             Request::Alive { sender, reply } => {
@@ -387,6 +457,9 @@ impl Agent {
 
     /// Whether it is clear which machine a guest is in; if not, everybody is told, and nothing is guessed.
     fn look_where(&mut self, guest: &str) {
+        if !self.machines.about().runs_machines {
+            return;
+        }
         let view = self.machines.view();
         let name = |id: &String| view.machines.get(id).map_or_else(|| id.clone(), |it| it.name.clone());
         let (kind, text) = match self.places(&view).remove(guest) {
@@ -423,13 +496,14 @@ impl Agent {
         let now = Now::read();
         let with_missed =
             |(id, guest): (&String, &Guest)| (id.clone(), (guest.clone(), self.roster.missed(guest, now)));
-        let mut commands = BTreeMap::new();
-        for it in self.commands.values() {
-            *commands.entry(it.active.command.guest.clone()).or_default() += 1;
-        }
+        let count = |(guest, ids): (&String, &BTreeSet<String>)| {
+            (guest.clone(), u32::try_from(ids.len()).unwrap_or(u32::MAX))
+        };
+        let commands = self.commands_of.iter().map(count).collect();
         RosterView {
             guests: self.roster.guests().iter().map(with_missed).collect(),
             strangers: self.roster.strangers().clone(),
+            forgotten_strangers: self.roster.forgotten(),
             beacon: self.roster.patience().beacon,
             commands,
             places: self.places(&machines),
@@ -439,8 +513,9 @@ impl Agent {
 
     // ---- commands
 
-    fn track(&mut self, active: Active) {
+    fn track(&mut self, active: Active, may_be_there: bool) {
         let id = active.command.id.clone();
+        self.commands_of.entry(active.command.guest.clone()).or_default().insert(id.clone());
         self.due.extend(active.command.due().map(|due| (due, id.clone())));
         if !active.is_ready() {
             let (handle, command) = (self.handle.clone(), id.clone());
@@ -449,7 +524,8 @@ impl Agent {
                 Done::Ready { command, digests }
             }));
         }
-        self.commands.insert(id, Tracked { active, changed: watch::Sender::new(()) });
+        let changed = watch::Sender::new(());
+        self.commands.insert(id, Tracked { active, changed, heard: None, may_be_there });
     }
 
     /// The digests of what is on disk of a command are made: more of it can be taken.
@@ -477,6 +553,12 @@ impl Agent {
         for moment in [command.expires, command.deadline].into_iter().flatten() {
             self.due.remove(&(moment, id.to_owned()));
         }
+        if let Some(ids) = self.commands_of.get_mut(&command.guest) {
+            ids.remove(id);
+            if ids.is_empty() {
+                self.commands_of.remove(&command.guest);
+            }
+        }
         Some(it)
     }
 
@@ -488,7 +570,7 @@ impl Agent {
                 if self.away(&command.guest).is_none() {
                     self.phrase(&command);
                 }
-                self.track(Active::new(command));
+                self.track(Active::new(command), false);
             }
         }
     }
@@ -509,25 +591,40 @@ impl Agent {
     fn revive(&mut self, mut active: Active) {
         let command = &mut active.command;
         info!(cmd = command.id, guest = command.guest, "it was given up, and goes on");
+        let was_unwanted = command.failure.as_ref().is_some_and(|failure| UNWANTED.contains(&&*failure.code));
         (command.state, command.ended, command.failure) = (CommandState::Running, None, None);
         command.deadline = None;
-        self.track(active);
+        let (id, guest) = (command.id.clone(), command.guest.clone());
+        self.track(active, true);
+        if was_unwanted {
+            // Somebody was told that it may still run: it is not to go on.
+            self.end(id, guest, Some(Duration::ZERO));
+        }
+    }
+
+    /// The commands of a guest that are not over.
+    fn of(&self, guest: &str) -> impl Iterator<Item = &Tracked> {
+        self.commands_of.get(guest).into_iter().flatten().filter_map(|id| self.commands.get(id))
     }
 
     /// A guest that comes back names the commands it has yet to tell of, unless they are too many. One that it had taken
     /// and does not name is gone: with its state, or because it was taken back to a time before it.
+    ///
+    /// What it had told the end of and was acknowledged is not looked for here any more: it was closed before the
+    /// acknowledgement. What it has not taken yet is in no list. And a list from before something was heard of a command
+    /// says nothing about it, in whatever order the two have come: only what was last heard of before this connection
+    /// is looked for.
     fn miss(&mut self, guest: &str, named: Option<Value>) {
         let Some(Ok(named)) = named.map(serde_json::from_value::<BTreeSet<String>>) else { return };
-        let missing = |command: &&Command| {
-            command.guest == guest && command.state == CommandState::Running && !named.contains(&command.id)
+        let since = self.roster.get(guest).and_then(|guest| guest.connection).map(|it| it.at);
+        let Some(since) = since else { return };
+        let missing = |it: &&Tracked| {
+            let command = &it.active.command;
+            command.state == CommandState::Running
+                && !named.contains(&command.id)
+                && it.heard.is_none_or(|heard| heard < since)
         };
-        let missing: Vec<_> = self
-            .commands
-            .values()
-            .map(|it| &it.active.command)
-            .filter(missing)
-            .map(|it| it.id.clone())
-            .collect();
+        let missing: Vec<_> = self.of(guest).filter(missing).map(|it| it.active.command.id.clone()).collect();
         for id in missing {
             let message = format!(
                 "{guest} came back without it: its state was lost, or it was taken back to an earlier snapshot"
@@ -539,20 +636,23 @@ impl Agent {
     /// What a guest has not taken yet is sent again when it is back: the mailbox may have been lost with the broker.
     fn resend(&mut self, guest: &str) {
         let missing = |command: &&Command| {
-            command.guest == guest && command.state == CommandState::Queued && !self.asks.carries(&command.id)
+            command.state == CommandState::Queued && self.asks.carrier(&command.id).is_none()
         };
-        let missing: Vec<_> =
-            self.commands.values().map(|it| &it.active.command).filter(missing).cloned().collect();
+        let missing: Vec<_> = self.of(guest).map(|it| &it.active.command).filter(missing).cloned().collect();
         missing.iter().for_each(|command| self.phrase(command));
     }
 
-    async fn phrased(&mut self, id: String, said: Result<Said, Failure>) {
+    fn phrased(&mut self, id: String, said: Result<Said, Failure>) {
         let Some(it) = self.commands.get(&id) else { return };
-        let guest = it.active.command.guest.clone();
+        let command = &it.active.command;
+        let (guest, due) = (command.guest.clone(), command.due());
         match said {
+            // It was lost meanwhile, or has the order by now: what is missing is said when it is back.
+            Ok(_) if self.away(&guest).is_some() || self.asks.carrier(&id).is_some() => {}
             Ok(said) => {
+                let until = due.map(|due| moment(due, Now::read()));
                 let purpose = Purpose::Command(id);
-                self.ask(Pending { guest, deadline: None, purpose }, said).await;
+                self.ask(Pending { guest, deadline: None, purpose }, said, until);
             }
             Err(failure) => self.fail(&id, failure),
         }
@@ -569,7 +669,9 @@ impl Agent {
         };
         match answer {
             Ok(_) => {
-                it.active.started(Now::read().utc);
+                let now = Now::read();
+                it.active.started(now.utc);
+                it.heard = Some(now.mono);
                 it.changed.send_replace(());
                 let command = it.active.command.clone();
                 self.note_command(&command);
@@ -584,18 +686,104 @@ impl Agent {
         }
     }
 
-    /// Gives up a command that has not been sent to its guest.
-    fn withdraw(&mut self, id: &str) -> bool {
+    /// Gives up a command that its guest does not have, and never will.
+    fn withdraw(&mut self, id: &str, reply: Reply<bool>) {
         if let Some(it) = self.commands.get_mut(id) {
             it.active.command.ending = true;
         }
         let waits = |it: &Tracked| it.active.command.state == CommandState::Queued;
-        let is_here = self.commands.get(id).is_some_and(waits) && !self.asks.carries(id);
-        if is_here {
-            let message = "it was cancelled before its guest had it; nothing was run".to_owned();
-            self.over(id, CommandState::Cancelled, Failure { code: "cancelled".to_owned(), message });
+        if !self.commands.get(id).is_some_and(waits) {
+            return tell(reply, false);
         }
-        is_here
+        if let Some(TakeBack::Cancelled(reply)) = self.take_back(id, TakeBack::Cancelled(reply)) {
+            self.cancelled(id);
+            tell(reply, true);
+        }
+    }
+
+    /// Has the order for a command taken back out of its guest's mailbox; what comes of it is told later. Gives back why
+    /// if there is no order there.
+    fn take_back(&mut self, id: &str, why: TakeBack) -> Option<TakeBack> {
+        let Some(guest) = self.commands.get(id).map(|it| it.active.command.guest.clone()) else {
+            return Some(why);
+        };
+        let Some(ask) = self.asks.carrier(id).map(str::to_owned) else { return Some(why) };
+        let Ok(mailbox) = Destination::parse(&format!("{TO_GUESTS}{guest}")) else { return Some(why) };
+        let (sender, command) = (self.link.sender().clone(), id.to_owned());
+        self.work.push(Box::pin(async move {
+            let withdrawn = sender.withdraw(&mailbox, "asked", &ask).await;
+            Done::TakenBack { command, ask, withdrawn, why }
+        }));
+        None
+    }
+
+    /// An order was taken out of its guest's mailbox, or was not there any more: then its guest has it.
+    fn taken_back(&mut self, id: &str, ask: &str, withdrawn: Result<Withdrawn, LinkError>, why: TakeBack) {
+        let is_back = matches!(withdrawn, Ok(Withdrawn::Removed { .. }));
+        if is_back {
+            self.asks.remove(ask);
+        }
+        // It may have been taken meanwhile, and may even be over.
+        let Some(it) = self.commands.get_mut(id) else {
+            return if let TakeBack::Cancelled(reply) = why {
+                tell(reply, false)
+            };
+        };
+        let is_queued = it.active.command.state == CommandState::Queued;
+        it.may_be_there |= !matches!(withdrawn, Ok(Withdrawn::Removed { was_delivered: false }));
+        let guest = it.active.command.guest.clone();
+        match why {
+            TakeBack::Cancelled(reply) if is_queued && is_back => {
+                self.cancelled(id);
+                tell(reply, true);
+            }
+            // The guest is asked to end it.
+            TakeBack::Cancelled(reply) => tell(reply, false),
+            TakeBack::Expired if is_queued => self.expired(id),
+            // It came back while the order was taken out.
+            TakeBack::Away if is_back && self.away(&guest).is_none() => self.resend(&guest),
+            TakeBack::Away | TakeBack::Expired => {}
+        }
+    }
+
+    /// What waits in the mailbox of a guest that is gone is taken back, so that nothing is begun later that nobody wants
+    /// then; what is still wanted is said again when it is back.
+    fn take_all_back(&mut self, guest: &str) {
+        let is_queued = |it: &&Tracked| it.active.command.state == CommandState::Queued;
+        let queued: Vec<_> =
+            self.of(guest).filter(is_queued).map(|it| it.active.command.id.clone()).collect();
+        for id in queued {
+            self.take_back(&id, TakeBack::Away);
+        }
+    }
+
+    /// A command that waited was cancelled.
+    fn cancelled(&mut self, id: &str) {
+        let Some(it) = self.commands.get(id) else { return };
+        let (state, what) = match it.may_be_there {
+            false => (CommandState::Cancelled, "it was cancelled before its guest had it; nothing was run"),
+            true => (
+                CommandState::Lost,
+                "it was cancelled, and its guest may have had it by then: it may still run; if it tells of it, it is ended",
+            ),
+        };
+        self.over(id, state, Failure { code: "cancelled".to_owned(), message: what.to_owned() });
+    }
+
+    /// A command that waited was not taken in time.
+    fn expired(&mut self, id: &str) {
+        let Some(it) = self.commands.get(id) else { return };
+        let guest = &it.active.command.guest;
+        let (state, message) = match it.may_be_there {
+            false => (CommandState::Failed, format!("{guest} did not take it in time; nothing was run")),
+            true => (
+                CommandState::Lost,
+                format!(
+                    "{guest} did not say in time that it has taken it: it may still run; if it tells of it, it is ended"
+                ),
+            ),
+        };
+        self.over(id, state, Failure { code: "expired".to_owned(), message });
     }
 
     fn fail(&mut self, id: &str, failure: Failure) {
@@ -672,36 +860,76 @@ impl Agent {
 
     // ---- the bus
 
-    async fn ask(&mut self, pending: Pending, said: Said) {
-        self.next_ask += 1;
-        let id = format!("{:x}", self.next_ask);
+    /// Asks a guest; after `until` it is not to act on it any more.
+    fn ask(&mut self, pending: Pending, said: Said, until: Option<Instant>) {
         let guest = pending.guest.clone();
-        self.asks.add(id.clone(), pending);
-        let message = wrap(&said.word, said.message).to(&guest).asked(&id);
-        if let Err(fault) = self.send(&guest, message).await
-            && let Some(ask) = self.asks.answered(&id, &guest)
-        {
-            match ask.purpose {
-                Purpose::Caller(reply) => tell(reply, Err(fault)),
-                Purpose::Command(command) => {
-                    let failure = Failure { code: fault.kind.slug().into(), message: fault.message };
-                    self.fail(&command, failure);
-                }
+        let ask = self.asks.add(pending);
+        let message = wrap(&said.word, said.message).to(&guest).asked(&ask);
+        match self.addressed(&guest, &said.word, message, until) {
+            Ok(frame) => {
+                let sender = self.link.sender().clone();
+                self.work.push(Box::pin(async move {
+                    let sent = sender.send(frame).await;
+                    Done::Asked { ask, sent }
+                }));
             }
+            Err(fault) => self.not_asked(&ask, fault),
         }
     }
 
-    async fn send(&mut self, guest: &str, message: Envelope) -> Result<(), Fault> {
-        let frame = message
-            .headers
-            .into_iter()
-            .fold(
-                Frame::new(Verb::Send).with("destination", format!("{TO_GUESTS}{guest}")),
-                |frame, (name, value)| frame.with(&name, value),
-            )
-            .with_body(message.body);
-        let sent = self.link.sender().send(frame).await;
-        sent.map_err(|error| Fault::new(FaultKind::TooMany, format!("the mailbox of {guest}: {error}")))
+    /// An ask is not on its way.
+    fn not_asked(&mut self, ask: &str, fault: Fault) {
+        match self.asks.remove(ask).map(|ask| ask.purpose) {
+            Some(Purpose::Caller(reply)) => tell(reply, Err(fault)),
+            Some(Purpose::Command(command)) => {
+                let failure = Failure { code: fault.kind.slug().into(), message: fault.message };
+                self.fail(&command, failure);
+            }
+            None => {}
+        }
+    }
+
+    /// The frame of a message to a guest.
+    fn addressed(
+        &mut self,
+        guest: &str,
+        word: &str,
+        message: Envelope,
+        until: Option<Instant>,
+    ) -> Result<Frame, Fault> {
+        let (bytes, most) = (message.body.len(), self.max_frame);
+        if bytes > most {
+            let text =
+                format!("a {word} for {guest} of {bytes} bytes; a guest takes {most} (broker.max_frame)");
+            self.roster.failed(guest, &text, Now::read());
+            return Err(Fault::new(FaultKind::TooBig, text));
+        }
+        // Before what the word has written, so that these count.
+        let frame = Frame::new(Verb::Send)
+            .with("destination", format!("{TO_GUESTS}{guest}"))
+            .with(HOST_TIME, self.time.at(Instant::now()).to_string());
+        let frame = match until {
+            Some(until) => frame.with(VALID_UNTIL, self.time.at(until).to_string()),
+            None => frame,
+        };
+        let frame = message.headers.into_iter().fold(frame, |frame, (name, value)| frame.with(&name, value));
+        Ok(frame.with_body(message.body))
+    }
+
+    /// Sends a message that nobody waits for.
+    fn send(&mut self, guest: &str, word: &str, message: Envelope) {
+        match self.addressed(guest, word, message, None) {
+            Ok(frame) => {
+                let (sender, guest) = (self.link.sender().clone(), guest.to_owned());
+                self.work.push(Box::pin(async move {
+                    if let Err(error) = sender.send(frame).await {
+                        warn!(guest, "not sent: {error}");
+                    }
+                    Done::Nothing
+                }));
+            }
+            Err(fault) => warn!(guest, "not sent: {fault}"),
+        }
     }
 
     /// Has a word said because another one wants it said.
@@ -722,88 +950,180 @@ impl Agent {
         }));
     }
 
+    /// Lines up what has arrived.
+    fn line_up(&mut self) {
+        while let Some(frame) = self.arriving.pop_front() {
+            self.arrived(frame);
+        }
+        self.hear_next();
+    }
+
     /// A frame of a guest has arrived; those of one guest are heard one after the other.
-    async fn arrived(&mut self, frame: Frame) {
+    fn arrived(&mut self, frame: Frame) {
         let guest =
             frame.header("destination").and_then(|to| to.strip_prefix(FROM_GUESTS)).map(str::to_owned);
         let Some(guest) = guest.filter(|guest| is_guest_id(guest)) else {
-            warn!("a message from nobody: {:?}", frame.header("destination"));
-            return self.acknowledge(&frame).await;
+            warn!("a message from nobody: {}", excerpt(frame.header("destination").unwrap_or_default()));
+            return self.acknowledge(None, frame);
         };
-        match self.waiting.get_mut(&guest) {
-            Some(waiting) => waiting.push_back(frame),
-            None => {
-                self.waiting.insert(guest.clone(), VecDeque::new());
-                self.hear(guest, frame);
-            }
+        let now = Now::read();
+        let change = self.roster.sign_of_life(&guest, now);
+        // What the message says comes next.
+        change.into_iter().for_each(|change| self.changed(change));
+        let deliveries = frame.header(DELIVERIES).and_then(|count| count.parse::<u32>().ok()).unwrap_or(0);
+        if deliveries >= MAX_DELIVERIES {
+            let text = format!("{} was given out {deliveries} times and never settled", word_of(&frame));
+            warn!(guest, "refused: {text}");
+            self.roster.failed(&guest, &format!("refused: {text}"), now);
+            return self.acknowledge(Some((&guest, "undeliverable", &text)), frame);
+        }
+        let bytes = frame.weight();
+        if let Err(frame) = self.turns.offer(&guest, frame, bytes) {
+            self.roster.not_heard(&guest);
+            warn!(guest, "not heard: too many of its messages wait");
+            let text = "too many of your messages wait; tell it again later";
+            self.acknowledge(Some((&guest, "failed", text)), frame);
         }
     }
 
-    fn hear(&mut self, guest: String, frame: Frame) {
-        let change = self.roster.sign_of_life(&guest, Now::read());
-        // What the message says comes next.
-        change.into_iter().for_each(|change| self.changed(change));
+    fn hear_next(&mut self) {
+        while let Some(turn) = self.turns.next() {
+            self.hear(turn);
+        }
+    }
+
+    fn hear(&mut self, Turn { guest, message: frame, length }: Turn<Frame>) {
         let interpreter = self.interpreter.clone();
         let envelope =
             Envelope { headers: frame.headers.clone(), body: frame.body.clone() }.without(&TRANSPORT);
-        self.work.push(Box::pin(async move {
-            let heard = interpreter.hear(envelope, &guest).await;
+        let whose = guest.clone();
+        let hearing = async move {
+            let heard = caught(&guest, interpreter.hear(envelope, &guest)).await;
+            let heard = heard.unwrap_or_else(|panicked| Heard {
+                word: word_of(&frame),
+                reply: refusal(&frame, &guest, "failed", &panicked.to_string()),
+                error: Some(panicked.to_string()),
+                ..Heard::default()
+            });
             Done::Heard { guest, frame, heard }
-        }));
+        };
+        self.work.hear(whose, length, Box::pin(hearing));
     }
 
-    async fn done(&mut self, done: Done) {
+    fn worked(&mut self, worked: Worked<Done>) {
+        match worked {
+            Worked::Done(done, spent) => self.done(done, spent),
+            Worked::GoesOn(work) => self.goes_on(work),
+        }
+    }
+
+    /// Something computes for too long to be done here.
+    fn goes_on(&mut self, work: Metered<Done>) {
+        if let Some(guest) = &work.guest {
+            self.turns.is_long(guest);
+        }
+        self.work.elsewhere(work);
+        self.hear_next();
+    }
+
+    fn done(&mut self, done: Done, spent: Duration) {
         match done {
             Done::Nothing => {}
             Done::Ready { command, digests } => self.ready(&command, digests),
             Done::Uttered { to, said, reply } => {
                 // It is not asked, so nobody can ask about it by an id.
                 let message = wrap(&said.word, said.message).to(&to);
-                let sent = self.send(&to, message).await.map(|()| String::new());
-                tell(reply, sent);
+                match self.addressed(&to, &said.word, message, None) {
+                    Ok(frame) => self.deliver(to, frame, reply),
+                    Err(fault) => tell(reply, Err(fault)),
+                }
             }
             Done::Bidden { guest, said } => {
                 let message = wrap(&said.word, said.message).to(&guest);
-                if let Err(fault) = self.send(&guest, message).await {
-                    warn!(guest, "not sent: {fault}");
-                }
+                self.send(&guest, &said.word, message);
             }
-            Done::Phrased { command, said } => self.phrased(command, said).await,
+            Done::Phrased { command, said } => self.phrased(command, said),
+            Done::Asked { ask, sent: Err(error) } => {
+                let to = self.asks.guest(&ask).unwrap_or_default().to_owned();
+                self.not_asked(&ask, not_sent(&to, &error));
+            }
+            Done::Asked { .. } => {}
+            Done::TakenBack { command, ask, withdrawn, why } => {
+                self.taken_back(&command, &ask, withdrawn, why)
+            }
             Done::Heard { guest, frame, heard } => {
-                self.heard(&guest, heard).await;
-                self.acknowledge(&frame).await;
-                match self.waiting.get_mut(&guest).and_then(VecDeque::pop_front) {
-                    Some(next) => self.hear(guest, next),
-                    None => drop(self.waiting.remove(&guest)),
+                self.turns.done(&guest, spent);
+                self.heard(&guest, frame, heard);
+                if self.turns.is_idle(&guest) {
+                    self.end_of(&guest);
                 }
+                self.hear_next();
             }
         }
     }
 
-    async fn acknowledge(&mut self, frame: &Frame) {
-        if let Err(error) = self.link.sender().ack(frame).await {
-            // It comes again, and words hear some things twice anyway.
-            warn!("not acknowledged: {error}");
-        }
+    /// Sends a message, and tells whoever wanted it said whether that was done.
+    fn deliver(&mut self, to: String, frame: Frame, reply: Reply<Result<String, Fault>>) {
+        let sender = self.link.sender().clone();
+        self.work.push(Box::pin(async move {
+            let sent = sender.send(frame).await;
+            tell(reply, sent.map(|()| String::new()).map_err(|error| not_sent(&to, &error)));
+            Done::Nothing
+        }));
     }
 
-    async fn heard(&mut self, guest: &str, heard: Heard) {
+    /// A message was dealt with; a guest that asked is told why it was refused, if it was.
+    fn acknowledge(&mut self, refused: Option<(&str, &str, &str)>, frame: Frame) {
+        let reply = refused.and_then(|(guest, kind, why)| Some((guest, refusal(&frame, guest, kind, why)?)));
+        if let Some((guest, reply)) = reply {
+            self.send(guest, HAIL, reply);
+        }
+        let sender = self.link.sender().clone();
+        self.work.push(Box::pin(async move {
+            if let Err(error) = sender.ack(&frame).await {
+                // It comes again, and words hear some things twice anyway.
+                warn!("not acknowledged: {error}");
+            }
+            Done::Nothing
+        }));
+    }
+
+    fn heard(&mut self, guest: &str, frame: Frame, heard: Heard) {
         if let Some(error) = heard.error {
-            let now = Now::read();
+            let (error, now) = (shortened(error), Now::read());
             warn!(guest, word = heard.word, "{error}");
             self.roster.failed(guest, &error, now);
             self.events.note("word.failed", About::guest(guest), error, now);
         }
-        if let Some(reply) = heard.reply
-            && let Err(fault) = self.send(guest, reply).await
-        {
-            warn!(guest, "a reply was not sent: {fault}");
+        if let Some(reply) = heard.reply {
+            let asked = frame.header("asked").map(str::to_owned);
+            self.reply(guest, &heard.word, reply, asked);
         }
+        // The reply first: what is acknowledged has been answered.
+        self.acknowledge(None, frame);
         let Some(answer) = heard.answer else { return };
         match self.asks.answered(&answer.to, guest).map(|ask| ask.purpose) {
             Some(Purpose::Caller(reply)) => tell(reply, Ok(answer.result)),
             Some(Purpose::Command(id)) => self.taken(guest, &id, answer.result),
-            None => debug!(guest, "an answer nobody waits for"),
+            None => {
+                self.roster.answered_nobody(guest);
+                debug!(guest, "an answer nobody waits for");
+            }
+        }
+    }
+
+    /// Sends what a word answers. What is longer than a guest takes is refused instead: it would cut the guest off.
+    fn reply(&mut self, guest: &str, word: &str, reply: Envelope, asked: Option<String>) {
+        let (bytes, most) = (reply.body.len(), self.max_frame);
+        if bytes <= most {
+            return self.send(guest, word, reply);
+        }
+        let text = format!("the answer of {word} has {bytes} bytes; a message has {most} at most");
+        warn!(guest, word, "{text}");
+        self.roster.failed(guest, &text, Now::read());
+        if let Some(asked) = asked {
+            let refused = wrap_raw(HAIL, Value::from(text).to_string().into()).refusal("too-large");
+            self.send(guest, HAIL, refused.in_reply_to(&asked).to(guest));
         }
     }
 
@@ -817,6 +1137,7 @@ impl Agent {
             for ask in self.asks.abandoned(&guest) {
                 give_up(ask, FaultKind::GuestOffline, &format!("{}: {reason}", state.as_str()));
             }
+            self.take_all_back(&guest);
         }
         self.events.note(&format!("guest.{}", state.as_str()), About::guest(&guest), reason, Now::read());
     }
@@ -827,16 +1148,31 @@ impl Agent {
             // The host's own link is no guest.
             BrokerEvent::LoggedIn { login, .. } | BrokerEvent::LoggedOut { login, .. } if &*login == HOST => {
             }
-            BrokerEvent::LoggedIn { login, peer, .. } => self.roster.connected(&login, peer, now),
+            BrokerEvent::LoggedIn { login, peer, .. } => {
+                self.end_of(&login);
+                self.roster.connected(&login, peer, now);
+            }
             BrokerEvent::LoggedOut { login, reason, .. } => {
-                let change = self.roster.disconnected(&login, &reason.to_string(), now);
-                change.into_iter().for_each(|change| self.changed(change));
+                // What it said before is heard first, such as that it leaves.
+                while let Some(Some(frame)) = self.link.receive().now_or_never() {
+                    self.arriving.push_back(frame);
+                }
+                self.line_up();
+                self.endings.insert(login.to_string(), reason.to_string());
+                if self.turns.is_idle(&login) {
+                    self.end_of(&login);
+                }
             }
             BrokerEvent::Refused { login, peer, reason } => {
                 let name = login.unwrap_or_default();
+                let name: String = name.chars().take(MAX_GUEST_ID).collect();
+                let reason = shortened(reason);
                 warn!(guest = name, ?peer, "login refused: {reason}");
                 self.roster.refused(&name, peer, &reason, now);
-                self.events.note("guest.refused", About::guest(&name), reason, now);
+                match self.roster.get(&name) {
+                    Some(_) => self.events.note("guest.refused", About::guest(&name), reason, now),
+                    None => self.events.note_stranger("guest.refused", &name, reason, now),
+                }
             }
             BrokerEvent::Duplicate { login, peer, holder } => {
                 let from = |peer: Option<SocketAddr>| {
@@ -858,7 +1194,9 @@ impl Agent {
                 self.events.note("guest.denied", About::guest(&login), text, now);
             }
             BrokerEvent::Expired { destination, messages, .. } => {
-                warn!("{messages} messages in {} were not fetched in time", destination.as_str());
+                let guest = destination.as_str().strip_prefix(TO_GUESTS).unwrap_or_default();
+                warn!(guest, "{messages} messages in {} were not fetched in time", destination.as_str());
+                self.forget_orders(guest);
             }
             BrokerEvent::Full { login, destination } => {
                 warn!(guest = &*login, "{} is full: a message was refused", destination.as_str());
@@ -869,6 +1207,27 @@ impl Agent {
             BrokerEvent::Missed { events } => {
                 warn!("{events} events of the broker were missed; asking it who is there");
                 self.ask_who_is_there(now).await;
+            }
+        }
+    }
+
+    /// The connection of a guest has ended, if it has, and all that it said before is heard.
+    fn end_of(&mut self, guest: &str) {
+        if let Some(reason) = self.endings.remove(guest) {
+            let change = self.roster.disconnected(guest, &reason, Now::read());
+            change.into_iter().for_each(|change| self.changed(change));
+        }
+    }
+
+    /// Messages for a guest were not fetched in time: which ones is not known, so none counts as on its way.
+    fn forget_orders(&mut self, guest: &str) {
+        let ids: Vec<_> = self.of(guest).map(|it| it.active.command.id.clone()).collect();
+        for id in ids {
+            if let Some(ask) = self.asks.carrier(&id).map(str::to_owned) {
+                self.asks.remove(&ask);
+            }
+            if let Some(it) = self.commands.get_mut(&id) {
+                it.may_be_there = true;
             }
         }
     }
@@ -888,7 +1247,10 @@ impl Agent {
             change.into_iter().for_each(|change| self.changed(change));
         }
         for (id, peer) in there {
-            self.roster.connected(&id, peer, now);
+            let known = self.roster.get(&id).and_then(|guest| guest.connection);
+            if known.is_none_or(|connection| connection.peer != peer) {
+                self.roster.connected(&id, peer, now);
+            }
         }
     }
 
@@ -896,6 +1258,45 @@ impl Agent {
         info!(word = event.word(), "{event}");
         self.events.note(event.kind(), About::default(), event.to_string(), Now::read());
     }
+}
+
+/// Codes of commands that nobody wants any more, though they may still run.
+const UNWANTED: [&str; 2] = ["cancelled", "expired"];
+
+/// What tells the asks of this process from those of any other: eight digits by chance.
+fn own_part() -> String {
+    // Without chance, by the time: two processes of one host do not start at the same moment.
+    let random = getrandom::u32().unwrap_or_else(|_| OffsetDateTime::now_utc().nanosecond());
+    format!("{random:08x}")
+}
+
+/// What a message begins with, as it can be shown.
+fn word_of(frame: &Frame) -> String {
+    let word = frame.body.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    let word = String::from_utf8_lossy(word.get(..32).unwrap_or(word)).into_owned();
+    if vocable_runtime::is_word_name(&word) { word } else { "a message".to_owned() }
+}
+
+/// The reply to a message that is not heard; none if it asks for none, or is an answer itself.
+fn refusal(frame: &Frame, guest: &str, kind: &str, why: &str) -> Option<Envelope> {
+    let asked = frame.header("asked").filter(|_| frame.header("in-reply-to").is_none())?;
+    let reason = Value::from(why).to_string();
+    Some(wrap_raw(HAIL, reason.into()).refusal(kind).in_reply_to(asked).to(guest))
+}
+
+fn not_sent(guest: &str, error: &LinkError) -> Fault {
+    Fault::new(FaultKind::TooMany, format!("the mailbox of {guest}: {error}"))
+}
+
+/// What went wrong, without what is too much of it.
+fn shortened(mut text: String) -> String {
+    let bytes = text.len();
+    if bytes > LONGEST_ERROR {
+        let end = (0..=LONGEST_ERROR).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
+        text.push_str(&format!("… ({bytes} bytes)"));
+    }
+    text
 }
 
 /// Answers a request. Whoever asked may have gone: then the answer goes nowhere.

@@ -3,9 +3,11 @@
 use crate::clock::Now;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde_json::{Map, Value};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use tokio::sync::watch;
+use vocable_logging::{LeftOut, Limiter};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,40 +41,110 @@ pub struct Since {
     pub dropped: u64,
 }
 
-/// The last events.
+/// The last events. Whom they are about has a share of the room: when there is no more, the oldest one goes of whoever has
+/// most, so that one guest pushes out its own. What happens to one guest again and again is told some times, then counted.
 #[derive(Debug)]
 pub struct EventLog {
-    kept: VecDeque<Event>,
+    kept: BTreeMap<u64, Event>,
+    /// The numbers of the events of each share, oldest first.
+    shares: HashMap<String, VecDeque<u64>>,
+    /// The shares by size.
+    sizes: BTreeSet<(usize, String)>,
+    again: Limiter<Kind>,
     next: u64,
     most: usize,
     newest: watch::Sender<u64>,
 }
 
+/// What kind of event, and in whose share.
+type Kind = (String, String);
+
+/// Events of one kind about one guest in each stretch, those about commands aside: they are callers' doing.
+const AT_ONCE: u32 = 20;
+/// How long a stretch is.
+const STRETCH: Duration = Duration::from_secs(10);
+/// Kinds times guests that are counted apart.
+const KINDS: usize = 50_000;
+/// The share of all who are no guests: whoever knocks picks his names.
+const STRANGERS: &str = "?";
+
 impl EventLog {
     /// A log that keeps the last `most` events.
     pub fn new(most: usize) -> Self {
-        Self { kept: VecDeque::new(), next: 1, most, newest: watch::Sender::new(0) }
+        Self {
+            kept: BTreeMap::new(),
+            shares: HashMap::new(),
+            sizes: BTreeSet::new(),
+            again: Limiter::new(AT_ONCE, STRETCH, KINDS),
+            next: 1,
+            most,
+            newest: watch::Sender::new(0),
+        }
     }
 
     /// Notes an event; its number and time are set here.
     pub fn note(&mut self, kind: &str, about: About, text: impl Into<String>, now: Now) {
+        let share = about.guest.clone().unwrap_or_default();
+        self.note_in(share, kind, about, text.into(), now);
+    }
+
+    /// Notes an event about somebody who is no guest: all of these have one share.
+    pub fn note_stranger(&mut self, kind: &str, name: &str, text: impl Into<String>, now: Now) {
+        self.note_in(STRANGERS.to_owned(), kind, About::guest(name), text.into(), now);
+    }
+
+    fn note_in(&mut self, share: String, kind: &str, about: About, text: String, now: Now) {
+        self.tick(now);
+        let is_counted = !share.is_empty() && about.cmd_id.is_none();
+        if is_counted && !self.again.admit(&(kind.to_owned(), share.clone()), now.mono) {
+            return;
+        }
+        self.keep(share, kind, about, text, now);
+    }
+
+    /// Tells how many events were left out, of what happened again and again.
+    pub fn tick(&mut self, now: Now) {
+        for LeftOut { kind, count } in self.again.ended(now.mono) {
+            let (kind, share) = kind.unwrap_or_else(|| ("guest.events".to_owned(), String::new()));
+            let guest = Some(share.clone()).filter(|share| !share.is_empty() && share != STRANGERS);
+            let data = Map::from_iter([("count".to_owned(), count.into())]);
+            let text = format!("and {count} more like it in {} s", STRETCH.as_secs());
+            self.keep(share, &kind, About { guest, data, ..About::default() }, text, now);
+        }
+    }
+
+    /// When [`Self::tick`] has something to do next, if nothing else happens.
+    pub fn next_tick(&self) -> Option<Instant> {
+        self.again.next_end()
+    }
+
+    fn keep(&mut self, share: String, kind: &str, about: About, text: String, now: Now) {
         let About { guest, cmd_id, vm, data } = about;
-        let event = Event {
-            seq: self.next,
-            time: now.utc,
-            kind: kind.to_owned(),
-            guest,
-            cmd_id,
-            vm,
-            text: text.into(),
-            data,
-        };
+        let (seq, kind) = (self.next, kind.to_owned());
         self.next += 1;
         if self.kept.len() == self.most {
-            self.kept.pop_front();
+            self.make_room();
         }
-        self.newest.send_replace(event.seq);
-        self.kept.push_back(event);
+        let seqs = self.shares.entry(share.clone()).or_default();
+        self.sizes.remove(&(seqs.len(), share.clone()));
+        seqs.push_back(seq);
+        self.sizes.insert((seqs.len(), share));
+        self.kept.insert(seq, Event { seq, time: now.utc, kind, guest, cmd_id, vm, text, data });
+        self.newest.send_replace(seq);
+    }
+
+    /// The oldest event goes of whoever has most.
+    fn make_room(&mut self) {
+        let Some((size, share)) = self.sizes.pop_last() else { return };
+        let Some(seqs) = self.shares.get_mut(&share) else { return };
+        if let Some(oldest) = seqs.pop_front() {
+            self.kept.remove(&oldest);
+        }
+        if seqs.is_empty() {
+            self.shares.remove(&share);
+        } else {
+            self.sizes.insert((size - 1, share));
+        }
     }
 
     /// Tells the number of the newest event, whenever there is a new one.
@@ -83,11 +155,10 @@ impl EventLog {
     /// At most `limit` events with numbers from `since` on.
     pub fn since(&self, since: u64, limit: usize) -> Since {
         let since = since.max(1);
-        let oldest = self.kept.front().map_or(self.next, |event| event.seq);
-        let wanted = self.kept.iter().filter(|event| event.seq >= since);
-        let events: Vec<_> = wanted.take(limit).cloned().collect();
-        let next = events.last().map_or(self.next.max(since.min(self.next)), |event| event.seq + 1);
-        Since { events, next, dropped: oldest.saturating_sub(since) }
+        let events: Vec<_> = self.kept.range(since..).take(limit).map(|(_, event)| event.clone()).collect();
+        let next = events.last().map_or(self.next, |event| event.seq + 1);
+        let dropped = next.saturating_sub(since).saturating_sub(events.len() as u64);
+        Since { events, next, dropped }
     }
 }
 
@@ -181,5 +252,66 @@ mod tests {
         assert_eq!((some.events.len(), some.next, some.dropped), (1, 5, 0));
         assert_eq!(log.since(6, 10).events, []);
         assert_eq!(*log.newest().borrow(), 5);
+    }
+
+    #[test]
+    fn a_guest_that_makes_many_events_pushes_out_its_own() {
+        let (mut log, now) = (EventLog::new(10), Now::read());
+        for n in 0..3 {
+            log.note("cmd.done", About::command("k7.vm1", "vm1"), n.to_string(), now);
+        }
+        for n in 0..100 {
+            log.note("cmd.done", About::command("k7.vm2", "vm2"), n.to_string(), now);
+        }
+        let kept = log.since(1, 100);
+        let of_vm1 = kept.events.iter().filter(|event| event.guest.as_deref() == Some("vm1")).count();
+        assert_eq!((of_vm1, kept.events.len(), kept.dropped), (3, 10, 93));
+    }
+
+    #[test]
+    fn what_happens_again_and_again_is_told_some_times_and_then_counted() {
+        let (mut log, now) = (EventLog::new(1000), Now::read());
+        for _ in 0..2300 {
+            log.note("guest.joined", About::guest("vm1"), "", now);
+            log.note_stranger("guest.refused", "x", "no credential", now);
+        }
+        log.note("guest.joined", About::guest("vm2"), "", now);
+        assert_eq!(log.since(0, 1000).events.len(), 2 * AT_ONCE as usize + 1);
+        let later = now.after(STRETCH);
+        assert_eq!(log.next_tick(), Some(later.mono));
+        log.tick(later);
+        let told = log.since(0, 1000).events;
+        let counts: Vec<_> =
+            told.iter().rev().take(2).map(|event| (&*event.kind, event.data["count"].clone())).collect();
+        assert_eq!(counts, [("guest.refused", 2280.into()), ("guest.joined", 2280.into())]);
+        assert_eq!(told.last().unwrap().guest, None);
+    }
+
+    proptest::proptest! {
+        /// Whoever makes events in whatever order: each that is no longer there is counted for a reader who goes on, and
+        /// nobody has been pushed out by somebody with fewer.
+        #[test]
+        fn no_gap_goes_untold_and_no_small_share_is_cut(
+            guests in proptest::collection::vec(0u8..5, 0..200), limit in 1usize..7
+        ) {
+            let (mut log, now) = (EventLog::new(20), Now::read());
+            for guest in &guests {
+                log.note("cmd.done", About::command("k7", &format!("vm{guest}")), "", now);
+            }
+            let (mut since, mut seen, mut dropped) = (1, Vec::new(), 0);
+            while since < log.next {
+                let found = log.since(since, limit);
+                dropped += found.dropped;
+                since = found.next;
+                seen.extend(found.events);
+            }
+            proptest::prop_assert_eq!(seen.len() as u64 + dropped, guests.len() as u64);
+            proptest::prop_assert!(log.kept.len() <= 20);
+            for guest in 0u8..5 {
+                let made = guests.iter().filter(|it| **it == guest).count();
+                let kept = seen.iter().filter(|event| event.guest == Some(format!("vm{guest}"))).count();
+                proptest::prop_assert!(kept >= made.min(20 / 5 - 1), "vm{guest}: {kept} of {made}");
+            }
+        }
     }
 }

@@ -30,6 +30,7 @@ use crate::handle::Handle;
 use crate::request::Request;
 use crate::roster::Guest;
 use crate::streams::Streams;
+use crate::why::Way;
 use hmac::{Hmac, KeyInit, Mac};
 use landing::Outcome;
 use ledger::Spec;
@@ -104,6 +105,8 @@ struct Known {
     route: Option<Route>,
     /// When a direct way did not work, and why.
     failed: Option<(Instant, String)>,
+    /// When no way worked, and why; nothing once one has.
+    unreached: Option<(Instant, String)>,
     /// For what is done in one go.
     shared: Option<(Session, Instant)>,
     places: Arc<Semaphore>,
@@ -200,28 +203,41 @@ impl Files {
             since,
             route: None,
             failed: None,
+            unreached: None,
             shared: None,
             places: Arc::new(Semaphore::new(SESSIONS)),
         });
         if known.since != since {
             (known.since, known.route, known.failed, known.shared) = (since, None, None, None);
+            known.unreached = None;
         }
         with(known)
     }
 
-    /// How a guest is reached, as far as is known, in words.
-    pub async fn way(&self, name: &str) -> Option<String> {
+    /// How a guest is reached, as far as is known, in words, and whether that has just failed.
+    pub async fn way(&self, name: &str) -> Option<Way> {
         let (id, guest) = self.guest(name).await.ok()?;
         let id = id.as_str();
         let Some(offer) = route::offer(&guest) else {
-            return Some("its agent offers no files".to_owned());
+            return Some(Way { text: "its agent offers no files".to_owned(), failed: None });
         };
-        let taken = self.known(id, &guest, |known| known.route.clone());
+        let (taken, failed, unreached) = self
+            .known(id, &guest, |known| (known.route.clone(), known.failed.clone(), known.unreached.clone()));
+        let lately = |(when, why): (Instant, String)| (when.elapsed() < GIVEN_UP).then_some(why);
+        let avoided = failed.and_then(lately).map(Route::Bus);
         let planned = || route::route(&guest, &offer, self.0.credentials.digest_of(id).is_some());
-        Some(taken.unwrap_or_else(planned).to_string())
+        let way = avoided.or(taken).unwrap_or_else(planned);
+        Some(Way { text: way.to_string(), failed: unreached.and_then(lately) })
     }
 
     async fn connect(&self, id: &str, guest: &Guest) -> Result<Client, Fault> {
+        let connected = self.try_to_connect(id, guest).await;
+        let why = connected.as_ref().err().map(|fault| fault.message.clone());
+        self.known(id, guest, |known| known.unreached = why.map(|why| (Instant::now(), why)));
+        connected
+    }
+
+    async fn try_to_connect(&self, id: &str, guest: &Guest) -> Result<Client, Fault> {
         let offer = offered(id, guest)?;
         let digest = self.0.credentials.digest_of(id);
         let mut way = route::route(guest, &offer, digest.is_some());

@@ -376,6 +376,9 @@ impl Handle {
     }
 
     /// Makes a credential for a guest, in place of the one it may have had. The token is not kept, only its digest.
+    ///
+    /// # Errors
+    /// For the name of the host itself, beside those of the store.
     pub async fn credential(&self, guest: &str, token_sha256: [u8; 32]) -> Result<(), Fault> {
         check_guest_name(guest)?;
         self.store.set_credential(guest.to_owned(), token_sha256).await?;

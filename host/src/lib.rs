@@ -1,7 +1,7 @@
 //! The host agent of Vocable and its command line.
 //!
 //! The agent, in reading order: [`request`] (everything it can be asked), [`agent`] (the task that owns the state) with
-//! what it owns: [`roster`], [`commands`], [`asks`], [`events`]; [`store`] (what survives a restart) and [`retention`]
+//! what it owns: [`roster`], [`commands`], [`asks`], [`events`], [`turns`]; [`store`] (what survives a restart) and [`retention`]
 //! (until when); [`handle`] and [`control`] (the operations, made of requests); [`powers`] (what words can ask of it);
 //! [`credentials`] (who may log in at the broker); [`hypervisor`] (the machines guests are in); [`audit`] (who changed what).
 //! Around it: [`rpc`] (the methods callers have, described by [`registry`]) over [`http`]; [`attach`] (commands held from
@@ -22,6 +22,7 @@ pub mod asks;
 pub mod commands;
 pub mod events;
 pub mod roster;
+pub mod turns;
 
 pub mod retention;
 pub mod store;

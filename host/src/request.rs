@@ -29,6 +29,8 @@ pub struct RosterView {
     pub guests: BTreeMap<String, (Guest, u32)>,
     /// Refused logins under names nobody has.
     pub strangers: BTreeMap<String, Refusals>,
+    /// Names for which logins were refused and which are forgotten, because they were too many.
+    pub forgotten_strangers: u64,
     /// How often guests say that they are alive.
     pub beacon: Duration,
     /// Commands that are not over, by guest.

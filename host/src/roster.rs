@@ -7,14 +7,15 @@
 //!    │ told of it       └───────────────── joins ────┴──────────────── (from left and lost too) ◀──────┘
 //!  (credential)         Says that it leaves, from anywhere: left.   Connection ended without that: lost.
 //! ```
+//! Nobody joins or comes alive without a connection: what is heard after its end was said before it.
 //!
 //! Pure: the clock is an argument, and what changed is returned. Identity is the broker's business; here an id is
 //! somebody who was let in under it.
 
 use crate::clock::{Now, age};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
@@ -103,6 +104,8 @@ pub struct Connection {
     pub peer: Option<SocketAddr>,
     /// When it was let in.
     pub since: OffsetDateTime,
+    /// The same, by the clock that never jumps.
+    pub at: Instant,
 }
 
 /// What is known of one guest.
@@ -130,6 +133,14 @@ pub struct Guest {
     pub refusals: Option<Refusals>,
     /// The last word that failed for it, and how.
     pub last_error: Option<(OffsetDateTime, String)>,
+    /// Its answers that nobody waited for: too late, or to another process.
+    pub stray_answers: u64,
+    /// Its messages that were not heard because too many of them waited.
+    pub unheard: u64,
+    /// Where its last connection came from.
+    pub last_peer: Option<IpAddr>,
+    /// Its place among those that have to be judged: not later than it is to be.
+    due: Option<Instant>,
     heard: Option<Instant>,
     /// How often it says that it beats.
     beacon: Option<Duration>,
@@ -152,6 +163,10 @@ impl Guest {
             connection: None,
             refusals: None,
             last_error: None,
+            stray_answers: 0,
+            unheard: 0,
+            last_peer: None,
+            due: None,
             heard: None,
             beacon: None,
         }
@@ -165,6 +180,16 @@ impl Guest {
     /// How often it says that it beats, if it said so.
     pub const fn beacon(&self) -> Option<Duration> {
         self.beacon
+    }
+
+    /// When it has to be judged next, if nothing is heard of it until then.
+    fn judged_at(&self, of_all: Patience) -> Option<Instant> {
+        let missed = match self.state {
+            State::Alive | State::Joined => of_all.late_after,
+            State::Late => of_all.lost_after,
+            State::Left | State::Lost | State::Never => return None,
+        };
+        self.heard.map(|at| at + self.patience(of_all).silence(missed))
     }
 
     /// How long it has been silent.
@@ -182,16 +207,27 @@ impl Guest {
 pub struct Roster {
     patience: Patience,
     guests: BTreeMap<String, Guest>,
+    /// When guests have to be judged; a guest that is heard meanwhile is judged too early, which changes nothing.
+    due: BTreeSet<(Instant, String)>,
     strangers: BTreeMap<String, Refusals>,
+    forgotten: u64,
 }
 
 /// Refused logins under names nobody has are remembered for so many names: whoever knocks picks the names.
 const MAX_STRANGERS: usize = 100;
+/// So many of them are remembered of one address.
+const STRANGERS_OF_ONE: usize = 20;
 
 impl Roster {
     /// Nobody yet.
     pub const fn new(patience: Patience) -> Self {
-        Self { patience, guests: BTreeMap::new(), strangers: BTreeMap::new() }
+        Self {
+            patience,
+            guests: BTreeMap::new(),
+            due: BTreeSet::new(),
+            strangers: BTreeMap::new(),
+            forgotten: 0,
+        }
     }
 
     /// The guests by id.
@@ -202,6 +238,11 @@ impl Roster {
     /// Refused logins under names nobody has.
     pub const fn strangers(&self) -> &BTreeMap<String, Refusals> {
         &self.strangers
+    }
+
+    /// How many names were forgotten for which logins had been refused, because there were too many.
+    pub const fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// What is known of one.
@@ -233,14 +274,19 @@ impl Roster {
     /// Removes a guest that is not connected. Gives whether there was one.
     pub fn forget(&mut self, id: &str) -> bool {
         let gone = self.guests.get(id).is_some_and(|guest| guest.connection.is_none());
-        gone && self.guests.remove(id).is_some()
+        let guest = gone.then(|| self.guests.remove(id)).flatten();
+        if let Some(due) = guest.as_ref().and_then(|guest| guest.due) {
+            self.due.remove(&(due, id.to_owned()));
+        }
+        guest.is_some()
     }
 
     /// The broker let it in.
     pub fn connected(&mut self, id: &str, peer: Option<SocketAddr>, now: Now) {
         self.strangers.remove(id);
         let guest = self.guests.entry(id.to_owned()).or_insert_with(|| Guest::unknown(now));
-        guest.connection = Some(Connection { peer, since: now.utc });
+        guest.connection = Some(Connection { peer, since: now.utc, at: now.mono });
+        guest.last_peer = peer.map(|peer| peer.ip()).or(guest.last_peer);
     }
 
     /// Its connection ended. If it did not say before that it leaves, it is lost.
@@ -256,29 +302,46 @@ impl Roster {
 
     /// A login under that name was refused.
     pub fn refused(&mut self, id: &str, peer: Option<SocketAddr>, reason: &str, now: Now) {
-        let refusals = match self.guests.get_mut(id) {
-            Some(guest) => &mut guest.refusals,
-            None if self.strangers.len() < MAX_STRANGERS || self.strangers.contains_key(id) => {
-                let mut told = self.strangers.remove(id);
-                note(&mut told, peer, reason, now);
-                self.strangers.extend(told.map(|told| (id.to_owned(), told)));
-                return;
-            }
-            None => return,
-        };
-        note(refusals, peer, reason, now);
+        if let Some(guest) = self.guests.get_mut(id) {
+            return note(&mut guest.refusals, peer, reason, now);
+        }
+        let mut told = self.strangers.remove(id);
+        if told.is_none() {
+            self.make_room_for_stranger(peer);
+        }
+        note(&mut told, peer, reason, now);
+        self.strangers.extend(told.map(|told| (id.to_owned(), told)));
     }
 
-    /// It said that it is here.
-    pub fn joined(&mut self, id: &str, ip: &str, facts: Map<String, Value>, now: Now) -> Change {
+    /// The name that was tried longest ago is forgotten: of the same address if that has its share, else of all.
+    fn make_room_for_stranger(&mut self, peer: Option<SocketAddr>) {
+        let ip = |peer: Option<SocketAddr>| peer.map(|peer| peer.ip());
+        let is_theirs = |told: &&Refusals| ip(told.peer) == ip(peer);
+        let has_share = self.strangers.values().filter(is_theirs).count() >= STRANGERS_OF_ONE;
+        if !has_share && self.strangers.len() < MAX_STRANGERS {
+            return;
+        }
+        let candidates = self.strangers.iter().filter(|(_, told)| !has_share || is_theirs(told));
+        let oldest = candidates.min_by_key(|(_, told)| told.at).map(|(name, _)| name.clone());
+        self.forgotten += u64::from(oldest.and_then(|name| self.strangers.remove(&name)).is_some());
+    }
+
+    /// It said that it is here. If its connection has ended meanwhile, what it told counts, and it is not here.
+    pub fn joined(&mut self, id: &str, ip: &str, facts: Map<String, Value>, now: Now) -> Option<Change> {
         let guest = self.guests.entry(id.to_owned()).or_insert_with(|| Guest::unknown(now));
-        guest.turn(State::Joined, "", now);
         guest.beacon = told_beacon(&facts);
         (guest.ip, guest.facts, guest.beats) = (ip.to_owned(), facts, 0);
         guest.hello = Some(now.utc);
         guest.refusals = None;
         (guest.heard, guest.last_sign) = (Some(now.mono), Some(now.utc));
-        Change { guest: id.to_owned(), state: State::Joined, reason: String::new() }
+        let (state, reason) = match (guest.connection, guest.state) {
+            (Some(_), _) => (State::Joined, ""),
+            (None, State::Left | State::Lost) => return None,
+            (None, _) => (State::Lost, "its connection ended before it was heard"),
+        };
+        guest.turn(state, reason, now);
+        self.schedule(id, true);
+        Some(Change { guest: id.to_owned(), state, reason: reason.to_owned() })
     }
 
     /// It said that it is alive.
@@ -289,9 +352,10 @@ impl Roster {
         self.sign_of_life(id, now)
     }
 
-    /// Anything was heard of it. One that has not joined, or has left, does not come alive by that.
+    /// Anything was heard of it. One that has not joined, has left, or has no connection does not come alive by that.
     pub fn sign_of_life(&mut self, id: &str, now: Now) -> Option<Change> {
         let guest = self.guests.get_mut(id)?;
+        guest.connection?;
         (guest.heard, guest.last_sign) = (Some(now.mono), Some(now.utc));
         let reason = match guest.state {
             State::Alive | State::Left | State::Never => return None,
@@ -301,6 +365,7 @@ impl Roster {
             }
         };
         guest.turn(State::Alive, reason.clone(), now);
+        self.schedule(id, false);
         Some(Change { guest: id.to_owned(), state: State::Alive, reason })
     }
 
@@ -318,40 +383,67 @@ impl Roster {
         }
     }
 
-    /// Judges everybody by the clock.
-    pub fn tick(&mut self, now: Now) -> Vec<Change> {
-        let of_all = self.patience;
-        let judge = |(id, guest): (&String, &mut Guest)| {
-            let (silent, patience) = (guest.silent_for(now)?, guest.patience(of_all));
-            let (state, why) = match guest.state {
-                State::Alive | State::Joined | State::Late
-                    if silent >= patience.silence(patience.lost_after) =>
-                {
-                    (State::Lost, format!("no beacon for {}", age(silent)))
-                }
-                State::Alive | State::Joined if silent >= patience.silence(patience.late_after) => {
-                    (State::Late, format!("no beacon for {}", age(silent)))
-                }
-                _ => return None,
-            };
-            guest.turn(state, why.clone(), now);
-            Some(Change { guest: id.clone(), state, reason: why })
-        };
-        self.guests.iter_mut().filter_map(judge).collect()
+    /// It answered something that nobody waits for.
+    pub fn answered_nobody(&mut self, id: &str) {
+        if let Some(guest) = self.guests.get_mut(id) {
+            guest.stray_answers += 1;
+        }
     }
 
-    /// When [`Self::tick`] has something to do next, if nobody gives a sign of life until then.
-    pub fn next_tick(&self) -> Option<Instant> {
-        let due = |guest: &Guest| {
-            let missed = match guest.state {
-                State::Alive | State::Joined => self.patience.late_after,
-                State::Late => self.patience.lost_after,
-                State::Left | State::Lost | State::Never => return None,
-            };
-            guest.heard.map(|at| at + guest.patience(self.patience).silence(missed))
-        };
-        self.guests.values().filter_map(due).min()
+    /// A message of it was not heard, because too many of them waited.
+    pub fn not_heard(&mut self, id: &str) {
+        if let Some(guest) = self.guests.get_mut(id) {
+            guest.unheard += 1;
+        }
     }
+
+    /// Judges everybody by the clock.
+    pub fn tick(&mut self, now: Now) -> Vec<Change> {
+        let mut changes = Vec::new();
+        while self.due.first().is_some_and(|(due, _)| *due <= now.mono) {
+            let Some((_, id)) = self.due.pop_first() else { break };
+            if let Some(guest) = self.guests.get_mut(&id) {
+                guest.due = None;
+                changes.extend(judge(&id, guest, self.patience, now));
+            }
+            self.schedule(&id, true);
+        }
+        changes
+    }
+
+    /// When [`Self::tick`] may have something to do next, if nobody gives a sign of life until then.
+    pub fn next_tick(&self) -> Option<Instant> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// Enters when a guest has to be judged. Unless it has to be exact, an earlier entry stays: a sign of life costs
+    /// nothing then, however many there are.
+    fn schedule(&mut self, id: &str, exactly: bool) {
+        let Some(guest) = self.guests.get_mut(id) else { return };
+        let due = guest.judged_at(self.patience);
+        if !exactly && guest.due.is_some_and(|entered| due.is_none_or(|due| entered <= due)) {
+            return;
+        }
+        if let Some(entered) = guest.due.take() {
+            self.due.remove(&(entered, id.to_owned()));
+        }
+        guest.due = due;
+        self.due.extend(due.map(|due| (due, id.to_owned())));
+    }
+}
+
+fn judge(id: &str, guest: &mut Guest, of_all: Patience, now: Now) -> Option<Change> {
+    let (silent, patience) = (guest.silent_for(now)?, guest.patience(of_all));
+    let state = match guest.state {
+        State::Alive | State::Joined | State::Late if silent >= patience.silence(patience.lost_after) => {
+            State::Lost
+        }
+        State::Alive | State::Joined if silent >= patience.silence(patience.late_after) => State::Late,
+        _ => return None,
+    };
+    let reason = format!("no beacon for {}", age(silent));
+    guest.turn(state, reason.clone(), now);
+    Some(Change { guest: id.to_owned(), state, reason })
 }
 
 /// The fact `beacon`: seconds, as text.
@@ -414,6 +506,7 @@ mod tests {
         let start = Now::read();
         let mut roster = Roster::new(PATIENCE);
         let told = |beacon: &str| serde_json::json!({"beacon": beacon}).as_object().unwrap().clone();
+        roster.connected("vm1", None, start);
         roster.joined("vm1", "", told("1"), start);
         assert_eq!(roster.next_tick().unwrap(), start.mono + Duration::from_millis(1500));
         roster.joined("vm1", "", told("1e300"), start);
@@ -436,14 +529,80 @@ mod tests {
     }
 
     #[test]
+    fn a_sign_of_life_without_a_connection_is_no_life_and_what_was_told_counts() {
+        let start = Now::read();
+        let mut roster = with_one(start);
+        roster.disconnected("vm1", "connection reset", at(start, 1));
+        assert_eq!(roster.sign_of_life("vm1", at(start, 2)), None);
+        assert_eq!(roster.alive("vm1", at(start, 2)), None);
+        let facts = serde_json::json!({"agent": "0.3.0"}).as_object().unwrap().clone();
+        assert_eq!(roster.joined("vm1", "10.0.0.2", facts, at(start, 3)), None);
+        let guest = roster.get("vm1").unwrap();
+        assert_eq!((guest.state, guest.ip.as_str(), guest.facts.len()), (State::Lost, "10.0.0.2", 1));
+        assert_eq!(roster.next_tick(), None);
+        // Of one that was never heard before either.
+        roster.connected("vm2", None, start);
+        roster.disconnected("vm2", "connection reset", start);
+        let change = roster.joined("vm2", "", Map::new(), start).unwrap();
+        assert_eq!(
+            (change.state, change.reason.as_str()),
+            (State::Lost, "its connection ended before it was heard")
+        );
+        roster.connected("vm1", None, at(start, 4));
+        assert_eq!(roster.joined("vm1", "", Map::new(), at(start, 4)).unwrap().state, State::Joined);
+    }
+
+    proptest::proptest! {
+        /// Whatever guests do: nobody is judged too late, and nobody is there without a connection.
+        #[test]
+        fn nobody_is_judged_late_and_nobody_is_there_without_a_connection(
+            steps in proptest::collection::vec((0u8..6, 0u8..3, 0u64..9_000), 0..150)
+        ) {
+            let (mut now, mut roster) = (Now::read(), Roster::new(PATIENCE));
+            for (step, guest, millis) in steps {
+                now = now.after(Duration::from_millis(millis));
+                let id = format!("vm{guest}");
+                while roster.next_tick().is_some_and(|due| due <= now.mono) {
+                    roster.tick(now);
+                }
+                for (id, guest) in roster.guests() {
+                    let silent = guest.silent_for(now).unwrap_or_default();
+                    let state = guest.state;
+                    proptest::prop_assert!(!state.is_there() || guest.connection.is_some(), "{id} is {state:?}");
+                    let late = PATIENCE.silence(PATIENCE.late_after);
+                    proptest::prop_assert!(
+                        !matches!(state, State::Alive | State::Joined) || silent < late, "{id} is {state:?} after {silent:?}"
+                    );
+                }
+                match step {
+                    0 => roster.connected(&id, None, now),
+                    1 => drop(roster.disconnected(&id, "reset", now)),
+                    2 => drop(roster.joined(&id, "", Map::new(), now)),
+                    3 => drop(roster.alive(&id, now)),
+                    4 => drop(roster.sign_of_life(&id, now)),
+                    _ => drop(roster.left(&id, "", now)),
+                }
+            }
+        }
+    }
+
+    #[test]
     fn refused_logins_are_counted_and_strangers_are_bounded() {
         let start = Now::read();
         let mut roster = with_one(start);
         roster.refused("vm1", None, "wrong token", start);
         roster.refused("vm1", None, "wrong token", start);
         assert_eq!(roster.get("vm1").unwrap().refusals.as_ref().unwrap().count, 2);
+        let from = |ip: u8| Some(SocketAddr::from(([10, 0, 0, ip], 1)));
+        roster.refused("vm7", from(1), "no credential was made for vm7", start);
         for n in 0..500 {
-            roster.refused(&format!("stranger{n}"), None, "no such guest", start);
+            roster.refused(&format!("stranger{n}"), from(2), "no such guest", at(start, n));
+        }
+        // Who knocks under many names pushes out his own.
+        assert_eq!((roster.strangers().len(), roster.forgotten()), (1 + STRANGERS_OF_ONE, 480));
+        assert!(roster.strangers().contains_key("vm7") && roster.strangers().contains_key("stranger499"));
+        for n in 0..200 {
+            roster.refused(&format!("many{n}"), from(n), "no such guest", at(start, 600));
         }
         assert_eq!(roster.strangers().len(), MAX_STRANGERS);
     }

@@ -230,6 +230,7 @@ impl Host {
             handle: handle.clone(),
             under_way,
             known: credentials.guests(),
+            max_frame: usize::try_from(config.broker.max_frame.bytes()).unwrap_or(usize::MAX),
         };
         let agent_stop = stop.child_token();
         let agent = tokio::spawn(async move {

@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 use vocable_stomp::broker::Link;
 use vocable_stomp::{Command as Verb, Frame};
 use vocable_streams::{Limits, Mux, OpenError, Packet, Stream};
+use vocable_xmlrpc::excerpt;
 
 /// Where streams come from guests: `/queue/vocable.stream.out.<id>`, which only that guest may write to.
 pub const STREAMS_FROM: &str = "/queue/vocable.stream.out.";
@@ -122,7 +123,10 @@ impl StreamsTask {
     fn arrived(&self, frame: &Frame) {
         let guest = frame.header("destination").and_then(|to| to.strip_prefix(STREAMS_FROM));
         let Some(guest) = guest.filter(|guest| is_guest_id(guest)) else {
-            return warn!("a stream from nobody: {:?}", frame.header("destination"));
+            return warn!(
+                "a stream from nobody: {}",
+                excerpt(frame.header("destination").unwrap_or_default())
+            );
         };
         // A guest that nobody has opened a stream to has nothing to say here.
         let Some(mux) = self.peers.get(guest) else { return };

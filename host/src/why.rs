@@ -70,15 +70,26 @@ pub struct Verdict {
     pub advice: Vec<Advice>,
 }
 
+/// How a guest's files are reached.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Way {
+    /// In words.
+    pub text: String,
+    /// Why it did not work when it was last tried, if it did not.
+    pub failed: Option<String>,
+}
+
 /// What is known.
 #[derive(Clone, Debug)]
 pub struct Facts {
     id: String,
     guest: Option<(Guest, u32)>,
     refusals: Option<Refusals>,
+    /// Whether names are forgotten under which logins were refused.
+    forgotten_names: bool,
     beacon: Duration,
     commands: u32,
-    files: Option<String>,
+    files: Option<Way>,
     /// Where it is, if there is a hypervisor that could know.
     place: Option<Place>,
     machine: Option<Machine>,
@@ -106,6 +117,7 @@ impl Facts {
         Self {
             id: id.to_owned(),
             refusals: refusals.or_else(|| view.strangers.get(id).cloned()),
+            forgotten_names: view.forgotten_strangers > 0,
             guest,
             beacon: view.beacon,
             commands: view.commands.get(id).copied().unwrap_or(0),
@@ -117,7 +129,7 @@ impl Facts {
 
     /// With how its files are reached.
     #[must_use]
-    pub fn with_files(self, way: Option<String>) -> Self {
+    pub fn with_files(self, way: Option<Way>) -> Self {
         Self { files: way, ..self }
     }
 }
@@ -216,18 +228,44 @@ fn session(facts: &Facts, now: Now) -> Check {
 }
 
 fn identity(facts: &Facts, now: Now) -> Check {
-    let (outcome, text) = match (&facts.refusals, &facts.guest) {
-        (Some(Refusals { count, reason, at, peer }), _) => {
-            let peer = peer.map_or_else(String::new, |peer| format!(" from {peer}"));
-            let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
-            (Outcome::Bad, format!("login refused {times}, last {}{peer}: {reason}", ago(*at, now)))
+    let refused = |Refusals { count, reason, at, peer }: &Refusals| {
+        let peer = peer.map_or_else(String::new, |peer| format!(" from {peer}"));
+        let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
+        format!("login refused {times}, last {}{peer}: {reason}", ago(*at, now))
+    };
+    let is_here = facts.guest.as_ref().is_some_and(|(guest, _)| guest.connection.is_some());
+    let (outcome, text) = match &facts.refusals {
+        // Whoever was refused is somebody else: this one is in.
+        Some(refusals) if is_here => {
+            (Outcome::Ok, format!("logged in under its own name; of others: {}", refused(refusals)))
         }
-        (None, Some((guest, _))) if guest.hello.is_some() => {
+        Some(refusals) if facts.keeps_it_out(refusals) => (Outcome::Bad, refused(refusals)),
+        Some(refusals) => (Outcome::Unknown, refused(refusals)),
+        None if facts.guest.as_ref().is_some_and(|(guest, _)| guest.hello.is_some()) => {
             (Outcome::Ok, "logged in under its own name".to_owned())
         }
-        _ => (Outcome::Unknown, "nobody has tried to log in under this name".to_owned()),
+        None if facts.guest.is_none() && facts.forgotten_names => (Outcome::Unknown, FORGOTTEN.to_owned()),
+        None => (Outcome::Unknown, "nobody has tried to log in under this name".to_owned()),
     };
     Check { link: "identity", outcome, text }
+}
+
+/// Of too many names something is forgotten.
+const FORGOTTEN: &str =
+    "no refused login under this name is remembered; there were too many names to remember them all";
+
+impl Facts {
+    /// Whether refused logins are why it is not there: those since it was there last, and from where it was.
+    fn keeps_it_out(&self, refusals: &Refusals) -> bool {
+        let Some((guest, _)) = &self.guest else { return true };
+        match (guest.state, guest.last_peer) {
+            _ if guest.connection.is_some() || guest.state.is_there() => false,
+            (State::Lost | State::Left, Some(was)) => {
+                refusals.at >= guest.since && refusals.peer.is_some_and(|peer| peer.ip() == was)
+            }
+            _ => true,
+        }
+    }
 }
 
 fn agent(facts: &Facts, now: Now) -> Check {
@@ -248,10 +286,20 @@ fn agent(facts: &Facts, now: Now) -> Check {
 
 fn words(facts: &Facts, now: Now) -> Check {
     let last_error = facts.guest.as_ref().and_then(|(guest, _)| guest.last_error.as_ref());
-    let (outcome, text) = match last_error {
+    let (outcome, mut text) = match last_error {
         Some((at, error)) => (Outcome::Unknown, format!("last error {}: {error}", ago(*at, now))),
         None => (Outcome::Ok, "no word has failed for it".to_owned()),
     };
+    let guest = facts.guest.as_ref().map(|(guest, _)| guest);
+    match guest.map_or(0, |guest| guest.stray_answers) {
+        0 => {}
+        1 => text.push_str("; 1 answer that nobody waited for"),
+        n => text.push_str(&format!("; {n} answers that nobody waited for")),
+    }
+    match guest.map_or(0, |guest| guest.unheard) {
+        0 => {}
+        n => text.push_str(&format!("; {n} messages refused because too many of them waited")),
+    }
     Check { link: "words", outcome, text }
 }
 
@@ -264,26 +312,34 @@ fn commands(facts: &Facts) -> Check {
     Check { link: "commands", outcome: Outcome::Ok, text }
 }
 
-/// Which way its files take: either is well, and one may be slow.
+/// Which way its files take: either is well if it works, and one may be slow.
 fn files(facts: &Facts) -> Option<Check> {
-    let text = facts.files.clone()?;
-    Some(Check { link: "files", outcome: Outcome::Ok, text })
+    let Way { text, failed } = facts.files.clone()?;
+    Some(match failed {
+        Some(why) => {
+            Check { link: "files", outcome: Outcome::Unknown, text: format!("{text}; it failed: {why}") }
+        }
+        None => Check { link: "files", outcome: Outcome::Ok, text },
+    })
 }
 
 fn sentence(facts: &Facts, now: Now) -> (String, Vec<Advice>) {
     let id = &facts.id;
     let advise = |command: String, text: &str| Advice { command, text: text.to_owned() };
     let token = || advise(format!("vocable token new {id}"), "then put it into its /etc/vocable/token");
-    let refused =
-        facts.refusals.as_ref().filter(|_| !facts.guest.as_ref().is_some_and(|(it, _)| it.state.is_there()));
-    if let Some(refusals) = refused {
+    if let Some(refusals) = facts.refusals.as_ref().filter(|refusals| facts.keeps_it_out(refusals)) {
         return (format!("{id} is not let in: {}", refusals.reason), vec![token()]);
     }
     if let Some(told) = of_machine(facts, now) {
         return told;
     }
     let Some((guest, missed)) = &facts.guest else {
-        let nobody = format!("no guest is called \"{id}\", and nobody has tried to log in under that name");
+        let nobody = match facts.forgotten_names {
+            false => format!("no guest is called \"{id}\", and nobody has tried to log in under that name"),
+            true => format!(
+                "no guest is called \"{id}\"; whether somebody has tried to log in under that name is not known: too many names were tried"
+            ),
+        };
         return (nobody, vec![advise("vocable guests".to_owned(), "shows who is there"), token()]);
     };
     let since = ago(guest.since, now);
@@ -399,26 +455,54 @@ mod tests {
     use super::*;
     use crate::roster::{Patience, Roster};
     use std::collections::BTreeMap;
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-    fn verdict(tell: impl FnOnce(&mut Roster, Now)) -> Verdict {
-        let patience = Patience { beacon: Duration::from_secs(10), late_after: 1, lost_after: 3 };
-        let (mut roster, now) = (Roster::new(patience), Now::read());
-        tell(&mut roster, now);
-        let now = now.after(Duration::from_secs(30));
-        let guests = roster
-            .guests()
-            .iter()
-            .map(|(id, it)| (id.clone(), (it.clone(), roster.missed(it, now))))
-            .collect();
-        let view = RosterView {
-            guests,
+    const PATIENCE: Patience = Patience { beacon: Duration::from_secs(10), late_after: 1, lost_after: 3 };
+
+    fn view(roster: &Roster, now: Now) -> RosterView {
+        let with_missed = |(id, it): (&String, &Guest)| (id.clone(), (it.clone(), roster.missed(it, now)));
+        RosterView {
+            guests: roster.guests().iter().map(with_missed).collect(),
             strangers: roster.strangers().clone(),
-            beacon: patience.beacon,
+            forgotten_strangers: roster.forgotten(),
+            beacon: PATIENCE.beacon,
             commands: BTreeMap::new(),
             machines: std::sync::Arc::default(),
             places: BTreeMap::new(),
-        };
-        judge(&Facts::gather("vm1", &view, &About::default()), now)
+        }
+    }
+
+    fn verdict(tell: impl FnOnce(&mut Roster, Now)) -> Verdict {
+        let (mut roster, now) = (Roster::new(PATIENCE), Now::read());
+        tell(&mut roster, now);
+        let now = now.after(Duration::from_secs(30));
+        judge(&Facts::gather("vm1", &view(&roster, now), &About::default()), now)
+    }
+
+    const HERE: Option<SocketAddr> = Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 4242));
+    const ELSEWHERE: Option<SocketAddr> = Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9)), 4242));
+
+    #[test]
+    fn a_name_that_may_have_been_forgotten_is_not_called_untried() {
+        let told = verdict(|roster, now| {
+            (0..500).for_each(|n| roster.refused(&format!("x{n}"), HERE, "no credential", now));
+        });
+        assert!(told.verdict.ends_with("is not known: too many names were tried"), "{}", told.verdict);
+    }
+
+    #[test]
+    fn answers_that_nobody_waited_for_are_told_and_a_way_that_failed_is_not_called_good() {
+        let (mut roster, now) = (Roster::new(PATIENCE), Now::read());
+        roster.connected("vm1", HERE, now);
+        roster.joined("vm1", "", serde_json::Map::new(), now);
+        roster.answered_nobody("vm1");
+        let way = Way { text: "through the bus".to_owned(), failed: Some("no answer".to_owned()) };
+        let told =
+            judge(&Facts::gather("vm1", &view(&roster, now), &About::default()).with_files(Some(way)), now);
+        let check = |link: &str| told.checks.iter().find(|check| check.link == link).cloned().unwrap();
+        assert!(check("words").text.ends_with("; 1 answer that nobody waited for"));
+        assert_eq!(check("files").outcome, Outcome::Unknown);
+        assert_eq!(check("files").text, "through the bus; it failed: no answer");
     }
 
     /// One row a support case: what happened, the verdict, the broken link.
@@ -429,7 +513,7 @@ mod tests {
             roster.connected("vm1", None, now);
             roster.joined("vm1", "10.0.0.1", serde_json::Map::new(), now.after(Duration::from_secs(25)));
         };
-        let cases: [Case; 6] = [
+        let cases: [Case; 9] = [
             (joined, "vm1 is well", None),
             (
                 |_, _| {},
@@ -448,14 +532,47 @@ mod tests {
             ),
             (
                 |roster, now| {
+                    roster.connected("vm1", HERE, now);
                     roster.joined("vm1", "", serde_json::Map::new(), now);
                     roster.disconnected("vm1", "connection reset", now);
                 },
                 "vm1 was lost 30s ago: connection reset",
                 Some("session"),
             ),
+            // Strangers say what they like: it is still lost, or well.
             (
                 |roster, now| {
+                    roster.connected("vm1", HERE, now);
+                    roster.joined("vm1", "", serde_json::Map::new(), now);
+                    roster.disconnected("vm1", "connection reset", now);
+                    roster.refused("vm1", ELSEWHERE, "the credential is not that of vm1", now);
+                },
+                "vm1 was lost 30s ago: connection reset",
+                Some("session"),
+            ),
+            (
+                |roster, now| {
+                    roster.connected("vm1", HERE, now);
+                    roster.joined("vm1", "", serde_json::Map::new(), now.after(Duration::from_secs(25)));
+                    roster.refused("vm1", ELSEWHERE, "the credential is not that of vm1", now);
+                },
+                "vm1 is well, and somebody else tries to log in under its name",
+                None,
+            ),
+            // From where it was: it is the guest itself.
+            (
+                |roster, now| {
+                    roster.connected("vm1", HERE, now);
+                    roster.joined("vm1", "", serde_json::Map::new(), now);
+                    roster.disconnected("vm1", "connection reset", now);
+                    roster.refused("vm1", HERE, "the credential is not that of vm1", now);
+                },
+                "vm1 is not let in: the credential is not that of vm1",
+                Some("session"),
+            ),
+            (
+                |roster, now| {
+                    roster.connected("vm1", HERE, now);
                     roster.joined("vm1", "", serde_json::Map::new(), now);
                     roster.left("vm1", "the guest agent was stopped", now);
                 },
@@ -481,8 +598,7 @@ mod tests {
     /// The verdict about vm1, where there are machines, and guests who say which address they have.
     fn in_machines(machines: &[(&str, VmState, &str)], joined: &[(&str, &str)]) -> Verdict {
         let now = Now::read();
-        let mut roster =
-            Roster::new(Patience { beacon: Duration::from_secs(10), late_after: 1, lost_after: 3 });
+        let mut roster = Roster::new(PATIENCE);
         for (guest, mac) in joined {
             let facts = serde_json::Map::from_iter([("mac".to_owned(), (*mac).into())]);
             roster.connected(guest, None, now);
@@ -503,6 +619,7 @@ mod tests {
         let view = RosterView {
             guests: roster.guests().iter().map(|(id, it)| (id.clone(), (it.clone(), 0))).collect(),
             strangers: BTreeMap::new(),
+            forgotten_strangers: 0,
             beacon: Duration::from_secs(10),
             commands: BTreeMap::new(),
             machines: std::sync::Arc::new(crate::hypervisor::machines::View {

@@ -1,8 +1,15 @@
 //! The agents' logs: one line an event, on standard error, the fields `guest`, `cmd` and `word` last, so that one
 //! `grep` over both ends tells the story of a command.
 //!
-//! Owns the `[log]` table of the configuration and the set-up of `tracing`; what is logged is everybody's own.
+//! Owns the `[log]` table of the configuration and the set-up of `tracing`; what is logged is everybody's own, but no guest
+//! fills the log: see `quiet`.
 
+mod limiter;
+mod quiet;
+
+pub use limiter::{LeftOut, Limiter};
+
+use quiet::Quiet;
 use serde::Deserialize;
 use std::io::IsTerminal;
 use tracing_subscriber::filter::{ParseError, Targets};
@@ -49,7 +56,7 @@ pub fn start(settings: &LogSettings) -> Result<(), LogError> {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = settings.format == LogFormat::Auto && std::io::stderr().is_terminal() && !no_colour;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
-    let log = tracing_subscriber::registry().with(filter);
+    let log = tracing_subscriber::registry().with(filter).with(Quiet::new());
     let started = match settings.format {
         LogFormat::Json => log.with(lines.json()).try_init(),
         LogFormat::Auto | LogFormat::Text => log.with(lines.with_target(false)).try_init(),

@@ -24,6 +24,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+pub use self::core::Withdrawn;
 pub use crate::ack::AckMode;
 pub use access::{Access, Action, Denial, Principal};
 pub use config::BrokerConfig;

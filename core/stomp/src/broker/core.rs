@@ -25,8 +25,10 @@ mod subscribe;
 #[cfg(test)]
 pub(super) mod tests;
 mod transaction;
+mod withdraw;
 
 pub use refusal::Refusal;
+pub use withdraw::Withdrawn;
 
 use super::access::Access;
 use super::destination::{Destination, Pattern};

@@ -1,7 +1,8 @@
 //! Connections inside the process: frames without sockets, under the same rules as everybody's.
 
 use super::connection::Outbound;
-use super::core::Refusal;
+use super::core::{Refusal, Withdrawn};
+use super::destination::Destination;
 use super::event::ConnectionId;
 use super::meter::Meter;
 use super::server::Input;
@@ -139,6 +140,23 @@ impl LinkSender {
     /// As [`ack`](Self::ack).
     pub async fn nack(&self, message: &Frame) -> Result<(), LinkError> {
         self.settle(Command::Nack, message).await
+    }
+
+    /// Takes back the first message that this login has sent to a queue with that header, if it still waits there.
+    ///
+    /// # Errors
+    /// [`LinkError::Closed`].
+    pub async fn withdraw(
+        &self,
+        destination: &Destination,
+        header: &str,
+        value: &str,
+    ) -> Result<Withdrawn, LinkError> {
+        let (reply, answer) = oneshot::channel();
+        let header = (header.to_owned(), value.to_owned());
+        let input = Input::Withdraw(self.connection, destination.clone(), header, reply);
+        self.inputs.send(input).await.map_err(|_| LinkError::Closed)?;
+        answer.await.map_err(|_| LinkError::Closed)
     }
 
     async fn settle(&self, command: Command, message: &Frame) -> Result<(), LinkError> {

@@ -4,7 +4,8 @@
 use super::access::{Access, Principal};
 use super::config::BrokerConfig;
 use super::connection::{self, Gate, Outbound};
-use super::core::{Core, Output, Refusal};
+use super::core::{Core, Output, Refusal, Withdrawn};
+use super::destination::Destination;
 use super::event::{BrokerEvent, ConnectionId, ConnectionInfo, Ending, QueueInfo};
 use super::link::{Link, LinkSender};
 use super::meter::Meter;
@@ -41,6 +42,7 @@ pub(super) enum Input {
     FromLink(ConnectionId, Frame, oneshot::Sender<Result<(), Refusal>>),
     LoginOverdue(ConnectionId),
     Malformed(ConnectionId, DecodeError),
+    Withdraw(ConnectionId, Destination, (String, String), oneshot::Sender<Withdrawn>),
     /// Much was written: its meter is worth a look.
     Written(ConnectionId),
 }
@@ -167,6 +169,10 @@ impl Server {
                 self.core.login_overdue(connection, self.config.login_deadline);
             }
             Input::Malformed(connection, error) => self.core.malformed(connection, &error),
+            Input::Withdraw(connection, destination, (name, value), reply) => {
+                // Whoever asked may have stopped waiting.
+                let _ = reply.send(self.core.withdraw(connection, &destination, (&name, &value)));
+            }
             Input::Written(connection) => self.look_at_meter(connection),
         }
         self.carry_out();

@@ -77,6 +77,19 @@ impl Queue {
         self.bytes -= held.weight();
     }
 
+    /// Takes the first message that waits, is from `sender` and has that header out of it.
+    pub(super) fn withdraw(&mut self, sender: &str, (name, value): (&str, &str)) -> Option<Held> {
+        let is_meant = |held: &Held| {
+            let headers = &held.message.publication.headers;
+            let header = headers.iter().find(|(header, _)| header == name);
+            &*held.message.from == sender && header.is_some_and(|(_, has)| has == value)
+        };
+        let sequence = self.ready.iter().find(|(_, held)| is_meant(held)).map(|(sequence, _)| *sequence)?;
+        let held = self.ready.remove(&sequence)?;
+        self.bytes -= held.weight();
+        Some(held)
+    }
+
     /// Drops what has waited too long; tells how many messages of how many octets.
     pub(super) fn expire(&mut self, now: Instant) -> (usize, usize) {
         let (mut messages, mut bytes) = (0, 0);

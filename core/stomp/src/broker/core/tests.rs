@@ -8,3 +8,4 @@ mod properties;
 mod queues;
 mod topics;
 mod transactions;
+mod withdrawing;
