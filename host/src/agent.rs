@@ -12,7 +12,7 @@ use self::time::{HOST_TIME, HostTime, VALID_UNTIL, moment};
 use self::work::{Metered, Panicked, Work, Worked, caught};
 use crate::asks::{Asks, Pending, Purpose};
 use crate::clock::Now;
-use crate::commands::{Active, Command, Failure, State as CommandState};
+use crate::commands::{Active, Command, Digests, Failure, State as CommandState};
 use crate::control::Signal;
 use crate::events::{About, EventLog};
 use crate::fault::{Fault, FaultKind};
@@ -128,6 +128,8 @@ enum Done {
     Bidden { guest: String, said: Said },
     /// A word has been said because another one wanted it said.
     Uttered { to: String, said: Said, reply: Reply<Result<String, Fault>> },
+    /// The digests of what is on disk of a command are made.
+    Ready { command: String, digests: Option<Digests> },
     /// The broker has a message that asks for an answer, or has refused it.
     Asked { ask: String, sent: Result<(), LinkError> },
     /// An order was to be taken back.
@@ -286,6 +288,9 @@ impl Agent {
 
     /// Has the words that are bound to it say that a command is to end; without a grace, by its own.
     fn end(&mut self, id: String, guest: String, grace: Option<Duration>) {
+        if let Some(it) = self.commands.get_mut(&id) {
+            it.active.command.ending = true;
+        }
         let facts = Signal { number: Signal::TERM, end: Some(grace) }.facts(&id);
         let lexicon = self.lexicon.clone();
         self.work.push(Box::pin(async move {
@@ -328,6 +333,13 @@ impl Agent {
                     it.changed.send_replace(());
                 }
                 tell(reply, ());
+            }
+            Request::Paused { id, why, reply } => {
+                self.pause(&id, why);
+                tell(reply, ());
+            }
+            Request::Digests { id, reply } => {
+                tell(reply, self.commands.get(&id).and_then(|it| it.active.digests().cloned()));
             }
             Request::Finish { sender, id, results, reply } => tell(reply, self.finish(&sender, &id, results)),
             Request::Finished { command, reply } => {
@@ -506,8 +518,34 @@ impl Agent {
         let id = active.command.id.clone();
         self.commands_of.entry(active.command.guest.clone()).or_default().insert(id.clone());
         self.due.extend(active.command.due().map(|due| (due, id.clone())));
+        if !active.is_ready() {
+            let (handle, command) = (self.handle.clone(), id.clone());
+            self.work.push(Box::pin(async move {
+                let digests = handle.prepared(&command).await;
+                Done::Ready { command, digests }
+            }));
+        }
         let changed = watch::Sender::new(());
         self.commands.insert(id, Tracked { active, changed, heard: None, may_be_there });
+    }
+
+    /// The digests of what is on disk of a command are made: more of it can be taken.
+    fn ready(&mut self, id: &str, digests: Option<Digests>) {
+        if let (Some(it), Some(digests)) = (self.commands.get_mut(id), digests) {
+            it.active.ready(digests);
+            it.changed.send_replace(());
+        }
+    }
+
+    /// A command is held up, because no more of its output is taken.
+    fn pause(&mut self, id: &str, why: String) {
+        let Some(it) = self.commands.get_mut(id) else { return };
+        let guest = it.active.command.guest.clone();
+        if it.active.command.paused.replace(why.clone()).is_none() {
+            warn!(cmd = id, guest, "paused: {why}");
+            self.events.note("cmd.paused", About::command(id, &guest), why, Now::read());
+            it.changed.send_replace(());
+        }
     }
 
     fn untrack(&mut self, id: &str) -> Option<Tracked> {
@@ -653,6 +691,9 @@ impl Agent {
 
     /// Gives up a command that its guest does not have, and never will.
     fn withdraw(&mut self, id: &str, reply: Reply<bool>) {
+        if let Some(it) = self.commands.get_mut(id) {
+            it.active.command.ending = true;
+        }
         let waits = |it: &Tracked| it.active.command.state == CommandState::Queued;
         if !self.commands.get(id).is_some_and(waits) {
             return tell(reply, false);
@@ -760,9 +801,9 @@ impl Agent {
         self.roster.failed(&it.active.command.guest, &failure.message, now);
         it.active.failed(state, failure, now.utc);
         self.note_command(&it.active.command);
-        let (handle, command, changed) = (self.handle.clone(), it.active.command, it.changed);
+        let (handle, active, changed) = (self.handle.clone(), it.active, it.changed);
         self.work.push(Box::pin(async move {
-            handle.write_down(command).await;
+            handle.write_down_given_up(active).await;
             // Only now: whoever waits looks into the store next.
             drop(changed);
             Done::Nothing
@@ -991,6 +1032,7 @@ impl Agent {
     fn done(&mut self, done: Done, spent: Duration) {
         match done {
             Done::Nothing => {}
+            Done::Ready { command, digests } => self.ready(&command, digests),
             Done::Uttered { to, said, reply } => {
                 // It is not asked, so nobody can ask about it by an id.
                 let message = wrap(&said.word, said.message).to(&to);

@@ -12,6 +12,7 @@
 
 pub mod clock;
 pub mod fault;
+pub mod shape;
 pub mod target;
 
 pub mod request;

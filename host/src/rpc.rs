@@ -196,9 +196,11 @@ fn members(given: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Va
     given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-/// JSON as a value; numbers beyond 32 bits as doubles, null members left out.
-fn json_value(json: serde_json::Value) -> Value {
-    vocable_xmlrpc::from_json(json).unwrap_or_else(|_| Value::from("null"))
+/// JSON as a value; numbers beyond 32 bits as doubles, null members left out. What no document could carry is marked:
+/// an odd value of one guest does not fail the answer about all.
+pub(crate) fn json_value(json: serde_json::Value) -> Value {
+    vocable_xmlrpc::from_json(crate::shape::bounded(json, crate::shape::Bounds::SHOWN))
+        .unwrap_or_else(|_| Value::from("null"))
 }
 
 /// Seconds since 1970, for those who do not want to parse a date.
