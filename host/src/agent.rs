@@ -9,10 +9,10 @@ mod time;
 mod work;
 
 use self::time::{HOST_TIME, HostTime, VALID_UNTIL, moment};
-use self::work::{Metered, Work, Worked, caught};
+use self::work::{Metered, Panicked, Work, Worked, caught};
 use crate::asks::{Asks, Pending, Purpose};
 use crate::clock::Now;
-use crate::commands::{Active, Command, Failure, State as CommandState};
+use crate::commands::{Active, Command, Digests, Failure, State as CommandState};
 use crate::control::Signal;
 use crate::events::{About, EventLog};
 use crate::fault::{Fault, FaultKind};
@@ -22,7 +22,7 @@ use crate::hypervisor::engine::Note;
 use crate::hypervisor::machines::{Machines, View};
 use crate::powers::HOST;
 use crate::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
-use crate::roster::{Change, Guest, Patience, Roster};
+use crate::roster::{Change, Guest, Patience, Roster, State};
 use crate::streams::Streams;
 use crate::target::{MAX_GUEST_ID, Target, is_guest_id};
 use crate::turns::{Turn, TurnLimits, Turns};
@@ -128,6 +128,8 @@ enum Done {
     Bidden { guest: String, said: Said },
     /// A word has been said because another one wanted it said.
     Uttered { to: String, said: Said, reply: Reply<Result<String, Fault>> },
+    /// The digests of what is on disk of a command are made.
+    Ready { command: String, digests: Option<Digests> },
     /// The broker has a message that asks for an answer, or has refused it.
     Asked { ask: String, sent: Result<(), LinkError> },
     /// An order was to be taken back.
@@ -188,7 +190,7 @@ impl Agent {
             handle,
             streams,
             work: Work::new(stop.clone()),
-            turns: Turns::new(TurnLimits::default()),
+            turns: Turns::new(turn_limits()),
             arriving: VecDeque::new(),
             endings: HashMap::new(),
             time: HostTime::new(Now::read()),
@@ -286,6 +288,9 @@ impl Agent {
 
     /// Has the words that are bound to it say that a command is to end; without a grace, by its own.
     fn end(&mut self, id: String, guest: String, grace: Option<Duration>) {
+        if let Some(it) = self.commands.get_mut(&id) {
+            it.active.command.ending = true;
+        }
         let facts = Signal { number: Signal::TERM, end: Some(grace) }.facts(&id);
         let lexicon = self.lexicon.clone();
         self.work.push(Box::pin(async move {
@@ -329,6 +334,13 @@ impl Agent {
                 }
                 tell(reply, ());
             }
+            Request::Paused { id, why, reply } => {
+                self.pause(&id, why);
+                tell(reply, ());
+            }
+            Request::Digests { id, reply } => {
+                tell(reply, self.commands.get(&id).and_then(|it| it.active.digests().cloned()));
+            }
             Request::Finish { sender, id, results, reply } => tell(reply, self.finish(&sender, &id, results)),
             Request::Finished { command, reply } => {
                 self.finished(*command);
@@ -338,6 +350,7 @@ impl Agent {
                 let theirs = self.theirs(&sender, &id).map(drop);
                 if let (Ok(()), Some(it)) = (&theirs, self.commands.get_mut(&id)) {
                     it.active.command.input_taken = it.active.command.input_taken.max(offset);
+                    it.heard = Some(Instant::now());
                     it.changed.send_replace(());
                 }
                 tell(reply, theirs);
@@ -505,8 +518,34 @@ impl Agent {
         let id = active.command.id.clone();
         self.commands_of.entry(active.command.guest.clone()).or_default().insert(id.clone());
         self.due.extend(active.command.due().map(|due| (due, id.clone())));
+        if !active.is_ready() {
+            let (handle, command) = (self.handle.clone(), id.clone());
+            self.work.push(Box::pin(async move {
+                let digests = handle.prepared(&command).await;
+                Done::Ready { command, digests }
+            }));
+        }
         let changed = watch::Sender::new(());
         self.commands.insert(id, Tracked { active, changed, heard: None, may_be_there });
+    }
+
+    /// The digests of what is on disk of a command are made: more of it can be taken.
+    fn ready(&mut self, id: &str, digests: Option<Digests>) {
+        if let (Some(it), Some(digests)) = (self.commands.get_mut(id), digests) {
+            it.active.ready(digests);
+            it.changed.send_replace(());
+        }
+    }
+
+    /// A command is held up, because no more of its output is taken.
+    fn pause(&mut self, id: &str, why: String) {
+        let Some(it) = self.commands.get_mut(id) else { return };
+        let guest = it.active.command.guest.clone();
+        if it.active.command.paused.replace(why.clone()).is_none() {
+            warn!(cmd = id, guest, "paused: {why}");
+            self.events.note("cmd.paused", About::command(id, &guest), why, Now::read());
+            it.changed.send_replace(());
+        }
     }
 
     fn untrack(&mut self, id: &str) -> Option<Tracked> {
@@ -542,10 +581,12 @@ impl Agent {
         let program = &command.program;
         let facts = json!({"cmd-id": command.id, "cmd": program.cmd, "args": program.args, "env": program.env,
             "path": program.path, "options": program.options});
-        let (lexicon, id) = (self.lexicon.clone(), command.id.clone());
+        let (lexicon, id, guest) = (self.lexicon.clone(), command.id.clone(), command.guest.clone());
         self.work.push(Box::pin(async move {
-            let said = said_once(lexicon.raise("run-requested", facts.to_string()).await);
-            Done::Phrased { command: id, said }
+            let said = caught(&guest, lexicon.raise("run-requested", facts.to_string())).await;
+            let failed =
+                |panicked: Panicked| Failure { code: "internal".into(), message: panicked.to_string() };
+            Done::Phrased { command: id, said: said.map_err(failed).and_then(said_once) }
         }));
     }
 
@@ -650,6 +691,9 @@ impl Agent {
 
     /// Gives up a command that its guest does not have, and never will.
     fn withdraw(&mut self, id: &str, reply: Reply<bool>) {
+        if let Some(it) = self.commands.get_mut(id) {
+            it.active.command.ending = true;
+        }
         let waits = |it: &Tracked| it.active.command.state == CommandState::Queued;
         if !self.commands.get(id).is_some_and(waits) {
             return tell(reply, false);
@@ -757,9 +801,9 @@ impl Agent {
         self.roster.failed(&it.active.command.guest, &failure.message, now);
         it.active.failed(state, failure, now.utc);
         self.note_command(&it.active.command);
-        let (handle, command, changed) = (self.handle.clone(), it.active.command, it.changed);
+        let (handle, active, changed) = (self.handle.clone(), it.active, it.changed);
         self.work.push(Box::pin(async move {
-            handle.write_down(command).await;
+            handle.write_down_given_up(active).await;
             // Only now: whoever waits looks into the store next.
             drop(changed);
             Done::Nothing
@@ -899,13 +943,13 @@ impl Agent {
         }
         let lexicon = self.lexicon.clone();
         self.work.push(Box::pin(async move {
-            match lexicon.say(&word, args).await {
-                Ok(message) => Done::Uttered { to, said: Said { word, message }, reply },
-                Err(error) => {
-                    tell(reply, Err(error.into()));
-                    Done::Nothing
-                }
-            }
+            let fault = match caught(&to, lexicon.say(&word, args)).await {
+                Ok(Ok(message)) => return Done::Uttered { to, said: Said { word, message }, reply },
+                Ok(Err(error)) => error.into(),
+                Err(panicked) => Fault::new(FaultKind::Internal, panicked.to_string()),
+            };
+            tell(reply, Err(fault));
+            Done::Nothing
         }));
     }
 
@@ -988,6 +1032,7 @@ impl Agent {
     fn done(&mut self, done: Done, spent: Duration) {
         match done {
             Done::Nothing => {}
+            Done::Ready { command, digests } => self.ready(&command, digests),
             Done::Uttered { to, said, reply } => {
                 // It is not asked, so nobody can ask about it by an id.
                 let message = wrap(&said.word, said.message).to(&to);
@@ -1060,6 +1105,12 @@ impl Agent {
         // The reply first: what is acknowledged has been answered.
         self.acknowledge(None, frame);
         let Some(answer) = heard.answer else { return };
+        if let Err(refused) = answer.result.as_ref()
+            && refused.kind == "too-large"
+        {
+            let text = shortened(format!("{} answered too much: {}", heard.word, refused.text));
+            self.roster.failed(guest, &text, Now::read());
+        }
         match self.asks.answered(&answer.to, guest).map(|ask| ask.purpose) {
             Some(Purpose::Caller(reply)) => tell(reply, Ok(answer.result)),
             Some(Purpose::Command(id)) => self.taken(guest, &id, answer.result),
@@ -1096,6 +1147,9 @@ impl Agent {
                 give_up(ask, FaultKind::GuestOffline, &format!("{}: {reason}", state.as_str()));
             }
             self.take_all_back(&guest);
+        } else if state == State::Alive {
+            // What was taken back while it was silent.
+            self.resend(&guest);
         }
         self.events.note(&format!("guest.{}", state.as_str()), About::guest(&guest), reason, Now::read());
     }
@@ -1220,6 +1274,12 @@ impl Agent {
 
 /// Codes of commands that nobody wants any more, though they may still run.
 const UNWANTED: [&str; 2] = ["cancelled", "expired"];
+
+/// As many long messages at once as leave the agent a processor.
+fn turn_limits() -> TurnLimits {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    TurnLimits { long_at_once: processors.saturating_sub(1).clamp(1, 4), ..TurnLimits::default() }
+}
 
 /// What tells the asks of this process from those of any other: eight digits by chance.
 fn own_part() -> String {

@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use time::OffsetDateTime;
+
+mod brief;
 
 /// What to run. The fields are those of the word that carries it.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -31,6 +34,9 @@ pub struct Program {
     /// Open-ended: stdin, timeout and so on The guest refuses what it does not know.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
+    /// Whether this is the beginning only, for lists.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shortened: bool,
 }
 
 /// How far a command is.
@@ -129,8 +135,8 @@ pub struct Command {
     pub run: String,
     /// Who runs it.
     pub guest: String,
-    /// What was asked.
-    pub program: Program,
+    /// What was asked; shared, since a request to many guests may be large.
+    pub program: Arc<Program>,
     /// How far.
     pub state: State,
     /// When it was asked for.
@@ -149,6 +155,10 @@ pub struct Command {
     pub err_bytes: u64,
     /// Octets of streamed input it is known to have read; not written down.
     pub input_taken: u64,
+    /// Why no more of its output is taken now, if so; not written down.
+    pub paused: Option<String>,
+    /// Whether somebody wants it to end: then what it has written is taken beyond a limit. Not written down.
+    pub ending: bool,
     /// What the guest told at the end, but for the output.
     pub results: Option<Map<String, Value>>,
     /// Why it failed, if it did.
@@ -157,12 +167,12 @@ pub struct Command {
 
 impl Command {
     /// A command nobody has heard of yet.
-    pub fn new(run: &str, guest: &str, program: Program, now: OffsetDateTime) -> Self {
+    pub fn new(run: &str, guest: &str, program: impl Into<Arc<Program>>, now: OffsetDateTime) -> Self {
         Self {
             id: format!("{run}.{guest}"),
             run: run.to_owned(),
             guest: guest.to_owned(),
-            program,
+            program: program.into(),
             state: State::Queued,
             created: now,
             expires: None,
@@ -172,6 +182,8 @@ impl Command {
             out_bytes: 0,
             err_bytes: 0,
             input_taken: 0,
+            paused: None,
+            ending: false,
             results: None,
             failure: None,
         }
@@ -186,6 +198,21 @@ impl Command {
     /// Whether the host gave it up without having heard of its end: then the true end still counts.
     pub fn is_given_up(&self) -> bool {
         self.state == State::Lost && self.results.is_none()
+    }
+
+    /// Leaves what lists show of it: they hold many, and a program or results may be large.
+    pub fn shorten(&mut self) {
+        if let Some(program) = brief::program(&self.program) {
+            self.program = Arc::new(program);
+        }
+        if let Some(results) = self.results.as_mut()
+            && let Some(shown) = brief::results(results)
+        {
+            *results = shown;
+        }
+        if let Some(failure) = &mut self.failure {
+            *failure = brief::failure(failure);
+        }
     }
 
     /// Octets received of a part.
@@ -239,6 +266,12 @@ pub enum BookError {
         /// `out` or `err`.
         part: &'static str,
     },
+    /// The agent was started anew, or the command was given up: what is here is being read once more.
+    #[error("{id}: busy reading what is here of its output; tell it again")]
+    Preparing {
+        /// The command.
+        id: String,
+    },
     /// The results make no sense.
     #[error("{id}: results without {missing}")]
     Malformed {
@@ -249,13 +282,56 @@ pub enum BookError {
     },
 }
 
+/// How far the digest of a stream is: of all its bytes up to there.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// So many bytes.
+    pub bytes: u64,
+    /// Their digest, which can go on.
+    pub sha256: Sha256,
+}
+
+impl Progress {
+    /// These bytes come next.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        self.bytes += bytes.len() as u64;
+    }
+}
+
+/// How far the digests of both streams are.
+#[derive(Clone, Debug, Default)]
+pub struct Digests {
+    /// Of standard output.
+    pub out: Progress,
+    /// Of standard error.
+    pub err: Progress,
+}
+
+impl Digests {
+    /// Of that part.
+    pub const fn of(&self, part: Part) -> &Progress {
+        match part {
+            Part::Err => &self.err,
+            Part::Out => &self.out,
+        }
+    }
+
+    const fn of_mut(&mut self, part: Part) -> &mut Progress {
+        match part {
+            Part::Err => &mut self.err,
+            Part::Out => &mut self.out,
+        }
+    }
+}
+
 /// A command that is not over, with the digests of what has arrived.
 #[derive(Clone, Debug)]
 pub struct Active {
     /// As written down.
     pub command: Command,
-    out: Sha256,
-    err: Sha256,
+    /// None while they are being made of what is on disk: until then nothing more is taken.
+    digests: Option<Digests>,
 }
 
 /// What to append to a stream.
@@ -265,17 +341,42 @@ pub struct Append {
     pub at: u64,
     /// So many octets of what came are here already.
     pub skip: usize,
+    /// Bytes of both streams that count against the limit; of a command that is being ended none do, so that its end
+    /// can be told.
+    pub counted: u64,
 }
 
 impl Active {
     /// A command of which nothing has arrived.
     pub fn new(command: Command) -> Self {
-        Self { command, out: Sha256::new(), err: Sha256::new() }
+        Self { command, digests: Some(Digests::default()) }
     }
 
-    /// A command as found after a restart, with the digests of what is on disk.
-    pub const fn resumed(command: Command, out: Sha256, err: Sha256) -> Self {
-        Self { command, out, err }
+    /// A command as found after a restart, with the digests of what is on disk, if they are known already.
+    pub const fn resumed(command: Command, digests: Option<Digests>) -> Self {
+        Self { command, digests }
+    }
+
+    /// Whether more of it can be taken.
+    pub const fn is_ready(&self) -> bool {
+        self.digests.is_some()
+    }
+
+    /// The digests of what is on disk are made. Nothing was taken meanwhile.
+    pub fn ready(&mut self, digests: Digests) {
+        if self.digests.is_none() {
+            (self.command.out_bytes, self.command.err_bytes) = (digests.out.bytes, digests.err.bytes);
+            self.digests = Some(digests);
+        }
+    }
+
+    /// How far the digests are, unless they are being made.
+    pub const fn digests(&self) -> Option<&Digests> {
+        self.digests.as_ref()
+    }
+
+    fn digested(&self) -> Result<&Digests, BookError> {
+        self.digests.as_ref().ok_or_else(|| BookError::Preparing { id: self.command.id.clone() })
     }
 
     /// The guest has taken it.
@@ -287,31 +388,33 @@ impl Active {
 
     /// Where a piece of output belongs; `None` if all of it is here already.
     pub fn place(&self, part: Part, offset: u64, len: usize) -> Result<Option<Append>, BookError> {
+        self.digested()?;
         let have = self.command.received(part);
         if offset > have {
             let id = self.command.id.clone();
             return Err(BookError::Gap { id, part: part.as_str(), offset, have });
         }
         let skip = usize::try_from(have - offset).unwrap_or(usize::MAX);
-        Ok((skip < len).then_some(Append { at: have, skip }))
+        let counted = if self.command.ending { 0 } else { self.command.out_bytes + self.command.err_bytes };
+        Ok((skip < len).then_some(Append { at: have, skip, counted }))
     }
 
     /// These octets were written down, at the end of that part.
     pub fn received(&mut self, part: Part, octets: &[u8]) {
-        let digest = match part {
-            Part::Err => &mut self.err,
-            Part::Out => &mut self.out,
-        };
-        digest.update(octets);
+        if let Some(digests) = &mut self.digests {
+            digests.of_mut(part).update(octets);
+        }
         *self.command.received_mut(part) += octets.len() as u64;
+        self.command.paused = None;
     }
 
     /// Whether everything the guest says it sent of a part has arrived, octet for octet.
     pub fn complete(&self, part: Part, results: &Map<String, Value>) -> Result<(), BookError> {
-        let (bytes, digest, sum) = match part {
-            Part::Err => ("err_bytes", "err_sha256", &self.err),
-            Part::Out => ("out_bytes", "out_sha256", &self.out),
+        let (bytes, digest) = match part {
+            Part::Err => ("err_bytes", "err_sha256"),
+            Part::Out => ("out_bytes", "out_sha256"),
         };
+        let sum = &self.digested()?.of(part).sha256;
         let id = || self.command.id.clone();
         let have = self.command.received(part);
         if let Some(told) = results.get(bytes).and_then(Value::as_u64)
@@ -342,8 +445,10 @@ impl Active {
         self.complete(Part::Out, &results)?;
         self.complete(Part::Err, &results)?;
         self.command.state = state;
-        self.command.failure =
+        let failure: Option<Failure> =
             results.get("error").and_then(|error| serde_json::from_value(error.clone()).ok());
+        self.command.failure = failure.as_ref().map(brief::failure);
+        self.command.paused = None;
         self.command.started = self.command.started.or(Some(now));
         (self.command.ended, self.command.results) = (Some(now), Some(results));
         Ok(())
@@ -386,7 +491,7 @@ mod tests {
         let mut it = active();
         it.received(Part::Out, b"hello ");
         assert_eq!(it.place(Part::Out, 0, 6).unwrap(), None);
-        assert_eq!(it.place(Part::Out, 3, 6).unwrap(), Some(Append { at: 6, skip: 3 }));
+        assert_eq!(it.place(Part::Out, 3, 6).unwrap(), Some(Append { at: 6, skip: 3, counted: 6 }));
         let gap = it.place(Part::Out, 7, 1).unwrap_err();
         assert_eq!(gap.to_string(), "k7mq2x.vm1: out continues at 7, and only 6 octets are here");
     }
@@ -417,6 +522,33 @@ mod tests {
         let refused = it.finished(Map::new(), OffsetDateTime::UNIX_EPOCH).unwrap_err();
         assert_eq!(refused.to_string(), "k7mq2x.vm1: results without finished (boolean)");
         assert_eq!(it.command.state, State::Running);
+    }
+
+    #[test]
+    fn until_the_digests_are_made_nothing_is_taken() {
+        let mut it = Active::resumed(active().command, None);
+        let busy = it.place(Part::Out, 0, 5).unwrap_err();
+        assert!(matches!(busy, BookError::Preparing { .. }), "{busy}");
+        assert!(it.finished(results(b""), OffsetDateTime::UNIX_EPOCH).is_err());
+        let mut digests = Digests::default();
+        digests.of_mut(Part::Out).update(b"hello");
+        it.ready(digests);
+        assert_eq!(it.command.out_bytes, 5);
+        it.finished(results(b"hello"), OffsetDateTime::UNIX_EPOCH).unwrap();
+    }
+
+    #[test]
+    fn the_output_of_a_command_that_is_being_ended_counts_no_more() {
+        let mut it = active();
+        it.received(Part::Out, b"123");
+        it.received(Part::Err, b"45");
+        it.command.paused = Some("full".into());
+        let counted = |it: &Active| it.place(Part::Out, 3, 1).unwrap().unwrap().counted;
+        assert_eq!(counted(&it), 5);
+        it.command.ending = true;
+        assert_eq!(counted(&it), 0);
+        it.received(Part::Out, b"6");
+        assert_eq!(it.command.paused, None, "what is taken is not held up");
     }
 
     proptest! {

@@ -2,21 +2,25 @@
 //! in between, so that the task itself never waits for either.
 
 use crate::clock::Now;
-use crate::commands::{Command, Failure, Part, Program, State};
+use crate::commands::{Active, BookError, Command, Digests, Failure, Part, Program, State};
 use crate::events::{Since, Wanted};
 use crate::fault::{Fault, FaultKind};
 use crate::powers::HOST;
 use crate::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
-use crate::store::{Filter, Run, Store, StoreError, Stretch};
-use crate::target::Target;
+use crate::shape::{self, Bounds};
+use crate::store::{Cursor, Filter, Run, Space, Store, StoreError, Stretch};
+use crate::target::{Target, is_guest_id};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::error;
+use vocable_config::Size;
 use vocable_runtime::{AskError, HAIL, Lexicon, Message, Refusal, WordError};
 use vocable_xmlrpc::excerpt;
 
@@ -113,17 +117,37 @@ const MAX_RUN_ID: usize = 40;
 /// Guests asked at the same time, so that a word that answers a megabyte each stays bounded.
 const ASKED_AT_ONCE: usize = 256;
 
+/// The longest request that is kept as it was asked; of a longer one the digest tells whether another is the same.
+const LONGEST_REQUEST: usize = 1024;
+/// How long a guest's message waits for what is being made ready before the guest is told to come again.
+const SOON: Duration = Duration::from_millis(500);
+/// The pause before what could not be read is read again.
+const READ_AGAIN: Duration = Duration::from_secs(10);
+/// Bytes of all answers of one ask, and values in them: XML-RPC readers take 16 MiB and 250,000.
+const ANSWERS: usize = 8 << 20;
+const VALUES: usize = 100_000;
+
+/// How much is taken of a command.
+#[derive(Clone, Copy, Debug)]
+pub struct TakeLimits {
+    /// Bytes of output, both streams together.
+    pub output: Size,
+    /// Bytes of results.
+    pub results: Size,
+}
+
 /// Cheap to clone; everything goes to the one task that owns the state.
 #[derive(Clone)]
 pub struct Handle {
     requests: mpsc::Sender<Request>,
     store: Store,
+    limits: TakeLimits,
 }
 
 impl Handle {
     /// A handle of the agent at the other end of the channel.
-    pub const fn new(requests: mpsc::Sender<Request>, store: Store) -> Self {
-        Self { requests, store }
+    pub const fn new(requests: mpsc::Sender<Request>, store: Store, limits: TakeLimits) -> Self {
+        Self { requests, store, limits }
     }
 
     /// Sends a request and awaits its answer.
@@ -158,6 +182,7 @@ impl Handle {
             ));
         }
         let id = wanted.id.clone().map_or_else(new_run_id, Ok)?;
+        let program = Arc::new(wanted.program.clone());
         let now = Now::read().utc;
         // One guest may have been meant by the name of its machine; its commands go by its id.
         let target = match selected.as_slice() {
@@ -165,10 +190,16 @@ impl Handle {
             _ => wanted.target.clone(),
         };
         let run = Run { id: id.clone(), target, single, request: request.clone(), created: now };
-        let commands =
-            selected.into_iter().map(|selected| planned(&id, selected, &wanted, now)).collect::<Vec<_>>();
+        let commands = selected
+            .into_iter()
+            .map(|selected| planned(&id, selected, &wanted, &program, now))
+            .collect::<Vec<_>>();
         let answer = answer_id(&run, &commands);
         if let Err(error) = self.store.add(run, commands.clone()).await {
+            if matches!(error, StoreError::NoRoom { .. }) {
+                let text = format!("nothing was run: {error}");
+                return Err(Fault::new(FaultKind::NoSpace, text));
+            }
             // The same request twice at the same time: the first one counts.
             return match self.store.run(id).await? {
                 Some(known) => the_same(known, &request),
@@ -223,7 +254,12 @@ impl Handle {
     /// Forgets what is older than that, and the oldest of what is too much.
     pub async fn retire(&self, keep: Duration, most_bytes: u64) -> Result<Vec<String>, Fault> {
         let before = Now::read().utc.checked_sub(keep.try_into().unwrap_or(time::Duration::MAX));
-        Ok(self.store.retire(before.unwrap_or(OffsetDateTime::UNIX_EPOCH), most_bytes).await?)
+        Ok(self.store.retire(before.unwrap_or(OffsetDateTime::UNIX_EPOCH), keep, most_bytes).await?)
+    }
+
+    /// Removes what is left of commands that nobody knows any more.
+    pub async fn sweep(&self) -> Result<(), Fault> {
+        Ok(self.store.sweep().await?)
     }
 
     /// The run or command of that id, or of the one that begins so.
@@ -247,9 +283,7 @@ impl Handle {
         let Some(run) = self.store.run(id.to_owned()).await? else { return Ok(None) };
         let mut commands = self.store.commands_of(run.id.clone()).await?;
         for command in &mut commands {
-            if let Some((newer, _)) = self.active(&command.id).await? {
-                *command = newer;
-            }
+            self.refresh(command).await?;
         }
         Ok(Some(Found::Run(run, commands)))
     }
@@ -308,15 +342,32 @@ impl Handle {
         Ok(self.store.read(id.to_owned(), part, offset, most).await?)
     }
 
-    /// Commands, newest first; those under way as they are now.
+    /// Commands as lists show them, newest first; those under way as they are now.
     pub async fn list(&self, filter: Filter) -> Result<Vec<Command>, Fault> {
         let mut commands = self.store.list(filter).await?;
-        for command in commands.iter_mut().filter(|command| !command.state.is_over()) {
-            if let Some((newer, _)) = self.active(&command.id).await? {
-                *command = newer;
+        for command in &mut commands {
+            // One that was given up may go on.
+            if !command.state.is_over() || command.is_given_up() {
+                self.refresh(command).await?;
             }
         }
         Ok(commands)
+    }
+
+    /// Tells of a command of a list how it is now, if it is under way.
+    async fn refresh(&self, command: &mut Command) -> Result<(), Fault> {
+        if let Some((mut newer, _)) = self.active(&command.id).await? {
+            newer.shorten();
+            *command = newer;
+        }
+        Ok(())
+    }
+
+    /// The place in the list of commands behind that one.
+    pub async fn behind(&self, id: &str) -> Result<Cursor, Fault> {
+        let unknown =
+            || Fault::new(FaultKind::NoSuchCommand, format!("no command is called {}", excerpt(id)));
+        Ok(Cursor::behind(&self.store.command(id.to_owned()).await?.ok_or_else(unknown)?))
     }
 
     /// Everybody.
@@ -329,10 +380,7 @@ impl Handle {
     /// # Errors
     /// For the name of the host itself, beside those of the store.
     pub async fn credential(&self, guest: &str, token_sha256: [u8; 32]) -> Result<(), Fault> {
-        if guest == HOST {
-            let text = format!("{HOST} is the host's own name; no guest can have it");
-            return Err(Fault::new(FaultKind::InvalidParameter, text));
-        }
+        check_guest_name(guest)?;
         self.store.set_credential(guest.to_owned(), token_sha256).await?;
         self.request(|reply| Request::Expect { guest: guest.to_owned(), reply }).await
     }
@@ -396,7 +444,9 @@ impl Handle {
         let selected = self.request(|reply| Request::Select { target, reply }).await??;
         let message = phrase(lexicon, word, args).await?;
         let said = Said { word: word.to_owned(), message };
-        let asking = selected.into_iter().map(|selected| self.ask_one(selected, said.clone(), timeout));
+        let share = AnswerShare::of(selected.len());
+        let asking =
+            selected.into_iter().map(|selected| self.ask_one(selected, said.clone(), timeout, share));
         let mut answers: Vec<_> =
             futures_util::stream::iter(asking).buffer_unordered(ASKED_AT_ONCE).collect().await;
         answers.sort_by(|one, other| one.guest.cmp(&other.guest));
@@ -421,7 +471,7 @@ impl Handle {
         Ok(said)
     }
 
-    async fn ask_one(&self, selected: Selected, said: Said, timeout: Duration) -> Asked {
+    async fn ask_one(&self, selected: Selected, said: Said, timeout: Duration, share: AnswerShare) -> Asked {
         let (Selected { guest, away }, word) = (selected, said.word.clone());
         let answer = match away {
             Some(why) => Err(Fault::new(FaultKind::GuestOffline, format!("{guest} does not answer: {why}"))),
@@ -430,7 +480,7 @@ impl Handle {
                 self.request(ask)
                     .await
                     .and_then(|asked| asked)
-                    .and_then(|answer| understood(&guest, &word, answer))
+                    .and_then(|answer| share.understood(&guest, &word, answer))
             }
         };
         Asked { guest, answer }
@@ -445,25 +495,72 @@ impl Handle {
         offset: u64,
         octets: Bytes,
     ) -> Result<(), TakeError> {
-        let place = |reply| Request::Place {
-            sender: sender.to_owned(),
-            id: id.to_owned(),
-            part,
-            offset,
-            len: octets.len(),
-            reply,
+        self.take(sender, id, Piece { part, offset, octets, space: Space::Usual }).await
+    }
+
+    async fn take(&self, sender: &str, id: &str, piece: Piece) -> Result<(), TakeError> {
+        let Piece { part, offset, octets, space } = piece;
+        let len = octets.len();
+        let place = || {
+            let (sender, id) = (sender.to_owned(), id.to_owned());
+            self.request(move |reply| Request::Place { sender, id, part, offset, len, reply })
         };
-        let append = match self.request(place).await? {
-            Err(Unheard::Unknown(_)) if self.is_settled(sender, id).await? => return Ok(()),
-            Err(Unheard::Unknown(_)) if self.is_revived(sender, id).await? => {
-                return Box::pin(self.take_output(sender, id, part, offset, octets)).await;
+        let mut placed = place().await?;
+        if matches!(placed, Err(Unheard::Unknown(_))) {
+            if self.is_settled(sender, id).await? {
+                return Ok(());
             }
-            placed => placed?,
-        };
-        let Some(append) = append else { return Ok(()) };
+            if self.is_revived(sender, id).await? {
+                placed = place().await?;
+            }
+        }
+        if matches!(placed, Err(Unheard::Books(BookError::Preparing { .. }))) {
+            self.ready_soon(id).await?;
+            placed = place().await?;
+        }
+        let Some(append) = placed? else { return Ok(()) };
+        if space == Space::Usual && append.counted >= self.limits.output.bytes() {
+            let why = format!(
+                "the output limit of {} is reached; vocable kill {id} ends it, commands.output_limit is the limit",
+                self.limits.output
+            );
+            return Err(self.pause(id, why).await?);
+        }
         let octets = octets.slice(append.skip.min(octets.len())..);
-        self.store.append(id.to_owned(), part, append.at, octets.clone()).await?;
+        let appended = self.store.append(id.to_owned(), part, append.at, octets.clone(), space).await;
+        if let Err(error @ StoreError::NoRoom { .. }) = &appended {
+            return Err(self.pause(id, error.to_string()).await?);
+        }
+        let mark = appended?;
         self.request(|reply| Request::Placed { id: id.to_owned(), part, octets, reply }).await?;
+        if mark {
+            self.mark(id, part).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells whoever looks why a command is held up.
+    async fn pause(&self, id: &str, why: String) -> Result<TakeError, TakeError> {
+        let error = TakeError::Held { id: id.to_owned(), why: why.clone() };
+        self.request(|reply| Request::Paused { id: id.to_owned(), why, reply }).await?;
+        Ok(error)
+    }
+
+    /// Writes down how far the digest of a stream is, all of which is on the disk.
+    async fn mark(&self, id: &str, part: Part) -> Result<(), TakeError> {
+        let digests = self.request(|reply| Request::Digests { id: id.to_owned(), reply }).await?;
+        if let Some(digests) = digests {
+            self.store.mark(id.to_owned(), part, digests.of(part).clone()).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits a moment for a command to be ready, so that its guest does not have to come again for a small one.
+    async fn ready_soon(&self, id: &str) -> Result<(), TakeError> {
+        if let Some((_, mut changed)) = self.active(id).await? {
+            // Ready, or not yet: the books say which.
+            let _ = timeout_at(Instant::now() + SOON, changed.changed()).await;
+        }
         Ok(())
     }
 
@@ -477,25 +574,47 @@ impl Handle {
         for part in [Part::Out, Part::Err] {
             if let Some(inline) = results.remove(part.as_str()) {
                 let octets = octets_of(&inline).ok_or(TakeError::Inline(part.as_str()))?;
-                self.take_output(sender, id, part, 0, octets).await?;
+                // Without it the end could not be told, and it is no more than one message holds.
+                self.take(sender, id, Piece { part, offset: 0, octets, space: Space::Reserve }).await?;
             }
         }
         results.remove("cmd-id");
-        let told = results.clone();
-        let finish = |results| {
-            move |reply| Request::Finish { sender: sender.to_owned(), id: id.to_owned(), results, reply }
+        let limit = usize::try_from(self.limits.results.bytes()).unwrap_or(usize::MAX);
+        let results = shape::fit(results, limit, &RELIED_ON);
+        let finish = || {
+            let (sender, id, results) = (sender.to_owned(), id.to_owned(), results.clone());
+            self.request(move |reply| Request::Finish { sender, id, results, reply })
         };
-        let command = match self.request(finish(results)).await? {
-            Err(Unheard::Unknown(_)) if self.is_settled(sender, id).await? => return Ok(()),
-            Err(Unheard::Unknown(_)) if self.is_revived(sender, id).await? => {
-                *self.request(finish(told)).await??
+        let mut finished = finish().await?;
+        if matches!(finished, Err(Unheard::Unknown(_))) {
+            if self.is_settled(sender, id).await? {
+                return Ok(());
             }
-            finished => *finished?,
-        };
+            if self.is_revived(sender, id).await? {
+                finished = finish().await?;
+            }
+        }
+        if matches!(finished, Err(Unheard::Books(BookError::Preparing { .. }))) {
+            self.ready_soon(id).await?;
+            finished = finish().await?;
+        }
+        let command = *finished?;
         self.store.update(command.clone()).await?;
         self.request(|reply| Request::Finished { command: Box::new(command), reply }).await?;
         Ok(())
     }
+}
+
+/// What a guest tells of a command that is looked at here; all else it may tell is passed on.
+const RELIED_ON: [&str; 8] =
+    ["finished", "exitCodeOrSignal", "state", "error", "out_bytes", "err_bytes", "out_sha256", "err_sha256"];
+
+/// A piece of output, and which space may be used for it.
+struct Piece {
+    part: Part,
+    offset: u64,
+    octets: Bytes,
+    space: Space,
 }
 
 impl Handle {
@@ -506,7 +625,7 @@ impl Handle {
         Ok(known.as_ref().is_some_and(is_settled))
     }
 
-    /// Takes up again a command of this guest that was given up; gives whether there was one.
+    /// Takes up again a command of this guest that was given up; gives whether there was one. It may not be ready yet.
     async fn is_revived(&self, sender: &str, id: &str) -> Result<bool, TakeError> {
         let known = self.store.command(id.to_owned()).await?;
         if !known.is_some_and(|command| command.guest == sender && command.is_given_up()) {
@@ -517,11 +636,31 @@ impl Handle {
         Ok(true)
     }
 
+    /// The digests of what is on disk of a command that is not ready; however long that takes.
+    pub(crate) async fn prepared(&self, id: &str) -> Option<Digests> {
+        loop {
+            match self.store.prepared(id.to_owned()).await {
+                Ok(digests) => return Some(digests),
+                Err(StoreError::Closed) => return None,
+                Err(error) => error!(cmd = id, "its output cannot be read; trying again: {error}"),
+            }
+            tokio::time::sleep(READ_AGAIN).await;
+        }
+    }
+
     /// Writes down what has become of a command. What cannot be written is in the log: the guest still has it, or
     /// nothing is lost that could not be found out again.
     pub(crate) async fn write_down(&self, command: Command) {
         let (id, guest) = (command.id.clone(), command.guest.clone());
         if let Err(error) = self.store.update(command).await {
+            error!(cmd = id, guest, "not written down: {error}");
+        }
+    }
+
+    /// Writes down that a command was given up, so that it can be taken up again.
+    pub(crate) async fn write_down_given_up(&self, active: Active) {
+        let (id, guest) = (active.command.id.clone(), active.command.guest.clone());
+        if let Err(error) = self.store.give_up(active).await {
             error!(cmd = id, guest, "not written down: {error}");
         }
     }
@@ -536,6 +675,14 @@ pub enum TakeError {
     /// It could not be written down; the guest keeps it and tries again.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It is here already as much as may be, or there is no room; the guest keeps it and tries again.
+    #[error("no-space: {id} is held up: {why}")]
+    Held {
+        /// The command.
+        id: String,
+        /// Why, and what can be done.
+        why: String,
+    },
     /// The agent is stopping; the guest tries again.
     #[error(transparent)]
     Agent(#[from] Fault),
@@ -576,11 +723,46 @@ async fn phrase(lexicon: &Lexicon, word: &str, args: &Value) -> Result<Message, 
     }
 }
 
+/// How much each guest's answer may be, so that those of all fit into one.
+#[derive(Clone, Copy, Debug)]
+struct AnswerShare {
+    guests: usize,
+    bytes: usize,
+    bounds: Bounds,
+}
+
+impl AnswerShare {
+    fn of(guests: usize) -> Self {
+        let guests = guests.max(1);
+        let bounds = Bounds { values: (VALUES / guests).max(100), ..Bounds::SHOWN };
+        Self { guests, bytes: ANSWERS / guests, bounds }
+    }
+
+    fn understood(self, guest: &str, word: &str, answer: Answer) -> Result<Value, Fault> {
+        match &answer {
+            Ok(Some(text)) if text.len() > self.bytes => Err(Fault::new(
+                FaultKind::TooBig,
+                format!(
+                    "{word} on {guest}: the answer has {} bytes, more than fits with those of {} guests; ask fewer",
+                    text.len(),
+                    self.guests
+                ),
+            )),
+            _ => read_answer(guest, word, answer, self.bounds),
+        }
+    }
+}
+
+/// What one guest has answered.
 pub(crate) fn understood(guest: &str, word: &str, answer: Answer) -> Result<Value, Fault> {
+    read_answer(guest, word, answer, Bounds::SHOWN)
+}
+
+fn read_answer(guest: &str, word: &str, answer: Answer, bounds: Bounds) -> Result<Value, Fault> {
     let of_guest = |kind, text: String| Fault::new(kind, format!("{word} on {guest}: {text}"));
     match answer {
         Ok(None) => Ok(Value::Null),
-        Ok(Some(text)) => serde_json::from_str(&text)
+        Ok(Some(text)) => shape::parse(&text, bounds)
             .map_err(|e| of_guest(FaultKind::WordFailed, format!("the answer is no JSON: {e}"))),
         Err(AskError { kind, text }) => Err(match kind.as_str() {
             "unknown-word" => {
@@ -610,12 +792,26 @@ fn as_asked(wanted: &RunRequest) -> String {
     if !wanted.terms.is_default() {
         request["terms"] = json!(wanted.terms);
     }
-    request.to_string()
+    comparable(request.to_string())
+}
+
+/// A request as it is kept: itself, or its digest if it is long.
+fn comparable(request: String) -> String {
+    if request.len() <= LONGEST_REQUEST {
+        return request;
+    }
+    format!("sha256:{}", crate::commands::hex(&Sha256::digest(&request)))
 }
 
 /// A command as it is written down first; of a guest that is away it has failed already, unless it may wait.
-fn planned(run: &str, selected: Selected, wanted: &RunRequest, now: OffsetDateTime) -> Command {
-    let mut command = Command::new(run, &selected.guest, wanted.program.clone(), now);
+fn planned(
+    run: &str,
+    selected: Selected,
+    wanted: &RunRequest,
+    program: &Arc<Program>,
+    now: OffsetDateTime,
+) -> Command {
+    let mut command = Command::new(run, &selected.guest, Arc::clone(program), now);
     let after = |seconds: f64| now.checked_add(time::Duration::saturating_seconds_f64(seconds));
     command.expires = wanted.terms.queue_s.and_then(after);
     command.deadline = wanted.terms.deadline_s.and_then(after);
@@ -635,11 +831,23 @@ fn answer_id(run: &Run, commands: &[Command]) -> String {
 }
 
 fn the_same(known: Run, request: &str) -> Result<String, Fault> {
-    if known.request != request {
+    if comparable(known.request) != request {
         let text = format!("\"{}\" is the id of another command; nothing was run", known.id);
         return Err(Fault::new(FaultKind::AlreadyExists, text));
     }
     Ok(if known.single { format!("{}.{}", known.id, known.target) } else { known.id })
+}
+
+/// Under the host's own name nobody else may log in.
+fn check_guest_name(guest: &str) -> Result<(), Fault> {
+    let text = if guest.eq_ignore_ascii_case(HOST) {
+        format!("{} is the name of the host itself", excerpt(guest))
+    } else if !is_guest_id(guest) {
+        format!("{}: a guest's id has 1 to 64 letters, digits, '.', '_' or '-'", excerpt(guest))
+    } else {
+        return Ok(());
+    };
+    Err(Fault::new(FaultKind::InvalidParameter, text))
 }
 
 fn check_run_id(id: &str) -> Result<(), Fault> {
@@ -672,4 +880,88 @@ pub(crate) fn new_run_id() -> Result<String, Fault> {
         .filter_map(|octet| SIGNS.get(usize::from(octet % 32)))
         .map(|sign| char::from(*sign))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A handle of an agent that places every piece behind so many bytes, and gives what it was told of pauses.
+    fn handle(folder: &std::path::Path, counted: u64) -> (Handle, mpsc::UnboundedReceiver<String>) {
+        let (requests, mut asked) = mpsc::channel(8);
+        let (tell, told) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(request) = asked.recv().await {
+                match request {
+                    Request::Place { reply, .. } => {
+                        let append = crate::commands::Append { at: counted, skip: 0, counted };
+                        let _ = reply.send(Ok(Some(append)));
+                    }
+                    Request::Placed { reply, .. } => drop(reply.send(())),
+                    Request::Paused { why, reply, .. } => {
+                        tell.send(why).unwrap();
+                        let _ = reply.send(());
+                    }
+                    _ => {}
+                }
+            }
+        });
+        let store = Store::open(folder, 0).unwrap();
+        let limits = TakeLimits { output: "5B".parse().unwrap(), results: "64KiB".parse().unwrap() };
+        (Handle::new(requests, store, limits), told)
+    }
+
+    #[tokio::test]
+    async fn output_beyond_the_limit_is_held_up_and_said_to_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let (below, _) = handle(folder.path(), 4);
+        below.take_output("vm1", "a.vm1", Part::Out, 4, "xyz".into()).await.unwrap();
+        drop(below);
+        let (handle, mut told) = handle(folder.path(), 5);
+        let refused = handle.take_output("vm1", "a.vm1", Part::Out, 5, "x".into()).await.unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "no-space: a.vm1 is held up: the output limit of 5B is reached; vocable kill a.vm1 ends it, \
+             commands.output_limit is the limit"
+        );
+        assert!(told.recv().await.unwrap().starts_with("the output limit of 5B"));
+        // What comes with the end is taken: else that could not be told.
+        let piece = Piece { part: Part::Out, offset: 5, octets: "x".into(), space: Space::Reserve };
+        handle.take("vm1", "a.vm1", piece).await.unwrap();
+    }
+
+    #[test]
+    fn nobody_else_gets_the_name_of_the_host() {
+        for bad in ["host", "Host", "", ".", "a b", "-x"] {
+            let refused = check_guest_name(bad).unwrap_err();
+            assert_eq!(refused.kind.slug(), "invalid-parameter", "{bad}");
+        }
+        assert_eq!(
+            check_guest_name("host").unwrap_err().to_string(),
+            "invalid-parameter: \"host\" is the name of the host itself"
+        );
+        assert!(check_guest_name("hostess").is_ok());
+    }
+
+    #[test]
+    fn long_requests_are_told_apart_by_their_digests() {
+        assert_eq!(comparable("{}".into()), "{}");
+        let long = "x".repeat(2000);
+        let kept = comparable(long.clone());
+        assert_eq!(kept.len(), 7 + 64);
+        assert_eq!(comparable(kept.clone()), kept, "it is kept like that");
+        assert_ne!(comparable(long + "y"), kept);
+    }
+
+    #[test]
+    fn an_odd_answer_is_shown_as_far_as_it_goes() {
+        let deep = format!("{{\"a\": {}1{}, \"b\\u0001\": 2}}", "[".repeat(500), "]".repeat(500));
+        let answer = AnswerShare::of(1).understood("vm1", "ODD", Ok(Some(deep))).unwrap();
+        assert_eq!(answer["b\\u{1}"], 2);
+        assert!(answer["a"].to_string().contains("nested deeper than 32"));
+        let large = Value::from("x".repeat(1 << 20)).to_string();
+        assert!(AnswerShare::of(2).understood("vm1", "ODD", Ok(Some(large.clone()))).is_ok());
+        let refused = AnswerShare::of(100).understood("vm1", "ODD", Ok(Some(large))).unwrap_err();
+        assert_eq!(refused.kind.slug(), "too-big");
+    }
 }

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod fault;
 mod panics;
 pub mod pattern;
+pub mod shape;
 pub mod target;
 
 pub mod request;

@@ -6,12 +6,17 @@ use crate::commands::Part;
 use crate::fault::Fault;
 use crate::handle::{Handle, TakeError};
 use crate::request::{Request, Unheard};
+use crate::shape::{self, Bounds};
 use serde_json::{Map, Value, json};
 use vocable_runtime::{Caller, Powers, Refusal, Role, Shelves, Soon};
 use vocable_xmlrpc::excerpt;
 
 /// The name of the host on the bus.
 pub const HOST: &str = "host";
+/// The fact that names the commands a guest has yet to tell of.
+const JOBS: &str = "jobs";
+/// Bytes of facts that are kept of a guest.
+const MOST_FACTS: usize = 16 << 10;
 
 /// The host's powers.
 pub struct HostPowers {
@@ -40,12 +45,22 @@ fn itself<'a>(caller: Caller<'a>, id: &str) -> Result<&'a str, Refusal> {
     Err(Refusal::Denied(format!("roster: {} is not {sender}", excerpt(id))))
 }
 
+/// Reads what a guest told, within bounds: what is too much of it is replaced by a marker, since a guest that is refused
+/// for ever could never tell its end.
 fn object(text: &str, what: &str) -> Result<Map<String, Value>, Refusal> {
-    match serde_json::from_str(text) {
+    match shape::parse(text, Bounds::TOLD) {
         Ok(Value::Object(members)) => Ok(members),
         Ok(_) => Err(Refusal::Invalid(format!("{what}: expected a JSON object"))),
         Err(error) => Err(Refusal::Invalid(format!("{what}: {error}"))),
     }
+}
+
+/// What a guest tells of itself when it joins, no more than is kept of it. The commands it names are not kept.
+fn facts_of(mut told: Map<String, Value>) -> Map<String, Value> {
+    let jobs = told.remove(JOBS);
+    let mut facts = shape::fit(told, MOST_FACTS, &[]);
+    facts.extend(jobs.map(|jobs| (JOBS.to_owned(), jobs)));
+    facts
 }
 
 fn failed(fault: Fault) -> Refusal {
@@ -61,9 +76,10 @@ fn not_taken(error: TakeError) -> Refusal {
         TakeError::Unheard(Unheard::Books(crate::commands::BookError::Malformed { .. })) => {
             Refusal::Invalid(error.to_string())
         }
-        TakeError::Unheard(Unheard::Books(_)) | TakeError::Store(_) | TakeError::Agent(_) => {
-            Refusal::Failed(error.to_string())
-        }
+        TakeError::Unheard(Unheard::Books(_))
+        | TakeError::Held { .. }
+        | TakeError::Store(_)
+        | TakeError::Agent(_) => Refusal::Failed(error.to_string()),
     }
 }
 
@@ -113,7 +129,7 @@ impl Powers for HostPowers {
     ) -> Soon<'a, ()> {
         Box::pin(async move {
             let sender = itself(caller, &id)?.to_owned();
-            let facts = object(&facts, "facts")?;
+            let facts = facts_of(object(&facts, "facts")?);
             self.handle.request(|reply| Request::Joined { sender, ip, facts, reply }).await.map_err(failed)
         })
     }
@@ -178,5 +194,34 @@ impl Powers for HostPowers {
             let results = object(&results, "results")?;
             self.handle.take_results(sender, &cmd_id, results).await.map_err(not_taken)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_facts_are_marked_and_the_rest_is_kept() {
+        let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
+        let told = format!(
+            "{{\"agent\": \"0.1.0\", \"deep\": {deep}, \"a\\u0001\": 1, \"mac\": \"{}\", \"jobs\": [\"a.vm1\"]}}",
+            "x".repeat(100_000)
+        );
+        let facts = facts_of(object(&told, "facts").unwrap());
+        assert_eq!(facts["agent"], "0.1.0");
+        assert_eq!(facts["jobs"], json!(["a.vm1"]));
+        assert_eq!(facts["a\\u{1}"], 1);
+        assert!(facts["mac"]["omitted"].is_string() && facts["deep"].to_string().contains("nested deeper"));
+    }
+
+    #[test]
+    fn results_that_are_odd_are_results_all_the_same() {
+        let deep = format!("{}1{}", "{\"x\":".repeat(100), "}".repeat(100));
+        let told = format!("{{\"finished\": true, \"exitCodeOrSignal\": 0, \"resources\": {deep}}}");
+        let results = object(&told, "results").unwrap();
+        assert_eq!(results["exitCodeOrSignal"], 0);
+        assert!(matches!(object("[1]", "results"), Err(Refusal::Invalid(_))));
+        assert!(matches!(object("{", "results"), Err(Refusal::Invalid(_))));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! One enum, so that this file is the agent's interface. Whoever sends a request gets its answer through `reply`.
 
-use crate::commands::{Active, Append, BookError, Command, Part};
+use crate::commands::{Active, Append, BookError, Command, Digests, Part};
 use crate::events::{About, Since};
 use crate::fault::Fault;
 use crate::hypervisor::cards::Place;
@@ -129,6 +129,22 @@ pub enum Request {
         octets: bytes::Bytes,
         /// Done.
         reply: Reply<()>,
+    },
+    /// A piece of output was not taken: there is no room for it, or too much of it is here.
+    Paused {
+        /// Of which command.
+        id: String,
+        /// Why, and what can be done.
+        why: String,
+        /// Done.
+        reply: Reply<()>,
+    },
+    /// How far the digests of a command's output are.
+    Digests {
+        /// Of which command.
+        id: String,
+        /// The digests; none if it is not under way, or they are being made.
+        reply: Reply<Option<Digests>>,
     },
     /// The end of a command is told.
     Finish {

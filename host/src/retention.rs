@@ -14,12 +14,15 @@ const LOOK: Duration = Duration::from_secs(60);
 pub struct Retention {
     /// Commands that are over, so long.
     pub keep: Duration,
-    /// Octets of their output, so many.
+    /// Octets of their output, results and programs, so many.
     pub keep_bytes: u64,
 }
 
 /// Forgets until cancelled. What cannot be forgotten now is tried again.
 pub async fn run(handle: Handle, what: Retention, stop: CancellationToken) {
+    if let Err(fault) = handle.sweep().await {
+        error!("what is left of forgotten commands is not removed: {fault}");
+    }
     let mut look = interval(LOOK.min(what.keep.max(Duration::from_secs(1))));
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -203,9 +203,11 @@ fn members(given: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Va
     given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-/// JSON as a value; numbers beyond 32 bits as doubles, null members left out.
-fn json_value(json: serde_json::Value) -> Value {
-    vocable_xmlrpc::from_json(json).unwrap_or_else(|_| Value::from("null"))
+/// JSON as a value; numbers beyond 32 bits as doubles, null members left out. What no document could carry is marked:
+/// an odd value of one guest does not fail the answer about all.
+pub(crate) fn json_value(json: serde_json::Value) -> Value {
+    vocable_xmlrpc::from_json(crate::shape::bounded(json, crate::shape::Bounds::SHOWN))
+        .unwrap_or_else(|_| Value::from("null"))
 }
 
 /// Refuses what would not fit a message, before any word is asked to make one of it. A word adds names and an id.

@@ -14,7 +14,7 @@ use crate::credentials::{Credentials, Token};
 use crate::files::Files;
 use crate::files::ledger::Ledger;
 use crate::files::transfers::Transfers;
-use crate::handle::Handle;
+use crate::handle::{Handle, TakeLimits};
 use crate::http::{self, HttpConfig, Identity, Listener};
 use crate::hypervisor::engine;
 use crate::hypervisor::machines::Machines;
@@ -151,11 +151,13 @@ impl Host {
         let lock = lock(&config.state)?;
         let token = own_token(&config.state)?;
         let broken = |error: crate::store::StoreError| CliError::new("store", error.to_string());
-        let store = Store::open(&config.state).map_err(broken)?;
+        let store = Store::open(&config.state, config.commands.keep_free.bytes()).map_err(broken)?;
         let credentials = Credentials::new(config.broker.admit, store.credentials().await.map_err(broken)?);
         let under_way = store.under_way().await.map_err(broken)?;
         let (requests, asked) = mpsc::channel(WAITING);
-        let handle = Handle::new(requests, store);
+        let limits =
+            TakeLimits { output: config.commands.output_limit, results: config.commands.results_limit };
+        let handle = Handle::new(requests, store, limits);
 
         let engine = EngineConfig {
             pooling: true,

@@ -1,22 +1,37 @@
 //! What survives a restart of the host: commands and credentials in SQLite, output in one file a stream.
 //!
-//! One thread owns the database and the files; everybody else sends it closures and awaits their results, so that no
-//! disk is waited for on the agent's task. Nothing here decides anything: see [`crate::commands`] for that.
+//! ```text
+//!  thread "store" ── writes: database, output, credentials      thread "store-read" ── lists, output
+//!  tasks beside ──── sync, digests, removal of folders, in steps
+//! ```
+//!
+//! One thread writes to the database and the files, another one reads; everybody else sends them closures and awaits
+//! their results, so that no disk is waited for on the agent's task. What may take long is done on neither: others'
+//! commands never wait for one's output. Nothing here decides anything: see [`crate::commands`] for that.
 
-use crate::commands::{Active, Command, Failure, Part, Program, State};
-use rusqlite::{Connection, OptionalExtension, Row, params};
-use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use crate::commands::{Active, Command, Part, Progress, State};
+use fs::{self, OpenOptions};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 use time::OffsetDateTime;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
+mod books;
+mod digests;
+mod disk;
+mod life;
+mod output;
 mod retention;
+mod room;
 
-use tokio::sync::{mpsc, oneshot};
+use books::Books;
+use disk::Disk;
+use output::{Output, ToSync};
 
 /// Why something could not be kept or found again.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +70,19 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// The file system has less left than what is kept free for the agent itself.
+    #[error(
+        "{path}: {} MiB are free, and {} MiB are kept free for the agent itself; make room, or lower \
+         commands.keep_free", free >> 20, keep >> 20
+    )]
+    NoRoom {
+        /// The folder.
+        path: PathBuf,
+        /// What is free.
+        free: u64,
+        /// What is to stay free.
+        keep: u64,
+    },
     /// The thread has ended.
     #[error("the store is closed")]
     Closed,
@@ -68,35 +96,11 @@ impl StoreError {
                 source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
             }
             Self::File { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            Self::NoRoom { .. } => true,
             _ => false,
         }
     }
 }
-
-/// The statements that lead from each version of the database to the next.
-const MIGRATIONS: [&str; 2] = [
-    "
-    CREATE TABLE guests (id TEXT PRIMARY KEY, token_sha256 BLOB NOT NULL, created INTEGER NOT NULL) STRICT;
-    CREATE TABLE runs (
-        id TEXT PRIMARY KEY, target TEXT NOT NULL, single INTEGER NOT NULL, request TEXT NOT NULL,
-        created INTEGER NOT NULL) STRICT;
-    CREATE TABLE commands (
-        id TEXT PRIMARY KEY, run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, guest TEXT NOT NULL,
-        program TEXT NOT NULL, state TEXT NOT NULL, created INTEGER NOT NULL, started INTEGER, ended INTEGER,
-        out_bytes INTEGER NOT NULL DEFAULT 0, err_bytes INTEGER NOT NULL DEFAULT 0, results TEXT, failure TEXT) STRICT;
-    CREATE INDEX commands_by_run ON commands (run);
-    CREATE INDEX commands_by_age ON commands (created);
-    CREATE INDEX commands_under_way ON commands (state) WHERE state IN ('queued', 'running');
-",
-    "
-    ALTER TABLE commands ADD COLUMN expires INTEGER;
-    ALTER TABLE commands ADD COLUMN deadline INTEGER;
-    CREATE INDEX commands_by_end ON commands (ended) WHERE ended IS NOT NULL;
-",
-];
-
-const COLUMNS: &str = "id, run, guest, program, state, created, started, ended, out_bytes, err_bytes, results, failure, \
-    expires, deadline";
 
 /// One request to run something, on however many guests.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,8 +128,26 @@ pub struct Filter {
     pub all: bool,
     /// Only those asked for since then.
     pub since: Option<OffsetDateTime>,
+    /// Only those that come after this one in the list.
+    pub after: Option<Cursor>,
     /// At most so many.
     pub limit: u32,
+}
+
+/// A place in a list of commands.
+#[derive(Clone, Debug)]
+pub struct Cursor {
+    /// When the command before was asked for.
+    pub created: OffsetDateTime,
+    /// Its id.
+    pub id: String,
+}
+
+impl Cursor {
+    /// Behind that command.
+    pub fn behind(command: &Command) -> Self {
+        Self { created: command.created, id: command.id.clone() }
+    }
 }
 
 /// A stretch of output.
@@ -137,12 +159,22 @@ pub struct Stretch {
     pub offset: u64,
 }
 
-type Job = Box<dyn FnOnce(&mut Disk) + Send>;
+type Job<T> = Box<dyn FnOnce(&mut T) + Send>;
 
-/// Handle of the thread that owns the disk.
+/// Handle of the threads that own the disk.
 #[derive(Clone)]
 pub struct Store {
-    jobs: mpsc::Sender<Job>,
+    writing: mpsc::Sender<Job<Disk>>,
+    reading: mpsc::Sender<Job<Reader>>,
+    /// Held for one step of making a digest.
+    hashing: Arc<Semaphore>,
+    output: Output,
+}
+
+/// What reads, beside what writes.
+struct Reader {
+    books: Books,
+    output: Output,
 }
 
 /// Octets of a stream that may be in memory only, although the guest was told that they are here. It keeps more than
@@ -151,33 +183,48 @@ pub const UNSYNCED: u64 = 4 << 20;
 
 /// Jobs that may wait for the disk; who comes later waits at the door.
 const WAITING: usize = 1024;
+/// Commands read or forgotten in one step: others want the disk too.
+const STEP: usize = 64;
 
 impl Store {
-    /// Opens or makes the store in a folder, which only its owner can read.
-    pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let mut disk = Disk::open(folder)?;
-        let (jobs, mut waiting) = mpsc::channel::<Job>(WAITING);
-        let serve = move || {
-            while let Some(job) = waiting.blocking_recv() {
+    /// Opens or makes the store in a folder, of which only its owner can read anything. Output and new commands leave
+    /// `keep_free` bytes of the file system, but never more than a tenth of it.
+    pub fn open(folder: &Path, keep_free: u64) -> Result<Self, StoreError> {
+        let output = Output::open(folder)?;
+        let mut disk = Disk::open(folder, output.clone(), keep_free)?;
+        let books = Books::open(folder)?;
+        books.read_only()?;
+        let mut reader = Reader { books, output: output.clone() };
+        let (writing, mut to_write) = mpsc::channel::<Job<Disk>>(WAITING);
+        let (reading, mut to_read) = mpsc::channel::<Job<Reader>>(WAITING);
+        let refused = |source| StoreError::File { path: folder.into(), source };
+        let write = move || {
+            while let Some(job) = to_write.blocking_recv() {
                 job(&mut disk);
             }
         };
-        let named = thread::Builder::new().name("store".into());
-        named.spawn(serve).map_err(|source| StoreError::File { path: folder.into(), source })?;
-        Ok(Self { jobs })
+        let read = move || {
+            while let Some(job) = to_read.blocking_recv() {
+                job(&mut reader);
+            }
+        };
+        thread::Builder::new().name("store".into()).spawn(write).map_err(refused)?;
+        thread::Builder::new().name("store-read".into()).spawn(read).map_err(refused)?;
+        Ok(Self { writing, reading, hashing: Arc::new(Semaphore::new(1)), output })
     }
 
     async fn on_disk<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Disk) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (tell, told) = oneshot::channel();
-        let job: Job = Box::new(move |disk| {
-            // Nobody may be waiting any more; the job was done all the same.
-            let _ = tell.send(job(disk));
-        });
-        self.jobs.send(job).await.map_err(|_| StoreError::Closed)?;
-        told.await.map_err(|_| StoreError::Closed)?
+        done_by(&self.writing, job).await
+    }
+
+    async fn from_disk<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        done_by(&self.reading, job).await
     }
 
     /// Writes a run and all its commands, or nothing.
@@ -188,25 +235,51 @@ impl Store {
     /// Writes what has become of a command. Once its end is written, only another end takes its place: what is
     /// written late does not bring a command back to life.
     pub async fn update(&self, command: Command) -> Result<(), StoreError> {
+        if command.state.is_over() {
+            // The output has to be on disk before the guest is told that it may forget it.
+            let id = command.id.clone();
+            if let Some(to_sync) = self.on_disk(move |disk| Ok(disk.close_output(&id))).await? {
+                beside(move || to_sync.sync()).await?;
+            }
+        }
         self.on_disk(move |disk| disk.update(&command)).await
     }
 
+    /// Writes that a command is over although its guest may tell more of it, and how far the digests of its output
+    /// are, so that it can be taken up again without reading all of that.
+    pub async fn give_up(&self, active: Active) -> Result<(), StoreError> {
+        let id = active.command.id.clone();
+        let digests = active.digests().cloned();
+        self.update(active.command).await?;
+        let Some(digests) = digests else { return Ok(()) };
+        for part in [Part::Out, Part::Err] {
+            if digests.of(part).bytes > 0 {
+                self.mark(id.clone(), part, digests.of(part).clone()).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes output at a place. Every few mebibytes it comes back only when all so far is on the disk: a guest may
-    /// forget what was acknowledged, but for the last [`UNSYNCED`] octets.
+    /// forget what was acknowledged, but for the last [`UNSYNCED`] octets. Output that the agent must take to tell an
+    /// end may use what is kept free. Gives whether it is time to write down how far the digest is, with [`Self::mark`].
     pub async fn append(
         &self,
         id: String,
         part: Part,
         at: u64,
         octets: bytes::Bytes,
-    ) -> Result<(), StoreError> {
-        let to_sync = self.on_disk(move |disk| disk.append(&id, part, at, &octets)).await?;
-        let Some((path, file)) = to_sync else { return Ok(()) };
-        // Beside the thread that owns the disk: others' commands do not wait for this one's output.
-        let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
-        synced
-            .unwrap_or_else(|error| Err(io::Error::other(error)))
-            .map_err(|source| StoreError::File { path, source })
+        space: Space,
+    ) -> Result<bool, StoreError> {
+        let to_sync = self.on_disk(move |disk| disk.append(&id, part, at, &octets, space)).await?;
+        let Some((to_sync, mark)) = to_sync else { return Ok(false) };
+        beside(move || to_sync.sync()).await?;
+        Ok(mark)
+    }
+
+    /// Writes down how far the digest of a stream is. All up to there has to be on the disk.
+    pub async fn mark(&self, id: String, part: Part, progress: Progress) -> Result<(), StoreError> {
+        self.on_disk(move |disk| disk.books.mark(&id, part, &progress)).await
     }
 
     /// Reads output: at most `most` octets from `offset` on; fewer at the end.
@@ -217,61 +290,143 @@ impl Store {
         offset: u64,
         most: usize,
     ) -> Result<Stretch, StoreError> {
-        self.on_disk(move |disk| disk.read(&id, part, offset, most)).await
+        self.from_disk(move |reader| reader.output.read(&id, part, offset, most)).await
     }
 
     /// The run of that handle.
     pub async fn run(&self, id: String) -> Result<Option<Run>, StoreError> {
-        self.on_disk(move |disk| disk.run(&id)).await
+        self.on_disk(move |disk| disk.books.run(&id)).await
     }
 
     /// The command of that id.
     pub async fn command(&self, id: String) -> Result<Option<Command>, StoreError> {
-        self.on_disk(move |disk| Ok(disk.select("WHERE id = ?1", &[&id])?.pop())).await
+        self.on_disk(move |disk| disk.books.command(&id)).await
     }
 
-    /// The commands of a run, by guest.
+    /// The commands of a run, by guest, as lists show them.
     pub async fn commands_of(&self, run: String) -> Result<Vec<Command>, StoreError> {
-        self.on_disk(move |disk| disk.select("WHERE run = ?1 ORDER BY guest", &[&run])).await
+        let (mut all, mut after) = (Vec::new(), String::new());
+        loop {
+            let (of, from) = (run.clone(), after);
+            let some = self.from_disk(move |reader| reader.books.commands_of(&of, &from, STEP)).await?;
+            let is_last = some.len() < STEP;
+            after = some.last().map(|last| last.guest.clone()).unwrap_or_default();
+            all.extend(some);
+            if is_last {
+                return Ok(all);
+            }
+        }
     }
 
-    /// The ids of runs and commands that begin so; at most two, which is enough to know whether it is unique.
+    /// The ids of runs and commands that begin so; at most a hundred, which is enough to know whether it is unique.
     pub async fn ids_like(&self, prefix: String) -> Result<Vec<String>, StoreError> {
-        self.on_disk(move |disk| disk.ids_like(&prefix)).await
+        self.from_disk(move |reader| reader.books.ids_like(&prefix)).await
     }
 
-    /// Commands, newest first.
+    /// Commands, newest first, as lists show them.
     pub async fn list(&self, filter: Filter) -> Result<Vec<Command>, StoreError> {
-        self.on_disk(move |disk| disk.list(&filter)).await
+        let (mut all, mut after) = (Vec::new(), filter.after.clone());
+        let most = filter.limit as usize;
+        loop {
+            let step = STEP.min(most - all.len());
+            let page = Filter { limit: u32::try_from(step).unwrap_or(u32::MAX), after, ..filter.clone() };
+            let some = self.from_disk(move |reader| reader.books.list(&page)).await?;
+            let is_last = some.len() < step;
+            after = some.last().map(Cursor::behind);
+            all.extend(some);
+            if is_last || all.len() >= most {
+                return Ok(all);
+            }
+        }
     }
 
-    /// The commands that were not over when the host stopped, with the digests of what is on disk.
+    /// The commands that were not over when the host stopped. Those whose output has to be read to know its digest
+    /// are not ready: see [`Self::prepared`].
     pub async fn under_way(&self) -> Result<Vec<Active>, StoreError> {
-        self.on_disk(Disk::under_way).await
+        self.on_disk(|disk| {
+            let found = disk.books.under_way()?;
+            found.into_iter().map(|command| disk.resume(command)).collect()
+        })
+        .await
     }
 
-    /// A command as it stands, with the digests of what is on disk, to hear more of it.
+    /// A command as it stands, to hear more of it; it may not be ready.
     pub async fn resumed(&self, id: String) -> Result<Option<Active>, StoreError> {
         self.on_disk(move |disk| {
-            let found = disk.select("WHERE id = ?1", &[&id])?.pop();
+            let found = disk.books.command(&id)?;
             found.map(|command| disk.resume(command)).transpose()
         })
         .await
     }
 
-    /// Forgets commands that are over, with their output, and runs of which nothing is left. Gives which.
-    pub async fn forget(&self, ids: Vec<String>) -> Result<Vec<String>, StoreError> {
-        self.on_disk(move |disk| retention::forget(disk, &ids)).await
+    /// Makes the digests of what is on disk of a command of which nothing is written meanwhile: from where they were
+    /// written down last, in steps beside everything else, commands in turn.
+    pub async fn prepared(&self, id: String) -> Result<crate::commands::Digests, StoreError> {
+        let of = id.clone();
+        let known = self.on_disk(move |disk| disk.digests(&of)).await?;
+        let out = self.digested(&id, Part::Out, known.out).await?;
+        let err = self.digested(&id, Part::Err, known.err).await?;
+        Ok(crate::commands::Digests { out, err })
     }
 
-    /// Forgets the oldest commands that are over: those that ended before, and of the others as many as there is more
-    /// output than so many octets. Gives which.
-    pub async fn retire(&self, before: OffsetDateTime, most_bytes: u64) -> Result<Vec<String>, StoreError> {
-        self.on_disk(move |disk| {
-            let ids = retention::retired(disk, before, most_bytes)?;
-            retention::forget(disk, &ids)
-        })
-        .await
+    async fn digested(&self, id: &str, part: Part, from: Progress) -> Result<Progress, StoreError> {
+        let (path, begun) = (self.output.stream(id, part), from.bytes);
+        let mut progress = from;
+        loop {
+            let turn = self.hashing.acquire().await.map_err(|_| StoreError::Closed)?;
+            let (file, before) = (path.clone(), progress);
+            let (next, is_all) = beside(move || digests::step(&file, before)).await?;
+            drop(turn);
+            progress = next;
+            if is_all {
+                break;
+            }
+        }
+        if progress.bytes - begun >= digests::MARK {
+            let to_sync = ToSync::of(vec![path], Vec::new());
+            beside(move || to_sync.sync()).await?;
+            self.mark(id.to_owned(), part, progress.clone()).await?;
+        }
+        Ok(progress)
+    }
+
+    /// Forgets commands that are over, with their output, and runs of which nothing is left. Gives which.
+    pub async fn forget(&self, ids: Vec<String>) -> Result<Vec<String>, StoreError> {
+        let mut forgotten = Vec::new();
+        for some in ids.chunks(STEP) {
+            let some = some.to_vec();
+            let (gone, folders) = self.on_disk(move |disk| retention::forget(disk, &some)).await?;
+            forgotten.extend(gone);
+            beside(move || output::remove(&folders)).await?;
+        }
+        Ok(forgotten)
+    }
+
+    /// Forgets the oldest commands that are over: those that ended before that moment, and of the others as many as
+    /// there is more than so many octets of them. By age none goes before the agent has run for so long since its end,
+    /// whatever the clock says; of those that ended before its start, for a day at least. Gives which.
+    pub async fn retire(
+        &self,
+        before: OffsetDateTime,
+        keep: Duration,
+        most_bytes: u64,
+    ) -> Result<Vec<String>, StoreError> {
+        let age = self.on_disk(move |disk| disk.age(before, keep)).await?;
+        let ids = self.from_disk(move |reader| retention::retired(&reader.books, age, most_bytes)).await?;
+        self.forget(ids).await
+    }
+
+    /// Removes what an earlier agent left behind when it was stopped in the middle: folders of commands that nobody
+    /// knows.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        let output = self.output.clone();
+        let names = beside(move || output.commands()).await?;
+        for some in names.chunks(STEP) {
+            let some = some.to_vec();
+            self.on_disk(move |disk| retention::set_aside_unknown(disk, &some)).await?;
+        }
+        let output = self.output.clone();
+        beside(move || output::remove(&output.set_aside_before()?)).await
     }
 
     /// Remembers the digest of a guest's token.
@@ -285,314 +440,33 @@ impl Store {
     }
 }
 
-/// The database and the output files; blocking.
-struct Disk {
-    folder: PathBuf,
-    database: Connection,
-    /// The stream written last: most writes go on where the one before ended.
-    open: Option<(String, Part, File)>,
-    /// Octets written to each stream since it was last synced.
-    unsynced: HashMap<(String, Part), u64>,
+/// Of which space output may be written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Space {
+    /// What is kept free, too: without it an end could not be told.
+    Reserve,
+    /// What is not kept free.
+    Usual,
 }
 
-impl Disk {
-    fn open(folder: &Path) -> Result<Self, StoreError> {
-        make_private(&folder.join("output"))?;
-        let path = folder.join("vocable.db");
-        let refused = |source| StoreError::Database { path: path.clone(), source };
-        let database = Connection::open(&path).map_err(refused)?;
-        database
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
-            .map_err(refused)?;
-        let version: usize = database
-            .query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))
-            .map_err(refused)? as usize;
-        let Some(missing) = MIGRATIONS.get(version..) else {
-            return Err(StoreError::Newer { path, found: version, known: MIGRATIONS.len() });
-        };
-        for (n, migration) in missing.iter().enumerate() {
-            let step = format!("BEGIN; {migration}; PRAGMA user_version = {}; COMMIT", version + n + 1);
-            database.execute_batch(&step).map_err(refused)?;
-        }
-        Ok(Self { folder: folder.to_owned(), database, open: None, unsynced: HashMap::new() })
-    }
-
-    fn refused(&self) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
-        let path = self.folder.join("vocable.db");
-        move |source| StoreError::Database { path: path.clone(), source }
-    }
-
-    fn add(&mut self, run: &Run, commands: &[Command]) -> Result<(), StoreError> {
-        let refused = self.refused();
-        let writing = self.database.transaction().map_err(&refused)?;
-        writing
-            .execute(
-                "INSERT INTO runs (id, target, single, request, created) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![run.id, run.target, run.single, run.request, millis(run.created)],
-            )
-            .map_err(&refused)?;
-        for command in commands {
-            writing
-                .execute(
-                    "INSERT INTO commands (id, run, guest, program, state, created, expires, deadline)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                    params![
-                        command.id,
-                        command.run,
-                        command.guest,
-                        json(&command.program),
-                        command.state.as_str(),
-                        millis(command.created),
-                        command.expires.map(millis),
-                        command.deadline.map(millis)
-                    ],
-                )
-                .map_err(&refused)?;
-        }
-        writing.commit().map_err(&refused)
-    }
-
-    fn update(&mut self, command: &Command) -> Result<(), StoreError> {
-        if command.state.is_over() {
-            // The output has to be on disk before the guest is told that it may forget it.
-            self.close_output(&command.id)?;
-        }
-        let changed = self.database.execute(
-            "UPDATE commands SET state = ?2, started = ?3, ended = ?4, out_bytes = ?5, err_bytes = ?6,
-                results = ?7, failure = ?8 WHERE id = ?1 AND (ended IS NULL OR ?4 IS NOT NULL)",
-            params![
-                command.id,
-                command.state.as_str(),
-                command.started.map(millis),
-                command.ended.map(millis),
-                // SQLite has no unsigned integers; a stream of 2^63 octets does not exist.
-                command.out_bytes.cast_signed(),
-                command.err_bytes.cast_signed(),
-                command.results.as_ref().map(json),
-                command.failure.as_ref().map(json),
-            ],
-        );
-        changed.map(drop).map_err(self.refused())
-    }
-
-    fn stream(&self, id: &str, part: Part) -> PathBuf {
-        self.folder.join("output").join(id).join(part.as_str())
-    }
-
-    /// Gives the file if it is time to sync it.
-    fn append(
-        &mut self,
-        id: &str,
-        part: Part,
-        at: u64,
-        octets: &[u8],
-    ) -> Result<Option<(PathBuf, File)>, StoreError> {
-        let path = self.stream(id, part);
-        let refused = |source| StoreError::File { path: path.clone(), source };
-        let file = match self.open.take() {
-            Some((last_id, last_part, file)) if last_id == id && last_part == part => file,
-            _ => {
-                make_private(path.parent().unwrap_or(&self.folder))?;
-                OpenOptions::new()
-                    .create(true)
-                    .truncate(false)
-                    .write(true)
-                    .mode(0o600)
-                    .open(&path)
-                    .map_err(refused)?
-            }
-        };
-        file.write_all_at(octets, at).map_err(refused)?;
-        let unsynced = self.unsynced.entry((id.to_owned(), part)).or_default();
-        *unsynced += octets.len() as u64;
-        let mut to_sync = None;
-        if *unsynced >= UNSYNCED {
-            *unsynced = 0;
-            to_sync = Some((path.clone(), file.try_clone().map_err(refused)?));
-        }
-        self.open = Some((id.to_owned(), part, file));
-        Ok(to_sync)
-    }
-
-    fn close_output(&mut self, id: &str) -> Result<(), StoreError> {
-        if self.open.as_ref().is_some_and(|(open, ..)| open == id) {
-            self.open = None;
-        }
-        for part in [Part::Out, Part::Err] {
-            self.unsynced.remove(&(id.to_owned(), part));
-            let path = self.stream(id, part);
-            match File::open(&path).and_then(|file| file.sync_data()) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(StoreError::File { path, source });
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn read(&self, id: &str, part: Part, offset: u64, most: usize) -> Result<Stretch, StoreError> {
-        let path = self.stream(id, part);
-        let read = || {
-            let mut file = File::open(&path)?;
-            file.seek(SeekFrom::Start(offset))?;
-            let mut octets = Vec::new();
-            file.take(most as u64).read_to_end(&mut octets)?;
-            Ok::<_, io::Error>(octets)
-        };
-        match read() {
-            Ok(octets) => Ok(Stretch { octets, offset }),
-            Err(source) if source.kind() == io::ErrorKind::NotFound => {
-                Ok(Stretch { octets: Vec::new(), offset })
-            }
-            Err(source) => Err(StoreError::File { path, source }),
-        }
-    }
-
-    fn run(&self, id: &str) -> Result<Option<Run>, StoreError> {
-        let read = |row: &Row<'_>| {
-            Ok(Run {
-                id: row.get(0)?,
-                target: row.get(1)?,
-                single: row.get(2)?,
-                request: row.get(3)?,
-                created: moment(row.get(4)?),
-            })
-        };
-        self.database
-            .query_row("SELECT id, target, single, request, created FROM runs WHERE id = ?1", [id], read)
-            .optional()
-            .map_err(self.refused())
-    }
-
-    fn select(&self, which: &str, with: &[&dyn rusqlite::ToSql]) -> Result<Vec<Command>, StoreError> {
-        let refused = self.refused();
-        let mut query = self
-            .database
-            .prepare_cached(&format!("SELECT {COLUMNS} FROM commands {which}"))
-            .map_err(&refused)?;
-        let rows = query.query_map(with, command).map_err(&refused)?;
-        rows.map(|row| row.map_err(&refused)?.valid()).collect()
-    }
-
-    fn ids_like(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let refused = self.refused();
-        let mut query = self
-            .database
-            .prepare_cached(
-                "SELECT id FROM runs WHERE substr(id, 1, length(?1)) = ?1
-                 UNION SELECT id FROM commands WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id LIMIT 100",
-            )
-            .map_err(&refused)?;
-        let rows = query.query_map([prefix], |row| row.get(0)).map_err(&refused)?;
-        rows.map(|row| row.map_err(&refused)).collect()
-    }
-
-    fn list(&self, filter: &Filter) -> Result<Vec<Command>, StoreError> {
-        let state = filter.state.map(State::as_str);
-        self.select(
-            "WHERE (?1 IS NULL OR guest = ?1) AND (?2 IS NULL OR state = ?2)
-               AND (?3 OR ?2 IS NOT NULL OR state IN ('queued', 'running'))
-               AND (?5 IS NULL OR created >= ?5)
-             ORDER BY created DESC, id LIMIT ?4",
-            &[&filter.guest, &state, &filter.all, &filter.limit, &filter.since.map(millis)],
-        )
-    }
-
-    fn under_way(&mut self) -> Result<Vec<Active>, StoreError> {
-        let found = self.select("WHERE state IN ('queued', 'running') ORDER BY created", &[])?;
-        found.into_iter().map(|command| self.resume(command)).collect()
-    }
-
-    /// The lengths in the database may be behind the files: those of the files count.
-    fn resume(&self, mut command: Command) -> Result<Active, StoreError> {
-        let (out, out_bytes) = self.digest(&command.id, Part::Out)?;
-        let (err, err_bytes) = self.digest(&command.id, Part::Err)?;
-        (command.out_bytes, command.err_bytes) = (out_bytes, err_bytes);
-        Ok(Active::resumed(command, out, err))
-    }
-
-    fn digest(&self, id: &str, part: Part) -> Result<(Sha256, u64), StoreError> {
-        const AT_ONCE: usize = 1 << 20;
-        let (mut digest, mut length) = (Sha256::new(), 0);
-        loop {
-            let stretch = self.read(id, part, length, AT_ONCE)?;
-            if stretch.octets.is_empty() {
-                return Ok((digest, length));
-            }
-            digest.update(&stretch.octets);
-            length += stretch.octets.len() as u64;
-        }
-    }
-
-    fn set_credential(&mut self, guest: &str, token_sha256: &[u8; 32]) -> Result<(), StoreError> {
-        let set = self.database.execute(
-            "INSERT INTO guests (id, token_sha256, created) VALUES (?1, ?2, ?3)
-             ON CONFLICT (id) DO UPDATE SET token_sha256 = excluded.token_sha256",
-            params![guest, token_sha256, millis(OffsetDateTime::now_utc())],
-        );
-        set.map(drop).map_err(self.refused())
-    }
-
-    fn credentials(&mut self) -> Result<BTreeMap<String, [u8; 32]>, StoreError> {
-        let refused = self.refused();
-        let mut query = self.database.prepare("SELECT id, token_sha256 FROM guests").map_err(&refused)?;
-        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(&refused)?;
-        rows.collect::<Result<_, _>>().map_err(&refused)
-    }
+async fn done_by<D: 'static, T: Send + 'static>(
+    thread: &mpsc::Sender<Job<D>>,
+    job: impl FnOnce(&mut D) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let (tell, told) = oneshot::channel();
+    let job: Job<D> = Box::new(move |disk| {
+        // Nobody may be waiting any more; the job was done all the same.
+        let _ = tell.send(job(disk));
+    });
+    thread.send(job).await.map_err(|_| StoreError::Closed)?;
+    told.await.map_err(|_| StoreError::Closed)?
 }
 
-/// A row as it was read: the JSON in it is checked outside of SQLite's closures.
-struct Stored {
-    command: Command,
-    state: String,
-    program: String,
-    results: Option<String>,
-    failure: Option<String>,
-}
-
-impl Stored {
-    fn valid(self) -> Result<Command, StoreError> {
-        let id = self.command.id.clone();
-        let damaged = |reason: String| StoreError::Damaged { id: id.clone(), reason };
-        let state =
-            State::from_name(&self.state).ok_or_else(|| damaged(format!("state \"{}\"", self.state)))?;
-        let program: Program = serde_json::from_str(&self.program).map_err(|e| damaged(e.to_string()))?;
-        let results = self.results.map(|text| serde_json::from_str(&text)).transpose();
-        let failure: Result<Option<Failure>, _> =
-            self.failure.map(|text| serde_json::from_str(&text)).transpose();
-        let results = results.map_err(|e| damaged(e.to_string()))?;
-        let failure = failure.map_err(|e| damaged(e.to_string()))?;
-        Ok(Command { state, program, results, failure, ..self.command })
-    }
-}
-
-/// Reads the columns of [`COLUMNS`].
-fn command(row: &Row<'_>) -> Result<Stored, rusqlite::Error> {
-    let command = Command {
-        id: row.get(0)?,
-        run: row.get(1)?,
-        guest: row.get(2)?,
-        program: Program::default(),
-        state: State::Queued,
-        created: moment(row.get(5)?),
-        expires: row.get::<_, Option<i64>>(12)?.map(moment),
-        deadline: row.get::<_, Option<i64>>(13)?.map(moment),
-        started: row.get::<_, Option<i64>>(6)?.map(moment),
-        ended: row.get::<_, Option<i64>>(7)?.map(moment),
-        out_bytes: row.get::<_, i64>(8)?.cast_unsigned(),
-        err_bytes: row.get::<_, i64>(9)?.cast_unsigned(),
-        input_taken: 0,
-        results: None,
-        failure: None,
-    };
-    Ok(Stored {
-        command,
-        program: row.get(3)?,
-        state: row.get(4)?,
-        results: row.get(10)?,
-        failure: row.get(11)?,
-    })
+/// Does something slow beside the threads that own the disk.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)?
 }
 
 fn millis(at: OffsetDateTime) -> i64 {
@@ -616,9 +490,28 @@ fn make_private(folder: &Path) -> Result<(), StoreError> {
     made.map_err(|source| StoreError::File { path: folder.into(), source })
 }
 
+/// Opens a database of which nobody else can read anything, whatever mode the folder has: SQLite gives its other files
+/// the mode of the first.
+pub(crate) fn private_database(path: &Path) -> io::Result<()> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match fs::set_permissions(PathBuf::from(name), fs::Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::{Failure, Program};
+    use rusqlite::Connection;
+    use sha2::{Digest, Sha256};
+    use std::os::unix::fs::MetadataExt;
 
     fn run() -> Run {
         let created = moment(1_790_000_000_123);
@@ -633,26 +526,95 @@ mod tests {
     #[tokio::test]
     async fn a_run_is_found_again_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
+        let store = Store::open(folder.path(), 0).unwrap();
         store.add(run(), commands()).await.unwrap();
-        store.append("k7mq2x.vm1".into(), Part::Out, 0, "hello ".into()).await.unwrap();
-        store.append("k7mq2x.vm1".into(), Part::Out, 6, "world".into()).await.unwrap();
+        store.append("k7mq2x.vm1".into(), Part::Out, 0, "hello ".into(), Space::Usual).await.unwrap();
+        store.append("k7mq2x.vm1".into(), Part::Out, 6, "world".into(), Space::Usual).await.unwrap();
         drop(store);
-        let store = Store::open(folder.path()).unwrap();
+        let store = Store::open(folder.path(), 0).unwrap();
         assert_eq!(store.run("k7mq2x".into()).await.unwrap(), Some(run()));
         let mut under_way = store.under_way().await.unwrap();
         assert_eq!(under_way.len(), 2);
-        let first = under_way.remove(0);
+        let mut first = under_way.remove(0);
         assert_eq!((first.command.id.as_str(), first.command.out_bytes), ("k7mq2x.vm1", 11));
+        assert!(!first.is_ready(), "nothing is read at the start");
+        assert!(under_way.remove(0).is_ready(), "there is nothing to read");
+        first.ready(store.prepared("k7mq2x.vm1".into()).await.unwrap());
         let told = serde_json::json!({"out_bytes": 11, "out_sha256": crate::commands::hex(&Sha256::digest("hello world"))});
         first.complete(Part::Out, told.as_object().unwrap()).unwrap();
+    }
+
+    fn given_up(mut active: Active) -> Active {
+        let failure = Failure { code: "guest-lost".into(), message: "gone".into() };
+        active.failed(State::Lost, failure, moment(1_790_000_000_500));
+        active
+    }
+
+    /// Writes output as the agent does.
+    async fn write(store: &Store, active: &mut Active, octets: Vec<u8>) {
+        let id = active.command.id.clone();
+        let at = active.command.out_bytes;
+        let mark =
+            store.append(id.clone(), Part::Out, at, octets.clone().into(), Space::Usual).await.unwrap();
+        active.received(Part::Out, &octets);
+        if mark {
+            store.mark(id, Part::Out, active.digests().unwrap().out.clone()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_that_was_given_up_is_taken_up_without_reading_its_output() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 0).unwrap();
+        store.add(run(), commands()).await.unwrap();
+        let mut active = Active::new(commands().remove(0));
+        write(&store, &mut active, b"hello world".to_vec()).await;
+        store.give_up(given_up(active)).await.unwrap();
+        // Were it read, it would have another digest.
+        fs::write(folder.path().join("output/k7mq2x.vm1/out"), "HELLO WORLD").unwrap();
+        let resumed = store.resumed("k7mq2x.vm1".into()).await.unwrap().unwrap();
+        assert!(resumed.is_ready() && resumed.command.is_given_up());
+        let told = serde_json::json!({"out_bytes": 11, "out_sha256": crate::commands::hex(&Sha256::digest("hello world"))});
+        resumed.complete(Part::Out, told.as_object().unwrap()).unwrap();
+        // What is shorter than what was digested is read anew.
+        fs::write(folder.path().join("output/k7mq2x.vm1/out"), "hello").unwrap();
+        assert!(!store.resumed("k7mq2x.vm1".into()).await.unwrap().unwrap().is_ready());
+        let digests = store.prepared("k7mq2x.vm1".into()).await.unwrap();
+        assert_eq!((digests.out.bytes, digests.err.bytes), (5, 0));
+        assert_eq!(digests.out.sha256.finalize(), Sha256::digest("hello"));
+    }
+
+    #[tokio::test]
+    async fn after_a_restart_only_what_came_after_the_last_mark_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 0).unwrap();
+        store.add(run(), commands()).await.unwrap();
+        let mut active = Active::new(commands().remove(0));
+        let piece = vec![7; 1 << 20];
+        for _ in 0..35 {
+            write(&store, &mut active, piece.clone()).await;
+        }
+        drop(store);
+        let store = Store::open(folder.path(), 0).unwrap();
+        let known = store.on_disk(|disk| disk.digests("k7mq2x.vm1")).await.unwrap();
+        assert_eq!(known.out.bytes, digests::MARK);
+        let made = store.prepared("k7mq2x.vm1".into()).await.unwrap();
+        assert_eq!(made.out.bytes, 35 << 20);
+        assert_eq!(made.out.sha256.finalize(), active.digests().unwrap().out.sha256.clone().finalize());
+        // Once it has ended truly, no more is needed.
+        let mut ended = active.command;
+        (ended.state, ended.ended) = (State::Done, Some(moment(1_790_000_000_500)));
+        ended.results = serde_json::json!({"finished": true}).as_object().cloned();
+        store.update(ended).await.unwrap();
+        let known = store.on_disk(|disk| disk.digests("k7mq2x.vm1")).await.unwrap();
+        assert_eq!(known.out.bytes, 0);
     }
 
     #[tokio::test]
     async fn output_is_read_from_any_offset() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        store.append("a.b".into(), Part::Err, 0, "0123456789".into()).await.unwrap();
+        let store = Store::open(folder.path(), 0).unwrap();
+        store.append("a.b".into(), Part::Err, 0, "0123456789".into(), Space::Usual).await.unwrap();
         let read =
             async |offset, most| store.read("a.b".into(), Part::Err, offset, most).await.unwrap().octets;
         assert_eq!(read(3, 4).await, b"3456");
@@ -664,7 +626,7 @@ mod tests {
     #[tokio::test]
     async fn the_end_of_a_command_is_written_and_listed() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
+        let store = Store::open(folder.path(), 0).unwrap();
         store.add(run(), commands()).await.unwrap();
         let mut ended = commands().remove(0);
         ended.state = State::Failed;
@@ -678,13 +640,159 @@ mod tests {
         assert_eq!(store.ids_like("k7mq2x.".into()).await.unwrap(), ["k7mq2x.vm1", "k7mq2x.vm2"]);
     }
 
+    fn numbered(n: usize, program: Program) -> (Run, Vec<Command>) {
+        let id = format!("r{n:03}");
+        let created = moment(1_790_000_000_000 + i64::try_from(n / 3).unwrap());
+        let command = Command::new(&id, "vm1", program, created);
+        (Run { id, created, ..run() }, vec![command])
+    }
+
+    #[tokio::test]
+    async fn a_list_is_read_page_by_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 0).unwrap();
+        for n in 0..150 {
+            let (run, commands) = numbered(n, Program::default());
+            store.add(run, commands).await.unwrap();
+        }
+        let whole = store.list(Filter { limit: 1000, ..Filter::default() }).await.unwrap();
+        assert_eq!(whole.len(), 150);
+        let (mut pages, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.list(Filter { limit: 40, after, ..Filter::default() }).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(Cursor::behind(last));
+            pages.extend(page);
+        }
+        assert_eq!(pages, whole);
+        assert_eq!(store.list(Filter { limit: 7, ..Filter::default() }).await.unwrap(), whole[..7]);
+        assert_eq!(store.ids_like("r00".into()).await.unwrap().len(), 20);
+        assert!(store.ids_like("r9".into()).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn lists_show_the_beginning_of_what_is_large_and_a_command_has_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 0).unwrap();
+        let large = Program { cmd: "sh".into(), args: vec!["x".repeat(100_000)], ..Program::default() };
+        for n in 0..30 {
+            let (run, commands) = numbered(n, large.clone());
+            store.add(run, commands.clone()).await.unwrap();
+            let mut command = commands[0].clone();
+            (command.state, command.ended) = (State::Done, Some(command.created));
+            let nested: Vec<serde_json::Value> = vec![serde_json::json!([[1], [2]]); 70_000];
+            let results =
+                serde_json::json!({"finished": true, "exitCodeOrSignal": 0, "resources": {"odd": nested}});
+            command.results = results.as_object().cloned();
+            store.update(command).await.unwrap();
+        }
+        let before = resident_kib();
+        let listed = store.list(Filter { all: true, limit: 1000, ..Filter::default() }).await.unwrap();
+        let reports: Vec<_> = listed.iter().map(crate::rpc::report).collect();
+        let xml = vocable_xmlrpc::write_response(&Ok(reports.into())).unwrap();
+        println!(
+            "list of 30 x 0.7 MiB: {} bytes of XML, {} KiB more resident",
+            xml.len(),
+            resident_kib() - before
+        );
+        assert!(xml.len() < 30 * 10_000, "{}", xml.len());
+        assert!(
+            listed.iter().all(|it| it.program.shortened && it.results.as_ref().unwrap()["finished"] == true)
+        );
+        let one = store.command(listed[0].id.clone()).await.unwrap().unwrap();
+        assert_eq!(one.program.args[0].len(), 100_000);
+        assert_eq!(one.results.unwrap()["resources"]["odd"].as_array().unwrap().len(), 70_000);
+    }
+
+    fn resident_kib() -> i64 {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn one_odd_row_of_an_earlier_agent_fails_no_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 0).unwrap();
+        for n in 0..3 {
+            let (run, commands) = numbered(n, Program::default());
+            store.add(run, commands).await.unwrap();
+        }
+        let deep = format!(
+            "{{\"finished\": true, \"resources\": {}1{}, \"x\": 1}}",
+            "[".repeat(100),
+            "]".repeat(100)
+        );
+        let name = "{\"finished\": true, \"resources\": {\"a\\u0001\": 1}}";
+        let odd = "UPDATE commands SET state = 'done', ended = 1, results = ?2 WHERE id = ?1";
+        let database = Connection::open(folder.path().join("vocable.db")).unwrap();
+        for (id, results) in [("r000.vm1", deep.as_str()), ("r001.vm1", name), ("r002.vm1", "{")] {
+            database.execute(odd, [id, results]).unwrap();
+        }
+        let listed = store.list(Filter { all: true, limit: 10, ..Filter::default() }).await.unwrap();
+        let reports: Vec<_> = listed.iter().map(crate::rpc::report).collect();
+        let xml = String::from_utf8(vocable_xmlrpc::write_response(&Ok(reports.into())).unwrap()).unwrap();
+        for told in ["nested deeper than 8", "a\\u{1}", "what is stored cannot be read"] {
+            assert!(xml.contains(told), "{told}: {xml}");
+        }
+        let whole = store.command("r000.vm1".into()).await.unwrap().unwrap();
+        vocable_xmlrpc::write_response(&Ok(crate::rpc::report(&whole))).unwrap();
+    }
+
+    #[tokio::test]
+    async fn nobody_else_can_read_it_whatever_the_mode_of_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &str| fs::metadata(folder.path().join(path)).unwrap().mode() & 0o777;
+        let open_to_all = |path: &str, mode| {
+            fs::set_permissions(folder.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        // An earlier agent was less careful.
+        fs::write(folder.path().join("vocable.db"), "").unwrap();
+        fs::create_dir(folder.path().join("output")).unwrap();
+        for (path, mode) in [("", 0o777), ("vocable.db", 0o644), ("output", 0o755)] {
+            open_to_all(path, mode);
+        }
+        let store = Store::open(folder.path(), 0).unwrap();
+        store.add(run(), commands()).await.unwrap();
+        store.append("k7mq2x.vm1".into(), Part::Out, 0, "secret".into(), Space::Usual).await.unwrap();
+        for path in ["vocable.db", "vocable.db-wal", "vocable.db-shm", "output/k7mq2x.vm1/out"] {
+            assert_eq!(mode(path), 0o600, "{path}");
+        }
+        for path in ["output", "output/k7mq2x.vm1"] {
+            assert_eq!(mode(path), 0o700, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_of_an_earlier_agent_is_read_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Connection::open(folder.path().join("vocable.db")).unwrap();
+        database.execute_batch(books::MIGRATIONS[0]).unwrap();
+        database.execute_batch(books::MIGRATIONS[1]).unwrap();
+        database
+            .execute_batch(
+                "PRAGMA user_version = 2;
+                 INSERT INTO runs VALUES ('k7mq2x', 'vm1', 1, '{}', 1);
+                 INSERT INTO commands (id, run, guest, program, state, created)
+                 VALUES ('k7mq2x.vm1', 'k7mq2x', 'vm1', '{\"cmd\": \"true\"}', 'running', 1);",
+            )
+            .unwrap();
+        let store = Store::open(folder.path(), 0).unwrap();
+        let mut under_way = store.under_way().await.unwrap();
+        let mut ended = under_way.remove(0).command;
+        assert_eq!(ended.program.cmd, "true");
+        (ended.state, ended.ended) = (State::Done, Some(moment(2)));
+        store.update(ended).await.unwrap();
+        assert_eq!(store.retire(moment(3), Duration::ZERO, 0).await.unwrap(), ["k7mq2x.vm1"]);
+    }
+
     #[test]
     fn a_database_of_a_newer_version_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
-        drop(Disk::open(folder.path()).unwrap());
+        drop(Books::open(folder.path()).unwrap());
         let database = Connection::open(folder.path().join("vocable.db")).unwrap();
         database.execute_batch("PRAGMA user_version = 99").unwrap();
-        let refused = Disk::open(folder.path()).err().unwrap().to_string();
+        let refused = Books::open(folder.path()).err().unwrap().to_string();
         assert!(refused.contains("has version 99"), "{refused}");
     }
 }

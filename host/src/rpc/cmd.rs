@@ -66,6 +66,12 @@ const COMMAND: &[Param] = &[
     optional("left_out", Kind::Any, "how much output a limit left out"),
     optional("out_sha256", Kind::String, "digest of all standard output, hexadecimal"),
     optional("err_sha256", Kind::String, "digest of all standard error, hexadecimal"),
+    optional("paused", Kind::String, "why no more of its output is taken now: its guest holds it up"),
+    optional(
+        "shortened",
+        Kind::Bool,
+        "whether only the beginning of its program or arguments is shown: cmd.poll of that one command shows all",
+    ),
 ];
 
 /// The same with output.
@@ -104,7 +110,12 @@ pub(super) const METHODS: &[Method] = &[
             optional("state", Kind::String, "only those in this state"),
             optional("all", Kind::Bool, "also those that are over"),
             optional("since_unix", Kind::Double, "only those asked for since then, in seconds since 1970"),
-            optional("limit", Kind::Int, "at most so many [default: 1000]"),
+            optional("limit", Kind::Int, "at most so many, 1000 at most [default: 1000]"),
+            optional(
+                "after",
+                Kind::String,
+                "only those behind this one: the id of the last one of the page before",
+            ),
         ])],
         gives: Gives::list(COMMAND),
         changes: false,
@@ -270,14 +281,19 @@ async fn list(context: Context, params: Params) -> Result<Value, Fault> {
         None => None,
     };
     let limit = options.take::<i32>("limit")?.and_then(|n| u32::try_from(n).ok()).unwrap_or(MOST_LISTED);
-    let filter = Filter {
+    let after: Option<String> = options.take("after")?;
+    let mut filter = Filter {
         guest: options.take("guest")?,
         state,
         all: options.take("all")?.unwrap_or(false),
         since: options.take::<f64>("since_unix")?.and_then(since),
         limit: limit.clamp(1, MOST_LISTED),
+        after: None,
     };
     options.finish()?;
+    if let Some(after) = after {
+        filter.after = Some(context.handle.behind(&after).await?);
+    }
     Ok(context.handle.list(filter).await?.iter().map(|command| Value::from_iter(facts(command))).collect())
 }
 
@@ -417,7 +433,12 @@ async fn wait_for_some(
             let (id, from) = (command.id.clone(), offsets.of(&command.id));
             async move {
                 let enough = |command: &Command| patience.is_over(command, from);
-                (n, handle.watch(&id, patience.deadline, enough).await)
+                let mut told = handle.watch(&id, patience.deadline, enough).await;
+                // Many are in memory together.
+                if let Ok(command) = &mut told {
+                    command.shorten();
+                }
+                (n, told)
             }
         })
         .collect();
@@ -431,6 +452,7 @@ async fn wait_for_some(
     drop(waiting);
     for command in commands.iter_mut().filter(|command| offsets.wants(&command.id)) {
         *command = handle.watch(&command.id, Instant::now(), |_| true).await?;
+        command.shorten();
     }
     Ok(())
 }
@@ -542,6 +564,8 @@ pub(super) fn facts(command: &Command) -> Vec<(&'static str, Value)> {
         ("left_out", told("left_out")),
         ("out_sha256", told("out_sha256")),
         ("err_sha256", told("err_sha256")),
+        ("paused", command.paused.as_deref().map(Value::from)),
+        ("shortened", program.shortened.then(|| Value::from(true))),
     ];
     all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
