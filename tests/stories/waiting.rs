@@ -97,12 +97,12 @@ fn is_not_run_too_late(host: &Host, plan: GuestPlan<'_>) {
     expired(&later.polled(), &mark);
 }
 
+/// Whoever cannot know yet that it was not run says that.
 fn expired(report: &Value, mark: &Path) {
-    assert_eq!(
-        (&report["state"], &report["error"]["code"]),
-        (&json!("failed"), &json!("expired")),
-        "{report:#}"
-    );
+    assert_eq!(report["error"]["code"], "expired", "{report:#}");
+    let told = report["error"]["message"].as_str().unwrap();
+    let may_run = told.contains("may still run");
+    assert!(may_run || (report["state"] == "failed" && told.contains("nothing was run")), "{report:#}");
     assert!(!mark.exists(), "it was run: {report:#}");
 }
 
