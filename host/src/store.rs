@@ -10,8 +10,8 @@
 //! commands never wait for one's output. Nothing here decides anything: see [`crate::commands`] for that.
 
 use crate::commands::{Active, Command, Part, Progress, State};
-use fs::{self, OpenOptions};
 use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
