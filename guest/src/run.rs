@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use vocable_runtime::settings::Reload;
 use vocable_runtime::{Compiler, Engine, EngineConfig, Lexicon};
-use vocable_stomp::client::{AckMode, Client, ClientConfig, Reconnect, Subscription};
+use vocable_stomp::client::{AckMode, Client, ClientConfig, Credentials, Reconnect, Secret, Subscription};
 
 /// Why the agent cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -131,7 +131,8 @@ fn client_config(config: &Config, id: &str, address: String, passcode: Option<St
     };
     ClientConfig {
         login: Some(id.to_owned()),
-        passcode,
+        // A host without it is not obeyed, and none is sent it.
+        credentials: passcode.map_or(Credentials::None, |passcode| Credentials::Proof(Secret::of(&passcode))),
         connect_headers: vec![("agent-version".into(), env!("CARGO_PKG_VERSION").into())],
         heart_beat: config.heartbeat.duration(),
         reconnect,

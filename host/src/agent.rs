@@ -9,7 +9,7 @@ mod time;
 mod work;
 
 use self::time::{HOST_TIME, HostTime, VALID_UNTIL, moment};
-use self::work::{Metered, Work, Worked, caught};
+use self::work::{Metered, Panicked, Work, Worked, caught};
 use crate::asks::{Asks, Pending, Purpose};
 use crate::clock::Now;
 use crate::commands::{Active, Command, Digests, Failure, State as CommandState};
@@ -22,7 +22,7 @@ use crate::hypervisor::engine::Note;
 use crate::hypervisor::machines::{Machines, View};
 use crate::powers::HOST;
 use crate::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
-use crate::roster::{Change, Guest, Patience, Roster};
+use crate::roster::{Change, Guest, Patience, Roster, State};
 use crate::streams::Streams;
 use crate::target::{MAX_GUEST_ID, Target, is_guest_id};
 use crate::turns::{Turn, TurnLimits, Turns};
@@ -190,7 +190,7 @@ impl Agent {
             handle,
             streams,
             work: Work::new(stop.clone()),
-            turns: Turns::new(TurnLimits::default()),
+            turns: Turns::new(turn_limits()),
             arriving: VecDeque::new(),
             endings: HashMap::new(),
             time: HostTime::new(Now::read()),
@@ -350,6 +350,7 @@ impl Agent {
                 let theirs = self.theirs(&sender, &id).map(drop);
                 if let (Ok(()), Some(it)) = (&theirs, self.commands.get_mut(&id)) {
                     it.active.command.input_taken = it.active.command.input_taken.max(offset);
+                    it.heard = Some(Instant::now());
                     it.changed.send_replace(());
                 }
                 tell(reply, theirs);
@@ -586,10 +587,12 @@ impl Agent {
         let program = &command.program;
         let facts = json!({"cmd-id": command.id, "cmd": program.cmd, "args": program.args, "env": program.env,
             "path": program.path, "options": program.options});
-        let (lexicon, id) = (self.lexicon.clone(), command.id.clone());
+        let (lexicon, id, guest) = (self.lexicon.clone(), command.id.clone(), command.guest.clone());
         self.work.push(Box::pin(async move {
-            let said = said_once(lexicon.raise("run-requested", facts.to_string()).await);
-            Done::Phrased { command: id, said }
+            let said = caught(&guest, lexicon.raise("run-requested", facts.to_string())).await;
+            let failed =
+                |panicked: Panicked| Failure { code: "internal".into(), message: panicked.to_string() };
+            Done::Phrased { command: id, said: said.map_err(failed).and_then(said_once) }
         }));
     }
 
@@ -946,13 +949,13 @@ impl Agent {
         }
         let lexicon = self.lexicon.clone();
         self.work.push(Box::pin(async move {
-            match lexicon.say(&word, args).await {
-                Ok(message) => Done::Uttered { to, said: Said { word, message }, reply },
-                Err(error) => {
-                    tell(reply, Err(error.into()));
-                    Done::Nothing
-                }
-            }
+            let fault = match caught(&to, lexicon.say(&word, args)).await {
+                Ok(Ok(message)) => return Done::Uttered { to, said: Said { word, message }, reply },
+                Ok(Err(error)) => error.into(),
+                Err(panicked) => Fault::new(FaultKind::Internal, panicked.to_string()),
+            };
+            tell(reply, Err(fault));
+            Done::Nothing
         }));
     }
 
@@ -1108,6 +1111,12 @@ impl Agent {
         // The reply first: what is acknowledged has been answered.
         self.acknowledge(None, frame);
         let Some(answer) = heard.answer else { return };
+        if let Err(refused) = answer.result.as_ref()
+            && refused.kind == "too-large"
+        {
+            let text = shortened(format!("{} answered too much: {}", heard.word, refused.text));
+            self.roster.failed(guest, &text, Now::read());
+        }
         match self.asks.answered(&answer.to, guest).map(|ask| ask.purpose) {
             Some(Purpose::Caller(reply)) => tell(reply, Ok(answer.result)),
             Some(Purpose::Command(id)) => self.taken(guest, &id, answer.result),
@@ -1144,6 +1153,9 @@ impl Agent {
                 give_up(ask, FaultKind::GuestOffline, &format!("{}: {reason}", state.as_str()));
             }
             self.take_all_back(&guest);
+        } else if state == State::Alive {
+            // What was taken back while it was silent.
+            self.resend(&guest);
         }
         self.events.note(&format!("guest.{}", state.as_str()), About::guest(&guest), reason, Now::read());
     }
@@ -1268,6 +1280,12 @@ impl Agent {
 
 /// Codes of commands that nobody wants any more, though they may still run.
 const UNWANTED: [&str; 2] = ["cancelled", "expired"];
+
+/// As many long messages at once as leave the agent a processor.
+fn turn_limits() -> TurnLimits {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    TurnLimits { long_at_once: processors.saturating_sub(1).clamp(1, 4), ..TurnLimits::default() }
+}
 
 /// What tells the asks of this process from those of any other: eight digits by chance.
 fn own_part() -> String {

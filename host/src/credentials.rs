@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
 use subtle::ConstantTimeEq;
 use vocable_stomp::Frame;
-use vocable_stomp::broker::{Access, Action, Denial, Destination, Pattern, Principal};
+use vocable_stomp::broker::{Access, Action, Denial, Destination, Pattern, Principal, Secret};
 use vocable_xmlrpc::excerpt;
 
 /// 256 random bits that prove who somebody is. Shown once, never logged.
@@ -88,18 +88,51 @@ impl Credentials {
         self.digests.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(guest).copied()
     }
 
-    fn judge(&self, guest: &str, passcode: Option<&str>) -> Result<(), String> {
-        if !is_guest_id(guest) || guest == HOST {
-            return Err(format!("{} cannot be the id of a guest", excerpt(guest)));
+    /// What to answer, and what to log, to somebody who is not let in.
+    fn denial(guest: &str, why: &str) -> Denial {
+        Denial {
+            // Whoever knocks learns nothing about which guests exist.
+            told: format!("login as {} refused", excerpt(guest)),
+            logged: format!("{why}; {}", how_to_mend(guest)),
         }
+    }
+
+    fn judge(&self, guest: &str, passcode: Option<&str>) -> Result<(), String> {
+        check_name(guest)?;
         match (self.digest_of(guest), passcode, self.admit) {
             (Some(known), Some(given), _) if bool::from(known.ct_eq(&digest(given))) => Ok(()),
             (Some(_), Some(_), _) => Err(format!("the credential is not that of {guest}")),
             (Some(_), None, _) => Err(format!("{guest} has a credential, and none was given")),
             (None, _, Admit::Any) => Ok(()),
-            (None, _, Admit::Token) => Err(format!("no credential was made for {guest}")),
+            (None, _, Admit::Token) => Err(no_credential(guest)),
         }
     }
+
+    /// The same for somebody who had to prove what it knows. That a guest without a credential may come in with
+    /// anything does not help it here: there was nothing by which the host could have proved itself to it.
+    fn judge_proof(&self, guest: &str, is_proved: bool) -> Result<(), String> {
+        check_name(guest)?;
+        match (self.digest_of(guest), is_proved) {
+            (Some(_), true) => Ok(()),
+            (Some(_), false) => Err(format!("the proof was not made with the credential of {guest}")),
+            (None, _) => Err(no_credential(guest)),
+        }
+    }
+}
+
+fn check_name(guest: &str) -> Result<(), String> {
+    match is_guest_id(guest) && guest != HOST {
+        true => Ok(()),
+        false => Err(format!("{} cannot be the id of a guest", excerpt(guest))),
+    }
+}
+
+fn no_credential(guest: &str) -> String {
+    format!("no credential was made for {guest}")
+}
+
+fn how_to_mend(guest: &str) -> String {
+    format!("make one with: vocable token new {}", excerpt(guest))
 }
 
 impl Access for Credentials {
@@ -113,12 +146,36 @@ impl Access for Credentials {
         let guest = login.unwrap_or_default();
         match self.judge(guest, passcode) {
             Ok(()) => Ok(Principal::new(guest)),
-            Err(why) => Err(Denial {
-                // Whoever knocks learns nothing about which guests exist.
-                told: format!("login as {} refused", excerpt(guest)),
-                logged: format!("{why}; make one with: vocable token new {guest}"),
-            }),
+            Err(why) => Err(Self::denial(guest, &why)),
         }
+    }
+
+    fn secret_of(&self, guest: &str) -> Option<Secret> {
+        self.digest_of(guest).map(Secret::of_digest)
+    }
+
+    fn authenticate_by_proof(
+        &self,
+        guest: &str,
+        is_proved: bool,
+        _connect: &Frame,
+        _peer: Option<SocketAddr>,
+    ) -> Result<Principal, Denial> {
+        match self.judge_proof(guest, is_proved) {
+            Ok(()) => Ok(Principal::new(guest)),
+            Err(why) => Err(Self::denial(guest, &why)),
+        }
+    }
+
+    fn hung_up(&self, guest: &str) -> String {
+        let why = match self.digest_of(guest) {
+            Some(_) => {
+                "hung up after the challenge: its credential is another one, or it asked by somebody else's name"
+                    .to_owned()
+            }
+            None => format!("hung up after the challenge: no credential was made for {}", excerpt(guest)),
+        };
+        format!("{why}; {}", how_to_mend(guest))
     }
 
     fn may(&self, who: &Principal, what: Action, destination: &Destination) -> bool {
@@ -154,6 +211,23 @@ mod tests {
         assert_eq!(known.judge("vm1", None).unwrap_err(), "vm1 has a credential, and none was given");
         assert_eq!(known.judge("vm2", Some("secret")).unwrap_err(), "no credential was made for vm2");
         assert!(known.judge("../x", Some("secret")).is_err());
+    }
+
+    #[test]
+    fn a_proof_is_taken_for_the_token_it_was_made_with_and_never_without_one() {
+        for admit in [Admit::Any, Admit::Token] {
+            let known = credentials(admit);
+            assert_eq!(known.secret_of("vm1"), Some(Secret::of("secret")));
+            assert_eq!(known.secret_of("vm2"), None);
+            assert_eq!(known.judge_proof("vm1", true), Ok(()));
+            let wrong = known.judge_proof("vm1", false).unwrap_err();
+            assert_eq!(wrong, "the proof was not made with the credential of vm1");
+            for nobody in ["vm2", "../x", HOST] {
+                assert!(known.judge_proof(nobody, true).is_err(), "{nobody}");
+            }
+            assert!(known.hung_up("vm1").ends_with("; make one with: vocable token new vm1"));
+            assert!(known.hung_up("vm2").contains("no credential was made for vm2"));
+        }
     }
 
     #[test]

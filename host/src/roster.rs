@@ -297,6 +297,7 @@ impl Roster {
             return None;
         }
         guest.turn(State::Lost, reason, now);
+        self.schedule(id, true);
         Some(Change { guest: id.to_owned(), state: State::Lost, reason: reason.to_owned() })
     }
 
@@ -373,6 +374,7 @@ impl Roster {
     pub fn left(&mut self, id: &str, reason: &str, now: Now) -> Option<Change> {
         let guest = self.guests.get_mut(id)?;
         guest.turn(State::Left, reason, now);
+        self.schedule(id, true);
         Some(Change { guest: id.to_owned(), state: State::Left, reason: reason.to_owned() })
     }
 

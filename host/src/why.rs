@@ -298,6 +298,11 @@ fn words(facts: &Facts, now: Now) -> Check {
         1 => text.push_str("; 1 answer that nobody waited for"),
         n => text.push_str(&format!("; {n} answers that nobody waited for")),
     }
+    let at_the_guest = guest.and_then(|guest| guest.facts.get("unasked-answers"));
+    if let Some(count) = at_the_guest.and_then(|count| count.as_str()?.parse::<u64>().ok()).filter(|n| *n > 0)
+    {
+        text.push_str(&format!("; {count} answers of the host that the guest had not asked for"));
+    }
     match guest.map_or(0, |guest| guest.unheard) {
         0 => {}
         n => text.push_str(&format!("; {n} messages refused because too many of them waited")),
@@ -582,6 +587,7 @@ mod tests {
                     roster.connected("vm1", HERE, now);
                     roster.joined("vm1", "", serde_json::Map::new(), now);
                     roster.left("vm1", "the guest agent was stopped", now);
+                    roster.disconnected("vm1", "closed by peer", now);
                 },
                 "vm1 left 30s ago: the guest agent was stopped",
                 Some("session"),

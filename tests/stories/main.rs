@@ -30,6 +30,8 @@ mod machines;
 mod partitions;
 
 #[cfg(test)]
+mod orders;
+#[cfg(test)]
 mod strangers;
 #[cfg(test)]
 mod waiting;

@@ -26,6 +26,7 @@ mod tests;
 
 pub use self::core::Withdrawn;
 pub use crate::ack::AckMode;
+pub use crate::proof::Secret;
 pub use access::{Access, Action, Denial, Principal};
 pub use config::BrokerConfig;
 pub use destination::{Destination, DestinationError, Kind, Pattern};
@@ -33,4 +34,4 @@ pub use event::{BrokerEvent, ConnectionId, ConnectionInfo, Ending, QueueInfo};
 pub use handle::{Broker, BrokerStopped, Events};
 pub use limits::BrokerLimits;
 pub use link::{Link, LinkError, LinkSender};
-pub use rules::{AccessRules, Secret};
+pub use rules::AccessRules;

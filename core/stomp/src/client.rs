@@ -29,7 +29,8 @@ mod session;
 mod tests;
 
 pub use crate::ack::AckMode;
-pub use config::{ClientConfig, Reconnect};
+pub use crate::proof::Secret;
+pub use config::{ClientConfig, Credentials, Reconnect};
 pub use dial::Dial;
 pub use error::ClientError;
 pub use event::{Delivery, Event, Subscription};

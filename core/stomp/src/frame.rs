@@ -122,6 +122,9 @@ impl fmt::Display for Command {
     }
 }
 
+/// The header of `CONNECTED` by which our broker says how many bytes the body of a frame may have.
+pub(crate) const MAX_FRAME: &str = "vocable-max-frame";
+
 /// One frame, its headers unescaped. `Debug` hides the passcode and shortens the body.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Frame {

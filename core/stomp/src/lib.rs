@@ -3,6 +3,7 @@
 //! - [`frame`]: commands, headers, bodies; [`ack`]: how messages are acknowledged.
 //! - [`codec`]: frames to bytes and back, without I/O.
 //! - [`heartbeat`]: what is agreed, when one is due, when the peer is dead.
+//! - `proof`: how the two ends of a login prove to each other that they know its secret.
 //! - [`client`]: a client that stays connected.
 //! - [`broker`]: the embedded broker.
 
@@ -12,6 +13,7 @@ pub mod client;
 pub mod codec;
 pub mod frame;
 pub mod heartbeat;
+mod proof;
 
 pub use ack::AckMode;
 pub use frame::{Command, Frame, Version};

@@ -55,19 +55,28 @@ impl<T: Send + 'static> Work<T> {
     }
 
     fn begin(&self, work: Metered<T>) {
-        self.running.push(work.map(Some).boxed());
+        self.add(work.map(Some));
     }
 
     /// Goes on with something on another thread.
     pub(super) fn elsewhere(&self, work: Metered<T>) {
-        self.running.push(elsewhere(work, self.stop.clone()).boxed());
+        self.add(elsewhere(work, self.stop.clone()));
+    }
+
+    fn add(&self, work: impl Future<Output = Option<Worked<T>>> + Send + 'static) {
+        // What matters to somebody is caught where it is begun; a panic is never to reach the loop.
+        self.running.push(async { caught("", work).await.ok().flatten() }.boxed());
     }
 
     /// The next thing that comes out; none while there is nothing to do. Nothing is lost if this is not waited for to
     /// its end.
     pub(super) async fn next(&mut self) -> Option<Worked<T>> {
-        // What was ended because the agent stops has nothing to tell.
-        self.running.next().await.flatten()
+        loop {
+            // What was ended, because the agent stops or by a panic, has nothing to tell.
+            if let Some(worked) = self.running.next().await? {
+                return Some(worked);
+            }
+        }
     }
 }
 
@@ -170,5 +179,9 @@ mod tests {
         assert_eq!(caught("vm1", std::future::ready(1)).await, Ok(1));
         let failed = caught("vm1", async { panic!("no such thing") }).await;
         assert_eq!(failed, Err::<(), _>(Panicked("no such thing".to_owned())));
+        let mut work = work(&CancellationToken::new());
+        work.push(std::future::ready("nobody catches it").map(|text| -> u8 { panic!("{text}") }).boxed());
+        work.push(std::future::ready(7).boxed());
+        assert!(matches!(work.next().await, Some(Worked::Done(7, _))));
     }
 }

@@ -4,6 +4,7 @@
 
 use super::destination::{Destination, Pattern};
 use crate::frame::Frame;
+use crate::proof::Secret;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -73,6 +74,35 @@ pub trait Access: Send + Sync {
         connect: &Frame,
         peer: Option<SocketAddr>,
     ) -> Result<Principal, Denial>;
+
+    /// What `login` may prove to know instead of sending it, if it may; the broker proves to know it first.
+    fn secret_of(&self, _login: &str) -> Option<Secret> {
+        None
+    }
+
+    /// Decides about somebody who was asked for a proof. `is_proved` says that it knows what
+    /// [`secret_of`](Self::secret_of) returns for that login now.
+    ///
+    /// # Errors
+    /// What to tell the client, and what to log.
+    fn authenticate_by_proof(
+        &self,
+        _login: &str,
+        _is_proved: bool,
+        _connect: &Frame,
+        _peer: Option<SocketAddr>,
+    ) -> Result<Principal, Denial> {
+        Err(Denial { told: "login refused".to_owned(), logged: "nobody may log in by a proof".to_owned() })
+    }
+
+    /// What the operator reads about somebody who hung up when the broker had proved itself: it was not convinced.
+    fn hung_up(&self, login: &str) -> String {
+        match self.secret_of(login) {
+            Some(_) => "hung up after the challenge: its credential is another one, or it goes by somebody else's name",
+            None => "hung up after the challenge: nothing is known here that it could prove to know",
+        }
+        .to_owned()
+    }
 
     /// Whether `who` may do `what` with this one destination.
     fn may(&self, who: &Principal, what: Action, destination: &Destination) -> bool;

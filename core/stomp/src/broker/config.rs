@@ -56,7 +56,7 @@ impl BrokerConfig {
 
     /// After so many octets written the broker is told.
     pub(super) const fn report_after(&self) -> u64 {
-        (self.limits.outgoing_bytes / 16) as u64
+        self.limits.report_after() as u64
     }
 
     pub(super) const fn dialect(&self) -> Dialect {

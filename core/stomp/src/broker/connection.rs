@@ -32,6 +32,8 @@ use writer::Writer;
 /// What a reader may do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Gate {
+    /// Read one frame more, and wait for what that leads to.
+    Challenged,
     /// Discard what comes.
     Closing,
     /// Read one frame, and wait for what it leads to.

@@ -3,9 +3,9 @@
 //! ```text
 //!            CONNECT                        DISCONNECT, refusal, slow, closed
 //! open ─▶ pending ─▶ CONNECTED ─▶ session ────────────────────────────────────▶ gone
-//!            │ refusal, deadline                 its unacknowledged messages go back
-//!            ▼                                   to the places they had in their queues
-//!          gone
+//!          │ ▲  │ refusal, deadline              its unacknowledged messages go back
+//! nonce:   ▼ │  ▼                                to the places they had in their queues
+//! challenged    gone (after some failed logins of its address: late)
 //! ```
 //! Whoever holds the sockets calls one method per happening and then takes the [`Output`]s one by one until there
 //! are none. Connections that the core has ended are unknown to it at once: what still comes from them is ignored,
@@ -13,7 +13,10 @@
 
 mod acknowledge;
 mod connect;
+mod credit;
 mod deliver;
+mod failures;
+mod holdup;
 mod leave;
 mod message;
 mod publish;
@@ -37,6 +40,8 @@ use super::limits::BrokerLimits;
 use crate::codec::DecodeError;
 use crate::frame::{Command, Frame, Version};
 use crate::heartbeat::{Agreed, HeartBeat};
+use failures::Failures;
+use holdup::Slow;
 use queue::{Queue, SubscriptionKey};
 use session::Session;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -55,6 +60,11 @@ pub enum Output {
         version: Version,
         /// The heart-beats agreed upon.
         heart_beats: Agreed,
+    },
+    /// The connection was asked for a proof: one more frame is to be read from it, as one before the login.
+    Challenged {
+        /// Which.
+        connection: ConnectionId,
     },
     /// Write what was handed over so far, then close. Nothing else follows for this connection.
     Close {
@@ -85,16 +95,26 @@ pub enum Output {
 /// The broker without its sockets.
 pub struct Core {
     limits: BrokerLimits,
+    /// Octets of the largest body that a client may send, as far as the codec is concerned.
+    max_body: Option<usize>,
     heart_beat: HeartBeat,
     access: Arc<dyn Access>,
     /// Tells the messages of this run from those of any other.
     instance: String,
+    /// What nonces are made of: nobody else knows it.
+    key: [u8; 32],
     connections: u64,
     messages: u64,
     pending: BTreeMap<ConnectionId, Pending>,
     sessions: BTreeMap<ConnectionId, Session>,
     /// The connections of principals that may have only one.
     logins: HashMap<Arc<str>, ConnectionId>,
+    /// Addresses from which logins failed.
+    failures: Failures,
+    /// Answers to failed logins that are told late, by when.
+    late: BTreeMap<(Instant, ConnectionId), Frame>,
+    /// Subscribers of topics for whom publishers wait.
+    slow: BTreeMap<ConnectionId, Slow>,
     queues: HashMap<Destination, Queue>,
     /// Octets in all queues.
     stored: usize,
@@ -109,13 +129,22 @@ pub struct Core {
 #[derive(Debug)]
 struct Pending {
     peer: Option<SocketAddr>,
+    challenge: Option<Challenged>,
+}
+
+/// What a connection was asked to prove.
+#[derive(Debug)]
+struct Challenged {
+    login: String,
+    client_nonce: [u8; 32],
+    nonce: [u8; 32],
 }
 
 /// What one change brings about, done before the next input is taken.
 #[derive(Debug, Default)]
 struct Work {
-    /// Queues with news: more messages, fewer octets, other consumers.
-    queues: Vec<Destination>,
+    /// Queues with news: more messages, fewer octets, other consumers. Each is served one message at a time.
+    queues: VecDeque<Destination>,
     /// Connections that may have got room or credit.
     consumers: Vec<ConnectionId>,
     /// Connections that have to go.
@@ -125,18 +154,30 @@ struct Work {
 }
 
 impl Core {
-    /// An empty broker. `instance` should differ from run to run; it begins every `message-id`.
-    pub fn new(limits: BrokerLimits, heart_beat: HeartBeat, access: Arc<dyn Access>, instance: &str) -> Self {
+    /// An empty broker. `instance` should differ from run to run; it begins every `message-id`. `key` has to be random:
+    /// what the broker asks clients to prove their secrets with is made of it.
+    pub fn new(
+        limits: BrokerLimits,
+        heart_beat: HeartBeat,
+        access: Arc<dyn Access>,
+        instance: &str,
+        key: [u8; 32],
+    ) -> Self {
         Self {
             limits,
+            max_body: None,
             heart_beat,
             access,
             instance: instance.to_owned(),
+            key,
             connections: 0,
             messages: 0,
             pending: BTreeMap::new(),
             sessions: BTreeMap::new(),
             logins: HashMap::new(),
+            failures: Failures::default(),
+            late: BTreeMap::new(),
+            slow: BTreeMap::new(),
             queues: HashMap::new(),
             stored: 0,
             topics: HashMap::new(),
@@ -144,6 +185,13 @@ impl Core {
             outputs: VecDeque::new(),
             work: Work::default(),
         }
+    }
+
+    /// Tells clients how large a body may be: what the codec in front of it accepts, or less if no queue would.
+    #[must_use]
+    pub const fn with_max_body(mut self, octets: usize) -> Self {
+        self.max_body = Some(octets);
+        self
     }
 
     /// The next thing to do outside.
@@ -162,7 +210,7 @@ impl Core {
     /// [`Refusal`]. Over a socket the client has then been told, and its connection is ended; a link stays.
     pub fn frame(&mut self, from: ConnectionId, frame: Frame, now: Instant) -> Result<(), Refusal> {
         let result = if self.pending.contains_key(&from) {
-            self.connect(from, &frame, now).inspect_err(|refusal| self.refuse(from, refusal, None))
+            self.connect(from, &frame, now).inspect_err(|refusal| self.refuse_login(from, refusal, now))
         } else {
             self.obey_and_confirm(from, frame, now)
         };
@@ -170,9 +218,13 @@ impl Core {
         result
     }
 
-    /// Bytes came that are no frame.
-    pub fn malformed(&mut self, from: ConnectionId, error: &DecodeError) {
-        self.refuse(from, &Refusal::Malformed(error.to_string()), None);
+    /// Bytes came that are no frame. `begun` is what was read of it before it went wrong.
+    pub fn malformed(&mut self, from: ConnectionId, error: &DecodeError, begun: Option<&Frame>) {
+        let is_first = self.pending.contains_key(&from);
+        let stranger = begun.map(|frame| frame.command).filter(|command| is_first && !opens(*command));
+        let refusal = stranger.map_or_else(|| Refusal::Malformed(error.to_string()), Refusal::NotLoggedIn);
+        let receipt = begun.filter(|_| !is_first).and_then(|frame| frame.header("receipt"));
+        self.refuse(from, &refusal, receipt.map(str::to_owned));
         self.settle();
     }
 
@@ -182,8 +234,14 @@ impl Core {
         self.settle();
     }
 
+    /// Some bytes were written, though not yet a whole frame: the peer reads.
+    pub fn moved(&mut self, to: ConnectionId) {
+        self.note_movement(to);
+    }
+
     /// The connection ended by itself. If the core had ended it before, nothing happens.
     pub fn closed(&mut self, connection: ConnectionId, ending: Ending) {
+        self.late.retain(|(_, late), _| *late != connection);
         self.end(connection, ending);
         self.settle();
     }
@@ -205,17 +263,31 @@ impl Core {
         for connection in all {
             self.expel(connection, "shutting down", Ending::Shutdown);
         }
+        while self.tell_first_late() {}
+    }
+
+    /// When [`wake`](Self::wake) is to be called.
+    pub fn due(&self) -> Option<Instant> {
+        self.late.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// The time that [`due`](Self::due) told has come.
+    pub fn wake(&mut self, now: Instant) {
+        while self.due().is_some_and(|due| due <= now) {
+            self.tell_first_late();
+        }
     }
 
     /// Whether [`tick`](Self::tick) has anything to look after.
     pub fn wants_tick(&self) -> bool {
-        self.stored > 0 || self.work.sweep
+        self.stored > 0 || self.work.sweep || !self.slow.is_empty()
     }
 
     /// Time passes: to be called about once a second while it is wanted.
     pub fn tick(&mut self, now: Instant) {
         self.expire(now);
         self.lose_patience(now);
+        self.cut_off_the_stuck(now);
         self.forget_queues();
         self.settle();
     }
@@ -263,7 +335,7 @@ impl Core {
     /// Carries the consequences of a change through.
     fn settle(&mut self) {
         loop {
-            if let Some(queue) = self.work.queues.pop() {
+            if let Some(queue) = self.work.queues.pop_front() {
                 self.dispatch(&queue);
             } else if let Some(consumer) = self.work.consumers.pop() {
                 self.refill(consumer);
@@ -278,6 +350,11 @@ impl Core {
     fn event(&mut self, event: BrokerEvent) {
         self.outputs.push_back(Output::Event(event));
     }
+}
+
+/// Whether a connection may begin with it.
+const fn opens(command: Command) -> bool {
+    matches!(command, Command::Connect | Command::Stomp)
 }
 
 /// The value of a header that has to be there.

@@ -5,8 +5,8 @@ use super::config::BrokerConfig;
 use super::core::Core;
 use super::event::{BrokerEvent, ConnectionInfo, QueueInfo};
 use super::link::{Link, LinkError};
-use super::rules::hexadecimal;
 use super::server::{Request, Server};
+use crate::proof::{self, hexadecimal};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -46,7 +46,9 @@ impl Broker {
         let local_addrs = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
         let mut instance = [0; 4];
         getrandom::fill(&mut instance).map_err(io::Error::other)?;
-        let core = Core::new(config.limits.clone(), config.heart_beat, access, &hexadecimal(&instance));
+        let key = proof::random().map_err(io::Error::other)?;
+        let core = Core::new(config.limits.clone(), config.heart_beat, access, &hexadecimal(&instance), key)
+            .with_max_body(config.frames.body);
         let (requests, requested) = mpsc::channel(REQUESTS);
         let (events, _) = broadcast::channel(config.events.max(1));
         let server = Server::new(core, config, requested, events.clone());

@@ -18,11 +18,21 @@ pub struct BrokerLimits {
     pub total_bytes: usize,
     /// Octets that wait to be written to one connection. A connection that has more waiting is closed as a slow
     /// consumer. Messages of queues are given out only up to half of it, so that they never close a connection.
+    /// Messages of topics do neither: from half of it on their publishers are not read from until a quarter is left,
+    /// or until nothing at all was written for [`patience`](Self::patience), and the subscriber is closed. What
+    /// publishers had under way already, and what links publish, which are always read from, may add up to
+    /// twice the limit and one body more.
     pub outgoing_bytes: usize,
     /// Unacknowledged messages of one subscription; the others wait in their queues.
     pub prefetch_messages: usize,
-    /// Unacknowledged octets of one subscription, exceeded by one message at most.
+    /// Unacknowledged octets of one subscription, exceeded by one message at most. Of a subscription to a set of
+    /// queues no more than [`prefetch_bytes_per_queue`](Self::prefetch_bytes_per_queue) are counted of each.
     pub prefetch_bytes: usize,
+    /// Unacknowledged messages of each queue, where a subscription is to a set of queues: so that none of them uses up
+    /// what is for all. One at least.
+    pub prefetch_messages_per_queue: usize,
+    /// The same in octets, exceeded by one message at most.
+    pub prefetch_bytes_per_queue: usize,
     /// Subscriptions of one connection.
     pub subscriptions: usize,
     /// Open transactions of one connection.
@@ -37,7 +47,8 @@ pub struct BrokerLimits {
     pub header_line: usize,
     /// How long a message waits in a queue before it expires; `None` for ever.
     pub message_lifetime: Option<Duration>,
-    /// How long a publisher is left unread because of a full queue, before it is told so and closed.
+    /// How long a publisher is left unread because of a full queue, before it is told so and closed; and how long
+    /// publishers to topics wait for a subscriber that reads nothing, before that one is closed.
     pub patience: Duration,
 }
 
@@ -51,7 +62,9 @@ impl Default for BrokerLimits {
             total_bytes: 512 << 20,
             outgoing_bytes: 4 << 20,
             prefetch_messages: 256,
-            prefetch_bytes: 1 << 20,
+            prefetch_bytes: 4 << 20,
+            prefetch_messages_per_queue: 16,
+            prefetch_bytes_per_queue: 256 << 10,
             subscriptions: 64,
             transactions: 16,
             transaction_bytes: 16 << 20,
@@ -72,6 +85,21 @@ impl BrokerLimits {
     /// From here down they are again.
     pub(super) const fn low_water(&self) -> usize {
         self.queue_bytes / 4
+    }
+
+    /// With so much waiting for it no subscriber of topics is waited for any longer.
+    pub(super) const fn outgoing_most(&self, max_body: usize) -> usize {
+        self.outgoing_bytes.saturating_mul(2).saturating_add(max_body)
+    }
+
+    /// From here down the publishers of topics are read from again.
+    pub(super) const fn outgoing_low_water(&self) -> usize {
+        self.outgoing_bytes / 4
+    }
+
+    /// After so many octets written to a connection the broker's task is told.
+    pub(super) const fn report_after(&self) -> usize {
+        self.outgoing_bytes / 16
     }
 
     /// Messages of queues are given to a connection only while less than this waits to be written.

@@ -11,6 +11,8 @@ pub(super) struct Meter {
     written: AtomicU64,
     /// How much of that the broker has been told to look at.
     reported: AtomicU64,
+    /// How often something was written, be it a part of a frame only.
+    movements: AtomicU64,
     /// Milliseconds from the start to the last octet received.
     last_byte: AtomicU64,
 }
@@ -21,6 +23,7 @@ impl Meter {
             start: now,
             written: AtomicU64::new(0),
             reported: AtomicU64::new(0),
+            movements: AtomicU64::new(0),
             last_byte: AtomicU64::new(0),
         }
     }
@@ -29,6 +32,15 @@ impl Meter {
     pub(super) fn write(&self, weight: usize, report_after: u64) -> bool {
         let written = self.written.fetch_add(weight as u64, Ordering::Relaxed) + weight as u64;
         written - self.reported.load(Ordering::Relaxed) >= report_after
+    }
+
+    /// Something was written.
+    pub(super) fn move_on(&self) {
+        self.movements.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn movements(&self) -> u64 {
+        self.movements.load(Ordering::Relaxed)
     }
 
     /// To be called before the broker is told.

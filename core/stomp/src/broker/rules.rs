@@ -6,11 +6,9 @@
 use super::access::{Access, Action, Denial, Principal};
 use super::destination::{Destination, DestinationError, Pattern, excerpt};
 use crate::frame::Frame;
-use sha2::{Digest, Sha256};
+use crate::proof::Secret;
 use std::collections::HashMap;
-use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
-use subtle::ConstantTimeEq;
 
 /// Logins with their passcodes, and what each may do. Whatever no rule allows is refused.
 ///
@@ -113,7 +111,25 @@ impl Access for AccessRules {
         match known {
             Some(known) if matches => Ok(known.principal.clone()),
             Some(_) => Err(denial(format!("wrong passcode for login {:?}", excerpt(login)))),
-            None => Err(denial(format!("unknown login {:?}", excerpt(login)))),
+            None => Err(denial(unknown(login))),
+        }
+    }
+
+    fn secret_of(&self, login: &str) -> Option<Secret> {
+        self.logins.get(login).map(|known| known.secret)
+    }
+
+    fn authenticate_by_proof(
+        &self,
+        login: &str,
+        is_proved: bool,
+        _connect: &Frame,
+        _peer: Option<SocketAddr>,
+    ) -> Result<Principal, Denial> {
+        match self.logins.get(login) {
+            Some(known) if is_proved => Ok(known.principal.clone()),
+            Some(_) => Err(denial(format!("wrong proof for login {:?}", excerpt(login)))),
+            None => Err(denial(unknown(login))),
         }
     }
 
@@ -126,72 +142,13 @@ impl Access for AccessRules {
     }
 }
 
+fn unknown(login: &str) -> String {
+    format!("unknown login {:?}", excerpt(login))
+}
+
 /// Every refusal sounds the same to the client.
 fn denial(logged: String) -> Denial {
     Denial { told: "login or passcode not accepted".to_owned(), logged }
-}
-
-/// The SHA-256 digest of a passcode.
-#[derive(Clone, Copy, Eq, PartialEq)]
-pub struct Secret([u8; 32]);
-
-impl Secret {
-    /// What no passcode is known to hash to.
-    const IMPOSSIBLE: Self = Self([0; 32]);
-
-    /// The digest of `passcode`.
-    pub fn of(passcode: &str) -> Self {
-        Self(Sha256::digest(passcode).into())
-    }
-
-    /// A new passcode of 256 random bits in 64 hexadecimal digits, and its digest.
-    ///
-    /// # Errors
-    /// If the system has no random numbers to give.
-    pub fn random() -> Result<(String, Self), getrandom::Error> {
-        let mut bits = [0; 32];
-        getrandom::fill(&mut bits)?;
-        let passcode = hexadecimal(&bits);
-        let secret = Self::of(&passcode);
-        Ok((passcode, secret))
-    }
-
-    /// Reads the 64 hexadecimal digits that `Display` writes.
-    pub fn from_hexadecimal(digits: &str) -> Option<Self> {
-        let mut digest = [0; 32];
-        if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return None;
-        }
-        for (at, octet) in digest.iter_mut().enumerate() {
-            *octet = u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()?;
-        }
-        Some(Self(digest))
-    }
-
-    /// Whether this is the digest of `passcode`; takes the same time wherever they differ.
-    pub fn matches(&self, passcode: &str) -> bool {
-        Self::of(passcode).0.ct_eq(&self.0).into()
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hexadecimal(&self.0))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
-pub(super) fn hexadecimal(octets: &[u8]) -> String {
-    octets.iter().fold(String::new(), |mut digits, octet| {
-        // Writing into a String cannot fail.
-        let _ = write!(digits, "{octet:02x}");
-        digits
-    })
 }
 
 #[cfg(test)]
@@ -261,15 +218,5 @@ mod tests {
         assert!(!may("g1", "/queue/in.*"));
         assert!(!may("g1", "/queue/in.>"));
         assert!(may("g1", "/queue/in.g1"));
-    }
-
-    #[test]
-    fn a_secret_is_written_and_read_back_but_not_shown() {
-        let (passcode, secret) = Secret::random().unwrap();
-        assert_eq!(Secret::from_hexadecimal(&secret.to_string()), Some(secret));
-        assert!(secret.matches(&passcode));
-        assert_eq!(format!("{secret:?}"), "Secret(…)");
-        assert_eq!(Secret::from_hexadecimal("+1"), None);
-        assert_eq!(Secret::from_hexadecimal(&"g".repeat(64)), None);
     }
 }

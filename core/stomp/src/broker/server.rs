@@ -41,7 +41,8 @@ pub(super) enum Input {
     Frame(ConnectionId, Frame, OwnedSemaphorePermit),
     FromLink(ConnectionId, Frame, oneshot::Sender<Result<(), Refusal>>),
     LoginOverdue(ConnectionId),
-    Malformed(ConnectionId, DecodeError),
+    /// What was wrong, and with which frame, as far as it was read.
+    Malformed(ConnectionId, DecodeError, Option<Frame>),
     Withdraw(ConnectionId, Destination, (String, String), oneshot::Sender<Withdrawn>),
     /// Much was written: its meter is worth a look.
     Written(ConnectionId),
@@ -64,6 +65,7 @@ struct Remote {
     meter: Arc<Meter>,
     /// What of the meter the core knows.
     written: u64,
+    movements: u64,
 }
 
 pub(super) struct Server {
@@ -130,6 +132,10 @@ impl Server {
                 Some(link) = self.farewells.recv() => self.take(Input::Closed(link, Ending::ClosedByPeer)),
                 Some(ended) = self.connections.join_next() => log_panic(&ended),
                 _ = ticks.tick(), if self.core.wants_tick() => self.tick(),
+                () = until(self.core.due()) => {
+                    self.core.wake(Instant::now().into_std());
+                    self.carry_out();
+                }
             }
         }
     }
@@ -168,7 +174,9 @@ impl Server {
             Input::LoginOverdue(connection) => {
                 self.core.login_overdue(connection, self.config.login_deadline);
             }
-            Input::Malformed(connection, error) => self.core.malformed(connection, &error),
+            Input::Malformed(connection, error, begun) => {
+                self.core.malformed(connection, &error, begun.as_ref());
+            }
             Input::Withdraw(connection, destination, (name, value), reply) => {
                 // Whoever asked may have stopped waiting.
                 let _ = reply.send(self.core.withdraw(connection, &destination, (&name, &value)));
@@ -180,7 +188,10 @@ impl Server {
 
     fn tick(&mut self) {
         let all: Vec<ConnectionId> = self.remotes.keys().copied().collect();
-        all.into_iter().for_each(|connection| self.look_at_meter(connection));
+        for connection in all {
+            self.look_at_meter(connection);
+            self.look_for_movement(connection);
+        }
         self.core.tick(Instant::now().into_std());
         self.carry_out();
     }
@@ -192,6 +203,15 @@ impl Server {
         if written != remote.written {
             remote.written = written;
             self.core.written(connection, written);
+        }
+    }
+
+    fn look_for_movement(&mut self, connection: ConnectionId) {
+        let Some(remote) = self.remotes.get_mut(&connection) else { return };
+        let movements = remote.meter.movements();
+        if movements != remote.movements {
+            remote.movements = movements;
+            self.core.moved(connection);
         }
     }
 
@@ -271,7 +291,8 @@ impl Server {
         let (outbound, outgoing) = mpsc::unbounded_channel();
         let (gate, gated) = watch::channel(Gate::Login);
         let meter = Arc::new(Meter::new(Instant::now().into_std()));
-        self.remotes.insert(connection, Remote { outbound, gate, meter: meter.clone(), written: 0 });
+        self.remotes
+            .insert(connection, Remote { outbound, gate, meter: meter.clone(), written: 0, movements: 0 });
         (outgoing, gated, meter)
     }
 
@@ -282,6 +303,7 @@ impl Server {
                     self.set_gate(connection, Gate::Open(version, heart_beats));
                     self.pass_on(connection, Outbound::Accepted(version, heart_beats));
                 }
+                Output::Challenged { connection } => self.set_gate(connection, Gate::Challenged),
                 Output::Close { connection } => self.dismiss(connection),
                 Output::Event(event) => self.tell(event),
                 Output::Pause { connection } => self.set_paused(connection, true),
@@ -334,6 +356,14 @@ impl Server {
         // Whoever is late is cut off.
         let _ = time::timeout(deadline, all_gone).await;
         self.connections.shutdown().await;
+    }
+}
+
+/// Waits until then, or for ever.
+async fn until(then: Option<std::time::Instant>) {
+    match then {
+        Some(then) => time::sleep_until(Instant::from_std(then)).await,
+        None => std::future::pending().await,
     }
 }
 

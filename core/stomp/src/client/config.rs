@@ -3,18 +3,42 @@
 use crate::codec::{Dialect, Limits};
 use crate::frame::{Command, Frame, Version};
 use crate::heartbeat::HeartBeat;
+use crate::proof::Secret;
 use std::fmt;
 use std::time::Duration;
 
-/// Where to connect, as whom, and within which bounds. `Debug` hides the passcode.
+/// What shows the broker who we are. `Debug` hides it.
+#[derive(Clone, Default)]
+pub enum Credentials {
+    /// Nothing but the login, if there is one.
+    #[default]
+    None,
+    /// A passcode, sent in clear to whoever answers: all that other brokers understand.
+    Passcode(String),
+    /// The proof that we know the secret of our login, which is never sent. The broker has to prove it first: nobody is
+    /// told or obeyed who has not. Only our own broker knows how.
+    Proof(Secret),
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Passcode(_) => "Passcode(…)",
+            Self::Proof(_) => "Proof(…)",
+        })
+    }
+}
+
+/// Where to connect, as whom, and within which bounds. `Debug` hides the credentials.
 #[derive(Clone)]
 pub struct ClientConfig {
     /// `host:port`; a name is resolved again for each attempt.
     pub address: String,
     /// Who we are, if the broker asks.
     pub login: Option<String>,
-    /// What proves it.
-    pub passcode: Option<String>,
+    /// What shows it.
+    pub credentials: Credentials,
     /// The `host` header: RabbitMQ wants one of its virtual hosts, others the name of the broker, most anything.
     pub virtual_host: String,
     /// Further headers of `CONNECT`.
@@ -43,7 +67,7 @@ impl ClientConfig {
         Self {
             address,
             login: None,
-            passcode: None,
+            credentials: Credentials::None,
             virtual_host,
             connect_headers: Vec::new(),
             heart_beat: Duration::from_secs(10),
@@ -71,9 +95,11 @@ impl ClientConfig {
             .with("accept-version", Version::ACCEPTED)
             .with("host", &*self.virtual_host)
             .with("heart-beat", self.heart_beat().to_string());
-        let credentials = [("login", &self.login), ("passcode", &self.passcode)];
-        for (name, value) in credentials {
-            frame.headers.extend(value.clone().map(|value| (name.to_owned(), value)));
+        if let Some(login) = &self.login {
+            frame = frame.with("login", &**login);
+        }
+        if let Credentials::Passcode(passcode) = &self.credentials {
+            frame = frame.with("passcode", &**passcode);
         }
         frame.headers.extend(self.connect_headers.iter().cloned());
         frame
@@ -85,7 +111,7 @@ impl fmt::Debug for ClientConfig {
         f.debug_struct("ClientConfig")
             .field("address", &self.address)
             .field("login", &self.login)
-            .field("passcode", &self.passcode.as_ref().map(|_| "…"))
+            .field("credentials", &self.credentials)
             .field("virtual_host", &self.virtual_host)
             .field("heart_beat", &self.heart_beat)
             .field("reconnect", &self.reconnect)
@@ -143,7 +169,7 @@ mod tests {
     fn connect_says_who_and_what_and_a_log_does_not() {
         let config = ClientConfig {
             login: Some("g1".to_owned()),
-            passcode: Some("s:cret".to_owned()),
+            credentials: Credentials::Passcode("s:cret".to_owned()),
             connect_headers: vec![("client-id".to_owned(), "g1".to_owned())],
             ..ClientConfig::new("[::1]:61613")
         };
@@ -160,5 +186,9 @@ mod tests {
         }
         assert!(!format!("{config:?}{frame:?}").contains("cret"));
         assert_eq!(ClientConfig::new("a:1").connect_frame().header("login"), None);
+        let proof = ClientConfig { credentials: Credentials::Proof(Secret::of("s:cret")), ..config };
+        let digest = Secret::of("s:cret").to_string();
+        let all = format!("{proof:?} {:?}", proof.connect_frame().headers);
+        assert!(!all.contains("cret") && !all.contains(&digest), "{all}");
     }
 }

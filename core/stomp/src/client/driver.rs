@@ -5,6 +5,7 @@ use crate::client::inbox::Inbox;
 use crate::client::outbox::{Outbox, Request};
 use crate::client::receipts::{Receipts, Reply};
 use crate::client::{ClientConfig, ClientError, ConnectionId, Dial, Event, Subscription, session};
+use crate::frame::MAX_FRAME;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -59,7 +60,8 @@ impl State {
         self.connection.send_replace(Some(id));
         let headers = opened.connected.headers.clone();
         let server = opened.connected.header("server").map(str::to_owned);
-        self.inbox.push(Event::Connected { version: opened.version, server, headers });
+        let max_frame = opened.connected.header(MAX_FRAME).and_then(|bytes| bytes.parse().ok());
+        self.inbox.push(Event::Connected { version: opened.version, server, max_frame, headers });
     }
 
     /// Nothing on this connection will be confirmed or acknowledged any more.

@@ -22,6 +22,9 @@ pub enum Event {
         version: Version,
         /// Which broker it is, if it says so.
         server: Option<String>,
+        /// The most bytes that the body of a frame may have, if the broker says so. It ends the connection of whoever
+        /// sends more.
+        max_frame: Option<usize>,
         /// All headers of `CONNECTED`.
         headers: Vec<(String, String)>,
     },

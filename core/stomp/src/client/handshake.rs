@@ -1,17 +1,21 @@
 //! From nothing to `CONNECTED`, and every way in which that fails.
 
-use crate::client::{ClientConfig, Dial, Event};
-use crate::codec::{DecodeError, Decoder, Item, encode};
+use crate::client::{ClientConfig, Credentials, Dial, Event};
+use crate::codec::{DecodeError, Decoder, Item, Limits, encode};
 use crate::frame::{Command, Frame, Version};
 use crate::heartbeat::{Agreed, HeartBeat};
+use crate::proof::{self, CHALLENGE, Challenge, NONCE, PROOF, Secret, Side, from_hexadecimal, hexadecimal};
 use bytes::BytesMut;
 use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// The most of what a broker said that goes into a message: characters.
 const SHOWN: usize = 80;
+
+/// What is read of somebody who has not proved to be the broker that we look for.
+const OF_STRANGERS: Limits = Limits { line: 1 << 10, headers: 32, body: 8 << 10 };
 
 /// A connection that the broker accepted.
 pub(super) struct Opened<S> {
@@ -33,12 +37,16 @@ pub(super) enum Failure {
     Broken(String),
     /// The broker answered `CONNECT` with this `ERROR`.
     Refused(Frame),
+    /// Whoever answered `CONNECT` with this has not proved to be the broker that we look for.
+    Unproven { message: String, frame: Frame },
 }
 
 impl Failure {
     pub(super) fn reason(&self) -> String {
         match self {
-            Self::BadFrame(reason) | Self::Broken(reason) => reason.clone(),
+            Self::BadFrame(reason) | Self::Broken(reason) | Self::Unproven { message: reason, .. } => {
+                reason.clone()
+            }
             Self::Refused(frame) => format!("the broker refused the connection: {}", words_of(frame)),
         }
     }
@@ -48,6 +56,7 @@ impl Failure {
             Self::BadFrame(problem) => Event::BadFrame { problem, retry_in },
             Self::Broken(reason) => Event::Disconnected { reason, retry_in },
             Self::Refused(frame) => Event::Refused { message: words_of(&frame), frame, retry_in },
+            Self::Unproven { message, frame } => Event::Refused { message, frame, retry_in },
         }
     }
 }
@@ -91,41 +100,110 @@ pub(super) async fn open<D: Dial>(dial: &D, config: &ClientConfig) -> Result<Ope
 
 async fn attempt<D: Dial>(dial: &D, config: &ClientConfig) -> Result<Opened<D::Stream>, Failure> {
     let unreachable = |error| broken(&format!("cannot connect to {}", config.address), &error);
-    let mut stream = dial.dial().await.map_err(unreachable)?;
-    let mut buffer = BytesMut::new();
-    let connect = config.connect_frame();
-    encode(&connect, Version::V1_0, &mut buffer)
-        .map_err(|error| Failure::Broken(format!("the configuration cannot be sent: {error}")))?;
-    stream.write_all(&buffer).await.map_err(|error| broken("cannot send CONNECT", &error))?;
-    stream.flush().await.map_err(|error| broken("cannot send CONNECT", &error))?;
-    buffer.clear();
-    let mut decoder = Decoder::new(config.limits, config.dialect());
-    let connected = first_frame(&mut stream, &mut decoder, &mut buffer).await?;
+    let stream = dial.dial().await.map_err(unreachable)?;
+    let decoder = Decoder::new(config.limits, config.dialect());
+    let mut opening = Opening { stream, decoder, buffer: BytesMut::new() };
+    let connected = match &config.credentials {
+        Credentials::Proof(secret) => opening.prove(config, *secret).await?,
+        Credentials::None | Credentials::Passcode(_) => opening.ask(&config.connect_frame()).await?,
+    };
     let (version, agreed) = terms(&connected, config)?;
+    let Opening { stream, mut decoder, buffer } = opening;
     decoder.set_version(version);
     Ok(Opened { stream, decoder, buffer, version, agreed, connected })
 }
 
-async fn first_frame(
-    stream: &mut (impl AsyncReadExt + Unpin),
-    decoder: &mut Decoder,
-    buffer: &mut BytesMut,
-) -> Result<Frame, Failure> {
-    loop {
-        match decoder.decode(buffer)? {
-            Some(Item::Frame(frame)) => return Ok(frame),
-            Some(Item::HeartBeat) => continue,
-            None => {}
-        }
-        let octets =
-            stream.read_buf(buffer).await.map_err(|error| broken("cannot read the answer", &error))?;
-        if octets == 0 {
-            decoder.finish(buffer)?;
-            return Err(Failure::Broken(
-                "the broker closed the connection without an answer to CONNECT".to_owned(),
-            ));
+/// A connection on which nothing is agreed upon yet.
+struct Opening<S> {
+    stream: S,
+    decoder: Decoder,
+    buffer: BytesMut,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
+    /// Sends `CONNECT`; what is answered.
+    async fn ask(&mut self, connect: &Frame) -> Result<Frame, Failure> {
+        let mut bytes = BytesMut::new();
+        encode(connect, Version::V1_0, &mut bytes)
+            .map_err(|error| Failure::Broken(format!("the configuration cannot be sent: {error}")))?;
+        self.stream.write_all(&bytes).await.map_err(|error| broken("cannot send CONNECT", &error))?;
+        self.stream.flush().await.map_err(|error| broken("cannot send CONNECT", &error))?;
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> Result<Frame, Failure> {
+        loop {
+            match self.decoder.decode(&mut self.buffer)? {
+                Some(Item::Frame(frame)) => return Ok(frame),
+                Some(Item::HeartBeat) => continue,
+                None => {}
+            }
+            let read = self.stream.read_buf(&mut self.buffer).await;
+            if read.map_err(|error| broken("cannot read the answer", &error))? == 0 {
+                self.decoder.finish(&self.buffer)?;
+                return Err(Failure::Broken(
+                    "the broker closed the connection without an answer to CONNECT".to_owned(),
+                ));
+            }
         }
     }
+
+    /// Has the broker prove that it knows our secret, and only then proves the same to it.
+    async fn prove(&mut self, config: &ClientConfig, secret: Secret) -> Result<Frame, Failure> {
+        let no_login = || Failure::Broken("a credential is of no use without a login".to_owned());
+        let login = config.login.as_deref().ok_or_else(no_login)?;
+        let nonce = proof::random()
+            .map_err(|error| Failure::Broken(format!("the system gives no random bytes: {error}")))?;
+        self.decoder.set_limits(OF_STRANGERS);
+        let answer = self.ask(&config.connect_frame().with(NONCE, hexadecimal(&nonce))).await?;
+        let broker = match nonce_of_broker(&answer, login, &nonce, secret) {
+            Ok(nonce) => nonce,
+            Err(what) => return Err(unproven(what, config, login, answer)),
+        };
+        self.decoder.set_limits(config.limits);
+        let challenge = Challenge { login, client: &nonce, broker: &broker };
+        let proof = hexadecimal(&secret.proof(Side::Client, challenge));
+        self.ask(&config.connect_frame().with(PROOF, proof)).await
+    }
+}
+
+/// The broker's nonce, if it has proved to know our secret; otherwise what it did instead.
+fn nonce_of_broker(
+    answer: &Frame,
+    login: &str,
+    nonce: &[u8; 32],
+    secret: Secret,
+) -> Result<[u8; 32], &'static str> {
+    match answer.command {
+        Command::Receipt if answer.header("receipt-id") == Some(CHALLENGE) => {}
+        Command::Connected => return Err("it said CONNECTED without one"),
+        _ => return Err("it sent something else"),
+    }
+    let bytes = |name| answer.header(name).and_then(from_hexadecimal);
+    let (Some(broker), Some(proof)) = (bytes(NONCE), bytes(PROOF)) else {
+        return Err("its proof is none");
+    };
+    let challenge = Challenge { login, client: nonce, broker: &broker };
+    match secret.is_proved(Side::Broker, challenge, &proof) {
+        true => Ok(broker),
+        false => Err("its proof is wrong"),
+    }
+}
+
+fn unproven(what: &str, config: &ClientConfig, login: &str, frame: Frame) -> Failure {
+    let address = &config.address;
+    let message = match frame.command {
+        Command::Error => {
+            let words = words_of(&frame);
+            format!("{words} (so says {address}, which has not proved to know the credential of {login})")
+        }
+        _ => format!(
+            "who answers at {address} has not proved to know the credential of {login}: {what}; it is not the host agent \
+             that issued the credential, or the credential is of another host or name; make one there with: vocable \
+             token new {login}"
+        ),
+    };
+    Failure::Unproven { message, frame }
 }
 
 /// What the answer to `CONNECT` says that we are going to speak.

@@ -3,9 +3,10 @@
 mod embedded;
 mod liveness;
 mod peer;
+mod proving;
 mod sending;
 
-use super::{AckMode, ClientError, Event, Subscription};
+use super::{AckMode, ClientError, Credentials, Event, Subscription};
 use crate::codec::Limits;
 use crate::frame::{Command, Frame, Version};
 use peer::{Broker, Started, message, send, soon};
@@ -24,7 +25,7 @@ async fn it_connects_subscribes_and_hears_messages() {
     let broker = Broker::bind().await;
     let mut config = broker.config();
     config.login = Some("g1".to_owned());
-    config.passcode = Some("secret".to_owned());
+    config.credentials = Credentials::Passcode("secret".to_owned());
     config.heart_beat = Duration::from_secs(7);
     let mut started = Started::over_tcp(config, vec![subscription("a", AckMode::Client)]);
     let mut peer = broker.accept().await;

@@ -37,6 +37,8 @@ pub struct Decoder {
     limits: Limits,
     dialect: Dialect,
     state: State,
+    /// What was read of the frame that went wrong.
+    broken: Option<Box<Frame>>,
     /// Octets at the head of the buffer that were searched in vain for the end of the line or body.
     searched: usize,
 }
@@ -67,7 +69,7 @@ enum Line {
 impl Decoder {
     /// A decoder at the beginning of a connection.
     pub const fn new(limits: Limits, dialect: Dialect) -> Self {
-        Self { limits, dialect, state: State::Between, searched: 0 }
+        Self { limits, dialect, state: State::Between, broken: None, searched: 0 }
     }
 
     /// How bytes are read.
@@ -106,6 +108,11 @@ impl Decoder {
         }
     }
 
+    /// What was read of the frame that went wrong, if it came that far: its command, and the headers before the fault.
+    pub fn broken(&self) -> Option<&Frame> {
+        self.broken.as_deref()
+    }
+
     /// Makes room in the buffer for what is read next: for the rest of a body whose length is known, and not an octet
     /// more, so that who shares the buffer with the body holds nothing else; in all other cases for `chunk` octets at
     /// least, and the more the more there is already.
@@ -140,7 +147,7 @@ impl Decoder {
         match mem::take(&mut self.state) {
             State::Between => self.begin(buffer),
             State::Headers(frame) => self.headers(frame, buffer),
-            State::Body(frame, Some(length)) => measured_body(frame, length, buffer),
+            State::Body(frame, Some(length)) => self.measured_body(frame, length, buffer),
             State::Body(frame, None) => self.terminated_body(frame, buffer),
             State::Failed(error) => Err(error),
         }
@@ -172,10 +179,11 @@ impl Decoder {
 
     fn headers(&mut self, mut frame: Frame, buffer: &mut BytesMut) -> Result<Step, DecodeError> {
         loop {
-            match self.header(&mut frame, buffer)? {
-                Line::Header => {}
-                Line::Last => return self.end_of_headers(frame),
-                Line::Unfinished => return Ok(Step::Starved(State::Headers(frame))),
+            match self.header(&mut frame, buffer) {
+                Ok(Line::Header) => {}
+                Ok(Line::Last) => return self.end_of_headers(frame),
+                Ok(Line::Unfinished) => return Ok(Step::Starved(State::Headers(frame))),
+                Err(error) => return self.fail(frame, error),
             }
         }
     }
@@ -231,21 +239,52 @@ impl Decoder {
         Ok((plain(name)?, plain(value)?))
     }
 
+    /// Keeps what was read, so that the peer can be told which frame it was.
+    fn fail(&mut self, frame: Frame, error: DecodeError) -> Result<Step, DecodeError> {
+        self.broken = Some(Box::new(frame));
+        Err(error)
+    }
+
     /// The blank line was found: how long is the body going to be?
-    fn end_of_headers(&self, mut frame: Frame) -> Result<Step, DecodeError> {
+    fn end_of_headers(&mut self, mut frame: Frame) -> Result<Step, DecodeError> {
         if self.pads_headers(&frame) {
             frame.headers.iter_mut().for_each(trim);
         }
+        match self.length_of_body(&frame) {
+            Ok(length) => {
+                frame.headers.retain(|(name, _)| name != "content-length");
+                Ok(Step::Next(State::Body(frame, length)))
+            }
+            Err(error) => self.fail(frame, error),
+        }
+    }
+
+    fn length_of_body(&self, frame: &Frame) -> Result<Option<usize>, DecodeError> {
         let command = frame.command;
-        let length = content_length(&frame)?;
-        frame.headers.retain(|(name, _)| name != "content-length");
+        let length = content_length(frame)?;
         if length.is_some_and(|octets| octets > 0) && !self.may_have_body(command) {
             return Err(DecodeError::BodyNotAllowed { command });
         }
         if length.is_some_and(|octets| octets > self.limits.body) {
             return Err(DecodeError::BodyTooLong { command, limit: self.limits.body });
         }
-        Ok(Step::Next(State::Body(frame, length)))
+        Ok(length)
+    }
+
+    fn measured_body(
+        &mut self,
+        frame: Frame,
+        length: usize,
+        buffer: &mut BytesMut,
+    ) -> Result<Step, DecodeError> {
+        match buffer.get(length) {
+            None => Ok(Step::Starved(State::Body(frame, Some(length)))),
+            Some(0) => Ok(with_body(frame, length, buffer)),
+            Some(_) => {
+                let command = frame.command;
+                self.fail(frame, DecodeError::ContentLengthWrong { command, length })
+            }
+        }
     }
 
     fn terminated_body(&mut self, frame: Frame, buffer: &mut BytesMut) -> Result<Step, DecodeError> {
@@ -253,10 +292,10 @@ impl Decoder {
         let end = self.search(buffer, |rest| memchr(0, rest));
         let so_far = end.unwrap_or(buffer.len());
         if so_far > 0 && !self.may_have_body(command) {
-            return Err(DecodeError::BodyNotAllowed { command });
+            return self.fail(frame, DecodeError::BodyNotAllowed { command });
         }
         if so_far > self.limits.body {
-            return Err(DecodeError::BodyTooLong { command, limit: self.limits.body });
+            return self.fail(frame, DecodeError::BodyTooLong { command, limit: self.limits.body });
         }
         Ok(match end {
             Some(length) => with_body(frame, length, buffer),
@@ -314,14 +353,6 @@ fn content_length(frame: &Frame) -> Result<Option<usize>, DecodeError> {
     let digits = value.bytes().all(|octet| octet.is_ascii_digit());
     let length = value.parse().ok().filter(|_| digits);
     length.map(Some).ok_or(DecodeError::ContentLengthInvalid { command: frame.command })
-}
-
-fn measured_body(frame: Frame, length: usize, buffer: &mut BytesMut) -> Result<Step, DecodeError> {
-    match buffer.get(length) {
-        None => Ok(Step::Starved(State::Body(frame, Some(length)))),
-        Some(0) => Ok(with_body(frame, length, buffer)),
-        Some(_) => Err(DecodeError::ContentLengthWrong { command: frame.command, length }),
-    }
 }
 
 /// The frame with the next octets of the buffer as its body, the NUL behind them taken too.

@@ -11,7 +11,9 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
-use vocable_stomp::client::{AckMode, Client, ClientConfig, Delivery, Event, Reconnect, Subscription};
+use vocable_stomp::client::{
+    AckMode, Client, ClientConfig, Credentials, Delivery, Event, Reconnect, Subscription,
+};
 use vocable_stomp::{Command as Verb, Frame, Version};
 
 const QUEUE: &str = "/queue/vocable.peers";
@@ -110,7 +112,7 @@ impl Rabbit {
     fn config(&self, passcode: &str) -> ClientConfig {
         ClientConfig {
             login: Some("guest".to_owned()),
-            passcode: Some(passcode.to_owned()),
+            credentials: Credentials::Passcode(passcode.to_owned()),
             virtual_host: "/".to_owned(),
             reconnect: Reconnect { most: Duration::from_secs(1), ..Reconnect::default() },
             ..ClientConfig::new(format!("127.0.0.1:{}", self.places.stomp))

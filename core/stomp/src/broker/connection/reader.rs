@@ -31,6 +31,8 @@ pub(super) struct Reader<'a> {
     /// Octets that may wait for the server.
     window: Arc<Semaphore>,
     stage: Stage,
+    /// How far the login has come, while there is none.
+    login: Gate,
 }
 
 /// Until when something has to come.
@@ -68,6 +70,7 @@ impl<'a> Reader<'a> {
             buffer: BytesMut::new(),
             window: Arc::new(Semaphore::new(config.window() as usize)),
             stage: Stage::Login(Instant::now() + config.login_deadline),
+            login: Gate::Login,
         }
     }
 
@@ -179,7 +182,8 @@ impl<'a> Reader<'a> {
                 Ok(None) => return Ok(()),
                 Err(error) => {
                     self.stage = Stage::Over;
-                    self.tell(Input::Malformed(self.connection, error)).await?;
+                    let begun = self.decoder.broken().cloned();
+                    self.tell(Input::Malformed(self.connection, error, begun)).await?;
                 }
             }
         }
@@ -196,11 +200,13 @@ impl<'a> Reader<'a> {
         self.wait_while_paused().await
     }
 
-    /// After `CONNECT` nothing can be read before the version is known.
+    /// After `CONNECT` nothing can be read before the version is known, or before the client was asked for a proof.
     async fn wait_for_login(&mut self) -> Result<(), Ending> {
-        let gate = self.gate.wait_for(|gate| *gate != Gate::Login).await.map(|gate| *gate);
+        let was = self.login;
+        let gate = self.gate.wait_for(|gate| *gate != was).await.map(|gate| *gate);
         match gate.map_err(|_| Ending::Shutdown)? {
             Gate::Open(version, agreed) | Gate::Paused(version, agreed) => self.log_in(version, agreed),
+            Gate::Challenged => self.login = Gate::Challenged,
             Gate::Closing | Gate::Login => self.stage = Stage::Over,
         }
         Ok(())

@@ -107,7 +107,14 @@ impl<'a> Writer<'a> {
         }
         // Taken out, so that an idle connection keeps no buffer.
         let bytes = std::mem::take(&mut self.batch.bytes);
-        self.stream.write_all(&bytes).await?;
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            match self.stream.write(rest).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => rest = rest.get(written..).unwrap_or_default(),
+            }
+            self.meter.move_on();
+        }
         self.beats.sent(Instant::now().into_std());
         let weight = std::mem::take(&mut self.batch.weight);
         if self.meter.write(weight, self.report_after) {

@@ -1,13 +1,20 @@
 //! Coming in: connections, `CONNECT` and links.
 
 use super::session::Session;
-use super::{Core, Output, Pending, Refusal};
-use crate::broker::access::Principal;
+use super::{Challenged, Core, Output, Pending, Refusal, opens, required};
+use crate::broker::access::{Access, Denial, Principal};
 use crate::broker::event::{BrokerEvent, ConnectionId, Ending};
+use crate::frame::MAX_FRAME;
 use crate::frame::{Command, Frame, Version};
 use crate::heartbeat::HeartBeat;
+use crate::proof::{
+    CHALLENGE, Challenge, NONCE, PROOF, Secret, Side, from_hexadecimal, hexadecimal, keyed_digest,
+};
 use std::net::SocketAddr;
 use std::time::Instant;
+
+/// Headers of `CONNECT` that are about the secret, and nobody's business.
+const SECRETIVE: [&str; 3] = ["passcode", NONCE, PROOF];
 
 impl Core {
     /// A socket connected. If too many wait to log in, the one that has had the longest time to do so is closed.
@@ -23,7 +30,7 @@ impl Core {
             self.close_oldest_pending();
         }
         let connection = self.next_connection();
-        self.pending.insert(connection, Pending { peer: Some(peer) });
+        self.pending.insert(connection, Pending { peer: Some(peer), challenge: None });
         Ok(connection)
     }
 
@@ -40,20 +47,38 @@ impl Core {
         Ok(connection)
     }
 
-    /// The first frame of a connection.
+    /// The first frame of a connection, or the second if the first asked for a challenge.
     pub(super) fn connect(&mut self, from: ConnectionId, frame: &Frame, now: Instant) -> Result<(), Refusal> {
-        if !matches!(frame.command, Command::Connect | Command::Stomp) {
+        if !opens(frame.command) {
             return Err(Refusal::NotLoggedIn(frame.command));
         }
         let (version, theirs) = negotiate(frame)?;
-        let peer = self.pending.get(&from).and_then(|pending| pending.peer);
-        let principal = self.authenticate(frame, peer)?;
+        let pending = self.pending.get(&from);
+        let peer = pending.and_then(|pending| pending.peer);
+        let challenge = pending.and_then(|pending| pending.challenge.as_ref());
+        let principal = match (challenge, frame.header(PROOF), frame.header(NONCE)) {
+            (Some(challenge), Some(proof), _) => {
+                let judged = judge_proof(challenge, frame, proof, &*self.access)?;
+                self.authenticate_by_proof(&judged, frame, peer)?
+            }
+            (Some(_), None, _) => {
+                return Err(Refusal::Proof("the challenge is answered without vocable-proof"));
+            }
+            (None, Some(_), _) => {
+                return Err(Refusal::Proof("vocable-proof before the challenge that vocable-nonce asks for"));
+            }
+            (None, None, Some(nonce)) if frame.header("passcode").is_none() => {
+                return self.challenge(from, frame, nonce);
+            }
+            (None, None, _) => self.authenticate(frame, peer)?,
+        };
         self.check_duplicate(&principal, peer)?;
         self.pending.remove(&from);
         let connected = self.connected(from, version, &principal);
         let heart_beats = self.heart_beat.agree(theirs);
         self.outputs.push_back(Output::Accepted { connection: from, version, heart_beats });
-        let headers = frame.headers.iter().filter(|(name, _)| name != "passcode").cloned().collect();
+        let headers =
+            frame.headers.iter().filter(|(name, _)| !SECRETIVE.contains(&&**name)).cloned().collect();
         self.admit(from, Session::new(principal, peer, version, now), headers);
         self.hand(from, connected, None);
         Ok(())
@@ -61,11 +86,54 @@ impl Core {
 
     fn authenticate(&mut self, connect: &Frame, peer: Option<SocketAddr>) -> Result<Principal, Refusal> {
         let (login, passcode) = (connect.header("login"), connect.header("passcode"));
-        self.access.authenticate(login, passcode, connect, peer).map_err(|denial| {
+        let judgement = self.access.authenticate(login, passcode, connect, peer);
+        self.tell_denial(login, peer, judgement)
+    }
+
+    fn tell_denial(
+        &mut self,
+        login: Option<&str>,
+        peer: Option<SocketAddr>,
+        judgement: Result<Principal, Denial>,
+    ) -> Result<Principal, Refusal> {
+        judgement.map_err(|denial| {
             let login = login.map(str::to_owned);
             self.event(BrokerEvent::Refused { login, peer, reason: denial.logged });
             Refusal::Access(denial.told)
         })
+    }
+
+    /// Proves that the broker knows what the login has to prove to know. A login that has nothing to prove is answered
+    /// in the same way, so that names cannot be found out; but nobody can know what this proof is made with.
+    fn challenge(&mut self, from: ConnectionId, connect: &Frame, nonce: &str) -> Result<(), Refusal> {
+        let malformed = || Refusal::Proof("vocable-nonce has to be 64 hexadecimal digits");
+        let client_nonce = from_hexadecimal(nonce).ok_or_else(malformed)?;
+        let login = required(connect, "login")?.to_owned();
+        let nonce = keyed_digest(&self.key, &[b"nonce", &from.0.to_be_bytes()]);
+        let unknown = || Secret::of_digest(keyed_digest(&self.key, &[b"secret", login.as_bytes()]));
+        let secret = self.access.secret_of(&login).unwrap_or_else(unknown);
+        let challenge = Challenge { login: &login, client: &client_nonce, broker: &nonce };
+        let frame = Frame::new(Command::Receipt)
+            .with("receipt-id", CHALLENGE)
+            .with(NONCE, hexadecimal(&nonce))
+            .with(PROOF, hexadecimal(&secret.proof(Side::Broker, challenge)));
+        if let Some(pending) = self.pending.get_mut(&from) {
+            pending.challenge = Some(Challenged { login, client_nonce, nonce });
+        }
+        self.outputs.push_back(Output::Send { connection: from, frame });
+        self.outputs.push_back(Output::Challenged { connection: from });
+        Ok(())
+    }
+
+    fn authenticate_by_proof(
+        &mut self,
+        judged: &Judged,
+        connect: &Frame,
+        peer: Option<SocketAddr>,
+    ) -> Result<Principal, Refusal> {
+        let Judged { login, is_proved } = judged;
+        let judgement = self.access.authenticate_by_proof(login, *is_proved, connect, peer);
+        self.tell_denial(Some(login), peer, judgement)
     }
 
     /// Never newest-wins: a stolen or cloned credential would throw its owner out, and both would take turns.
@@ -93,6 +161,11 @@ impl Core {
             frame = frame.with("heart-beat", self.heart_beat.to_string());
         }
         frame = frame.with("server", concat!("vocable/", env!("CARGO_PKG_VERSION")));
+        if let Some(max_body) = self.max_body {
+            // What fits into a queue from whose publishers the broker reads.
+            let fits = max_body.min(self.limits.queue_bytes - self.limits.high_water());
+            frame = frame.with(MAX_FRAME, fits.to_string());
+        }
         frame.headers.extend(principal.greeting.iter().cloned());
         frame
     }
@@ -115,6 +188,32 @@ impl Core {
         self.connections += 1;
         ConnectionId(self.connections)
     }
+}
+
+/// Who answered a challenge, and whether it is who it says.
+struct Judged {
+    login: String,
+    is_proved: bool,
+}
+
+fn judge_proof(
+    challenged: &Challenged,
+    connect: &Frame,
+    proof: &str,
+    access: &dyn Access,
+) -> Result<Judged, Refusal> {
+    let Challenged { login, client_nonce, nonce } = challenged;
+    if connect.header("login") != Some(login) {
+        return Err(Refusal::Proof("the challenge is answered by another login than it was asked for by"));
+    }
+    let malformed = || Refusal::Proof("vocable-proof has to be 64 hexadecimal digits");
+    let proof = from_hexadecimal(proof).ok_or_else(malformed)?;
+    let known = access.secret_of(login);
+    // An unknown login is compared as well, so that the time taken does not tell whether it exists.
+    let secret = known.unwrap_or(Secret::IMPOSSIBLE);
+    let matches =
+        secret.is_proved(Side::Client, Challenge { login, client: client_nonce, broker: nonce }, &proof);
+    Ok(Judged { login: login.clone(), is_proved: matches && known.is_some() })
 }
 
 /// The version and the client's heart-beats. In 1.0 there are none, whatever the header says.

@@ -2,7 +2,7 @@
 
 use super::message::{Address, Held, Message};
 use super::queue::{Queue, SubscriptionKey};
-use super::session::{Session, Unwritten};
+use super::session::{Paused, Session, Subscription, Unwritten};
 use super::{Core, Output, Refusal};
 use crate::ack::AckMode;
 use crate::broker::destination::Destination;
@@ -12,18 +12,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 impl Core {
-    /// Gives the first message of a queue to the next consumer that can take it, and comes back for the others.
+    /// Gives the first message of a queue to the next consumer that can take it, and comes back for the others when
+    /// the other queues with news have had their turn.
     pub(super) fn dispatch(&mut self, destination: &Destination) {
         self.resume_publishers(destination);
         let Some(queue) = self.queues.get_mut(destination).filter(|queue| queue.ready() > 0) else { return };
         let (sessions, limits) = (&self.sessions, &self.limits);
         let can_take = |key: SubscriptionKey| {
-            sessions.get(&key.connection).is_some_and(|session| session.can_take(key.subscription, limits))
+            sessions
+                .get(&key.connection)
+                .is_some_and(|session| session.can_take(key.subscription, destination, limits))
         };
         match queue.next_consumer(can_take) {
             Some(key) => {
                 self.give(destination, key);
-                self.work.queues.push(destination.clone());
+                self.work.queues.push_back(destination.clone());
             }
             None => self.remember_backlog(destination),
         }
@@ -43,53 +46,68 @@ impl Core {
         }
     }
 
-    /// Nobody can take a message of this queue now: its consumers come back to it when they can.
+    /// Nobody can take a message of this queue now: it waits behind the others that wait for the same consumers.
     fn remember_backlog(&mut self, destination: &Destination) {
         let Some(queue) = self.queues.get(destination) else { return };
         for key in queue.consumers() {
-            let session = self.sessions.get_mut(&key.connection);
-            if let Some(subscription) =
-                session.and_then(|session| session.subscriptions.get_mut(&key.subscription))
-            {
-                subscription.backlog.push(destination);
+            let Some(session) = self.sessions.get_mut(&key.connection) else { continue };
+            let has_room = session.has_room(&self.limits);
+            let Some(subscription) = session.subscriptions.get_mut(&key.subscription) else { continue };
+            if !subscription.credit.is_left_for(destination) {
+                // It is looked at again when one of its messages is settled.
+                continue;
+            }
+            subscription.backlog.push(destination);
+            if has_room && subscription.credit.is_left() {
+                self.work.consumers.push(key.connection);
             }
         }
     }
 
-    /// Gives a connection that may have got room or credit what waits for it, queue by queue.
+    /// Gives a connection that may have got room or credit what waits for it: one message of one queue of one
+    /// subscription after the other.
     pub(super) fn refill(&mut self, connection: ConnectionId) {
         let Some(session) = self.sessions.get_mut(&connection) else { return };
-        let numbers: Vec<u64> = session.subscriptions.keys().copied().collect();
-        for subscription in numbers {
-            while let Some(queue) = self.next_in_backlog(connection, subscription) {
-                self.give(&queue, SubscriptionKey { connection, subscription });
-                self.keep_in_backlog(connection, subscription, &queue);
-            }
+        let mut waiting = session.in_turn();
+        while !waiting.is_empty() {
+            waiting.retain(|subscription| {
+                self.serve(SubscriptionKey { connection, subscription: *subscription })
+            });
         }
     }
 
-    fn next_in_backlog(&mut self, connection: ConnectionId, subscription: u64) -> Option<Destination> {
-        let session = self.sessions.get_mut(&connection)?;
-        if !session.can_take(subscription, &self.limits) {
+    /// Gives a subscription one message of the queue that has waited longest for it; whether there was one.
+    fn serve(&mut self, key: SubscriptionKey) -> bool {
+        let Some(queue) = self.next_in_backlog(key) else { return false };
+        self.give(&queue, key);
+        let is_ready = self.queues.get(&queue).is_some_and(|queue| queue.ready() > 0);
+        let Some(session) = self.sessions.get_mut(&key.connection) else { return false };
+        session.served = key.subscription;
+        if let Some(subscription) = session.subscriptions.get_mut(&key.subscription)
+            && is_ready
+            && subscription.credit.is_left_for(&queue)
+        {
+            subscription.backlog.push(&queue);
+        }
+        true
+    }
+
+    fn next_in_backlog(&mut self, key: SubscriptionKey) -> Option<Destination> {
+        let session = self.sessions.get_mut(&key.connection)?;
+        if !session.has_room(&self.limits) {
             return None;
         }
-        let backlog = &mut session.subscriptions.get_mut(&subscription)?.backlog;
+        let Subscription { credit, backlog, .. } = session.subscriptions.get_mut(&key.subscription)?;
+        if !credit.is_left() {
+            return None;
+        }
         while let Some(queue) = backlog.pop() {
-            if self.queues.get(&queue).is_some_and(|queue| queue.ready() > 0) {
+            let is_ready = self.queues.get(&queue).is_some_and(|queue| queue.ready() > 0);
+            if is_ready && credit.is_left_for(&queue) {
                 return Some(queue);
             }
         }
         None
-    }
-
-    fn keep_in_backlog(&mut self, connection: ConnectionId, subscription: u64, queue: &Destination) {
-        let session = self.sessions.get_mut(&connection);
-        let subscription = session.and_then(|session| session.subscriptions.get_mut(&subscription));
-        if let (Some(subscription), Some(true)) =
-            (subscription, self.queues.get(queue).map(|queue| queue.ready() > 0))
-        {
-            subscription.backlog.push(queue);
-        }
     }
 
     /// Gives the first message of a queue to one of its consumers.
@@ -111,18 +129,24 @@ impl Core {
     /// Gives a message of a topic to one subscriber.
     pub(super) fn give_copy(&mut self, message: &Arc<Message>, key: SubscriptionKey) {
         let Some(session) = self.sessions.get_mut(&key.connection) else { return };
-        let held = Held { message: message.clone(), redelivered: false };
+        let held = Held { message: message.clone(), deliveries: 0 };
         let acknowledged_by = format!("{}-t{}", key.subscription, message.sequence);
         let frame = frame_for(session, key.subscription, &held, acknowledged_by, &self.instance);
-        self.hand(key.connection, frame, Some(Unwritten::Topic));
+        let weight = frame.weight();
+        self.hand(key.connection, frame, Some(Unwritten::Topic(weight)));
     }
 
     /// Hands a frame over to be written. A connection that has too much waiting already has to go.
     pub(super) fn hand(&mut self, connection: ConnectionId, frame: Frame, watched: Option<Unwritten>) {
+        let most = self.limits.outgoing_most(self.max_body.unwrap_or_default());
         let Some(session) = self.sessions.get_mut(&connection) else { return };
         let waiting = session.outgoing.waiting();
+        let is_too_much = match watched {
+            Some(Unwritten::Topic(_)) => waiting >= most,
+            _ => session.outgoing.waiting_besides_topics() >= self.limits.outgoing_bytes,
+        };
         session.outgoing.hand(frame.weight(), watched);
-        if waiting >= self.limits.outgoing_bytes {
+        if is_too_much {
             self.work.doomed.push((connection, Ending::SlowConsumer(waiting)));
             return;
         }
@@ -142,6 +166,8 @@ impl Core {
         }
         settled.iter().for_each(|held| self.settle_delivery(held));
         self.work.consumers.push(connection);
+        self.note_movement(connection);
+        self.release_if_it_has_room(connection);
     }
 
     /// A message was dealt with.
@@ -150,7 +176,7 @@ impl Core {
         if let Some(queue) = self.queues.get_mut(destination) {
             queue.settle(held);
             self.stored -= held.weight();
-            self.work.queues.push(destination.clone());
+            self.work.queues.push_back(destination.clone());
             self.work.sweep = true;
         }
     }
@@ -160,7 +186,7 @@ impl Core {
         let destination = held.message.publication.destination.clone();
         if let Some(queue) = self.queues.get_mut(&destination) {
             queue.put_back(held);
-            self.work.queues.push(destination);
+            self.work.queues.push_back(destination);
         }
     }
 
@@ -172,7 +198,7 @@ impl Core {
             if messages > 0 {
                 expired.push(BrokerEvent::Expired { destination: destination.clone(), messages, bytes });
                 self.stored -= bytes;
-                self.work.queues.push(destination.clone());
+                self.work.queues.push_back(destination.clone());
             }
         }
         expired.into_iter().for_each(|event| self.event(event));
@@ -182,7 +208,7 @@ impl Core {
     pub(super) fn lose_patience(&mut self, now: Instant) {
         let after = self.limits.patience;
         let overdue = self.sessions.iter().filter_map(|(connection, session)| {
-            let (queue, since) = session.paused.as_ref()?;
+            let Some(Paused::Queue(queue, since)) = &session.paused else { return None };
             (now.duration_since(*since) >= after).then(|| (*connection, queue.clone()))
         });
         for (connection, destination) in overdue.collect::<Vec<_>>() {
@@ -194,6 +220,11 @@ impl Core {
     pub(super) fn forget_queues(&mut self) {
         self.queues.retain(|_, queue| !queue.is_forgettable());
         self.work.sweep = false;
+        let queues = &self.queues;
+        let subscriptions = self.sessions.values_mut().flat_map(|session| session.subscriptions.values_mut());
+        subscriptions.for_each(|subscription| {
+            subscription.backlog.shrink(queues.len(), |queue| queues.contains_key(queue));
+        });
     }
 }
 
@@ -214,6 +245,6 @@ fn frame_for(
             .filter(|subscription| subscription.is_named)
             .map(|subscription| &*subscription.id),
         ack: has_ack.then_some(acknowledged_by),
-        redelivered: held.redelivered,
+        deliveries: held.deliveries,
     })
 }

@@ -2,13 +2,15 @@
 
 use super::refusal::error_frame;
 use super::session::{Session, Subscription};
-use super::{Core, Output, Pending, Refusal};
+use super::{Challenged, Core, Output, Pending, Refusal};
 use crate::ack::AckMode;
 use crate::broker::core::queue::SubscriptionKey;
 use crate::broker::destination::{Destination, Kind};
 use crate::broker::event::{BrokerEvent, ConnectionId, Ending};
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// So many failed logins wait to be told late. If there are more, the first of them is told at once.
+const LATE: usize = 256;
 
 impl Core {
     /// Tells a client why, and ends its connection.
@@ -23,6 +25,32 @@ impl Core {
             self.pending.remove(&connection);
         }
         self.end(connection, refusal.ending());
+    }
+
+    /// Refuses somebody who is not in. After some failed logins from its address it is told late, so that guessing takes
+    /// its time; whoever has the right credential is let in at once all the same.
+    pub(super) fn refuse_login(&mut self, connection: ConnectionId, refusal: &Refusal, now: Instant) {
+        let peer = self.pending.get(&connection).and_then(|pending| pending.peer);
+        let delay = match (refusal, peer) {
+            (Refusal::Access(_), Some(peer)) => self.failures.note(peer.ip(), now),
+            _ => Duration::ZERO,
+        };
+        let due = now.checked_add(delay).filter(|_| !delay.is_zero());
+        let Some(due) = due else { return self.refuse(connection, refusal, None) };
+        // An event has told of it already.
+        self.pending.remove(&connection);
+        if self.late.len() >= LATE {
+            self.tell_first_late();
+        }
+        self.late.insert((due, connection), refusal.frame(None));
+    }
+
+    /// Tells the first of those who are to be told late; whether there was one.
+    pub(super) fn tell_first_late(&mut self) -> bool {
+        let Some(((_, connection), frame)) = self.late.pop_first() else { return false };
+        self.outputs.push_back(Output::Send { connection, frame });
+        self.outputs.push_back(Output::Close { connection });
+        true
     }
 
     /// Ends a connection that did nothing wrong, or nothing that a frame would have asked for.
@@ -48,19 +76,26 @@ impl Core {
 
     /// Forgets a connection; its unacknowledged messages go back to their queues.
     pub(super) fn end(&mut self, connection: ConnectionId, ending: Ending) {
-        if let Some(Pending { peer }) = self.pending.remove(&connection) {
-            self.end_pending(peer, &ending);
+        if let Some(pending) = self.pending.remove(&connection) {
+            self.end_pending(pending, &ending);
         }
         if let Some(session) = self.sessions.remove(&connection) {
             self.end_session(connection, session, ending);
         }
     }
 
-    fn end_pending(&mut self, peer: Option<SocketAddr>, ending: &Ending) {
-        // Somebody who looked whether the port is open is nobody's news.
-        if !matches!(ending, Ending::ClosedByPeer | Ending::Lost(_)) {
-            self.event(BrokerEvent::Refused { login: None, peer, reason: ending.to_string() });
-        }
+    fn end_pending(&mut self, pending: Pending, ending: &Ending) {
+        let Pending { peer, challenge } = pending;
+        let reason = match (ending, &challenge) {
+            // Somebody who looked whether the port is open is nobody's news.
+            (Ending::ClosedByPeer | Ending::Lost(_), None) => return,
+            (Ending::ClosedByPeer | Ending::Lost(_), Some(Challenged { login, .. })) => {
+                self.access.hung_up(login)
+            }
+            _ => ending.to_string(),
+        };
+        let login = challenge.map(|challenge| challenge.login);
+        self.event(BrokerEvent::Refused { login, peer, reason });
     }
 
     fn end_session(&mut self, connection: ConnectionId, session: Session, reason: Ending) {
@@ -69,9 +104,8 @@ impl Core {
         if self.logins.get(&login) == Some(&connection) {
             self.logins.remove(&login);
         }
-        if let Some(queue) = paused.and_then(|(queue, _)| self.queues.get_mut(&queue)) {
-            queue.paused.retain(|publisher| *publisher != connection);
-        }
+        self.forget_pause(connection, paused);
+        self.release_publishers(connection);
         // After an orderly end everything that was handed over is written before the connection closes.
         let is_orderly = reason == Ending::Disconnected;
         for (number, subscription) in subscriptions {

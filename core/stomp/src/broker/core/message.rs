@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Headers that the broker sets or obeys: whatever a client sends by these names goes no further.
-const RESERVED: [&str; 10] = [
+const RESERVED: [&str; 11] = [
     "ack",
     "content-length",
     "destination",
@@ -18,7 +18,12 @@ const RESERVED: [&str; 10] = [
     "redelivered",
     "subscription",
     "transaction",
+    DELIVERIES,
 ];
+
+/// How often a message of a queue was given out before; absent if it was not. By what was sent and not by what was read:
+/// a consumer that failed over one message has failed all that were on their way to it.
+const DELIVERIES: &str = "vocable-deliveries";
 
 /// What a `SEND` asks to be published.
 #[derive(Debug)]
@@ -60,7 +65,8 @@ pub(super) struct Address<'a> {
     pub(super) subscription: Option<&'a str>,
     /// What 1.2 acknowledges by, if the subscription acknowledges.
     pub(super) ack: Option<String>,
-    pub(super) redelivered: bool,
+    /// How often it was given to somebody before.
+    pub(super) deliveries: u32,
 }
 
 impl Message {
@@ -69,7 +75,7 @@ impl Message {
         let Publication { destination, headers, body, .. } = &self.publication;
         let mut frame = Frame {
             command: Command::Message,
-            headers: Vec::with_capacity(headers.len() + 6),
+            headers: Vec::with_capacity(headers.len() + 7),
             body: body.clone(),
         };
         let mut add = |name: &str, value: String| frame.headers.push((name.to_owned(), value));
@@ -82,8 +88,9 @@ impl Message {
             add("ack", ack);
         }
         add("from", self.from.to_string());
-        if address.redelivered {
+        if address.deliveries > 0 {
             add("redelivered", "true".to_owned());
+            add(DELIVERIES, address.deliveries.to_string());
         }
         let (fit, unfit): (Vec<_>, Vec<_>) =
             headers.iter().partition(|header| is_expressible(header, address.version));
@@ -119,12 +126,17 @@ pub(super) fn sequence_of(instance: &str, message_id: &str) -> Option<u64> {
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) message: Arc<Message>,
-    /// Whether somebody may have had it before.
-    pub(super) redelivered: bool,
+    /// How often it was given out before: somebody may have had it.
+    pub(super) deliveries: u32,
 }
 
 impl Held {
     pub(super) fn weight(&self) -> usize {
         self.message.publication.weight
+    }
+
+    /// Where it belongs.
+    pub(super) fn queue(&self) -> &Destination {
+        &self.message.publication.destination
     }
 }

@@ -2,6 +2,7 @@
 
 use super::message::{Held, Message, Publication};
 use super::queue::{Queue, SubscriptionKey};
+use super::session::Paused;
 use super::transaction::Step;
 use super::{Core, Output, Refusal, required};
 use crate::broker::access::Action;
@@ -101,16 +102,19 @@ impl Core {
         });
         match message.publication.destination.kind() {
             Kind::Queue => self.store(publisher, message, now),
-            Kind::Topic => self.fan_out(&message),
+            Kind::Topic => self.fan_out(publisher, &message, now),
         }
     }
 
-    fn fan_out(&mut self, message: &Arc<Message>) {
+    fn fan_out(&mut self, publisher: ConnectionId, message: &Arc<Message>, now: Instant) {
         let topic = &message.publication.destination;
         let wild = self.wild.iter().filter(|(pattern, _)| pattern.matches(topic)).map(|(_, key)| *key);
         let exact = self.topics.get(topic).into_iter().flatten().copied();
         let subscribers: Vec<SubscriptionKey> = exact.chain(wild).collect();
-        subscribers.into_iter().for_each(|key| self.give_copy(message, key));
+        for key in subscribers {
+            self.give_copy(message, key);
+            self.hold_up_for(key.connection, publisher, now);
+        }
     }
 
     fn store(&mut self, publisher: ConnectionId, message: Arc<Message>, now: Instant) {
@@ -118,9 +122,9 @@ impl Core {
         let high_water = self.limits.high_water();
         self.stored += message.publication.weight;
         let queue = self.queue(&destination);
-        queue.push(Held { message, redelivered: false });
+        queue.push(Held { message, deliveries: 0 });
         let is_high = queue.bytes() > high_water;
-        self.work.queues.push(destination.clone());
+        self.work.queues.push_back(destination.clone());
         if is_high {
             self.pause(publisher, destination, now);
         }
@@ -132,7 +136,7 @@ impl Core {
         if session.is_link || session.paused.is_some() {
             return;
         }
-        session.paused = Some((destination.clone(), now));
+        session.paused = Some(Paused::Queue(destination.clone(), now));
         self.queue(&destination).paused.push(publisher);
         self.outputs.push_back(Output::Pause { connection: publisher });
     }

@@ -68,7 +68,8 @@ impl Queue {
     /// Takes back a message that was given out.
     pub(super) fn put_back(&mut self, held: Held) {
         self.given -= 1;
-        self.ready.insert(held.message.sequence, Held { redelivered: true, ..held });
+        self.ready
+            .insert(held.message.sequence, Held { deliveries: held.deliveries.saturating_add(1), ..held });
     }
 
     /// Forgets a message that was given out and dealt with.

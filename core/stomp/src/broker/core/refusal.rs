@@ -95,6 +95,9 @@ pub enum Refusal {
     /// A frame before `CONNECT`.
     #[error("{0} before CONNECT")]
     NotLoggedIn(Command),
+    /// Something that is not as the login by a proof demands it.
+    #[error("{0}")]
+    Proof(&'static str),
     /// A limit is reached.
     #[error("too many {what}: the limit is {limit}")]
     TooMany {

@@ -1,10 +1,12 @@
 //! One connection that is logged in: its subscriptions, its transactions, and what is on its way to it.
 
+use super::credit::Credit;
 use super::message::Held;
 use super::transaction::Transactions;
 use crate::ack::AckMode;
 use crate::broker::access::Principal;
 use crate::broker::destination::{Destination, Pattern};
+use crate::broker::event::ConnectionId;
 use crate::broker::limits::BrokerLimits;
 use crate::frame::Version;
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -22,10 +24,12 @@ pub(super) struct Session {
     pub(super) subscriptions: BTreeMap<u64, Subscription>,
     pub(super) transactions: Transactions,
     pub(super) outgoing: Outgoing,
-    /// The queue that is too full for this connection to be read from, and since when it is.
-    pub(super) paused: Option<(Destination, Instant)>,
+    /// Why this connection is not read from, if it is not.
+    pub(super) paused: Option<Paused>,
     /// The numbers of the next subscription and the next delivery.
     pub(super) next_number: u64,
+    /// The subscription that was last given something it had waited for.
+    pub(super) served: u64,
     pub(super) frames_in: u64,
     pub(super) frames_out: u64,
 }
@@ -48,6 +52,7 @@ impl Session {
             outgoing: Outgoing::default(),
             paused: None,
             next_number: 0,
+            served: 0,
             frames_in: 0,
             frames_out: 0,
         }
@@ -63,18 +68,41 @@ impl Session {
         self.subscriptions.iter().find(|(_, subscription)| subscription.id == id).map(|(number, _)| *number)
     }
 
-    /// Whether a message of a queue may be given to that subscription now.
-    pub(super) fn can_take(&self, subscription: u64, limits: &BrokerLimits) -> bool {
-        let room = self.outgoing.waiting() < limits.outgoing_room();
-        room && self
-            .subscriptions
-            .get(&subscription)
-            .is_some_and(|subscription| subscription.has_credit(limits))
+    /// Whether messages of queues may be given to it now, as far as they have to be written.
+    pub(super) fn has_room(&self, limits: &BrokerLimits) -> bool {
+        self.outgoing.waiting() < limits.outgoing_room()
+    }
+
+    /// Whether a message of that queue may be given to that subscription at once. Not while other queues wait for it:
+    /// then it is their turn first.
+    pub(super) fn can_take(&self, subscription: u64, queue: &Destination, limits: &BrokerLimits) -> bool {
+        self.has_room(limits)
+            && self.subscriptions.get(&subscription).is_some_and(|subscription| {
+                subscription.backlog.is_empty()
+                    && subscription.credit.is_left()
+                    && subscription.credit.is_left_for(queue)
+            })
+    }
+
+    /// The subscriptions in the order in which they are to be served: the one that was served last comes last.
+    pub(super) fn in_turn(&self) -> Vec<u64> {
+        let (served, next) =
+            (self.subscriptions.range(..=self.served), self.subscriptions.range(self.served + 1..));
+        next.chain(served).map(|(number, _)| *number).collect()
     }
 
     pub(super) fn unacknowledged(&self) -> usize {
         self.subscriptions.values().map(|subscription| subscription.deliveries.len()).sum()
     }
+}
+
+/// For whom a publisher has to wait.
+#[derive(Debug)]
+pub(super) enum Paused {
+    /// The queue is too full, and has been since then.
+    Queue(Destination, Instant),
+    /// That subscriber of a topic has too much to read.
+    Subscriber(ConnectionId),
 }
 
 #[derive(Debug)]
@@ -87,26 +115,19 @@ pub(super) struct Subscription {
     pub(super) ack: AckMode,
     /// Messages of queues that were given to it and not settled yet, in the order in which they were.
     pub(super) deliveries: BTreeMap<u64, Held>,
-    pub(super) delivered_bytes: usize,
+    pub(super) credit: Credit,
     pub(super) backlog: Backlog,
 }
 
 impl Subscription {
-    /// In `auto` mode the connection's room alone decides: nothing but writing settles what was given.
-    fn has_credit(&self, limits: &BrokerLimits) -> bool {
-        self.ack == AckMode::Auto
-            || (self.deliveries.len() < limits.prefetch_messages
-                && self.delivered_bytes < limits.prefetch_bytes)
-    }
-
     pub(super) fn give(&mut self, delivery: u64, held: Held) {
-        self.delivered_bytes += held.weight();
+        self.credit.spend(held.queue(), held.weight());
         self.deliveries.insert(delivery, held);
     }
 
     pub(super) fn take_back(&mut self, delivery: u64) -> Option<Held> {
         let held = self.deliveries.remove(&delivery)?;
-        self.delivered_bytes -= held.weight();
+        self.credit.restore(held.queue(), held.weight());
         Some(held)
     }
 
@@ -119,7 +140,8 @@ impl Subscription {
     }
 }
 
-/// Queues that have messages for a subscription which had no credit for them. Served in turn.
+/// Queues that have messages for a subscription which had no credit for them. Served in turn, one message each. A queue
+/// that has used up its own part of the credit is not among them: it comes back when one of its messages is settled.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     turns: VecDeque<Destination>,
@@ -138,6 +160,18 @@ impl Backlog {
         self.members.remove(&queue);
         Some(queue)
     }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+
+    /// Keeps only those queues, if there are more than so many.
+    pub(super) fn shrink(&mut self, most: usize, is_kept: impl Fn(&Destination) -> bool) {
+        if self.turns.len() > most {
+            self.turns.retain(&is_kept);
+            self.members.retain(is_kept);
+        }
+    }
 }
 
 /// What was handed to the connection, counted in octets of [`Frame::weight`](crate::Frame::weight).
@@ -145,6 +179,8 @@ impl Backlog {
 pub(super) struct Outgoing {
     handed: u64,
     written: u64,
+    /// Octets of messages of topics among what was not written.
+    of_topics: usize,
     /// What is settled, or lost, depending on whether it is written.
     unwritten: VecDeque<(u64, Unwritten)>,
 }
@@ -152,8 +188,12 @@ pub(super) struct Outgoing {
 /// A message that nobody acknowledges.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Unwritten {
-    Queue { subscription: u64, delivery: u64 },
-    Topic,
+    Queue {
+        subscription: u64,
+        delivery: u64,
+    },
+    /// So many octets that the connection did not ask for one by one.
+    Topic(usize),
 }
 
 impl Outgoing {
@@ -162,8 +202,16 @@ impl Outgoing {
         usize::try_from(self.handed - self.written).unwrap_or(usize::MAX)
     }
 
+    /// The same without messages of topics.
+    pub(super) fn waiting_besides_topics(&self) -> usize {
+        self.waiting().saturating_sub(self.of_topics)
+    }
+
     pub(super) fn hand(&mut self, weight: usize, watched: Option<Unwritten>) {
         self.handed += weight as u64;
+        if let Some(Unwritten::Topic(octets)) = watched {
+            self.of_topics += octets;
+        }
         self.unwritten.extend(watched.map(|watched| (self.handed, watched)));
     }
 
@@ -171,11 +219,17 @@ impl Outgoing {
     pub(super) fn write(&mut self, total: u64) -> Vec<Unwritten> {
         self.written = total.clamp(self.written, self.handed);
         let done = self.unwritten.partition_point(|(end, _)| *end <= self.written);
-        self.unwritten.drain(..done).map(|(_, what)| what).collect()
+        let done: Vec<Unwritten> = self.unwritten.drain(..done).map(|(_, what)| what).collect();
+        for what in &done {
+            if let Unwritten::Topic(octets) = what {
+                self.of_topics -= octets;
+            }
+        }
+        done
     }
 
     /// Messages of topics that were not written.
     pub(super) fn unwritten_of_topics(&self) -> usize {
-        self.unwritten.iter().filter(|(_, what)| *what == Unwritten::Topic).count()
+        self.unwritten.iter().filter(|(_, what)| matches!(what, Unwritten::Topic(_))).count()
     }
 }

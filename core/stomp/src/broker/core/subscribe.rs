@@ -1,5 +1,6 @@
 //! `SUBSCRIBE` and `UNSUBSCRIBE`, and the question who may.
 
+use super::credit::Credit;
 use super::queue::SubscriptionKey;
 use super::session::{Backlog, Subscription};
 use super::{Core, Refusal, required};
@@ -50,13 +51,14 @@ impl Core {
         if session.is_some_and(|session| session.subscriptions.len() >= limit) {
             return Err(Refusal::TooMany { what: "subscriptions", limit });
         }
+        let ack = ack_mode(frame.header("ack"))?;
         Ok(Subscription {
             id: id.to_owned(),
             is_named,
+            credit: Credit::new(&self.limits, ack, pattern.is_wild()),
             pattern,
-            ack: ack_mode(frame.header("ack"))?,
+            ack,
             deliveries: BTreeMap::new(),
-            delivered_bytes: 0,
             backlog: Backlog::default(),
         })
     }
@@ -67,18 +69,31 @@ impl Core {
             (Some(topic), Kind::Topic) => self.topics.entry(topic).or_default().push(key),
             (Some(queue), Kind::Queue) => {
                 self.queue(&queue).add_consumer(key, true);
-                self.work.queues.push(queue);
+                self.work.queues.push_back(queue);
             }
             (None, kind) => {
                 self.wild.push((pattern.clone(), key));
-                let queues =
-                    self.queues.iter_mut().filter(|(name, _)| kind == Kind::Queue && pattern.matches(name));
-                for (name, queue) in queues {
-                    queue.add_consumer(key, false);
-                    self.work.queues.push(name.clone());
+                if kind == Kind::Queue {
+                    self.attach_to_all(key, pattern);
                 }
             }
         }
+    }
+
+    /// Routes from all queues of a set that exist. They all wait for the subscription: none comes before its turn.
+    fn attach_to_all(&mut self, key: SubscriptionKey, pattern: &Pattern) {
+        let session = self.sessions.get_mut(&key.connection);
+        let Some(subscription) = session.and_then(|session| session.subscriptions.get_mut(&key.subscription))
+        else {
+            return;
+        };
+        for (name, queue) in self.queues.iter_mut().filter(|(name, _)| pattern.matches(name)) {
+            queue.add_consumer(key, false);
+            if queue.ready() > 0 {
+                subscription.backlog.push(name);
+            }
+        }
+        self.work.consumers.push(key.connection);
     }
 
     /// Asks the gatekeeper; a no is an event.

@@ -3,8 +3,10 @@
 pub(in crate::broker) mod bench;
 mod connecting;
 mod exercise;
+mod fairness;
 mod limits;
 mod properties;
+mod proving;
 mod queues;
 mod topics;
 mod transactions;

@@ -31,9 +31,9 @@ impl Core {
         };
         let Some(held) = Queue::withdraw(queue, &sender, header) else { return Withdrawn::NotThere };
         self.stored -= held.weight();
-        self.work.queues.push(destination.clone());
+        self.work.queues.push_back(destination.clone());
         self.work.sweep = true;
         self.settle();
-        Withdrawn::Removed { was_delivered: held.redelivered }
+        Withdrawn::Removed { was_delivered: held.deliveries > 0 }
     }
 }

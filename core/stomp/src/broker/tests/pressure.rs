@@ -93,3 +93,44 @@ async fn a_publisher_faster_than_the_consumer_is_read_slower_and_still_beaten_to
     }
     soon(sending).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_subscriber_that_reads_all_the_time_gets_all_of_a_burst() {
+    let broker = broker(BrokerConfig::default()).await;
+    let (mut publisher, mut subscriber) =
+        (Client::login(&broker, "a").await, Client::login(&broker, "b").await);
+    subscriber.confirm("SUBSCRIBE id:1 destination:/topic/x").await;
+    // Forty times as much as may wait for it.
+    let sending = tokio::spawn(async move {
+        for count in 0..3_000 {
+            publisher.send(&large("/topic/x", count)).await;
+        }
+        publisher
+    });
+    for count in 0..3_000 {
+        assert_eq!(number(&subscriber.message().await), count);
+    }
+    soon(sending).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_subscriber_that_reads_nothing_holds_a_publisher_up_for_so_long_and_no_longer() {
+    let limits = BrokerLimits {
+        outgoing_bytes: 256 << 10,
+        patience: Duration::from_millis(1_500),
+        ..BrokerLimits::default()
+    };
+    let broker = broker(BrokerConfig { limits, ..BrokerConfig::default() }).await;
+    let mut events = broker.events();
+    let (mut publisher, mut stuck) = (Client::login(&broker, "a").await, Client::login(&broker, "b").await);
+    stuck.confirm("SUBSCRIBE id:1 destination:/topic/x").await;
+    let sending = tokio::spawn(async move {
+        for count in 0..1_000 {
+            publisher.send(&large("/topic/x", count)).await;
+        }
+        publisher.confirm("SEND destination:/queue/q | done").await;
+    });
+    let reason = ending_of(&mut events, "b").await;
+    assert!(reason.starts_with("slow consumer: "), "{reason}");
+    soon(sending).await.unwrap();
+}

@@ -1,8 +1,9 @@
 //! However frames are cut, and whoever may not see them.
 
-use super::kit::{Client, broker, bytes_of, ending_of, soon};
+use super::kit::{Client, broker, bytes_of, ending_of, event, soon};
 use crate::broker::core::tests::bench::frame;
-use crate::broker::{Broker, BrokerConfig};
+use crate::broker::{Broker, BrokerConfig, BrokerEvent};
+use crate::codec::Limits;
 use crate::frame::Frame;
 use tokio::io::AsyncWriteExt;
 
@@ -160,4 +161,74 @@ async fn strangers_cannot_make_the_broker_keep_much() {
         Frame::new(crate::Command::Send).with("destination", "/queue/q").with("x", long).with_body("body");
     guest.send(&wide.with("receipt", "r")).await;
     assert_eq!(guest.hear().await, "RECEIPT receipt-id:r");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_before_it_connects_is_told_so() {
+    let broker = broker(BrokerConfig::default()).await;
+    let long = "x".repeat(2_000);
+    for send in
+        ["SEND destination:/queue/q | body".to_owned(), format!("SEND destination:/queue/q x:{long} | body")]
+    {
+        let mut client = Client::open(&broker).await;
+        client.say(&send).await;
+        let error = client.hear().await;
+        assert!(error.ends_with("| SEND before CONNECT\n"), "{error}");
+        client.hear_the_end().await;
+    }
+}
+
+#[tokio::test]
+async fn the_error_for_a_frame_that_went_wrong_behind_its_receipt_names_it() {
+    let limits = Limits { body: 100, ..Limits::default() };
+    let broker = broker(BrokerConfig { frames: limits, ..BrokerConfig::default() }).await;
+    for (rest, has_receipt) in [
+        ("receipt:r1\ncontent-length:101\n\n".to_owned(), true),
+        ("receipt:r1\ncontent-length:many\n\n".to_owned(), true),
+        ("receipt:r1\ncontent-length:1\n\nxx\0".to_owned(), true),
+        (format!("receipt:r1\n\n{}", "x".repeat(101)), true),
+        ("receipt:r1\nx:\\t\n\n\0".to_owned(), true),
+        ("receipt:r1\nno colon\n\n\0".to_owned(), true),
+        ("x:\\t\nreceipt:r1\n\n\0".to_owned(), false),
+    ] {
+        let mut client = Client::login(&broker, "a").await;
+        client.write(format!("SEND\ndestination:/queue/q\n{rest}").as_bytes()).await;
+        let error = client.frame().await;
+        assert_eq!(error.header("message"), Some("malformed frame"), "{rest:?}");
+        assert_eq!(error.header("receipt-id"), has_receipt.then_some("r1"), "{rest:?}");
+        client.hear_the_end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_be_asked_for_a_proof_and_hangs_up() {
+    let broker = broker(BrokerConfig::default()).await;
+    let mut events = broker.events();
+    let mut client = Client::open(&broker).await;
+    client.say(&format!("CONNECT accept-version:1.2 login:g1 vocable-nonce:{}", "0".repeat(64))).await;
+    assert!(client.hear().await.starts_with("RECEIPT receipt-id:vocable-challenge vocable-nonce:"));
+    drop(client);
+    let told = event(&mut events, |event| match event {
+        BrokerEvent::Refused { login, reason, .. } => Some((login, reason)),
+        _ => None,
+    });
+    let (login, reason) = told.await;
+    assert_eq!(login.as_deref(), Some("g1"));
+    assert!(reason.starts_with("hung up after the challenge"), "{reason}");
+}
+
+#[tokio::test]
+async fn many_failed_logins_are_told_late_and_the_right_one_at_once() {
+    let broker = broker(BrokerConfig::default()).await;
+    let mut guessing = Vec::new();
+    for _ in 0..6 {
+        let mut client = Client::open(&broker).await;
+        client.say("CONNECT accept-version:1.2 login:g1 passcode:guessed").await;
+        guessing.push(client);
+    }
+    Client::login(&broker, "g1").await.confirm("SEND destination:/queue/vocable.out.g1 | x").await;
+    for client in &mut guessing {
+        assert!(client.hear().await.starts_with("ERROR message:login or passcode not accepted"));
+        client.hear_the_end().await;
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::peer::{Started, config, send};
 use crate::broker::{AccessRules, Action, Broker, BrokerConfig, Principal, Secret};
-use crate::client::{AckMode, ClientConfig, ClientError, Event, Subscription};
+use crate::client::{AckMode, ClientConfig, ClientError, Credentials, Event, Subscription};
 use crate::frame::{Command, Frame};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ async fn broker(at: &str) -> Broker {
 fn start(at: SocketAddr, login: &str, passcode: &str, subscriptions: Vec<Subscription>) -> Started {
     let config = ClientConfig {
         login: Some(login.to_owned()),
-        passcode: Some(passcode.to_owned()),
+        credentials: Credentials::Passcode(passcode.to_owned()),
         heart_beat: Duration::from_secs(10),
         ..config(at.to_string())
     };

@@ -56,7 +56,7 @@ impl Bench {
     pub(super) fn with(limits: BrokerLimits) -> Self {
         let heart_beat = HeartBeat::every(Duration::from_secs(10));
         Self {
-            core: Core::new(limits, heart_beat, Arc::new(rules()), "m"),
+            core: Core::new(limits, heart_beat, Arc::new(rules()), "m", [7; 32]),
             now: Instant::now(),
             inboxes: BTreeMap::new(),
             written: BTreeMap::new(),
@@ -149,7 +149,7 @@ impl Bench {
     pub(super) fn settle(&mut self) {
         while let Some(output) = self.core.output() {
             match output {
-                Output::Accepted { .. } => {}
+                Output::Accepted { .. } | Output::Challenged { .. } => {}
                 Output::Close { connection } => assert!(self.closed.insert(connection), "closed twice"),
                 Output::Event(event) => self.events.push(event),
                 Output::Pause { connection } => assert!(self.paused.insert(connection), "paused twice"),

@@ -170,7 +170,7 @@ fn an_error_names_the_receipt_and_no_receipt_follows_it() {
 fn broken_bytes_are_answered_with_an_error() {
     let mut bench = Bench::new();
     let client = bench.client("a", "1.2");
-    bench.core.malformed(client, &DecodeError::HeaderWithoutColon { header: 2 });
+    bench.core.malformed(client, &DecodeError::HeaderWithoutColon { header: 2 }, None);
     let error = bench.received(client).remove(0);
     assert_eq!(error, "ERROR message:malformed frame content-type:text/plain | header 2 has no colon\n");
     assert!(bench.closed.contains(&client));

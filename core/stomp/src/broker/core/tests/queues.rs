@@ -19,7 +19,7 @@ fn ack_ids(bench: &mut Bench, connection: ConnectionId) -> Vec<String> {
 fn a_message_waits_for_its_consumer_and_carries_what_the_broker_says_before_what_the_sender_says() {
     let mut bench = Bench::new();
     let sender = bench.client("g1", "1.2");
-    bench.tell(sender, "SEND destination:/queue/vocable.out.g1 cmd-id:7 from:host x:1 message-id:0 x:2 ack:9 subscription:s redelivered:true receipt:r | hello");
+    bench.tell(sender, "SEND destination:/queue/vocable.out.g1 cmd-id:7 from:host x:1 message-id:0 x:2 ack:9 subscription:s redelivered:true vocable-deliveries:4 receipt:r | hello");
     assert_eq!(bench.received(sender), ["RECEIPT receipt-id:r"]);
     let host = bench.client("host", "1.2");
     bench.tell(host, "SUBSCRIBE id:all destination:/queue/vocable.out.> ack:client-individual receipt:s");
@@ -58,8 +58,8 @@ fn what_was_not_acknowledged_goes_back_in_order_and_is_marked() {
     assert_eq!(
         bench.received(c),
         [
-            "MESSAGE subscription:1 message-id:m-1 destination:/queue/q from:a redelivered:true | 1",
-            "MESSAGE subscription:1 message-id:m-3 destination:/queue/q from:a redelivered:true | 3",
+            "MESSAGE subscription:1 message-id:m-1 destination:/queue/q from:a redelivered:true vocable-deliveries:1 | 1",
+            "MESSAGE subscription:1 message-id:m-3 destination:/queue/q from:a redelivered:true vocable-deliveries:1 | 3",
             "MESSAGE subscription:1 message-id:m-4 destination:/queue/q from:a | 4",
         ]
     );
@@ -94,7 +94,9 @@ fn a_refused_message_goes_to_the_next_consumer() {
     bench.tell(b, &format!("NACK id:{id}"));
     assert_eq!(
         bench.received(c),
-        ["MESSAGE subscription:1 message-id:m-1 destination:/queue/q ack:1-2 from:a redelivered:true | 1"]
+        [
+            "MESSAGE subscription:1 message-id:m-1 destination:/queue/q ack:1-2 from:a redelivered:true vocable-deliveries:1 | 1"
+        ]
     );
     assert_eq!(bench.received(b), [""; 0]);
 }

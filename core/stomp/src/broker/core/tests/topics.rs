@@ -104,3 +104,75 @@ fn receipts_that_nobody_reads_count_as_well() {
     assert!(bench.closed.contains(&a));
     assert!(bench.received(a).len() < 40);
 }
+
+/// A publisher that is not read from any more because `b` reads nothing.
+fn held_up(outgoing_bytes: usize) -> (Bench, [crate::broker::ConnectionId; 2]) {
+    let mut bench = Bench::with(BrokerLimits { outgoing_bytes, ..BrokerLimits::default() });
+    let (a, b) = (bench.client("a", "1.2"), bench.client("b", "1.2"));
+    bench.tell(b, "SUBSCRIBE id:t destination:/topic/x");
+    bench.stall(b);
+    while !bench.paused.contains(&a) {
+        bench.tell(a, &publication());
+    }
+    (bench, [a, b])
+}
+
+fn publication() -> String {
+    format!("SEND destination:/topic/x | {}", "x".repeat(100))
+}
+
+#[test]
+fn a_publisher_waits_for_a_subscriber_that_has_much_to_read_and_goes_on_when_it_has_read() {
+    let (mut bench, [a, b]) = held_up(20_000);
+    let waiting = bench.core.connections().iter().find(|info| info.connection == b).unwrap().outgoing_bytes;
+    assert!((10_000..11_000).contains(&waiting), "{waiting}");
+    assert!(bench.core.wants_tick());
+    let received = bench.received(b).len();
+    assert!(received > 20);
+    bench.flow(b);
+    assert!(!bench.paused.contains(&a));
+    assert!(!bench.core.wants_tick(), "nobody waits");
+    bench.tell(a, &publication());
+    assert_eq!(bench.received(b).len(), 1);
+}
+
+#[test]
+fn who_reads_nothing_for_too_long_is_cut_off_and_who_reads_a_little_is_not() {
+    let (mut bench, [a, b]) = held_up(20_000);
+    for _ in 0..10 {
+        bench.pass(Duration::from_secs(20));
+        bench.core.moved(b);
+    }
+    bench.pass(Duration::from_secs(1));
+    bench.pass(Duration::from_secs(29));
+    assert!(bench.paused.contains(&a) && !bench.closed.contains(&b));
+    bench.pass(Duration::from_secs(1));
+    assert!(bench.closed.contains(&b) && !bench.paused.contains(&a));
+    let Some(BrokerEvent::LoggedOut { reason, .. }) = bench.events.last() else { panic!("no event") };
+    assert!(matches!(reason, Ending::SlowConsumer(10_000..)), "{reason}");
+    bench.tell(a, &publication());
+    assert!(!bench.core.wants_tick(), "nobody waits");
+}
+
+#[test]
+fn who_waits_and_leaves_is_waited_for_by_nobody() {
+    let (mut bench, [a, b]) = held_up(20_000);
+    bench.close(a);
+    bench.pass(Duration::from_secs(100));
+    assert!(!bench.closed.contains(&b), "nobody waits for it any more");
+    let (mut bench, [a, b]) = held_up(20_000);
+    bench.close(b);
+    assert!(!bench.paused.contains(&a));
+    bench.tell(a, &publication());
+}
+
+#[test]
+fn what_topics_make_wait_does_not_count_against_receipts() {
+    let (mut bench, [a, b]) = held_up(20_000);
+    // What the publisher had under way already.
+    (0..60).for_each(|_| bench.tell(a, &publication()));
+    bench.tell(b, "SEND destination:/topic/y receipt:r");
+    assert!(!bench.closed.contains(&b));
+    bench.flow(b);
+    assert!(bench.received(b).contains(&"RECEIPT receipt-id:r".to_owned()));
+}
