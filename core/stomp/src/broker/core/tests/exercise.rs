@@ -381,7 +381,7 @@ impl World {
         let id = self.id(slot);
         if x == 0 && !self.peer(slot).is_link {
             let begun = Frame::new(Command::Send).with("receipt", "r");
-            return self.core.malformed(id, &DecodeError::EndsInFrame, (y % 2 == 0).then_some(&begun));
+            return self.core.malformed(id, &DecodeError::EndsInFrame, y.is_multiple_of(2).then_some(&begun));
         }
         // Frames that are refused whatever the state, or do nothing.
         let commands = [

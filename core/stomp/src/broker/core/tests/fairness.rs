@@ -212,7 +212,7 @@ fn the_subscriptions_of_one_connection_take_turns_as_well() {
     bench.stall(b);
     for queue in ["flood", "other"] {
         (0..20).for_each(|_| {
-            bench.tell(a, &format!("SEND destination:/queue/{queue} | {queue} {}", "x".repeat(300)))
+            bench.tell(a, &format!("SEND destination:/queue/{queue} | {queue} {}", "x".repeat(300)));
         });
     }
     let first = bench.bodies(b);
