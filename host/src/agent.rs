@@ -106,6 +106,8 @@ struct Tracked {
     heard: Option<Instant>,
     /// Its guest may have the order without having said so.
     may_be_there: bool,
+    /// Its guest has said that it has taken it.
+    is_taken: bool,
 }
 
 /// Why an order is taken back out of a mailbox.
@@ -190,7 +192,7 @@ impl Agent {
             handle,
             streams,
             work: Work::new(stop.clone()),
-            turns: Turns::new(turn_limits()),
+            turns: Turns::new(TurnLimits::default()),
             arriving: VecDeque::new(),
             endings: HashMap::new(),
             time: HostTime::new(Now::read()),
@@ -532,7 +534,7 @@ impl Agent {
             }));
         }
         let changed = watch::Sender::new(());
-        self.commands.insert(id, Tracked { active, changed, heard: None, may_be_there });
+        self.commands.insert(id, Tracked { active, changed, heard: None, may_be_there, is_taken: false });
     }
 
     /// The digests of what is on disk of a command are made: more of it can be taken.
@@ -677,15 +679,19 @@ impl Agent {
             return;
         };
         match answer {
+            // It was said to it twice.
+            Ok(_) if it.is_taken => {}
             Ok(_) => {
                 let now = Now::read();
                 it.active.started(now.utc);
-                it.heard = Some(now.mono);
+                (it.heard, it.is_taken) = (Some(now.mono), true);
                 it.changed.send_replace(());
                 let command = it.active.command.clone();
                 self.note_command(&command);
                 self.write_down(command);
             }
+            // So was a former order; the one that is on its way counts.
+            Err(_) if it.is_taken || self.asks.carrier(id).is_some() => {}
             Err(refused) => {
                 let code = if refused.kind == "unknown-word" { "no-such-word" } else { &refused.kind };
                 let guest = &it.active.command.guest;
@@ -728,10 +734,18 @@ impl Agent {
 
     /// An order was taken out of its guest's mailbox, or was not there any more: then its guest has it.
     fn taken_back(&mut self, id: &str, ask: &str, withdrawn: Result<Withdrawn, LinkError>, why: TakeBack) {
-        let is_back = matches!(withdrawn, Ok(Withdrawn::Removed { .. }));
-        if is_back {
-            self.asks.remove(ask);
+        let was_on_its_way = self.asks.carrier(id) == Some(ask);
+        let was_delivered = match withdrawn {
+            Ok(Withdrawn::Removed { was_delivered }) => Some(was_delivered),
+            Ok(Withdrawn::NotThere) | Err(_) => None,
+        };
+        match was_delivered {
+            Some(false) => drop(self.asks.remove(ask)),
+            // Its guest may have taken it before it came back, and may still say so.
+            Some(true) => self.asks.detach(ask),
+            None => {}
         }
+        let is_back = was_delivered.is_some() || !was_on_its_way;
         // It may have been taken meanwhile, and may even be over.
         let Some(it) = self.commands.get_mut(id) else {
             return if let TakeBack::Cancelled(reply) = why {
@@ -739,7 +753,7 @@ impl Agent {
             };
         };
         let is_queued = it.active.command.state == CommandState::Queued;
-        it.may_be_there |= !matches!(withdrawn, Ok(Withdrawn::Removed { was_delivered: false }));
+        it.may_be_there |= was_on_its_way && was_delivered != Some(false);
         let guest = it.active.command.guest.clone();
         match why {
             TakeBack::Cancelled(reply) if is_queued && is_back => {
@@ -1241,9 +1255,8 @@ impl Agent {
     fn forget_orders(&mut self, guest: &str) {
         let ids: Vec<_> = self.of(guest).map(|it| it.active.command.id.clone()).collect();
         for id in ids {
-            if let Some(ask) = self.asks.carrier(&id).map(str::to_owned) {
-                self.asks.remove(&ask);
-            }
+            let Some(ask) = self.asks.carrier(&id).map(str::to_owned) else { continue };
+            self.asks.detach(&ask);
             if let Some(it) = self.commands.get_mut(&id) {
                 it.may_be_there = true;
             }
@@ -1280,12 +1293,6 @@ impl Agent {
 
 /// Codes of commands that nobody wants any more, though they may still run.
 const UNWANTED: [&str; 2] = ["cancelled", "expired"];
-
-/// As many long messages at once as leave the agent a processor.
-fn turn_limits() -> TurnLimits {
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    TurnLimits { long_at_once: processors.saturating_sub(1).clamp(1, 4), ..TurnLimits::default() }
-}
 
 /// What tells the asks of this process from those of any other: eight digits by chance.
 fn own_part() -> String {

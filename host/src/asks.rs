@@ -96,6 +96,16 @@ impl Asks {
         Some(ask)
     }
 
+    /// The message of an ask for a command is not on its way any more, and its guest may have had it: its answer still
+    /// counts.
+    pub fn detach(&mut self, id: &str) {
+        if let Some(Pending { purpose: Purpose::Command(command), .. }) = self.pending.get(id)
+            && self.by_command.get(command).is_some_and(|carrier| carrier == id)
+        {
+            self.by_command.remove(command);
+        }
+    }
+
     /// Those whose time has run out.
     pub fn expired(&mut self, now: Instant) -> Vec<Pending> {
         let mut expired = Vec::new();
@@ -168,6 +178,17 @@ mod tests {
             assert_ne!(theirs, ours);
             assert!(now.answered(&theirs, "vm1").is_none());
         }
+    }
+
+    #[test]
+    fn an_order_that_is_not_on_its_way_any_more_can_still_be_answered() {
+        let mut asks = Asks::new("a");
+        let first = asks.add(command("vm1", None));
+        asks.detach(&first);
+        assert_eq!(asks.carrier(COMMAND), None);
+        let second = asks.add(command("vm1", None));
+        assert!(asks.answered(&first, "vm1").is_some());
+        assert_eq!(asks.carrier(COMMAND), Some(second.as_str()));
     }
 
     #[test]

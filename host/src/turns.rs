@@ -28,7 +28,7 @@ pub struct TurnLimits {
 impl Default for TurnLimits {
     fn default() -> Self {
         // The broker gives out less of a guest's queue before the first of it is acknowledged.
-        Self { messages: 256, bytes: 2 << 20, short_at_once: 64, long_at_once: 1 }
+        Self { messages: 256, bytes: 2 << 20, short_at_once: 64, long_at_once: 8 }
     }
 }
 

@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,9 @@ use tracing::error;
 pub(super) struct Work<T> {
     running: FuturesUnordered<BoxFuture<'static, Option<Worked<T>>>>,
     stop: CancellationToken,
+    /// Held by what computes on another thread while it does: all of that together takes one processor and no more, and
+    /// what waits there takes none.
+    computing: Arc<Mutex<()>>,
 }
 
 /// How work came out.
@@ -37,7 +41,7 @@ pub(super) struct Metered<T> {
 impl<T: Send + 'static> Work<T> {
     /// None yet. Work on other threads ends when the agent stops.
     pub(super) fn new(stop: CancellationToken) -> Self {
-        Self { running: FuturesUnordered::new(), stop }
+        Self { running: FuturesUnordered::new(), stop, computing: Arc::default() }
     }
 
     /// Begins something.
@@ -60,7 +64,7 @@ impl<T: Send + 'static> Work<T> {
 
     /// Goes on with something on another thread.
     pub(super) fn elsewhere(&self, work: Metered<T>) {
-        self.add(elsewhere(work, self.stop.clone()));
+        self.add(elsewhere(work, self.stop.clone(), self.computing.clone()));
     }
 
     fn add(&self, work: impl Future<Output = Option<Worked<T>>> + Send + 'static) {
@@ -102,12 +106,18 @@ impl<T> Future for Metered<T> {
 }
 
 /// Does work on another thread, to its end or until the agent stops.
-async fn elsewhere<T: Send + 'static>(work: Metered<T>, stop: CancellationToken) -> Option<Worked<T>> {
+async fn elsewhere<T: Send + 'static>(
+    work: Metered<T>,
+    stop: CancellationToken,
+    computing: Arc<Mutex<()>>,
+) -> Option<Worked<T>> {
     let runtime = tokio::runtime::Handle::current();
     let Metered { work, mut spent, .. } = work;
     let mut work = work?;
     let thread = tokio::task::spawn_blocking(move || {
         runtime.block_on(stop.run_until_cancelled(std::future::poll_fn(|context| {
+            // A word that computes is interrupted every ten milliseconds: nobody waits here for long.
+            let _turn = computing.lock().unwrap_or_else(PoisonError::into_inner);
             let begun = Instant::now();
             let poll = work.as_mut().poll(context);
             spent += begun.elapsed();
