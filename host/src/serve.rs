@@ -127,7 +127,7 @@ fn tell(problems: &Problems) {
 /// A host agent that runs.
 struct Host {
     config: Config,
-    /// Where callers come in: URLs, the one for our own command line first.
+    /// Where callers come in: URLs.
     api: Vec<String>,
     broker: Vec<SocketAddr>,
     words: Vec<String>,
@@ -286,7 +286,7 @@ impl Host {
             ..HttpConfig::new(token)
         };
         let endpoint = tokio::spawn(http::serve(listeners, Api::new(context), http, stop.child_token()));
-        write_url(&config.state, api.first().map_or("", String::as_str))?;
+        write_urls(&config.state, &api)?;
         Ok(Self {
             config,
             api,
@@ -526,10 +526,13 @@ fn own_token(state: &Path) -> Result<String, CliError> {
     Ok(token.as_str().to_owned())
 }
 
-/// Tells the command line where this agent is.
-fn write_url(state: &Path, url: &str) -> Result<(), CliError> {
+/// Tells the command line where this agent is: at its socket, where no token is needed, or else at its first address.
+fn write_urls(state: &Path, urls: &[String]) -> Result<(), CliError> {
     let path = state.join("agent.url");
-    write_private(&path, url).map_err(refused(&path))
+    let (sockets, others): (Vec<_>, Vec<_>) = urls.iter().partition(|url| url.starts_with("unix:"));
+    let lines: String =
+        sockets.into_iter().chain(others.into_iter().take(1)).map(|url| format!("{url}\n")).collect();
+    write_private(&path, &lines).map_err(refused(&path))
 }
 
 fn remove_url(state: &Path) {

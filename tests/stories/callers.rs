@@ -1,6 +1,8 @@
 //! Programs that call the endpoint: Python's own XML-RPC client, and whoever has no business there.
 
 use serde_json::json;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use vocable::client::{Client, ClientError};
 use vocable_tests::PATIENCE;
@@ -94,10 +96,92 @@ fn a_guests_token_is_no_callers_token() {
     let host = Host::start();
     let token = host.call("guest.token", json!(["vm1"])).unwrap();
     let url = format!("http://{}", host.api());
-    for wrong in [token.as_str().unwrap(), ""] {
-        let answer = Client::new(&url, wrong).unwrap().call("agent.version", Vec::new(), PATIENCE);
-        assert!(matches!(answer, Err(ClientError::NotAuthorised { .. })), "{answer:?}");
-    }
+    let call = |token: &str| Client::new(&url, token).unwrap().call("agent.version", Vec::new(), PATIENCE);
+    let answer = call(token.as_str().unwrap());
+    assert!(matches!(answer, Err(ClientError::Unproven { .. })), "{answer:?}");
+    let answer = call("");
+    assert!(matches!(answer, Err(ClientError::NotAuthorised { .. })), "{answer:?}");
     let typed = typed(host.command_line(&["guests", "--agent", &url]).env("VOCABLE_TOKEN_FILE", "/dev/null"));
     assert_eq!(typed.code, Some(4), "{typed:?}");
+}
+
+/// Whoever has the port of an agent that was killed is asked for a proof, and told nothing else by anything typed.
+#[test]
+fn whoever_takes_a_dead_agents_port_is_told_nothing() {
+    let host = Host::start();
+    let (address, token) = (host.api(), host.token());
+    host.is_killed();
+    let listener = TcpListener::bind(address).unwrap();
+    let impostor = std::thread::spawn(move || {
+        let (mut heard, mut connections) = (Vec::new(), 0);
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") && !request.ends_with(b"</methodCall>\n") {
+                let mut buffer = [0; 4096];
+                match stream.read(&mut buffer).unwrap() {
+                    0 => break,
+                    length => request.extend_from_slice(&buffer[..length]),
+                }
+            }
+            if request.starts_with(b"over") {
+                break;
+            }
+            connections += 1;
+            let proof = "0".repeat(64);
+            let body = format!("{{\"proof\": \"{proof}\"}}");
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            // What else it might say, before it goes.
+            let _ = stream.read_to_end(&mut request);
+            heard.extend(request);
+        }
+        (connections, heard)
+    });
+    let file = host.folder().join("vocable.toml").display().to_string();
+    for line in [
+        &["guests"] as &[&str],
+        &["run", "vm1", "--", "echo", "private"],
+        &["attach", "k1"],
+        &["cp", &file, "vm1:/private"],
+        &["cp", "vm1:/private", "."],
+        &["ls", "vm1:/private"],
+        &["events", "--no-follow"],
+    ] {
+        let typed = host.types(line);
+        assert_ne!(typed.code, Some(0), "{line:?}: {typed:?}");
+        assert!(typed.err.contains("error[unproven]"), "{line:?}: {}", typed.err);
+    }
+    let mut last = TcpStream::connect(address).unwrap();
+    last.write_all(b"over\r\n\r\n").unwrap();
+    let (connections, heard) = impostor.join().unwrap();
+    let heard = String::from_utf8(heard).unwrap();
+    assert!(connections >= 7, "{connections}");
+    assert!(
+        !heard.contains(&token) && !heard.contains("private") && !heard.contains("Authorization"),
+        "{heard}"
+    );
+}
+
+#[test]
+fn what_no_pattern_and_no_message_holds_is_refused_and_harms_nobody() {
+    let host = Host::start();
+    let _vm1 = host.guest("vm1").joins();
+    let braces = format!("{}vm1{}", "{".repeat(260), "}".repeat(260));
+    for (method, params) in [
+        ("cmd.run", json!([braces, "true"])),
+        ("word.ask", json!([braces, "BEAT"])),
+        ("agent.events", json!([0, 0, {"kinds": [braces]}])),
+    ] {
+        let fault = host.call(method, params).unwrap_err();
+        assert!(fault.starts_with("invalid-parameter: "), "{method}: {fault}");
+    }
+    // Four of these once took RUN_CMD from everybody.
+    for _ in 0..6 {
+        let fault = host.call("cmd.run", json!(["vm1", "true", ["x".repeat(2 << 20)]])).unwrap_err();
+        assert!(fault.starts_with("too-big: cmd.run: what is to be said has 209"), "{fault}");
+        let fault =
+            host.call("word.ask", json!(["vm1", "NOSUCH", {"text": "x".repeat(2 << 20)}])).unwrap_err();
+        assert!(fault.starts_with("too-big: args: what is to be said has 209"), "{fault}");
+    }
+    host.runs("vm1", &["true"]).well();
 }

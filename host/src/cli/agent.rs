@@ -180,8 +180,8 @@ fn owner(state: &Path) -> Option<u32> {
     fs::metadata(state).ok().map(|folder| folder.uid())
 }
 
-/// `--agent`, `VOCABLE_AGENT`, `client.agent`, the agent's own socket, what a running agent has written down, the socket
-/// of the whole machine's agent, or the usual place.
+/// `--agent`, `VOCABLE_AGENT`, `client.agent`, what a running agent has written down, a socket that one listens on, or the
+/// usual place.
 fn url(
     global: &Global,
     config: &Config,
@@ -189,11 +189,21 @@ fn url(
 ) -> Result<String, CliError> {
     let named = global.agent.clone().or_else(|| variable("VOCABLE_AGENT"));
     let configured = || Some(config.client.agent.clone()).filter(|url| !url.is_empty());
-    if let Some(url) = named.or_else(configured).or_else(|| listening(&config.api.socket)) {
+    if let Some(url) = named.or_else(configured) {
         return Ok(url);
     }
-    let written = optional(&config.state.join(URL_FILE))?;
-    Ok(written.or_else(|| listening(SYSTEM_SOCKET)).unwrap_or_else(|| USUAL_URL.to_owned()))
+    let written = optional(&config.state.join(URL_FILE))?.unwrap_or_default();
+    let found = written.lines().find_map(reachable);
+    let found = found.or_else(|| [config.api.socket.as_str(), SYSTEM_SOCKET].into_iter().find_map(listening));
+    Ok(found.unwrap_or_else(|| USUAL_URL.to_owned()))
+}
+
+/// An address that an agent has written down: a socket only if somebody listens there, any other as it is.
+fn reachable(url: &str) -> Option<String> {
+    match url.strip_prefix("unix:") {
+        Some(socket) => listening(socket),
+        None => Some(url.to_owned()),
+    }
 }
 
 /// The socket's address, if somebody listens there and lets us in. Who that is, is asked when something is sent.
@@ -265,9 +275,11 @@ mod tests {
             url(global, &configuration(global).unwrap(), variable).unwrap()
         };
         assert_eq!(found(&global, nothing), USUAL_URL);
-        fs::write(folder.path().join(URL_FILE), "http://127.0.0.1:41870\n").unwrap();
         let listener = UnixListener::bind(folder.path().join("api.sock")).unwrap();
         let socket = format!("unix:{}/api.sock", folder.path().display());
+        assert_eq!(found(&global, nothing), socket);
+        let both = format!("{socket}\nhttp://127.0.0.1:41870\n");
+        fs::write(folder.path().join(URL_FILE), both).unwrap();
         assert_eq!(found(&global, nothing), socket, "a socket needs no token");
         drop(listener);
         assert_eq!(found(&global, nothing), "http://127.0.0.1:41870", "nobody listens there any more");

@@ -19,7 +19,7 @@ pub struct Global {
     /// When to use colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_default_value = true)]
     pub color: ColorChoice,
-    /// Where the host agent answers [default: as written down by the agent, else http://127.0.0.1:8700]
+    /// Where the host agent answers [default: as it has written down, else its socket, else http://127.0.0.1:8700]
     #[arg(long, global = true, value_name = "URL")]
     pub agent: Option<String>,
     /// File with the token of the agent [default: `token` in the state folder]

@@ -65,8 +65,8 @@ fn of_vocable() {
       -q, --quiet              Say nothing but errors; lists print names only
       -v, --verbose...         Log the calls to the agent on standard error; twice for more
           --color <WHEN>       When to use colour [possible values: auto, always, never]
-          --agent <URL>        Where the host agent answers [default: as written down by the agent, else
-                               http://127.0.0.1:8700]
+          --agent <URL>        Where the host agent answers [default: as it has written down, else its
+                               socket, else http://127.0.0.1:8700]
           --token-file <FILE>  File with the token of the agent [default: `token` in the state folder]
           --config <FILE>      Configuration file, in place of the usual ones
           --no-trunc           Don't shorten tables to the width of the terminal
@@ -130,7 +130,7 @@ fn of_vocable() {
               [possible values: auto, always, never]
 
           --agent <URL>
-              Where the host agent answers [default: as written down by the agent, else
+              Where the host agent answers [default: as it has written down, else its socket, else
               http://127.0.0.1:8700]
 
           --token-file <FILE>
