@@ -4,6 +4,7 @@
 //! takes; the first that is broken is the cause. A new support case is a new row in the tests.
 
 use crate::clock::{Now, age};
+use crate::files::Way;
 use crate::hypervisor::cards::Place;
 use crate::hypervisor::{About, Machine, State as VmState};
 use crate::request::RosterView;
@@ -78,7 +79,7 @@ pub struct Facts {
     refusals: Option<Refusals>,
     beacon: Duration,
     commands: u32,
-    files: Option<String>,
+    files: Option<Way>,
     /// Where it is, if there is a hypervisor that could know.
     place: Option<Place>,
     machine: Option<Machine>,
@@ -117,7 +118,7 @@ impl Facts {
 
     /// With how its files are reached.
     #[must_use]
-    pub fn with_files(self, way: Option<String>) -> Self {
+    pub fn with_files(self, way: Option<Way>) -> Self {
         Self { files: way, ..self }
     }
 }
@@ -264,10 +265,10 @@ fn commands(facts: &Facts) -> Check {
     Check { link: "commands", outcome: Outcome::Ok, text }
 }
 
-/// Which way its files take: either is well, and one may be slow.
+/// Which way its files take: either is well, and one may be slow. Of one that has just failed nobody knows what it is now.
 fn files(facts: &Facts) -> Option<Check> {
-    let text = facts.files.clone()?;
-    Some(Check { link: "files", outcome: Outcome::Ok, text })
+    let Way { text, works } = facts.files.clone()?;
+    Some(Check { link: "files", outcome: if works { Outcome::Ok } else { Outcome::Unknown }, text })
 }
 
 fn sentence(facts: &Facts, now: Now) -> (String, Vec<Advice>) {
