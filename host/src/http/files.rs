@@ -8,6 +8,7 @@
 //! PUT  /files/vm1/data?tree          a tree, see files::tree; answered with what came of it
 //! POST /files/vm1/data?fetch         the lines of a listing, of files that are wanted: answered with their tree
 //! ```
+//! A tree that ends early, a walk too, ends with an item `failed` without a path, which says why, and has no `done`.
 //! `~` as the first name stands for the folder where the guest's relative paths begin.
 
 use crate::audit::{Audit, Caller};

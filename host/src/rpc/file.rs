@@ -90,7 +90,12 @@ const COPYING: Param = options(&[
         Kind::Array(&Kind::String),
         "globs of what is left out: names, or paths below the top",
     ),
-    optional("delete", Kind::Bool, "remove at the destination what is not in the source [default: false]"),
+    optional(
+        "delete",
+        Kind::Bool,
+        "remove at the destination what is not in the source, and replace what is of another kind, once all else is whole \
+         [default: false]",
+    ),
     optional("resume", Kind::Bool, "send only what is missing or changed [default: true]"),
     optional(
         "preserve",
