@@ -1,16 +1,19 @@
 //! Files to guests and back: who is reached how, what is done in one go, and the transfers that take longer.
 //!
-//! In reading order: [`path`] and [`tree`] (what travels), [`plan`] (what has to travel), [`local`] and [`landing`] (trees
-//! on this machine, read and written), [`exclude`]; [`route`] and [`session`] (how guests are reached), [`upload`] and
-//! [`download`] (trees to and from a guest); [`ledger`] and [`transfers`] (copies the agent makes by itself).
+//! In reading order: [`path`], [`tree`] and [`listing`] (what travels), [`plan`] (what has to travel), [`local`],
+//! [`landing`] and [`arrival`] (trees on this machine, read and written), [`exclude`]; [`route`], [`session`] and [`walk`]
+//! (how guests are reached and listed), [`upload`] and [`download`] (trees to and from a guest); [`ledger`] and
+//! [`transfers`] (copies the agent makes by itself).
 //!
 //! The command line uses the same modules on its side of the endpoint, so that the agent reads no file on behalf of
 //! somebody who may not.
 
+pub mod arrival;
 pub mod download;
 pub mod exclude;
 pub mod landing;
 pub mod ledger;
+pub mod listing;
 pub mod local;
 pub mod path;
 pub mod plan;
@@ -19,18 +22,19 @@ pub mod session;
 pub mod transfers;
 pub mod tree;
 pub mod upload;
+pub mod walk;
 
 mod copy;
 
-pub use copy::{around, split};
+pub use copy::around;
 
+use crate::clock::age;
 use crate::credentials::Credentials;
 use crate::fault::{Fault, FaultKind};
 use crate::handle::Handle;
 use crate::request::Request;
 use crate::roster::Guest;
 use crate::streams::Streams;
-use crate::why::Way;
 use hmac::{Hmac, KeyInit, Mac};
 use landing::Outcome;
 use ledger::Spec;
@@ -98,6 +102,15 @@ struct Inner {
     guests: Mutex<HashMap<String, Known>>,
 }
 
+/// How a guest's files are reached.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Way {
+    /// In words.
+    pub text: String,
+    /// Whether it works, as far as is known.
+    pub works: bool,
+}
+
 /// What is known about reaching a guest.
 struct Known {
     /// Of which of its connections to the broker that is true.
@@ -105,8 +118,8 @@ struct Known {
     route: Option<Route>,
     /// When a direct way did not work, and why.
     failed: Option<(Instant, String)>,
-    /// When no way worked, and why; nothing once one has.
-    unreached: Option<(Instant, String)>,
+    /// When no way worked, and why, unless one has worked since.
+    broken: Option<(Instant, String)>,
     /// For what is done in one go.
     shared: Option<(Session, Instant)>,
     places: Arc<Semaphore>,
@@ -203,41 +216,46 @@ impl Files {
             since,
             route: None,
             failed: None,
-            unreached: None,
+            broken: None,
             shared: None,
             places: Arc::new(Semaphore::new(SESSIONS)),
         });
         if known.since != since {
-            (known.since, known.route, known.failed, known.shared) = (since, None, None, None);
-            known.unreached = None;
+            (known.since, known.route, known.failed) = (since, None, None);
+            (known.broken, known.shared) = (None, None);
         }
         with(known)
     }
 
-    /// How a guest is reached, as far as is known, in words, and whether that has just failed.
+    /// How a guest is reached, as far as is known.
     pub async fn way(&self, name: &str) -> Option<Way> {
         let (id, guest) = self.guest(name).await.ok()?;
         let id = id.as_str();
         let Some(offer) = route::offer(&guest) else {
-            return Some(Way { text: "its agent offers no files".to_owned(), failed: None });
+            return Some(Way { text: "its agent offers no files".to_owned(), works: true });
         };
-        let (taken, failed, unreached) = self
-            .known(id, &guest, |known| (known.route.clone(), known.failed.clone(), known.unreached.clone()));
-        let lately = |(when, why): (Instant, String)| (when.elapsed() < GIVEN_UP).then_some(why);
-        let avoided = failed.and_then(lately).map(Route::Bus);
         let planned = || route::route(&guest, &offer, self.0.credentials.digest_of(id).is_some());
-        let way = avoided.or(taken).unwrap_or_else(planned);
-        Some(Way { text: way.to_string(), failed: unreached.and_then(lately) })
+        Some(self.known(id, &guest, |known| match (&known.broken, &known.route) {
+            (Some((when, why)), _) => {
+                let text = format!("failed {} ago: {why}", age(when.elapsed()));
+                Way { text, works: false }
+            }
+            (None, Some(route)) => Way { text: route.to_string(), works: true },
+            (None, None) => Way { text: planned().to_string(), works: true },
+        }))
     }
 
+    /// A session the way that works, or why none does: that is known from then on, until one does.
     async fn connect(&self, id: &str, guest: &Guest) -> Result<Client, Fault> {
-        let connected = self.try_to_connect(id, guest).await;
-        let why = connected.as_ref().err().map(|fault| fault.message.clone());
-        self.known(id, guest, |known| known.unreached = why.map(|why| (Instant::now(), why)));
-        connected
+        let connected = self.try_ways(id, guest).await;
+        self.known(id, guest, |known| match &connected {
+            Ok((_, way)) => (known.route, known.broken) = (Some(way.clone()), None),
+            Err(fault) => (known.route, known.broken) = (None, Some((Instant::now(), fault.message.clone()))),
+        });
+        connected.map(|(client, _)| client)
     }
 
-    async fn try_to_connect(&self, id: &str, guest: &Guest) -> Result<Client, Fault> {
+    async fn try_ways(&self, id: &str, guest: &Guest) -> Result<(Client, Route), Fault> {
         let offer = offered(id, guest)?;
         let digest = self.0.credentials.digest_of(id);
         let mut way = route::route(guest, &offer, digest.is_some());
@@ -249,10 +267,7 @@ impl Files {
         if let (Route::Direct(address), Some(secret)) = (&way, digest.and_then(|digest| secret(id, &digest)))
         {
             match dial(*address, secret).await {
-                Ok(client) => {
-                    self.known(id, guest, |known| known.route = Some(way));
-                    return Ok(client);
-                }
+                Ok(client) => return Ok((client, way)),
                 Err(why) => {
                     tracing::info!(guest = id, "files go through the bus: {address}: {why}");
                     let why = format!("{address} was tried: {why}");
@@ -261,15 +276,16 @@ impl Files {
                 }
             }
         }
-        let offline =
-            |why: String| Fault::new(FaultKind::GuestOffline, format!("{id} cannot be reached: {why}"));
+        let offline = |why: String| {
+            let text = format!("{id} cannot be reached: {why} ({way})");
+            Fault::new(FaultKind::GuestOffline, text)
+        };
         let stream = self.0.streams.open(id, SERVICE).await.map_err(|error| offline(error.to_string()))?;
         let login = Client::login(Stream::other(stream), &[Login::Trusted], client::Config::default());
         let client = timeout(LOGGING_IN, login).await;
         let client = client.map_err(|_| offline("it does not answer through the bus".to_owned()))?;
         let client = client.map_err(|error| offline(error.to_string()))?;
-        self.known(id, guest, |known| known.route = Some(way));
-        Ok(client)
+        Ok((client, way))
     }
 
     /// Where a path of this machine is: the folder around it, open, and its name there. Only below the configured roots,

@@ -4,6 +4,7 @@
 //! takes; the first that is broken is the cause. A new support case is a new row in the tests.
 
 use crate::clock::{Now, age};
+use crate::files::Way;
 use crate::hypervisor::cards::Place;
 use crate::hypervisor::{About, Machine, State as VmState};
 use crate::request::RosterView;
@@ -68,15 +69,6 @@ pub struct Verdict {
     pub checks: Vec<Check>,
     /// What to do.
     pub advice: Vec<Advice>,
-}
-
-/// How a guest's files are reached.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Way {
-    /// In words.
-    pub text: String,
-    /// Why it did not work when it was last tried, if it did not.
-    pub failed: Option<String>,
 }
 
 /// What is known.
@@ -323,15 +315,10 @@ fn commands(facts: &Facts) -> Check {
     Check { link: "commands", outcome: Outcome::Ok, text }
 }
 
-/// Which way its files take: either is well if it works, and one may be slow.
+/// Which way its files take: either is well, and one may be slow. Of one that has just failed nobody knows what it is now.
 fn files(facts: &Facts) -> Option<Check> {
-    let Way { text, failed } = facts.files.clone()?;
-    Some(match failed {
-        Some(why) => {
-            Check { link: "files", outcome: Outcome::Unknown, text: format!("{text}; it failed: {why}") }
-        }
-        None => Check { link: "files", outcome: Outcome::Ok, text },
-    })
+    let Way { text, works } = facts.files.clone()?;
+    Some(Check { link: "files", outcome: if works { Outcome::Ok } else { Outcome::Unknown }, text })
 }
 
 fn sentence(facts: &Facts, now: Now) -> (String, Vec<Advice>) {
@@ -508,13 +495,13 @@ mod tests {
         roster.connected("vm1", HERE, now);
         roster.joined("vm1", "", serde_json::Map::new(), now);
         roster.answered_nobody("vm1");
-        let way = Way { text: "through the bus".to_owned(), failed: Some("no answer".to_owned()) };
+        let way = Way { text: "failed 2s ago: no answer".to_owned(), works: false };
         let told =
             judge(&Facts::gather("vm1", &view(&roster, now), &About::default()).with_files(Some(way)), now);
         let check = |link: &str| told.checks.iter().find(|check| check.link == link).cloned().unwrap();
         assert!(check("words").text.ends_with("; 1 answer that nobody waited for"));
         assert_eq!(check("files").outcome, Outcome::Unknown);
-        assert_eq!(check("files").text, "through the bus; it failed: no answer");
+        assert_eq!(check("files").text, "failed 2s ago: no answer");
     }
 
     /// One row a support case: what happened, the verdict, the broken link.

@@ -12,6 +12,7 @@ use vocable::files::local::LocalTree;
 use vocable::files::tree::{Entry, Kind};
 use vocable_tests::PATIENCE;
 use vocable_tests::host::{Host, Typed};
+use vocable_tests::http::Caller;
 use vocable_tests::isolation::{mount_small, own_mounts, resize};
 use vocable_tests::proxy::Proxy;
 
@@ -44,14 +45,14 @@ fn noise(octets: usize) -> Vec<u8> {
 
 /// Names, kinds, modes, times and digests of everything below a folder.
 fn all_of(top: &Path) -> BTreeMap<String, (Entry, Option<Vec<u8>>)> {
-    let entries = LocalTree::open(top).unwrap().list(&|_| false).unwrap();
+    let listing = LocalTree::open(top).unwrap().list(&|_| false).unwrap();
     let with_digest = |entry: Entry| {
         let path = entry.path.names().fold(top.to_owned(), |path, name| path.join(name));
         let digest =
             matches!(entry.kind, Kind::File(_)).then(|| Sha256::digest(fs::read(path).unwrap()).to_vec());
         (entry.path.to_string(), (entry, digest))
     };
-    entries.into_iter().map(with_digest).collect()
+    listing.entries().map(with_digest).collect()
 }
 
 fn assert_same(one: &Path, other: &Path) {
@@ -394,6 +395,233 @@ fn what_cannot_be_copied_is_told_with_what_to_do() {
     let space = host.types(&["df", "vm2"]);
     assert!(space.text().contains("/inbox") && space.text().contains("/outbox"), "{space:?}");
     drop(vm2);
+}
+
+/// A tree in which each is of another kind than in [`kinds_there`], and one file that is nowhere else.
+fn kinds_here(top: &Path) {
+    fs::create_dir_all(top.join("folder/inner")).unwrap();
+    fs::write(top.join("folder/inner/file"), "new").unwrap();
+    fs::write(top.join("src"), "new").unwrap();
+    symlink("src", top.join("lib")).unwrap();
+    fs::write(top.join("link"), "new").unwrap();
+    fs::write(top.join("only here"), "new").unwrap();
+}
+
+fn kinds_there(top: &Path) {
+    fs::create_dir(top).unwrap();
+    fs::write(top.join("folder"), "old").unwrap();
+    for folder in ["src/.git", "lib/.git"] {
+        fs::create_dir_all(top.join(folder)).unwrap();
+        fs::write(top.join(folder).join("HEAD"), "old").unwrap();
+    }
+    symlink("folder", top.join("link")).unwrap();
+    fs::write(top.join("only there"), "old").unwrap();
+}
+
+/// What a copy without `--delete` makes of [`kinds_there`].
+fn assert_only_added(top: &Path) {
+    let read = |path: &str| fs::read_to_string(top.join(path)).unwrap();
+    assert_eq!([read("folder"), read("src/.git/HEAD"), read("lib/.git/HEAD")], ["old", "old", "old"]);
+    assert_eq!([read("link"), read("only here"), read("only there")], ["new", "new", "old"]);
+    assert_eq!(fs::read_dir(top).unwrap().count(), 6, "and nothing beside it");
+}
+
+#[test]
+fn a_folder_gives_way_to_nothing_else_either_way_unless_delete_says_so() {
+    let roots = tempfile::Builder::new().prefix("vocable-roots-").tempdir().unwrap();
+    let host = Host::with(&[&format!("files.roots = [{}]", json!(roots.path()))]);
+    let _vm1 = host.guest("vm1").joins();
+    let (source, inbox) = (roots.path().join("source"), host.folder().join("vm1/inbox"));
+    let served = host.folder().join("vm1/outbox/source");
+    kinds_here(&source);
+    kinds_here(&served);
+    let there = |folder: &Path, name: &str| {
+        let path = folder.join(name);
+        kinds_there(&path);
+        path
+    };
+    let (pushed, pulled) = (there(&inbox, "pushed"), there(roots.path(), "pulled"));
+    for (line, there) in [
+        (["cp", "-r", text(&source), "vm1:/inbox/pushed"], &pushed),
+        (["cp", "-r", "vm1:/outbox/source", text(&pulled)], &pulled),
+    ] {
+        let typed = host.types(&line);
+        assert_eq!(typed.code, Some(1), "{line:?}: {typed:?}");
+        for told in [
+            "error[not-a-directory]: 3 of ",
+            "cannot overwrite non-directory 'folder' with directory",
+            "cannot overwrite directory 'lib' with non-directory",
+            "cannot overwrite directory 'src' with non-directory",
+            "hint: --delete",
+        ] {
+            assert!(typed.err.contains(told), "{line:?}: {told}: {}", typed.err);
+        }
+        assert_only_added(there);
+        let typed = host.types(&[&line[..], &["--delete"]].concat());
+        assert_eq!(typed.code, Some(0), "{line:?}: {typed:?}");
+        assert_same(&source, there);
+    }
+
+    let (pushed, pulled) = (there(&inbox, "by-call"), there(roots.path(), "by-call"));
+    for (method, params, there) in [
+        ("file.push", [json!("vm1"), json!(source), json!("/inbox/by-call")], &pushed),
+        ("file.pull", [json!("vm1"), json!("/outbox/source"), json!(pulled)], &pulled),
+    ] {
+        let ended = |options: Value| {
+            let id = host.call(method, json!([params[0], params[1], params[2], options])).unwrap();
+            host.call("file.transfer", json!([id, {"timeout_s": 20}])).unwrap()
+        };
+        let refused = ended(json!({}));
+        assert_eq!(
+            (&refused["state"], &refused["error"]["code"]),
+            (&json!("failed"), &json!("not-a-directory"))
+        );
+        assert_eq!(refused["failed"].as_array().unwrap().len(), 3, "{refused:#}");
+        assert_only_added(there);
+        let done = ended(json!({"delete": true}));
+        assert_eq!(done["state"], "done", "{done:#}");
+        assert_same(&source, there);
+    }
+
+    // One file, and one folder, of a name that is taken: by every way there is.
+    kinds_there(&inbox.join("one"));
+    let file = source.join("only here");
+    fs::create_dir(roots.path().join("lib")).unwrap();
+    fs::create_dir(host.folder().join("vm1/outbox/lib")).unwrap();
+    for (method, params) in [
+        ("file.push", json!(["vm1", file, "/inbox/one/lib"])),
+        ("file.push", json!(["vm1", source, "/inbox/one/folder"])),
+        ("file.pull", json!(["vm1", "/outbox/source/src", roots.path().join("lib")])),
+        ("file.pull", json!(["vm1", "/outbox/lib", roots.path().join("source/src")])),
+    ] {
+        let id = host.call(method, params.clone()).unwrap();
+        let ended = host.call("file.transfer", json!([id, {"timeout_s": 20}])).unwrap();
+        let why = ended["error"]["message"].as_str().unwrap_or_default();
+        assert!(ended["state"] == "failed" && why.contains("cannot overwrite "), "{params}: {ended:#}");
+    }
+    for (line, told) in [
+        (
+            ["cp", "-r", text(&source), "vm1:/inbox/one/folder"],
+            "cannot overwrite non-directory 'vm1:/inbox/one/folder'",
+        ),
+        (["cp", "-r", "vm1:/outbox/lib", text(&source.join("src"))], "cannot overwrite non-directory '"),
+    ] {
+        let typed = host.types(&line);
+        assert_eq!(typed.code, Some(1), "{typed:?}");
+        assert!(typed.err.contains(told) && typed.err.contains("hint: "), "{typed:?}");
+    }
+    let put = host.call("file.put", json!(["vm1", "/inbox/one/lib", {"b64": "AA=="}])).unwrap_err();
+    assert!(put.contains("cannot overwrite directory 'vm1:/inbox/one/lib'"), "{put}");
+    let renamed =
+        host.call("file.rename", json!(["vm1", "/inbox/one/folder", "/inbox/one/lib"])).unwrap_err();
+    assert!(renamed.contains("cannot overwrite directory 'vm1:/inbox/one/lib'"), "{renamed}");
+    let mut caller = Caller::dial(&host);
+    let head = "PUT /files/vm1/inbox/one/lib HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3";
+    caller.sends(format!("{head}\r\nAuthorization: Bearer {}\r\n\r\nnew", host.token()).as_bytes());
+    let answer = caller.answer().unwrap();
+    assert!(answer.status == 409 && answer.body.contains("cannot overwrite directory"), "{answer:?}");
+    assert_eq!(fs::read_to_string(inbox.join("one/lib/.git/HEAD")).unwrap(), "old");
+}
+
+#[test]
+fn what_is_excluded_stays_where_everything_else_is_replaced() {
+    let host = Host::start();
+    let _vm1 = host.guest("vm1").joins();
+    let (tree, back) = (host.folder().join("tree"), host.folder().join("back"));
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("src"), "new").unwrap();
+    let inbox = host.folder().join("vm1/inbox/tree");
+    for there in [&inbox, &back] {
+        for folder in ["src/.git", "old/.git", "older"] {
+            fs::create_dir_all(there.join(folder)).unwrap();
+        }
+        fs::write(there.join("old/file"), "").unwrap();
+    }
+    let outbox = host.folder().join("vm1/outbox/tree");
+    fs::create_dir(&outbox).unwrap();
+    fs::write(outbox.join("src"), "new").unwrap();
+    for (line, there) in [
+        (["cp", "-r", "--delete", "--exclude", ".git", text(&tree), "vm1:/inbox/tree"], &inbox),
+        (["cp", "-r", "--delete", "--exclude", ".git", "vm1:/outbox/tree", text(&back)], &back),
+    ] {
+        let typed = host.types(&line);
+        assert_eq!(typed.code, Some(1), "{typed:?}");
+        assert!(typed.err.contains("cannot overwrite directory 'src' with non-directory"), "{typed:?}");
+        let left: Vec<_> = all_of(there).into_keys().collect();
+        assert_eq!(left, ["", "old", "old/.git", "src", "src/.git"]);
+    }
+}
+
+#[test]
+fn a_missing_folder_is_one_failure_and_every_failure_names_its_file() {
+    let host = Host::start();
+    let _vm1 = host.guest("vm1").joins();
+    let tree = host.folder().join("tree");
+    make_tree(&tree, 250);
+    for line in [
+        ["cp", "-r", text(&tree), "vm1:/inbox/none/tree"],
+        ["cp", "-r", &format!("{}/.", text(&tree)), "vm1:/inbox/none/tree"],
+        ["cp", text(&tree.join("empty")), "vm1:/inbox/none/empty", "--no-resume"],
+    ] {
+        let typed = host.types(&line);
+        assert_eq!(typed.code, Some(1), "{typed:?}");
+        assert!(typed.err.starts_with("error[no-such-path]: vm1:/inbox/none is not there\n"), "{typed:?}");
+    }
+    let put = host.call("file.put", json!(["vm1", "/inbox/none/x", {"b64": "AA=="}])).unwrap_err();
+    assert!(put.contains("vm1:/inbox/none/x: "), "{put}");
+    // What is in a folder makes the folder, as for cp(1).
+    copied(&host.types(&["cp", "--json", "-r", &format!("{}/.", text(&tree)), "vm1:/inbox/made"]));
+    assert_same(&tree, &host.folder().join("vm1/inbox/made"));
+    // A name of one letter is in every sentence, and is told all the same.
+    fs::create_dir(host.folder().join("vm1/inbox/one")).unwrap();
+    symlink("/etc", host.folder().join("vm1/outbox/e")).unwrap();
+    let typed = host.types(&["cp", "-r", "vm1:/outbox", text(&host.folder().join("back"))]);
+    assert!(typed.err.contains("error[link-leads-out]: e: a link to /etc was not made"), "{typed:?}");
+}
+
+#[test]
+fn connections_that_say_nothing_are_in_nobodys_way() {
+    let host = Host::start();
+    let _vm1 = host.guest("vm1").joins();
+    let why = |host: &Host| host.types(&["why", "vm1", "--all"]).text().to_owned();
+    let told = why(&host);
+    let at = told.split("directly, at ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
+    let silent: Vec<_> = (0..200).map(|_| std::net::TcpStream::connect(at).unwrap()).collect();
+    let file = host.folder().join("file");
+    fs::write(&file, noise(1 << 20)).unwrap();
+    copied(&host.types(&["cp", "--json", text(&file), "vm1:/inbox/"]));
+    assert!(why(&host).contains("directly, at "), "{}", why(&host));
+    drop(silent);
+}
+
+/// How far the host agent's memory may grow while it tells a listing, however long that is.
+const WALKED: u64 = 24 << 20;
+
+#[test]
+fn a_listing_of_many_long_paths_passes_through_the_host_and_takes_no_room_in_it() {
+    let files: usize =
+        std::env::var("VOCABLE_TESTS_WALK").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000);
+    let host = Host::start();
+    let _vm1 = host.guest("vm1").joins();
+    // Folders of 250 letters each, 14 deep: paths of 3.5 KB.
+    let deep = (0..14).fold(host.folder().join("vm1/outbox/deep"), |path, _| path.join("d".repeat(250)));
+    fs::create_dir_all(&deep).unwrap();
+    for n in 0..files {
+        let folder = deep.join((n / 5000).to_string());
+        if n % 5000 == 0 {
+            fs::create_dir(&folder).unwrap();
+        }
+        fs::write(folder.join(format!("f{n}")), "").unwrap();
+    }
+    host.call("file.list", json!(["vm1", "/outbox"])).unwrap();
+    let before = host.process().peak_memory();
+    let back = host.folder().join("back");
+    let line = ["cp", "--json", "-r", "--exclude", "f*", "vm1:/outbox/deep", text(&back)];
+    copied(&host.types(&line));
+    let grown = host.process().peak_memory() - before;
+    println!("a walk of {files} files: the host agent has grown by {} KiB", grown >> 10);
+    assert!(grown < WALKED, "{grown} for {files} files");
+    assert!(LocalTree::open(&back).unwrap().list(&|_| false).unwrap().len() >= 15);
 }
 
 /// Runs one of the real tools; what it says, and whether it was content.

@@ -13,6 +13,7 @@ mod files;
 mod login;
 mod session;
 mod sink;
+mod strangers;
 mod tree;
 mod verbs;
 
@@ -25,6 +26,7 @@ use crate::stream::Stream;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use strangers::Strangers;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -39,6 +41,17 @@ pub enum Peer {
     Local,
     /// Somebody who needn't log in, as the transport tells who he is: `bus:host`.
     Trusted(String),
+}
+
+impl Peer {
+    /// Of somebody who has to log in: where from, if that tells anything.
+    const fn address(&self) -> Option<Option<IpAddr>> {
+        match self {
+            Self::Address(address) => Some(Some(*address)),
+            Self::Local => Some(None),
+            Self::Trusted(_) => None,
+        }
+    }
 }
 
 /// Why a connection ended before its client closed it.
@@ -73,6 +86,7 @@ struct Shared {
     rights: Vec<(globset::GlobMatcher, Rights)>,
     limits: Limits,
     places: Arc<Semaphore>,
+    strangers: Arc<Strangers>,
 }
 
 /// Where connections come from.
@@ -117,7 +131,8 @@ impl Server {
         let tree = Tree::new(roots)?;
         let rights = config::matchers(rights)?;
         let places = Arc::new(Semaphore::new(limits.connections));
-        Ok(Self { shared: Arc::new(Shared { tree, logins, rights, limits, places }) })
+        let strangers = Strangers::new(limits.strangers);
+        Ok(Self { shared: Arc::new(Shared { tree, logins, rights, limits, places, strangers }) })
     }
 
     /// Serves one connection until its client closes it. Dropping the future ends it at once.
@@ -125,10 +140,27 @@ impl Server {
     /// # Errors
     /// If it ends otherwise.
     pub async fn serve(&self, stream: impl Into<Stream>, peer: Peer) -> Result<(), Error> {
+        let (mut input, mut output) = stream.into().split();
+        // Who has not logged in takes no place of those who have.
+        let subject = {
+            let shared = &*self.shared;
+            let login =
+                login::login(login::Login { shared, input: &mut input, output: &mut output, peer: &peer });
+            match peer.address() {
+                None => login.await?,
+                Some(address) => {
+                    let stranger = self.shared.strangers.enter(address);
+                    tokio::select! {
+                        subject = login => subject?,
+                        () = stranger.is_sent_away() => return Err(Error::Login("others came after it")),
+                    }
+                }
+            }
+        };
         let full = Error::Full(self.shared.limits.connections);
         let _place = self.shared.places.clone().try_acquire_owned().map_err(|_| full)?;
-        let (input, output) = stream.into().split();
-        session::run(&self.shared, input, output, peer).await
+        tracing::debug!(?peer, subject = subject.name, "chirp login");
+        session::run(&self.shared, input, output, subject).await
     }
 
     /// Serves whoever connects, until `shutdown` is through: then all connections end at once.

@@ -10,7 +10,7 @@ mod remote;
 use super::error::Kind;
 use super::reply::{Members, as_text};
 use super::{CliError, Session, completion, hints, human};
-use crate::files::landing::{Failed, Outcome};
+use crate::files::landing::Outcome;
 use crate::files::local::LocalError;
 use clap_complete::{ArgValueCompleter, PathCompleter};
 use meter::Meter;
@@ -49,7 +49,7 @@ pub(super) struct CpArgs {
     /// Leave out what fits: a name, or a path below the folder that is copied; may be repeated
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// Remove from the destination folder what is not in the source
+    /// Remove from the destination folder what is not in the source, and replace what is of another kind
     #[arg(long, requires = "recursive")]
     delete: bool,
     /// Take over set-user-id bits and links that lead out of the folder too
@@ -273,18 +273,24 @@ impl Copied {
         let first = ended.as_ref().or(failed.first())?;
         let what = match ended {
             Some(ended) => format!("{} was not copied whole: {}", self.source, ended.message),
-            None if *failures == 1 => told(first),
+            None if *failures == 1 => first.told(),
             None => format!("{failures} of {} were not copied", self.source),
         };
         let mut error = CliError::new(first.code.as_str(), what).guest(self.guest.as_str());
         if ended.is_none() && *failures > 1 {
-            error = failed.iter().take(TOLD).fold(error, |error, failed| error.cause(told(failed)));
+            error = failed.iter().take(TOLD).fold(error, |error, failed| error.cause(failed.told()));
         }
         error = match first.code.as_str() {
             "no-space" => error.hint(format!("vocable df {}", self.guest)),
             "guest-offline" | "timed-out" => error.hint(format!("vocable why {}", self.guest)),
             "digest-mismatch" => error.hint("copy again when nobody writes to it; the old file is untouched"),
             "not-permitted" => error.hint(format!("vocable ls {}:/ shows what it offers", self.guest)),
+            "is-a-directory" | "not-a-directory" | "special-file" if self.is_folder && !args.delete => {
+                error.hint("--delete lets what is copied take the place of what is there")
+            }
+            "is-a-directory" | "not-a-directory" | "special-file" => {
+                error.hint("remove it first, or name another place")
+            }
             "link-leads-out" if !args.preserve => error.hint("--preserve makes such links"),
             _ => error,
         };
@@ -292,14 +298,6 @@ impl Copied {
             error = error.hint("typed again, it goes on with the rest");
         }
         Some(error)
-    }
-}
-
-fn told(failed: &Failed) -> String {
-    if failed.path.is_empty() || failed.message.contains(failed.path.as_str()) {
-        failed.message.clone()
-    } else {
-        format!("{}: {}", failed.path, failed.message)
     }
 }
 
@@ -328,6 +326,7 @@ fn since(started: Instant) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::landing::Failed;
 
     fn copied(outcome: Outcome) -> Copied {
         Copied {

@@ -1,12 +1,14 @@
 //! A copy the agent makes by itself, between a folder of this machine that it may touch and a guest.
 
+use super::arrival::Arrival;
 use super::download::{Wanted, download};
 use super::exclude::Exclude;
-use super::landing::{Landing, Outcome, Policy};
+use super::landing::{Outcome, Policy};
 use super::ledger::{Direction, Spec};
+use super::listing::{Limits, Listing, ListingError};
 use super::local::{LocalTree, Reader};
-use super::path::TreePath;
-use super::plan::{self, Options, Plan, Step};
+use super::path::{BadPath, TreePath};
+use super::plan::{self, Options, Plan, Refusal, Task};
 use super::session::Session;
 use super::tree::{Entry, Item, Kind};
 use super::upload::Upload;
@@ -17,7 +19,7 @@ use cap_std::fs::Dir;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
 /// Items that wait between the disk and the network.
@@ -35,7 +37,7 @@ pub(super) async fn copy(
         .map_err(|error| Fault::new(FaultKind::InvalidParameter, error.to_string()))?;
     match spec.direction {
         Direction::Push => push(&session, spec, (folder, name), &remote, exclude, note).await,
-        Direction::Pull => pull(&session, spec, (folder, name), &remote, &exclude, note).await,
+        Direction::Pull => pull(&session, spec, (folder, name), &remote, exclude, note).await,
     }
 }
 
@@ -47,32 +49,52 @@ async fn push(
     exclude: Exclude,
     note: &(dyn Fn(Report) + Send + Sync),
 ) -> Result<Report, Fault> {
-    let (shown, wanted) = (spec.local.clone(), name.clone());
-    let (tree, here) = blocking(move || read_source(folder, &wanted, &shown, &exclude)).await??;
-    let is_folder = here.first().is_some_and(|entry| entry.path.is_top());
+    let (shown, wanted, excluded) = (spec.local.clone(), name.clone(), exclude.clone());
+    let (tree, here) = blocking(move || read_source(folder, &wanted, &shown, &excluded)).await??;
+    let is_folder = here.has_top();
     let (base, here, there) = if is_folder {
         let there = match session.look(remote).await? {
-            Some(found) if found.kind == Kind::Dir => session.walk(remote).await?,
-            _ => Vec::new(),
+            Some(found) if found.kind == Kind::Dir => session.walk(remote, &exclude).await?,
+            Some(_) => return Err(onto(Refusal::OntoOther, &session.shown(remote))),
+            None => plan::nothing(),
         };
         (remote.to_vec(), here, there)
     } else {
         let (base, called) = around(remote)?;
-        let there = session.list(&base, &TreePath::top()).await?;
-        let file = here.into_iter().next().map(|entry| renamed(entry, &called)).transpose()?;
-        (base, file.into_iter().collect(), there)
+        (base.clone(), renamed(&here, &called)?, session.flat(&base).await?)
     };
     let options = Options { resume: spec.resume, delete: spec.delete && is_folder };
-    let plan = plan::plan(&here, &there, options);
+    let plan = Arc::new(plan::plan(Arc::new(here), there, options));
     let progress = Progress::new(&plan, note);
     let told = |octets, done| progress.add(octets, done);
-    let (items, mut steps) = mpsc::channel(WAITING);
-    let (planned, original) = (plan.steps, name);
+    let mut upload = Upload::new(session, &base, &told);
+    let sent = send(&mut upload, tree, (!is_folder).then_some(name), &plan).await;
+    match sent {
+        Err(fault) => {
+            upload.give_up().await;
+            Err(fault)
+        }
+        Ok(()) => {
+            let mut outcome = upload.finish().await?;
+            outcome.add_unplanned(&plan);
+            Ok(progress.report(outcome))
+        }
+    }
+}
+
+/// Sends what a plan says. `called`: what a single file is called here, whatever it is called there.
+async fn send(
+    upload: &mut Upload<'_>,
+    tree: LocalTree,
+    called: Option<OsString>,
+    plan: &Arc<Plan>,
+) -> Result<(), Fault> {
+    let (items, mut making) = mpsc::channel(WAITING);
+    let planned = Arc::clone(plan);
     let reading = tokio::task::spawn_blocking(move || {
-        // A single file is called by its own name here, whatever it is called there.
-        let mut reader = Reader::new(&tree, planned);
-        if !is_folder {
-            reader = reader.called(&original);
+        let mut reader = Reader::new(&tree, planned.making());
+        if let Some(name) = called {
+            reader = reader.called(&name);
         }
         for item in reader {
             if items.blocking_send(item).is_err() {
@@ -80,27 +102,26 @@ async fn push(
             }
         }
     });
-    let mut upload = Upload::new(session, &base, &told);
-    let mut ended = None;
-    while let Some(item) = steps.recv().await {
-        if let Err(fault) = upload.take(item).await {
-            ended = Some(fault);
+    let mut ended = Ok(());
+    while let Some(item) = making.recv().await {
+        ended = upload.take(item).await;
+        if ended.is_err() {
             break;
         }
     }
     // The reader ends when nobody takes its items any more.
-    drop(steps);
+    drop(making);
     let _ = reading.await;
-    match ended {
-        Some(fault) => {
-            upload.give_up().await;
-            Err(fault)
-        }
-        None => {
-            let outcome = upload.finish().await?;
-            Ok(progress.report(outcome))
+    ended?;
+    if plan.replaces() && upload.settle().await? {
+        for item in plan.replacing().filter_map(Task::into_item) {
+            upload.take(item).await?;
         }
     }
+    for item in plan.finishing().filter_map(Task::into_item) {
+        upload.take(item).await?;
+    }
+    Ok(())
 }
 
 async fn pull(
@@ -108,100 +129,71 @@ async fn pull(
     spec: &Spec,
     (folder, name): (Dir, OsString),
     remote: &[u8],
-    exclude: &Exclude,
+    exclude: Exclude,
     note: &(dyn Fn(Report) + Send + Sync),
 ) -> Result<Report, Fault> {
     let found = session.look(remote).await?.ok_or_else(|| session.missing(remote))?;
     let is_folder = found.kind == Kind::Dir;
-    let (base, here) = if is_folder {
-        let mut here = session.walk(remote).await?;
-        here.retain(|entry| !exclude.fits(&entry.path));
-        (remote.to_vec(), here)
+    let (base, called, here) = if is_folder {
+        (remote.to_vec(), None, session.walk(remote, &exclude).await?)
     } else {
         let (base, called) = around(remote)?;
         let listed = session.list(&base, &TreePath::top()).await?;
-        let here = listed.into_iter().filter(|entry| entry.path.as_bytes() == called.as_bytes()).collect();
-        (base, here)
+        let here = listed.into_iter().filter(|entry| entry.path.as_bytes() == called.as_bytes());
+        let here = Listing::of(here, Limits::GUEST).map_err(|error| too_many(&error))?;
+        (base, Some(TreePath::top().join(called.as_bytes()).map_err(|error| bad_path(&error))?), here)
     };
     let shown = spec.local.clone();
-    let (top, there, here) = blocking(move || destination(folder, &name, &shown, is_folder, here)).await??;
+    let (top, there, here) =
+        blocking(move || destination(folder, &name, &shown, is_folder.then_some(&exclude), here)).await??;
     let options = Options { resume: spec.resume, delete: spec.delete && is_folder };
-    let (plan, wanted_name) = (plan::plan(&here, &there, options), around(remote).map(|(_, name)| name));
+    let plan = Arc::new(plan::plan(Arc::new(here), there, options));
     let progress = Progress::new(&plan, note);
-    let (before, mut wanted, after) = split(plan.steps);
-    // Locally a single file may have another name than on the guest.
-    let local_name = (!is_folder).then(|| here.first().map(|entry| entry.path.clone())).flatten();
-    if let (false, Ok(called)) = (is_folder, &wanted_name) {
-        for one in &mut wanted {
-            one.entry = renamed(one.entry.clone(), called)?;
+    let wanted = plan.making().filter_map(|task| match task {
+        Task::Send { from, entry, offset } => {
+            let path = called.clone().unwrap_or(from);
+            Some(Wanted { entry: Entry { path, ..entry }, offset })
         }
-    }
+        _ => None,
+    });
     let (sender, mut items) = mpsc::channel(WAITING);
     let (to_disk, mut for_disk) = mpsc::channel::<Item>(WAITING);
     let policy = Policy { preserve: spec.preserve };
+    let (planned, called) = (Arc::clone(&plan), called.clone());
     let writing = tokio::task::spawn_blocking(move || {
-        let mut landing = Landing::of(top, policy);
-        let mut full = None;
-        while let Some(item) = for_disk.blocking_recv() {
-            if let Err(error) = landing.take(item) {
-                full = Some(error);
-                break;
-            }
+        let mut arrival = Arrival::new(&planned, top, policy, called);
+        let mut taken = Ok(());
+        while let Some(item) = for_disk.blocking_recv()
+            && taken.is_ok()
+        {
+            taken = arrival.take(item);
         }
-        (landing.finish(), full)
+        if arrival.is_done() && taken.is_ok() {
+            taken = arrival.complete();
+        }
+        (arrival.finish(), taken)
     });
     let passing = async {
-        let mut sent = before;
-        for item in sent.drain(..) {
-            if to_disk.send(item).await.is_err() {
-                return;
-            }
-        }
         while let Some(item) = items.recv().await {
             let (octets, done) = match &item {
                 Item::Octets(octets) => (octets.len() as u64, 0),
                 Item::End(Some(_)) => (0, 1),
                 _ => (0, 0),
             };
-            let item = match (&local_name, item) {
-                (Some(path), Item::File { entry, offset, length }) => {
-                    Item::File { entry: Entry { path: path.clone(), ..entry }, offset, length }
-                }
-                (_, item) => item,
-            };
             if to_disk.send(item).await.is_err() {
                 return;
             }
             progress.add(octets, done);
         }
-        for item in after {
-            if to_disk.send(item).await.is_err() {
-                return;
-            }
-        }
     };
     let (sent, ()) = tokio::join!(download(session, &base, wanted, sender), passing);
     drop(to_disk);
-    let (outcome, full) = writing.await.map_err(|_| stopping())?;
-    if let Some(full) = full {
+    let (outcome, taken) = writing.await.map_err(|_| stopping())?;
+    if let Err(full) = taken {
         return Err(Fault::new(FaultKind::NoSpace, format!("{}: {full}", spec.local)));
     }
     sent?;
     Ok(progress.report(outcome))
-}
-
-/// A plan's steps for whoever fetches: what to do before, which files to ask for, and what to do after.
-pub fn split(steps: Vec<Step>) -> (Vec<Item>, Vec<Wanted>, Vec<Item>) {
-    let (mut before, mut wanted, mut after) = (Vec::new(), Vec::new(), Vec::new());
-    for step in steps {
-        match step {
-            Step::Remove(path) => before.push(Item::Remove(path)),
-            Step::Make(entry) => before.push(Item::Entry(entry)),
-            Step::Send(entry, offset) => wanted.push(Wanted { entry, offset }),
-            Step::Attributes(entry) => after.push(Item::Attributes(entry)),
-        }
-    }
-    (before, wanted, after)
 }
 
 fn read_source(
@@ -209,62 +201,81 @@ fn read_source(
     name: &OsStr,
     shown: &str,
     exclude: &Exclude,
-) -> Result<(LocalTree, Vec<Entry>), Fault> {
+) -> Result<(LocalTree, Listing), Fault> {
     let failed = |error: super::local::LocalError| {
         Fault::new(FaultKind::FileFailed, format!("cannot be read: {error}"))
     };
-    let around = LocalTree::of(folder.try_clone().map_err(io)?, Path::new(shown));
-    let found = around.one(name).map_err(failed)?.ok_or_else(|| {
-        Fault::new(FaultKind::NoSuchPath, format!("{shown}: nothing of that name is there"))
-    })?;
+    let around = LocalTree::of(folder.try_clone().map_err(|error| io(shown, &error))?, Path::new(shown));
+    let found = around.one(name).map_err(failed)?;
+    let found = found
+        .ok_or_else(|| Fault::new(FaultKind::NoSuchPath, format!("{shown}: no such file or directory")))?;
     match found.kind {
         Kind::Dir => {
-            let inner = folder.open_dir_nofollow(Path::new(name)).map_err(io)?;
+            let inner = folder.open_dir_nofollow(Path::new(name)).map_err(|error| io(shown, &error))?;
             let tree = LocalTree::of(inner, Path::new(shown));
             let here = tree.list(&|path| exclude.fits(path)).map_err(failed)?;
             Ok((tree, here))
         }
-        _ => Ok((around, vec![found])),
+        _ => Ok((around, Listing::of([found], Limits::LOCAL).map_err(|error| too_many(&error))?)),
     }
 }
 
-/// The folder to write to, what is in it, and what shall be there.
+/// The folder to write to, what is in it, and what shall be there. `exclude`: of a folder, what is not touched in it.
 fn destination(
     folder: Dir,
     name: &OsStr,
     shown: &str,
-    is_folder: bool,
-    here: Vec<Entry>,
-) -> Result<(Dir, Vec<Entry>, Vec<Entry>), Fault> {
+    exclude: Option<&Exclude>,
+    here: Listing,
+) -> Result<(Dir, Listing, Listing), Fault> {
     let failed = |error: super::local::LocalError| Fault::new(FaultKind::FileFailed, error.to_string());
-    if is_folder {
+    if let Some(exclude) = exclude {
         match folder.create_dir(Path::new(name)) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(io(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(io(shown, &error));
+            }
             _ => {}
         }
-        let top = folder.open_dir_nofollow(Path::new(name)).map_err(io)?;
-        let there = LocalTree::of(top.try_clone().map_err(io)?, Path::new(shown)).list(&|_| false);
-        return Ok((top, there.map_err(failed)?, here));
+        let top = folder.open_dir_nofollow(Path::new(name)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotADirectory => onto(Refusal::OntoOther, shown),
+            _ => io(shown, &error),
+        })?;
+        let inside = LocalTree::of(top.try_clone().map_err(|error| io(shown, &error))?, Path::new(shown));
+        let there = inside.list(&|path| exclude.fits(path)).map_err(failed)?;
+        return Ok((top, there, here));
     }
-    let there = LocalTree::of(folder.try_clone().map_err(io)?, Path::new(shown)).flat().map_err(failed)?;
-    let here = here.into_iter().map(|entry| renamed(entry, name)).collect::<Result<_, _>>()?;
-    Ok((folder, there, here))
+    let around = LocalTree::of(folder.try_clone().map_err(|error| io(shown, &error))?, Path::new(shown));
+    let there = around.flat().map_err(failed)?;
+    Ok((folder, there, renamed(&here, name)?))
 }
 
-fn io(error: std::io::Error) -> Fault {
-    let kind = match super::local::code(&error) {
+fn onto(refusal: Refusal, shown: &str) -> Fault {
+    Fault::new(FaultKind::FileFailed, refusal.of(shown))
+}
+
+fn too_many(error: &ListingError) -> Fault {
+    Fault::new(FaultKind::TooMany, error.to_string())
+}
+
+fn bad_path(error: &BadPath) -> Fault {
+    Fault::new(FaultKind::InvalidParameter, error.to_string())
+}
+
+fn io(shown: &str, error: &std::io::Error) -> Fault {
+    let kind = match super::local::code(error) {
         "no-such-path" => FaultKind::NoSuchPath,
         "not-permitted" => FaultKind::NotPermitted,
         "no-space" => FaultKind::NoSpace,
         _ => FaultKind::FileFailed,
     };
-    Fault::new(kind, error.to_string())
+    Fault::new(kind, format!("{shown}: {error}"))
 }
 
-fn renamed(entry: Entry, name: &OsStr) -> Result<Entry, Fault> {
-    let path = TreePath::top().join(name.as_bytes());
-    let path = path.map_err(|error| Fault::new(FaultKind::InvalidParameter, error.to_string()))?;
-    Ok(Entry { path, ..entry })
+/// One file under another name.
+fn renamed(listing: &Listing, name: &OsStr) -> Result<Listing, Fault> {
+    let path = TreePath::top().join(name.as_bytes()).map_err(|error| bad_path(&error))?;
+    let file = listing.entries().next().map(|entry| Entry { path, ..entry });
+    Listing::of(file, Limits::LOCAL).map_err(|error| too_many(&error))
 }
 
 /// The folder around a path, and its name there.

@@ -38,10 +38,10 @@ struct Gone;
 pub async fn download(
     session: &Session,
     base: &[u8],
-    wanted: Vec<Wanted>,
+    wanted: impl Iterator<Item = Wanted> + Send,
     items: mpsc::Sender<Item>,
 ) -> Result<(), Fault> {
-    let mut wanted = wanted.into_iter().peekable();
+    let mut wanted = wanted.peekable();
     let mut small = FuturesOrdered::new();
     loop {
         while small.len() < AT_ONCE
@@ -114,7 +114,10 @@ async fn large(
     items: &mpsc::Sender<Item>,
 ) -> Result<Result<(), Gone>, Fault> {
     let Kind::File(size) = entry.kind else {
-        return Err(Fault::new(FaultKind::InvalidParameter, "is no file".to_owned()));
+        return Err(Fault::new(
+            FaultKind::InvalidParameter,
+            format!("{} is no file", session.shown(&entry.path.below(base))),
+        ));
     };
     let path = entry.path.below(base);
     let handle = session.open(&path).await?;

@@ -3,13 +3,14 @@
 
 use super::local::{code, open_folder, seek};
 use super::path::TreePath;
-use super::plan::{SMALL, leads_out, part_name};
+use super::plan::{Plan, Refusal, SMALL, leads_out, part_name, shown};
 use super::tree::{Entry, Item, Kind};
 use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File, OpenOptions};
-use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use cap_std::fs::{Dir, DirBuilder, File, OpenOptions};
+use rustix::fs::{Advice, AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
 use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStringExt;
@@ -17,6 +18,11 @@ use std::path::Path;
 
 /// Failures that are told one by one; of more only the number.
 const TOLD: usize = 100;
+/// Files that are written to the disk together, which takes a fraction of the time: so many, and so many bytes of them.
+const TOGETHER: usize = 64;
+const TOGETHER_OCTETS: u64 = 32 << 20;
+/// Folders with new names that are not on the disk yet.
+const FOLDERS: usize = 64;
 
 /// What is taken over from a guest.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +40,19 @@ pub struct Failed {
     pub code: String,
     /// Why.
     pub message: String,
+}
+
+impl Failed {
+    /// What failed, and why, in one line.
+    pub fn told(&self) -> String {
+        let Self { path, message, .. } = self;
+        // What a guest or the system has refused may name it already.
+        let named = path.is_empty()
+            || message.starts_with(&format!("{path}: "))
+            || message.contains(&format!("/{path}: "))
+            || message.contains(&format!("'{path}'"));
+        if named { message.clone() } else { format!("{path}: {message}") }
+    }
 }
 
 /// What came of it.
@@ -66,6 +85,19 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// Notes what a plan leaves out.
+    pub fn add_unplanned(&mut self, plan: &Plan) {
+        for (path, refusal) in plan.refused() {
+            self.failed(&path, refusal.code(), refusal.of(&shown(&path)));
+        }
+        for path in plan.others() {
+            let what = format!("{} is neither a file nor a folder nor a link", shown(&path));
+            self.failed(&path, "not-copied", what);
+        }
+    }
+}
+
 /// The disk is full: everything else would fail too.
 #[derive(Debug, thiserror::Error)]
 #[error("no space left for {path}")]
@@ -82,6 +114,13 @@ pub struct Landing {
     /// The folder that was written to last: files come folder by folder.
     folder: Option<(TreePath, Dir)>,
     file: Option<Receiving>,
+    /// Files that are whole, and have yet to get to the disk and to their places.
+    whole: Vec<Whole>,
+    octets: u64,
+    /// Folders with names that have yet to get to the disk.
+    changed: BTreeMap<TreePath, Dir>,
+    /// Folders that could not be made: what would be in them is not tried.
+    lost: BTreeSet<TreePath>,
     /// Octets of a file that is not wanted are still to come.
     skipping: bool,
     outcome: Outcome,
@@ -100,6 +139,17 @@ struct Receiving {
     at: u64,
 }
 
+/// A file that is written, under the name of its part.
+#[derive(Debug)]
+struct Whole {
+    path: TreePath,
+    folder: Dir,
+    name: OsString,
+    part: OsString,
+    file: File,
+    digest: [u8; 32],
+}
+
 impl Landing {
     /// Below a folder of the user's own choice.
     ///
@@ -116,6 +166,10 @@ impl Landing {
             policy,
             folder: None,
             file: None,
+            whole: Vec::new(),
+            octets: 0,
+            changed: BTreeMap::new(),
+            lost: BTreeSet::new(),
             skipping: false,
             outcome: Outcome::default(),
             done: false,
@@ -128,14 +182,26 @@ impl Landing {
     /// [`Full`]: then the rest would fail too.
     pub fn take(&mut self, item: Item) -> Result<(), Full> {
         let is_file = matches!(item, Item::File { .. });
+        let is_content = is_file || matches!(item, Item::Octets(_) | Item::End(_) | Item::Failed { .. });
         let path = match &item {
             Item::Entry(entry) | Item::Attributes(entry) | Item::File { entry, .. } => entry.path.clone(),
-            Item::Remove(path) | Item::Failed { path, .. } => path.clone(),
+            Item::Remove(path) | Item::Failed { path, .. } | Item::Replace { path, .. } => path.clone(),
             Item::Octets(_) | Item::End(_) => {
                 self.file.as_ref().map(|file| file.entry.path.clone()).unwrap_or_default()
             }
             Item::Done => TreePath::top(),
         };
+        if !is_content {
+            // What is done to folders is done to what is in its place.
+            self.place_files()?;
+        }
+        if self.is_lost(&path) {
+            if is_file {
+                self.skip();
+            }
+            return Ok(());
+        }
+        let is_folder = matches!(&item, Item::Entry(entry) if entry.kind == Kind::Dir);
         let done = match item {
             Item::Entry(entry) => self.make(&entry),
             Item::File { entry, offset, length } => self.begin(entry, offset, length),
@@ -143,6 +209,7 @@ impl Landing {
             Item::End(digest) => self.end(digest),
             Item::Attributes(entry) => self.attributes(&entry),
             Item::Remove(path) => self.remove(&path),
+            Item::Replace { path, with } => self.replace(&path, &with),
             Item::Failed { path, code, message } => {
                 self.outcome.failed(&path, &code, message);
                 Ok(())
@@ -152,7 +219,16 @@ impl Landing {
                 Ok(())
             }
         };
-        let Err(refused) = done else { return Ok(()) };
+        let Err(refused) = done else {
+            return if self.whole.len() >= TOGETHER || self.octets > TOGETHER_OCTETS {
+                self.place_files()
+            } else {
+                Ok(())
+            };
+        };
+        if is_folder {
+            self.lost.insert(path.clone());
+        }
         // Whatever else comes of this file is thrown away.
         self.skipping = self.file.take().is_some() || is_file || self.skipping;
         let full = refused.code == "no-space";
@@ -165,9 +241,96 @@ impl Landing {
         self.done
     }
 
-    /// What came of it. What was begun and not ended stays as a part.
-    pub fn finish(self) -> Outcome {
+    /// What came of it, once all of it is on the disk. What was begun and not ended stays as a part.
+    pub fn finish(mut self) -> Outcome {
+        if let Err(full) = self.place_files() {
+            // It was noted with the file.
+            tracing::debug!("{full}");
+        }
+        self.sync_folders();
         self.outcome
+    }
+
+    /// Throws away what comes until the next file begins.
+    pub fn skip(&mut self) {
+        (self.file, self.skipping) = (None, true);
+    }
+
+    /// Gives all files that are whole their names.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn settle(&mut self) -> Result<(), Full> {
+        self.place_files()
+    }
+
+    /// Whether something could not be done, or was not sent.
+    pub const fn has_failed(&self) -> bool {
+        self.outcome.failures > 0
+    }
+
+    /// Whether a folder that this would be in could not be made: that was told.
+    fn is_lost(&self, path: &TreePath) -> bool {
+        !self.lost.is_empty() && path.upwards().skip(1).any(|folder| self.lost.contains(&folder))
+    }
+
+    /// Gives the files that are whole their names, once what is in them is on the disk: after a crash of the machine a
+    /// file is the old one or the new one, too.
+    fn place_files(&mut self) -> Result<(), Full> {
+        let whole = std::mem::take(&mut self.whole);
+        self.octets = 0;
+        // All begin to be written before the first is waited for. It is advice only: nothing hangs on it.
+        if whole.len() > 1 {
+            for one in &whole {
+                let _ = rustix::fs::fadvise(&one.file, 0, None, Advice::DontNeed);
+            }
+        }
+        let synced: Vec<_> = whole.into_iter().map(|one| (one.file.sync_data(), one)).collect();
+        let mut full = None;
+        for (synced, Whole { path, folder, name, part, digest, .. }) in synced {
+            match synced
+                .and_then(|()| folder.rename(&part, &folder, &name))
+                .map_err(|error| onto(error, &path))
+            {
+                Ok(()) => {
+                    self.outcome.files += 1;
+                    self.outcome.sha256 = Some(super::tree::hexadecimal(&digest));
+                    self.has_changed(&path, folder);
+                }
+                Err(Refused { code, message }) => {
+                    self.outcome.failed(&path, code, message);
+                    if code == "no-space" {
+                        full.get_or_insert(Full { path: path.to_string() });
+                    }
+                }
+            }
+        }
+        full.map_or(Ok(()), Err)
+    }
+
+    /// Something in a folder has a new name.
+    fn has_changed(&mut self, path: &TreePath, folder: Dir) {
+        if let Some((around, _)) = path.split() {
+            self.changed.entry(around).or_insert(folder);
+        }
+        if self.changed.len() >= FOLDERS {
+            self.sync_folders();
+        }
+    }
+
+    fn sync_folders(&mut self) {
+        for (path, folder) in std::mem::take(&mut self.changed) {
+            match readable(&folder, OsStr::new(".")) {
+                Ok(folder) => {
+                    if let Err(error) = rustix::fs::fsync(&folder) {
+                        let Refused { code, message } = io::Error::from(error).into();
+                        self.outcome.failed(&path, code, message);
+                    }
+                }
+                // One that may not be read cannot be asked for it either.
+                Err(error) => tracing::debug!("{path} is not synced: {error}"),
+            }
+        }
     }
 
     /// What came of it so far.
@@ -178,15 +341,22 @@ impl Landing {
     fn make(&mut self, entry: &Entry) -> Result<(), Refused> {
         let Some((folder, name)) = self.place(&entry.path)? else { return Ok(()) };
         match &entry.kind {
-            Kind::Dir => match folder.create_dir(&name) {
+            // For the owner only, until it gets its mode.
+            Kind::Dir => match folder.create_dir_with(&name, &private_dir()) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     // Through a link it would be somewhere else.
-                    folder.open_dir_nofollow(&name).map(drop).map_err(Into::into)
+                    match folder.open_dir_nofollow(&name) {
+                        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                            Err(Refused::onto(Refusal::OntoOther, &entry.path))
+                        }
+                        opened => Ok(opened.map(drop)?),
+                    }
                 }
-                // For the owner only, until it gets its mode.
-                made => made
-                    .and_then(|()| Ok(rustix::fs::fchmod(readable(&folder, &name)?, Mode::RWXU)?))
-                    .map_err(Into::into),
+                made => {
+                    made.and_then(|()| Ok(rustix::fs::fchmod(readable(&folder, &name)?, Mode::RWXU)?))?;
+                    self.has_changed(&entry.path, folder);
+                    Ok(())
+                }
             },
             Kind::Link(target) => {
                 if !self.policy.preserve && leads_out(&entry.path, target) {
@@ -202,10 +372,15 @@ impl Landing {
                 let temporary = temporary(&name);
                 remove_file(&folder, &temporary)?;
                 folder.symlink_contents(&target, &temporary)?;
-                folder.rename(&temporary, &folder, &name)?;
+                if let Err(error) = folder.rename(&temporary, &folder, &name) {
+                    remove_file(&folder, &temporary)?;
+                    return Err(onto(error, &entry.path));
+                }
                 let flags = AtFlags::SYMLINK_NOFOLLOW;
-                Ok(rustix::fs::utimensat(&folder, Path::new(&name), &times(entry.mtime), flags)
-                    .map_err(io::Error::from)?)
+                rustix::fs::utimensat(&folder, Path::new(&name), &times(entry.mtime), flags)
+                    .map_err(io::Error::from)?;
+                self.has_changed(&entry.path, folder);
+                Ok(())
             }
             Kind::File(_) | Kind::Other => {
                 Err(Refused::new("file-failed", "neither a folder nor a link".to_owned()))
@@ -230,6 +405,10 @@ impl Landing {
         };
         if offset > size || length > size - offset {
             return Err(Refused::new("file-failed", "a stretch that is not within its file".to_owned()));
+        }
+        // Before anything is written: in the place of a folder it could never get.
+        if folder.symlink_metadata(&name).is_ok_and(|there| there.is_dir()) {
+            return Err(Refused::onto(Refusal::OntoFolder, &entry.path));
         }
         let part = OsString::from_vec(part_name(&name, size, entry.mtime));
         let (file, hasher) = open_part(&folder, &part, offset)?;
@@ -272,9 +451,8 @@ impl Landing {
         let mode = if self.policy.preserve { entry.mode } else { entry.mode & 0o1777 };
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(io::Error::from)?;
         rustix::fs::futimens(&file, &times(entry.mtime)).map_err(io::Error::from)?;
-        folder.rename(&part, &folder, &name)?;
-        self.outcome.files += 1;
-        self.outcome.sha256 = Some(super::tree::hexadecimal(&found));
+        self.octets += at;
+        self.whole.push(Whole { path: entry.path, folder, name, part, file, digest });
         Ok(())
     }
 
@@ -299,13 +477,26 @@ impl Landing {
         let Some((folder, name)) = self.place(path)? else {
             return Err(Refused::new("is-a-directory", "the top is not removed".to_owned()));
         };
-        match folder.symlink_metadata(&name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error.into()),
-            // cap-std does not follow links on its way down either.
-            Ok(metadata) if metadata.is_dir() => Ok(folder.remove_dir_all(&name)?),
-            Ok(_) => Ok(folder.remove_file(&name)?),
+        Ok(remove_all(&folder, &name)?)
+    }
+
+    /// Puts what was made beside its place in its place. What was there is moved away first, and removed last, so that one
+    /// or the other is there whole whatever happens.
+    fn replace(&mut self, path: &TreePath, with: &TreePath) -> Result<(), Refused> {
+        self.folder = None;
+        let (Some((folder, name)), Some((_, new))) = (self.place(path)?, with.split()) else {
+            return Err(Refused::new("is-a-directory", "the top is not replaced".to_owned()));
+        };
+        folder.symlink_metadata(new)?;
+        let old = OsString::from_vec(part_name(&name, u64::MAX, 1));
+        remove_all(&folder, &old)?;
+        folder.rename(&name, &folder, &old)?;
+        if let Err(error) = folder.rename(new, &folder, &name) {
+            folder.rename(&old, &folder, &name)?;
+            return Err(error.into());
         }
+        rustix::fs::fsync(readable(&folder, OsStr::new("."))?).map_err(io::Error::from)?;
+        Ok(remove_all(&folder, &old)?)
     }
 
     /// The open folder that something is in, and its name there; nothing for the top.
@@ -335,6 +526,19 @@ struct Refused {
 impl Refused {
     const fn new(code: &'static str, message: String) -> Self {
         Self { code, message }
+    }
+
+    fn onto(refusal: Refusal, path: &TreePath) -> Self {
+        Self::new(refusal.code(), refusal.of(&shown(path)))
+    }
+}
+
+/// Something that is no folder did not get to its place.
+fn onto(error: io::Error, path: &TreePath) -> Refused {
+    if error.kind() == io::ErrorKind::IsADirectory {
+        Refused::onto(Refusal::OntoFolder, path)
+    } else {
+        error.into()
     }
 }
 
@@ -371,6 +575,24 @@ fn open_part(folder: &Dir, part: &OsStr, offset: u64) -> io::Result<(File, Sha25
     }
     seek(&mut file, offset)?;
     Ok((file, hasher))
+}
+
+/// Removes what is there, with all that is in it; nothing is fine.
+fn remove_all(folder: &Dir, name: &OsStr) -> io::Result<()> {
+    match folder.symlink_metadata(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        // cap-std does not follow links on its way down either.
+        Ok(metadata) if metadata.is_dir() => folder.remove_dir_all(name),
+        Ok(_) => folder.remove_file(name),
+    }
+}
+
+/// How folders are made, whatever the umask is.
+fn private_dir() -> DirBuilder {
+    let mut private = DirBuilder::new();
+    cap_std::fs::DirBuilderExt::mode(&mut private, 0o700);
+    private
 }
 
 fn remove_file(folder: &Dir, name: &OsStr) -> io::Result<()> {

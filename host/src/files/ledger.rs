@@ -2,7 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use time::OffsetDateTime;
 
@@ -23,6 +25,14 @@ pub enum LedgerError {
     /// The database refused.
     #[error("transfers: {0}")]
     Database(#[from] rusqlite::Error),
+    /// It cannot be made, or not be kept from others.
+    #[error("{path}: {source}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A newer Vocable has written it.
     #[error("transfers.db has version {found}, and this program knows up to {known}; use a newer vocable")]
     Newer {
@@ -127,14 +137,17 @@ pub struct Transfer {
 pub struct Ledger(Arc<Mutex<Connection>>);
 
 impl Ledger {
-    /// Opens or makes it in a folder.
+    /// Opens or makes it in a folder. Only its owner can read it, whatever the umask and the folder's mode are.
     ///
     /// # Errors
     /// [`LedgerError`].
     pub fn open(folder: &Path) -> Result<Self, LedgerError> {
-        let mut connection = Connection::open(folder.join("transfers.db"))?;
+        let path = folder.join("transfers.db");
+        make_private(&path).map_err(|source| LedgerError::File { path: path.clone(), source })?;
+        let mut connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        // What was promised is on the disk: an id is given once its transfer is written down.
+        connection.pragma_update(None, "synchronous", "FULL")?;
         let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         let found = found as usize;
         if found > MIGRATIONS.len() {
@@ -223,6 +236,26 @@ impl Ledger {
     }
 }
 
+/// Makes the database, which gives the files beside it the same mode, for its owner only. Its name is on the disk with it.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let opened =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    opened.set_permissions(Permissions::from_mode(0o600))?;
+    // What an older version has left there.
+    for suffix in ["-wal", "-shm"] {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(suffix);
+        match std::fs::set_permissions(&beside, Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    match path.parent() {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
 /// As JSON: structs of texts and numbers can always be written.
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
@@ -264,6 +297,23 @@ mod tests {
         let created = OffsetDateTime::from_unix_timestamp(1_795_330_871).unwrap();
         let report = super::super::Report { bytes: 5, ..Default::default() };
         Transfer { id: id.into(), spec, state, created, ended: None, report }
+    }
+
+    #[tokio::test]
+    async fn nobody_else_can_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        // Of a version that left that to the umask.
+        std::fs::write(folder.path().join("transfers.db"), "").unwrap();
+        let open = Permissions::from_mode(0o644);
+        std::fs::set_permissions(folder.path().join("transfers.db"), open).unwrap();
+        let ledger = Ledger::open(folder.path()).unwrap();
+        ledger.write(&transfer("a", State::Queued)).await.unwrap();
+        let modes = std::fs::read_dir(folder.path()).unwrap().map(|found| {
+            let found = found.unwrap();
+            (found.file_name(), found.metadata().unwrap().permissions().mode() & 0o7777)
+        });
+        let modes: Vec<_> = modes.collect();
+        assert!(modes.len() > 1 && modes.iter().all(|(_, mode)| *mode == 0o600), "{modes:?}");
     }
 
     #[tokio::test]

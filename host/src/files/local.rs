@@ -1,8 +1,9 @@
 //! Trees of files on this machine, read: listed and turned into [`Item`]s. Never follows a link below the top, and stays
 //! below it whatever others do there meanwhile. Blocking.
 
+use super::listing::{Limits, Listing, ListingError};
 use super::path::{BadPath, TreePath};
-use super::plan::{SMALL, Step};
+use super::plan::{SMALL, Task};
 use super::tree::{Entry, Item, Kind, PIECE};
 use bytes::{Bytes, BytesMut};
 use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt};
@@ -14,8 +15,6 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Files and folders of one tree: more is not copied in one go.
-pub const MAX_ENTRIES: usize = 5_000_000;
 /// A large file goes in stretches of so many octets, each of which can be confirmed.
 pub const STRETCH: u64 = 32 << 20;
 
@@ -39,10 +38,12 @@ pub enum LocalError {
         problem: BadPath,
     },
     /// Too much of it.
-    #[error("{path} has more than {MAX_ENTRIES} files and folders")]
+    #[error("{path}: {problem}")]
     Large {
         /// The top.
         path: PathBuf,
+        /// Which limit.
+        problem: ListingError,
     },
 }
 
@@ -75,11 +76,17 @@ impl LocalTree {
     ///
     /// # Errors
     /// [`LocalError`].
-    pub fn list(&self, excluded: &dyn Fn(&TreePath) -> bool) -> Result<Vec<Entry>, LocalError> {
+    pub fn list(&self, excluded: &dyn Fn(&TreePath) -> bool) -> Result<Listing, LocalError> {
         let metadata = self.top.dir_metadata().map_err(|source| self.io(&TreePath::top(), source))?;
-        let mut all = vec![entry(TreePath::top(), &metadata, Kind::Dir)];
+        let mut all = Listing::new(Limits::LOCAL);
+        self.add(&entry(TreePath::top(), &metadata, Kind::Dir), &mut all)?;
         self.list_folder(&self.top, &TreePath::top(), excluded, &mut all)?;
         Ok(all)
+    }
+
+    fn add(&self, entry: &Entry, all: &mut Listing) -> Result<(), LocalError> {
+        let added = all.push(entry).map(drop);
+        added.map_err(|problem| LocalError::Large { path: self.shown.clone(), problem })
     }
 
     fn list_folder(
@@ -87,7 +94,7 @@ impl LocalTree {
         folder: &Dir,
         path: &TreePath,
         excluded: &dyn Fn(&TreePath) -> bool,
-        all: &mut Vec<Entry>,
+        all: &mut Listing,
     ) -> Result<(), LocalError> {
         let io = |source| self.io(path, source);
         let names = folder.entries().map_err(io)?.map(|found| found.map(|found| found.file_name()));
@@ -97,15 +104,13 @@ impl LocalTree {
         for name in names {
             let below = self.join(path, &name)?;
             if excluded(&below) {
+                all.leave_out(&below);
                 continue;
-            }
-            if all.len() >= MAX_ENTRIES {
-                return Err(LocalError::Large { path: self.shown.clone() });
             }
             let found = self.look(folder, &name, below.clone())?;
             let Some(found) = found else { continue };
             let is_folder = found.kind == Kind::Dir;
-            all.push(found);
+            self.add(&found, all)?;
             if is_folder {
                 let inner = folder.open_dir_nofollow(&name).map_err(|source| self.io(&below, source))?;
                 self.list_folder(&inner, &below, excluded, all)?;
@@ -127,11 +132,17 @@ impl LocalTree {
     ///
     /// # Errors
     /// [`LocalError`].
-    pub fn flat(&self) -> Result<Vec<Entry>, LocalError> {
+    pub fn flat(&self) -> Result<Listing, LocalError> {
         let io = |source| self.io(&TreePath::top(), source);
         let names = self.top.entries().map_err(io)?.map(|found| found.map(|found| found.file_name()));
         let names = names.collect::<io::Result<Vec<_>>>().map_err(io)?;
-        names.iter().filter_map(|name| self.one(name).transpose()).collect()
+        let mut all = Listing::new(Limits::LOCAL);
+        for name in names {
+            if let Some(found) = self.one(&name)? {
+                self.add(&found, &mut all)?;
+            }
+        }
+        Ok(all)
     }
 
     fn look(&self, folder: &Dir, name: &OsStr, path: TreePath) -> Result<Option<Entry>, LocalError> {
@@ -198,13 +209,12 @@ pub(super) fn nanoseconds(metadata: &Metadata) -> i64 {
     i64::try_from(nanoseconds).unwrap_or(if nanoseconds < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// The items of a plan's steps, one after the other, as they are asked for.
-#[derive(Debug)]
+/// The items of a plan's tasks, one after the other, as they are asked for.
 pub struct Reader<'a> {
     tree: &'a LocalTree,
     /// What the one file is called here, if that is not what it is called there.
     name: Option<OsString>,
-    steps: std::vec::IntoIter<Step>,
+    tasks: Box<dyn Iterator<Item = Task> + 'a>,
     open: Option<Open>,
 }
 
@@ -224,9 +234,9 @@ struct Open {
 }
 
 impl<'a> Reader<'a> {
-    /// Of these steps.
-    pub fn new(tree: &'a LocalTree, steps: Vec<Step>) -> Self {
-        Self { tree, name: None, steps: steps.into_iter(), open: None }
+    /// Of these tasks.
+    pub fn new(tree: &'a LocalTree, tasks: impl Iterator<Item = Task> + 'a) -> Self {
+        Self { tree, name: None, tasks: Box::new(tasks), open: None }
     }
 
     /// Of one file, which is called so here whatever it is called there.
@@ -235,8 +245,8 @@ impl<'a> Reader<'a> {
         Self { name: Some(name.to_owned()), ..self }
     }
 
-    fn begin(&mut self, entry: Entry, offset: u64) -> Item {
-        match self.opened(&entry, offset) {
+    fn begin(&mut self, from: TreePath, entry: Entry, offset: u64) -> Item {
+        match self.opened(from, &entry, offset) {
             Ok(open) => {
                 let mut open = open;
                 let item = open.stretch();
@@ -249,11 +259,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn opened(&self, entry: &Entry, offset: u64) -> io::Result<Open> {
+    fn opened(&self, from: TreePath, entry: &Entry, offset: u64) -> io::Result<Open> {
         let Kind::File(size) = entry.kind else { return Err(io::Error::other("is no file")) };
         let path = match &self.name {
             Some(name) => TreePath::top().join(name.as_bytes()).map_err(io::Error::other)?,
-            None => entry.path.clone(),
+            None => from,
         };
         let file = self.tree.open_file(&path)?;
         if !file.metadata()?.is_file() {
@@ -350,12 +360,10 @@ impl Iterator for Reader<'_> {
                 None => return Some(open.stretch()),
             }
         }
-        Some(match self.steps.next()? {
-            Step::Make(entry) => Item::Entry(entry),
-            Step::Attributes(entry) => Item::Attributes(entry),
-            Step::Remove(path) => Item::Remove(path),
-            Step::Send(entry, offset) => self.begin(entry, offset),
-        })
+        match self.tasks.next()? {
+            Task::Send { from, entry, offset } => Some(self.begin(from, entry, offset)),
+            task => task.into_item(),
+        }
     }
 }
 

@@ -71,6 +71,29 @@ impl TreePath {
         Ok(path)
     }
 
+    /// Of names that a path was taken apart into before, from the top down.
+    pub(super) fn of_names<'a>(names: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut path = Vec::new();
+        for name in names {
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name);
+        }
+        Self(path)
+    }
+
+    /// Whether it is that folder, or in it.
+    pub fn is_within(&self, folder: &Self) -> bool {
+        let rest = self.0.strip_prefix(folder.0.as_slice());
+        folder.is_top() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    }
+
+    /// The folders it is in, from the nearest to the top, itself first.
+    pub fn upwards(&self) -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(self.clone()), |path| path.split().map(|(folder, _)| folder))
+    }
+
     /// From its escaped form.
     ///
     /// # Errors

@@ -1,21 +1,18 @@
 //! A session with the Chirp server of one guest, and what can be done in it. Everything a guest answers is checked by the
 //! client underneath; refusals become [`Fault`]s that name guest and path.
 
+use super::exclude::Exclude;
+use super::listing::{Limits, Listing};
 use super::path::{TreePath, escape};
+use super::plan::Refusal;
 use super::tree::{Entry, Kind};
+use super::walk::Walk;
 use crate::fault::{Fault, FaultKind};
 use bytes::Bytes;
-use futures_util::stream::{FuturesUnordered, StreamExt};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use vocable_chirp::client::{Client, Error};
-use vocable_chirp::proto::{Code, Flags, Meta};
-
-/// Folders that are listed at the same time.
-const LISTED_AT_ONCE: usize = 16;
-/// Files and folders of one tree on a guest: more is not copied in one go.
-const MAX_ENTRIES: usize = 1_000_000;
+use vocable_chirp::proto::{self, Code, Flags, Meta};
 
 /// A session. Clones share its connection; requests of all of them are on their way at the same time.
 #[derive(Clone)]
@@ -69,76 +66,100 @@ impl Session {
 
     /// What is in a folder, in the order of the names.
     pub async fn list(&self, folder: &[u8], at: &TreePath) -> Result<Vec<Entry>, Fault> {
-        let listed = self.client.vlist(folder).await.map_err(|error| self.fault(error, folder))?;
-        let mut entries = Vec::with_capacity(listed.len());
-        for found in listed {
+        let below = |found: proto::Entry| {
             // The client has checked the names; this also bounds the whole path.
             let path = at.join(found.name.as_bytes()).map_err(|error| {
                 Fault::new(FaultKind::FileFailed, format!("{}: {error}", self.shown(folder)))
             })?;
-            let kind = match found.kind {
-                vocable_chirp::proto::Kind::Dir => Kind::Dir,
-                vocable_chirp::proto::Kind::File => Kind::File(found.size),
-                vocable_chirp::proto::Kind::Link => Kind::Link(found.target.unwrap_or_default()),
-                vocable_chirp::proto::Kind::Other => Kind::Other,
-            };
-            let mtime = i64::try_from(found.meta.mtime_ns).unwrap_or_default();
-            entries.push(Entry { path, kind, mode: found.meta.mode & 0o7777, mtime });
-        }
-        entries.sort_by(|one, other| one.path.cmp(&other.path));
-        Ok(entries)
+            Ok(Self::entry(path, found))
+        };
+        self.found(folder).await?.into_iter().map(below).collect()
+    }
+
+    /// The same without the paths.
+    pub(super) async fn found(&self, folder: &[u8]) -> Result<Vec<proto::Entry>, Fault> {
+        let mut found = self.client.vlist(folder).await.map_err(|error| self.fault(error, folder))?;
+        found.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        Ok(found)
+    }
+
+    /// What was found, at that path.
+    pub(super) fn entry(path: TreePath, found: proto::Entry) -> Entry {
+        let kind = match found.kind {
+            proto::Kind::Dir => Kind::Dir,
+            proto::Kind::File => Kind::File(found.size),
+            proto::Kind::Link => Kind::Link(found.target.unwrap_or_default()),
+            proto::Kind::Other => Kind::Other,
+        };
+        let mtime = i64::try_from(found.meta.mtime_ns).unwrap_or_default();
+        Entry { path, kind, mode: found.meta.mode & 0o7777, mtime }
     }
 
     /// Everything below a folder, the folder first, folders before what is in them.
-    pub async fn walk(&self, base: &[u8]) -> Result<Vec<Entry>, Fault> {
-        let mut top = self.look(base).await?.ok_or_else(|| self.missing(base))?;
-        if top.kind != Kind::Dir {
-            return Err(Fault::new(FaultKind::FileFailed, format!("{} is no folder", self.shown(base))));
+    /// What is excluded is left out.
+    pub async fn walk(&self, base: &[u8], exclude: &Exclude) -> Result<Listing, Fault> {
+        let mut walk = Walk::begin(self, base).await?;
+        let mut listing = Listing::new(Limits::GUEST);
+        while let Some(entry) = walk.next().await? {
+            self.add(base, &entry, exclude, &mut listing)?;
         }
-        if let Some(exact) = self.exact(base).await {
-            top = exact;
+        Ok(listing)
+    }
+
+    /// What is in a folder, and not what is in that.
+    pub async fn flat(&self, base: &[u8]) -> Result<Listing, Fault> {
+        let mut listing = Listing::new(Limits::GUEST);
+        for entry in self.list(base, &TreePath::top()).await? {
+            self.add(base, &entry, &Exclude::default(), &mut listing)?;
         }
-        let mut folders: BTreeMap<TreePath, Vec<Entry>> = BTreeMap::new();
-        let mut waiting = vec![TreePath::top()];
-        let mut listing = FuturesUnordered::new();
-        let mut entries = 0;
-        loop {
-            while listing.len() < LISTED_AT_ONCE
-                && let Some(folder) = waiting.pop()
-            {
-                listing.push(async move {
-                    let found = self.list(&folder.below(base), &folder).await;
-                    (folder, found)
-                });
-            }
-            let Some((folder, found)) = listing.next().await else { break };
-            let found = found?;
-            entries += found.len();
-            if entries > MAX_ENTRIES {
-                let many = format!("{} has more than {MAX_ENTRIES} files and folders", self.shown(base));
-                return Err(Fault::new(FaultKind::TooMany, many));
-            }
-            let inner = found.iter().filter(|entry| entry.kind == Kind::Dir).map(|entry| entry.path.clone());
-            waiting.extend(inner);
-            folders.insert(folder, found);
+        Ok(listing)
+    }
+
+    fn add(&self, base: &[u8], entry: &Entry, exclude: &Exclude, listing: &mut Listing) -> Result<(), Fault> {
+        if exclude.fits(&entry.path) {
+            listing.leave_out(&entry.path);
+            return Ok(());
         }
-        let mut all = vec![Entry { path: TreePath::top(), ..top }];
-        gather(&mut folders, &TreePath::top(), &mut all);
-        Ok(all)
+        let added = listing.push(entry).map(drop);
+        added.map_err(|error| Fault::new(FaultKind::TooMany, format!("{}: {error}", self.shown(base))))
     }
 
     /// A folder with its time in nanoseconds, which only the listing of the folder around it tells.
-    async fn exact(&self, path: &[u8]) -> Option<Entry> {
+    pub(super) async fn exact(&self, path: &[u8]) -> Option<Entry> {
         let slash = path.iter().rposition(|octet| *octet == b'/')?;
         let (around, name) = (path.get(..slash.max(1))?, path.get(slash + 1..)?);
         let listed = self.list(around, &TreePath::top()).await.ok()?;
         listed.into_iter().find(|entry| entry.path.as_bytes() == name)
     }
 
-    /// Writes a small file: whole, or not at all.
+    /// Writes a small file: whole, or not at all. A link of that name is replaced, and a folder is not.
     pub async fn put(&self, path: &[u8], meta: Meta, octets: &[u8], digest: [u8; 32]) -> Result<(), Fault> {
         let put = self.client.vput_known(path, meta, octets, digest).await;
-        put.map_err(|error| self.fault(error, path))
+        put.map_err(|error| self.not_replaced(error, path))
+    }
+
+    /// Gives something another name; a file or link of that name is replaced.
+    pub async fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), Fault> {
+        self.client.rename(from, to).await.map_err(|error| self.not_replaced(error, to))
+    }
+
+    /// Waits until all new names of this connection are on the guest's disk, as what is in the files is. One older than
+    /// that does what it can by itself.
+    pub async fn sync(&self) -> Result<(), Fault> {
+        match self.client.vsync().await {
+            Err(error) if error.code() == Some(Code::InvalidRequest) => Ok(()),
+            synced => synced.map_err(|error| self.fault(error, b"/")),
+        }
+    }
+
+    /// Something did not get to its place.
+    pub fn not_replaced(&self, error: Error, path: &[u8]) -> Fault {
+        let refusal = match error.code() {
+            Some(Code::IsDirectory) => Refusal::OntoFolder,
+            Some(Code::IsPipe) => Refusal::OntoSpecial,
+            _ => return self.fault(error, path),
+        };
+        Fault::new(FaultKind::FileFailed, refusal.of(&self.shown(path)))
     }
 
     /// Reads a small file whole.
@@ -223,16 +244,5 @@ impl Session {
     /// `vm1:/data/x`
     pub fn shown(&self, path: &[u8]) -> String {
         format!("{}:{}", self.guest, escape(path))
-    }
-}
-
-/// Puts the listings of all folders into the order of one walk.
-fn gather(folders: &mut BTreeMap<TreePath, Vec<Entry>>, folder: &TreePath, all: &mut Vec<Entry>) {
-    for entry in folders.remove(folder).unwrap_or_default() {
-        let inner = (entry.kind == Kind::Dir).then(|| entry.path.clone());
-        all.push(entry);
-        if let Some(inner) = inner {
-            gather(folders, &inner, all);
-        }
     }
 }

@@ -292,8 +292,8 @@ impl Job {
             }
             Ok(report) => {
                 let text = match (report.outcome.failed.first(), report.outcome.failures) {
-                    (Some(first), 1) => format!("{}: {}", first.path, first.message),
-                    (Some(first), n) => format!("{}: {}, and {} more", first.path, first.message, n - 1),
+                    (Some(first), 1) => first.told(),
+                    (Some(first), n) => format!("{}, and {} more", first.told(), n - 1),
                     (None, n) => format!("{n} failed"),
                 };
                 let code = report.outcome.failed.first().map_or("file-failed", |first| first.code.as_str());

@@ -8,6 +8,7 @@
 //! {"item":"end","sha256":"2cf2…"}\n
 //! {"item":"link","path":"src/b","mode":511,"mtime":…,"target":"a"}\n
 //! {"item":"attributes","path":"src","mode":493,"mtime":…}\n
+//! {"item":"replace","path":"src/c","with":"src/.c.part-…"}\n
 //! {"item":"done"}\n
 //! ```
 //! A line of JSON each, with the octets of a file right behind its line. A file may come in several stretches: all but the
@@ -70,6 +71,13 @@ pub enum Item {
     Attributes(Entry),
     /// Removes what is there, with all that is in it.
     Remove(TreePath),
+    /// Puts what was made beside its place in its place, and then removes what was there, with all that is in it.
+    Replace {
+        /// The place.
+        path: TreePath,
+        /// What was made beside it, in the same folder.
+        with: TreePath,
+    },
     /// Something could not be sent.
     Failed {
         /// What.
@@ -117,6 +125,8 @@ struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     target: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    with: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     code: Option<String>,
@@ -143,6 +153,12 @@ pub fn encode(item: &Item, out: &mut BytesMut) {
         Item::Remove(path) => {
             Line { item: "remove".to_owned(), path: Some(path.to_string()), ..Line::default() }
         }
+        Item::Replace { path, with } => Line {
+            item: "replace".to_owned(),
+            path: Some(path.to_string()),
+            with: Some(with.to_string()),
+            ..Line::default()
+        },
         Item::Failed { path, code, message } => Line {
             item: "failed".to_owned(),
             path: Some(path.to_string()),
@@ -267,6 +283,18 @@ fn parse(line: &[u8]) -> Result<Item, TreeError> {
             Some(digits) => Some(digest(digits).ok_or_else(|| bad(&"sha256 is no digest"))?),
         }),
         "remove" => Item::Remove(path()?),
+        "replace" => {
+            let with = line.with.as_deref().ok_or_else(|| missing("with"))?;
+            let (path, with) = (path()?, TreePath::unescape(with).map_err(|error| bad(&error))?);
+            let together = match (path.split(), with.split()) {
+                (Some((folder, name)), Some((other, beside))) => folder == other && name != beside,
+                _ => false,
+            };
+            if !together {
+                return Err(bad(&"replace needs two names in the same folder"));
+            }
+            Item::Replace { path, with }
+        }
         "failed" => Item::Failed {
             path: path()?,
             code: line.code.clone().unwrap_or_default(),
@@ -329,6 +357,10 @@ mod tests {
             entries(any::<u64>().prop_map(Kind::File)).prop_map(Item::Entry),
             entries(Just(Kind::Dir)).prop_map(Item::Attributes),
             entries(Just(Kind::Dir)).prop_map(|entry| Item::Remove(entry.path)),
+            entries(Just(Kind::Dir)).prop_map(|Entry { path, .. }| Item::Replace {
+                with: path.join(b"new").unwrap(),
+                path: path.join(b"old").unwrap(),
+            }),
         ];
         let steps = prop_oneof![file, one.prop_map(|item| vec![item])];
         proptest::collection::vec(steps, 0..8)
@@ -383,5 +415,9 @@ mod tests {
         assert!(matches!(parse(line), Err(TreeError::Line(why)) if why.contains("..")));
         let lying = br#"{"item":"file","path":"x","mode":0,"mtime":0,"size":3,"offset":2,"length":2}"#;
         assert!(parse(lying).is_err());
+        for (path, with) in [("x", "x"), ("x", "y/x"), ("", "x"), ("x", "../x")] {
+            let line = format!(r#"{{"item":"replace","path":"{path}","with":"{with}"}}"#);
+            assert!(parse(line.as_bytes()).is_err(), "{line}");
+        }
     }
 }

@@ -3,16 +3,17 @@
 
 use super::landing::Outcome;
 use super::path::TreePath;
-use super::plan::{SMALL, part_name, part_path};
+use super::plan::{Refusal, SMALL, part_name, part_path};
 use super::session::{Handle, Session};
 use super::tree::{Entry, Item, Kind, hexadecimal};
 use crate::fault::{Fault, FaultKind};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use vocable_chirp::proto::Meta;
+use vocable_chirp::proto::{Code, Meta};
 
 /// Requests on their way at the same time.
 const AT_ONCE: usize = 64;
@@ -44,6 +45,8 @@ pub struct Upload<'a> {
     file: Option<Sending>,
     /// Whatever still comes of this file is not wanted.
     skipping: Option<TreePath>,
+    /// Folders that could not be made: what would be in them is not tried.
+    lost: BTreeSet<TreePath>,
     outcome: Outcome,
     progress: &'a (dyn Fn(u64, u64) + Sync),
 }
@@ -76,6 +79,7 @@ impl<'a> Upload<'a> {
             octets: 0,
             file: None,
             skipping: None,
+            lost: BTreeSet::new(),
             outcome: Outcome::default(),
             progress,
         }
@@ -87,6 +91,14 @@ impl<'a> Upload<'a> {
     /// A [`Fault`] after which nothing else can succeed: the session broke, or the guest has no space.
     pub async fn take(&mut self, item: Item) -> Result<(), Fault> {
         let path = self.path_of(&item);
+        if self.is_in_lost_folder(&path) {
+            if matches!(item, Item::File { .. }) {
+                self.close().await;
+                self.skipping = Some(path);
+            }
+            return Ok(());
+        }
+        let is_folder = matches!(&item, Item::Entry(entry) if entry.kind == Kind::Dir);
         let done = match item {
             Item::Entry(entry) => self.make(entry).await,
             Item::File { entry, offset, length } => self.begin(entry, offset, length).await,
@@ -101,6 +113,10 @@ impl<'a> Upload<'a> {
                 self.drain(0).await?;
                 self.session.remove(&path.below(self.base)).await
             }
+            Item::Replace { path, with } => {
+                self.drain(0).await?;
+                self.replace(&path, &with).await
+            }
             Item::Failed { path, code, message } => {
                 self.outcome.failed(&path, &code, message);
                 Ok(())
@@ -109,14 +125,51 @@ impl<'a> Upload<'a> {
         };
         match done {
             Ok(()) => Ok(()),
+            // Without the top there is nothing that anything could be in.
+            Err(fault) if is_folder && path.is_top() => Err(fault),
             Err(fault) => {
                 self.skipping = Some(path.clone());
+                if is_folder {
+                    self.lost.insert(path.clone());
+                }
                 self.failed(&path, fault)
             }
         }
     }
 
-    /// Waits for all that is on its way, and gives what came of it.
+    /// Whether a folder that this would be in could not be made: that was told.
+    fn is_in_lost_folder(&self, path: &TreePath) -> bool {
+        !self.lost.is_empty() && path.upwards().skip(1).any(|folder| self.lost.contains(&folder))
+    }
+
+    /// Puts what was made beside its place in its place. What was there is moved away first, and removed last, so that one
+    /// or the other is there whole whatever happens.
+    async fn replace(&mut self, path: &TreePath, with: &TreePath) -> Result<(), Fault> {
+        let (place, new) = (path.below(self.base), with.below(self.base));
+        let old = beside(path, self.base, 1);
+        if self.session.look(&new).await?.is_none() {
+            return Err(self.session.missing(&new));
+        }
+        self.session.remove(&old).await?;
+        self.session.rename(&place, &old).await?;
+        if let Err(fault) = self.session.rename(&new, &place).await {
+            self.session.rename(&old, &place).await?;
+            return Err(fault);
+        }
+        self.session.sync().await?;
+        self.session.remove(&old).await
+    }
+
+    /// Waits for all that is on its way. Whether everything so far went well.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub async fn settle(&mut self) -> Result<bool, Fault> {
+        self.drain(0).await?;
+        Ok(self.outcome.failures == 0)
+    }
+
+    /// Waits for all that is on its way and until the guest has it on its disk, and gives what came of it.
     ///
     /// # Errors
     /// As [`Self::take`].
@@ -124,6 +177,7 @@ impl<'a> Upload<'a> {
         match self.drain(0).await {
             Ok(()) => {
                 self.close().await;
+                self.session.sync().await?;
                 Ok(self.outcome)
             }
             Err(fault) => {
@@ -149,16 +203,28 @@ impl<'a> Upload<'a> {
         let path = entry.path.below(self.base);
         match &entry.kind {
             // For its owner only, until everything is in it and it gets its mode.
-            Kind::Dir => self.session.make_dir(&path, 0o700).await,
+            Kind::Dir => match self.session.make_dir(&path, 0o700).await {
+                Err(fault) if fault.kind == FaultKind::NoSuchPath && entry.path.is_top() => {
+                    let (folder, _) = super::around(&path)?;
+                    Err(Fault::new(fault.kind, format!("{}: no such folder", self.session.shown(&folder))))
+                }
+                Err(fault) if fault.kind == FaultKind::AlreadyExists => {
+                    Err(self.refused(Refusal::OntoOther, &entry.path))
+                }
+                made => made,
+            },
             Kind::Link(target) => {
                 let (session, target) = (self.session.clone(), target.clone());
-                let temporary = beside(&entry.path, self.base);
+                let temporary = beside(&entry.path, self.base, 0);
                 let meta = meta(&entry);
                 self.send(entry.path, 0, 0, async move {
                     session.remove(&temporary).await?;
                     let failed = |error| session.fault(error, &path);
                     session.client().symlink(&target, &temporary).await.map_err(failed)?;
-                    session.client().rename(&temporary, &path).await.map_err(failed)?;
+                    if let Err(error) = session.client().rename(&temporary, &path).await {
+                        session.remove(&temporary).await?;
+                        return Err(session.not_replaced(error, &path));
+                    }
                     session.set(&path, meta).await?;
                     Ok(Ended::Other)
                 })
@@ -168,6 +234,12 @@ impl<'a> Upload<'a> {
                 Err(Fault::new(FaultKind::InvalidParameter, "neither a folder nor a link".to_owned()))
             }
         }
+    }
+
+    /// Something of another kind is there.
+    fn refused(&self, refusal: Refusal, path: &TreePath) -> Fault {
+        let place = self.session.shown(&path.below(self.base));
+        Fault::new(FaultKind::FileFailed, refusal.of(&place))
     }
 
     async fn begin(&mut self, entry: Entry, offset: u64, length: u64) -> Result<(), Fault> {
@@ -275,7 +347,11 @@ impl<'a> Upload<'a> {
                 self.file = Some(Sending::Large { entry: again, part: beside, handle, at, gathered, lost });
                 self.drain(0).await?;
                 let is_whole = matches!(self.file, Some(Sending::Large { lost: None, .. }));
+                let synced = if is_whole { self.session.client().fsync(handle).await } else { Ok(()) };
                 self.close().await;
+                if let Err(error) = synced {
+                    return Ok(Err(self.session.fault(error, &entry.path.below(self.base))));
+                }
                 if !is_whole {
                     return Ok(Ok(()));
                 }
@@ -377,7 +453,7 @@ impl<'a> Upload<'a> {
     fn path_of(&self, item: &Item) -> TreePath {
         match item {
             Item::Entry(entry) | Item::Attributes(entry) | Item::File { entry, .. } => entry.path.clone(),
-            Item::Remove(path) | Item::Failed { path, .. } => path.clone(),
+            Item::Remove(path) | Item::Failed { path, .. } | Item::Replace { path, .. } => path.clone(),
             Item::Octets(_) | Item::End(_) | Item::Done => match &self.file {
                 Some(Sending::Small { entry, .. } | Sending::Large { entry, .. }) => entry.path.clone(),
                 None => TreePath::top(),
@@ -421,7 +497,14 @@ async fn complete(
         return Err(Fault::new(FaultKind::DigestMismatch, text));
     }
     session.set(part, meta(entry)).await?;
-    session.client().rename(part, &path).await.map_err(|error| session.fault(error, &path))
+    match session.client().rename(part, &path).await {
+        Err(error) if error.code() == Some(Code::IsDirectory) => {
+            // Nothing of this name can be gone on with as long as the folder is there.
+            session.remove(part).await?;
+            Err(session.not_replaced(error, &path))
+        }
+        renamed => renamed.map_err(|error| session.fault(error, &path)),
+    }
 }
 
 /// Whether nothing else can succeed after that.
@@ -448,10 +531,10 @@ fn too_little() -> Fault {
     Fault::new(FaultKind::InvalidParameter, "fewer octets than the file has".to_owned())
 }
 
-/// A name for what is made beside its place and moved there.
-fn beside(path: &TreePath, base: &[u8]) -> Vec<u8> {
+/// A name beside a place: for what is moved there (0), and for what was moved away from there (1).
+fn beside(path: &TreePath, base: &[u8], which: i64) -> Vec<u8> {
     let (folder, name) = path.split().unwrap_or((TreePath::top(), OsStr::new("top")));
-    let name = part_name(name, 0, 0);
+    let name = part_name(name, if which == 0 { 0 } else { u64::MAX }, which);
     let mut place = folder.below(base);
     if !place.ends_with(b"/") {
         place.push(b'/');

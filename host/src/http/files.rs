@@ -8,6 +8,7 @@
 //! PUT  /files/vm1/data?tree          a tree, see files::tree; answered with what came of it
 //! POST /files/vm1/data?fetch         the lines of a listing, of files that are wanted: answered with their tree
 //! ```
+//! A tree that ends early, a walk too, ends with an item `failed` without a path, which says why, and has no `done`.
 //! `~` as the first name stands for the folder where the guest's relative paths begin.
 
 use crate::audit::{Audit, Caller};
@@ -16,9 +17,11 @@ use crate::files::Files;
 use crate::files::download::{Wanted, download};
 use crate::files::landing::{Failed, Outcome};
 use crate::files::path::{TreePath, unescape};
+use crate::files::plan::Refusal;
 use crate::files::session::Session;
 use crate::files::tree::{Decoder, Entry, Item, Kind, PIECE, encode};
 use crate::files::upload::Upload;
+use crate::files::walk::Walk;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_RANGE, CONTENT_TYPE, RANGE};
@@ -38,8 +41,8 @@ use tokio::time::timeout;
 
 /// How long a client may take for the next octets of its body.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The longest list of wanted files, octets.
-const MOST_WANTED: usize = 256 << 20;
+/// The longest list of wanted files, bytes: whoever wants more asks several times.
+const MOST_WANTED: usize = 32 << 20;
 /// Items that wait between guest and client.
 const WAITING: usize = 64;
 /// The media type of trees.
@@ -90,7 +93,7 @@ async fn serve(files: &Files, request: Request) -> Result<Response, Fault> {
         }
         (&Method::GET, ..) if query.has("walk") => {
             let session = files.session(&guest).await?;
-            Ok(listing(session.walk(&path).await?))
+            Ok(walk(Walk::begin(&session, &path).await?))
         }
         (&Method::GET, ..) if query.has("stat") => {
             let session = files.shared(&guest).await?;
@@ -146,6 +149,25 @@ fn listing(entries: Vec<Entry>) -> Response {
     stream_of(items.boxed())
 }
 
+/// Everything below a folder, as it is found. Where it ends early the last item says why, and there is no `done`.
+fn walk(walk: Walk) -> Response {
+    let told = walk.into_stream().map(|found| match found {
+        Ok(entry) => Item::Entry(entry),
+        Err(fault) => ended(fault),
+    });
+    // After a failure nothing says that it was all.
+    let told = told.chain(stream::iter([Item::Done])).scan(false, |over, item| {
+        let ends = std::mem::replace(over, matches!(item, Item::Failed { .. }));
+        std::future::ready((!ends).then_some(item))
+    });
+    stream_of(told.boxed())
+}
+
+/// Why nothing else comes.
+fn ended(fault: Fault) -> Item {
+    Item::Failed { path: TreePath::top(), code: fault.kind.slug().to_owned(), message: fault.message }
+}
+
 /// Items as a body, many small ones in one piece.
 fn stream_of(items: BoxStream<'static, Item>) -> Response {
     let encoded = items.ready_chunks(WAITING).map(|items| {
@@ -183,7 +205,8 @@ async fn content(session: Session, path: Vec<u8>, headers: &HeaderMap) -> Result
             let octets = octets.map_err(|error| session.fault(error, &path))?;
             if octets.is_empty() {
                 // What was promised is not there any more: the connection ends, and the client sees it.
-                return Err(Fault::new(FaultKind::FileFailed, "the file became shorter"));
+                let text = format!("{}: the file became shorter", session.shown(&path));
+                return Err(Fault::new(FaultKind::FileFailed, text));
             }
             let next = at + octets.len() as u64;
             Ok(Some((octets, (session, handle, next))))
@@ -226,10 +249,9 @@ fn fetch(session: Session, path: Vec<u8>, wanted: Vec<Wanted>) -> Response {
     let (sender, items) = mpsc::channel(WAITING);
     let sending = async move {
         let failures = sender.clone();
-        if let Err(fault) = download(&session, &path, wanted, sender).await {
+        if let Err(fault) = download(&session, &path, wanted.into_iter(), sender).await {
             // The client reads no `done`, and why.
-            let (code, message) = (fault.kind.slug().to_owned(), fault.message);
-            let _ = failures.send(Item::Failed { path: TreePath::top(), code, message }).await;
+            let _ = failures.send(ended(fault)).await;
         }
     };
     // The download runs while its items are taken, and ends with the response.
@@ -349,6 +371,11 @@ async fn put(
     let (base, name) = crate::files::around(path)?;
     let name = TreePath::parse(std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str()));
     let name = name.map_err(|error| Fault::new(FaultKind::InvalidParameter, error.to_string()))?;
+    // Before all of it is sent: in the place of a folder it could never get.
+    if session.look(path).await?.is_some_and(|there| there.kind == Kind::Dir) {
+        let text = Refusal::OntoFolder.of(&session.shown(path));
+        return Err(Fault::new(FaultKind::FileFailed, text));
+    }
     // How long it is shows at its end only: it goes into a part of its own, which nobody resumes.
     let part = crate::files::plan::part_name(std::ffi::OsStr::new("put"), 0, mtime);
     let part = [base.as_slice(), b"/", &part].concat();
@@ -360,16 +387,19 @@ async fn put(
             let length = octets.len() as u64;
             let written = session.client().pwrite(handle, octets, at).await;
             if written.map_err(|error| session.fault(error, path))? != length {
-                return Err(Fault::new(FaultKind::FileFailed, "written in part only"));
+                let text = format!("{}: written in part only", session.shown(path));
+                return Err(Fault::new(FaultKind::FileFailed, text));
             }
             at += length;
         }
         Ok(())
     };
     let written = written.await;
+    let synced = if written.is_ok() { session.client().fsync(handle).await } else { Ok(()) };
     let closed = session.client().close(handle).await;
     let finished = async {
         written?;
+        synced.map_err(|error| session.fault(error, path))?;
         closed.map_err(|error| session.fault(error, path))?;
         let digest: [u8; 32] = hasher.finalize().into();
         let there = session.client().vhash(&part, at).await.map_err(|error| session.fault(error, path))?;
@@ -379,8 +409,8 @@ async fn put(
         }
         let meta = vocable_chirp::proto::Meta { mode, mtime_ns: mtime.into() };
         session.set(&part, meta).await?;
-        let place = name.below(&base);
-        session.client().rename(&part, &place).await.map_err(|error| session.fault(error, path))?;
+        session.rename(&part, &name.below(&base)).await?;
+        session.sync().await?;
         Ok(digest)
     };
     match finished.await {

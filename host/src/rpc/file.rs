@@ -90,7 +90,12 @@ const COPYING: Param = options(&[
         Kind::Array(&Kind::String),
         "globs of what is left out: names, or paths below the top",
     ),
-    optional("delete", Kind::Bool, "remove at the destination what is not in the source [default: false]"),
+    optional(
+        "delete",
+        Kind::Bool,
+        "remove at the destination what is not in the source, and replace what is of another kind, once all else is whole \
+         [default: false]",
+    ),
     optional("resume", Kind::Bool, "send only what is missing or changed [default: true]"),
     optional(
         "preserve",
@@ -407,6 +412,7 @@ async fn put(context: Context, mut params: Params) -> Result<Value, Fault> {
         (None, false) => {
             let mtime_ns = OffsetDateTime::now_utc().unix_timestamp_nanos();
             session.put(&path, Meta { mode, mtime_ns }, &data, found).await?;
+            session.sync().await?;
         }
         (offset, _) => write_into(&session, &path, mode, offset, data.into()).await?,
     }
@@ -433,11 +439,18 @@ async fn write_into(
             Some(offset) => offset,
             None => session.client().fstat(handle).await.map_err(failed)?.size,
         };
-        session.client().pwrite(handle, data, offset).await.map_err(failed)
+        let length = data.len() as u64;
+        let written = session.client().pwrite(handle, data, offset).await.map_err(failed)?;
+        if written != length {
+            let text = format!("{}: written in part only", session.shown(path));
+            return Err(HostFault::new(FaultKind::FileFailed, text));
+        }
+        session.client().fsync(handle).await.map_err(failed)
     };
     let written = written.await;
     session.client().close(handle).await.map_err(failed)?;
-    written.map(drop)
+    written?;
+    session.sync().await
 }
 
 async fn mkdir(context: Context, mut params: Params) -> Result<Value, Fault> {
@@ -480,7 +493,9 @@ async fn rename(context: Context, mut params: Params) -> Result<Value, Fault> {
     let to: String = params.required("to")?;
     params.finish()?;
     let to = context.files.remote(session.guest(), to.as_bytes()).await?;
-    session.client().rename(&path, &to).await.map_err(|error| session.fault(error, &path))?;
+    // A folder takes no other's place, and nothing takes a folder's, whatever the guest's system thinks of empty ones.
+    session.rename(&path, &to).await?;
+    session.sync().await?;
     Ok(Value::from(true))
 }
 

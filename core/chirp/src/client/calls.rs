@@ -5,6 +5,7 @@ use super::reply::{Expect, Reply};
 use super::{Client, Error};
 use crate::proto::{CHUNK, Flags, Name, Request, Stat, Statfs};
 use bytes::Bytes;
+use std::collections::HashSet;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -85,12 +86,14 @@ impl Client {
     /// The names in a directory, without `.` and `..`.
     ///
     /// # Errors
-    /// As [`Client::stat`]; also if one of the names is none.
+    /// As [`Client::stat`]; also if one of the names is none, or comes twice.
     pub async fn getdir(&self, path: impl AsRef<[u8]>) -> Result<Vec<Name>, Error> {
         let request = Request::Getdir { path: path.as_ref().into() };
         let reply = self.call(&request, Expect::Listing).await?;
         let real = reply.lines.iter().filter(|name| !matches!(name.as_ref(), b"." | b".."));
-        real.map(|name| Ok(Name::new(name.to_vec())?)).collect()
+        let names = real.map(|name| Ok(Name::new(name.to_vec())?)).collect::<Result<Vec<_>, Error>>()?;
+        once_each(names.iter(), &request)?;
+        Ok(names)
     }
 
     /// The entries of a directory, without `.` and `..`.
@@ -111,6 +114,7 @@ impl Client {
                 entries.push((Name::new(name.to_vec())?, stat));
             }
         }
+        once_each(entries.iter().map(|(name, _)| name), &request)?;
         Ok(entries)
     }
 
@@ -362,6 +366,20 @@ fn unsendable(line: &str, longest: usize) -> Error {
         "has a NUL or a line feed"
     };
     crate::proto::BadName { name: line.as_bytes().to_vec(), why }.into()
+}
+
+/// No name may come twice: who goes by the first would be told about another thing by the second.
+pub(super) fn once_each<'a>(
+    names: impl ExactSizeIterator<Item = &'a Name>,
+    request: &Request,
+) -> Result<(), Error> {
+    let mut seen = HashSet::with_capacity(names.len());
+    let mut names = names;
+    if names.all(|name| seen.insert(name)) {
+        Ok(())
+    } else {
+        Err(nonsense(request.to_string(), "a name comes twice"))
+    }
 }
 
 pub(super) fn nonsense(what: String, why: &'static str) -> Error {

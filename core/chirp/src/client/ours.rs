@@ -129,10 +129,22 @@ impl Client {
     pub async fn vlist(&self, path: impl AsRef<[u8]>) -> Result<Vec<Entry>, Error> {
         let request = Request::Vlist { path: path.as_ref().into() };
         let reply = self.call(&request, Expect::Counted).await?;
-        let entry = |line: &BytesMut| {
-            Entry::parse(line).ok_or_else(|| nonsense(request.to_string(), "an entry has no proper name"))
+        let entry = |line: BytesMut| {
+            Entry::parse(&line).ok_or_else(|| nonsense(request.to_string(), "an entry has no proper name"))
         };
-        reply.lines.iter().map(entry).collect()
+        let entries = reply.lines.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        super::calls::once_each(entries.iter().map(|entry| &entry.name), &request)?;
+        Ok(entries)
+    }
+
+    /// Waits until all names that this connection has made are on the server's disk: what it has put is there even after
+    /// the machine has crashed.
+    ///
+    /// # Errors
+    /// As [`Client::stat`]; [`crate::proto::Code::InvalidRequest`] if the server is older than that.
+    pub async fn vsync(&self) -> Result<(), Error> {
+        let request = Request::Vsync;
+        self.call_for(&request, Payload::Nothing, Expect::Number, self.about.config.digest).await.map(drop)
     }
 
     /// Sets permissions and time of change; of a link only the time.

@@ -204,6 +204,8 @@ pub enum Request {
         mode: u32,
         mtime_ns: i128,
     },
+    /// Waits until all names that this connection has made are on the disk.
+    Vsync,
     /// A file with all that belongs to it.
     Vget {
         path: Vec<u8>,
@@ -358,6 +360,7 @@ fn ours(verb: &[u8], words: &mut Words<'_>) -> Option<Request> {
     use Request as R;
     Some(match verb {
         b"vhello" => R::Vhello,
+        b"vsync" => R::Vsync,
         b"vhash" => R::Vhash { path: words.path()?, len: words.number()? },
         b"vlist" => R::Vlist { path: words.path()? },
         b"vmeta" => R::Vmeta { path: words.path()?, mode: words.number()?, mtime_ns: words.number()? },
@@ -431,6 +434,7 @@ impl fmt::Display for Request {
             Self::Whoareyou => write!(f, "whoareyou"),
             Self::Write { fd, len } => write!(f, "write {fd} {len}"),
             Self::Vhello => write!(f, "vhello"),
+            Self::Vsync => write!(f, "vsync"),
             Self::Vhash { path, len } => write!(f, "vhash {} {len}", encode(path)),
             Self::Vlist { path } => write!(f, "vlist {}", encode(path)),
             Self::Vmeta { path, mode, mtime_ns } => write!(f, "vmeta {} {mode} {mtime_ns}", encode(path)),

@@ -118,8 +118,10 @@ impl std::fmt::Display for Rights {
 /// How much of everything. Sizes are in octets.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections at a time.
+    /// Clients that are logged in at a time.
     pub connections: usize,
+    /// Connections at a time on which nobody has logged in yet. For one more the oldest ends, of the address that has most.
+    pub strangers: usize,
     /// Open files of one connection.
     pub descriptors: usize,
     /// Of a request. Longer ones are refused, and the connection goes on.
@@ -144,6 +146,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 64,
+            strangers: 64,
             descriptors: 64,
             line: 64 * 1024,
             file: 1 << 40,

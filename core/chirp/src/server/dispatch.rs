@@ -2,7 +2,7 @@
 //! a disk does all that a client has asked for meanwhile.
 
 use super::files::Files;
-use super::sink::Sink;
+use super::sink::{Sink, Upload};
 use super::verbs::{self, change, list, open, read, upload};
 use crate::proto::{Code, Malformed, Meta, Request};
 use bytes::{BufMut, BytesMut};
@@ -46,14 +46,54 @@ impl Files {
     /// Does one after the other until something has to be streamed; answers go into `out`.
     pub(super) fn run(&mut self, jobs: &mut VecDeque<Job>, out: &mut BytesMut) -> Option<Then> {
         while let Some(Job { request, body }) = jobs.pop_front() {
-            let then = match request {
-                Ok(request) => self.one(&request, body, out),
-                Err(refused) => refuse(refused, body, out),
+            let then = match (request, body) {
+                (Ok(Request::Vput { path, mode, mtime_ns, len }), Body::Here(bytes)) => {
+                    let mut small = vec![self.vput(&path, Meta { mode, mtime_ns }, len, &bytes)];
+                    self.more(jobs, &mut small);
+                    self.give_names(small, out)
+                }
+                (Ok(request), body) => self.one(&request, body, out),
+                (Err(refused), body) => refuse(refused, body, out),
             };
             if then.is_some() {
                 return then;
             }
         }
+        None
+    }
+
+    /// The small files that follow each other.
+    fn more(&mut self, jobs: &mut VecDeque<Job>, small: &mut Vec<Result<Box<Upload>, Code>>) {
+        let is_small =
+            |job: &Job| matches!(job, Job { request: Ok(Request::Vput { .. }), body: Body::Here(_) });
+        while jobs.front().is_some_and(is_small) {
+            let Some(Job {
+                request: Ok(Request::Vput { path, mode, mtime_ns, len }),
+                body: Body::Here(bytes),
+            }) = jobs.pop_front()
+            else {
+                return;
+            };
+            small.push(self.vput(&path, Meta { mode, mtime_ns }, len, &bytes));
+        }
+    }
+
+    fn vput(&mut self, path: &[u8], meta: Meta, len: u64, bytes: &[u8]) -> Result<Box<Upload>, Code> {
+        let mut upload = upload::vput(self, path, meta, len)?;
+        upload.write(bytes);
+        self.pending = self.pending.saturating_add(len);
+        Ok(upload)
+    }
+
+    /// Small files go to the disk together, and then get their names.
+    fn give_names(&mut self, small: Vec<Result<Box<Upload>, Code>>, out: &mut BytesMut) -> Option<Then> {
+        for result in Sink::finish_all(small, self) {
+            match result {
+                Ok(result) => number(result, out),
+                Err(code) => drop(fail(code, out)),
+            }
+        }
+        self.pending = 0;
         None
     }
 
@@ -94,7 +134,7 @@ impl Files {
             },
             Request::Vput { path, mode, mtime_ns, len } => {
                 let meta = Meta { mode: *mode, mtime_ns: *mtime_ns };
-                upload::vput(self, path, meta, *len)
+                upload::vput(self, path, meta, *len).map(Sink::Upload)
             }
             Request::Pwrite { fd, len, offset } => upload::pwrite(self, *fd, *len, *offset, None),
             Request::Swrite { fd, len, stride, skip, offset } => {
@@ -169,6 +209,7 @@ impl Files {
                 return Ok(());
             }
             Request::Vhash { path, len } => return read::vhash(self, path, *len, out),
+            Request::Vsync => self.sync()?,
             Request::Vlist { path } => return list::vlist(self, path, out),
             Request::Vmeta { path, mode, mtime_ns } => change::vmeta(self, path, *mode, *mtime_ns)?,
             Request::Whoami { max } => {

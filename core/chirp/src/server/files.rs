@@ -5,8 +5,9 @@ use super::tree::{Links, Place};
 use super::{Shared, login::Subject};
 use crate::proto::{Code, Stat};
 use rustix::fs::{AtFlags, Mode, OFlags};
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,6 +19,9 @@ pub(super) struct Opened {
     /// Where `read` and `write` go on: Condor's clients use them.
     pub(super) position: u64,
 }
+
+/// Directories with new names that are not on the disk yet: each is an open file.
+const CHANGED: usize = 32;
 
 /// What a right is needed for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,6 +39,10 @@ pub(super) struct Files {
     pub(super) rights: Rights,
     pub(super) open: Vec<Option<Opened>>,
     pub(super) stored: u64,
+    /// Of small files that are on their way to their places: octets.
+    pub(super) pending: u64,
+    /// Directories that have new names, by device and inode, until those are on the disk.
+    changed: BTreeMap<(u64, u64), Arc<OwnedFd>>,
     /// The client is gone: long work is given up.
     pub(super) gone: Arc<AtomicBool>,
 }
@@ -44,7 +52,16 @@ impl Files {
         let found = shared.rights.iter().find(|(pattern, _)| pattern.is_match(&subject.name));
         let otherwise = if shared.rights.is_empty() { Rights::ALL } else { Rights::NONE };
         let rights = found.map_or(otherwise, |(_, rights)| *rights);
-        Self { shared, subject, rights, open: Vec::new(), stored: 0, gone }
+        Self {
+            shared,
+            subject,
+            rights,
+            open: Vec::new(),
+            stored: 0,
+            pending: 0,
+            changed: BTreeMap::new(),
+            gone,
+        }
     }
 
     /// Where a path leads, if the client may do that there.
@@ -74,10 +91,15 @@ impl Files {
         self.opened(fd).and_then(|opened| if opened.write { Ok(opened) } else { Err(Code::BadDescriptor) })
     }
 
+    /// What the client has stored, and is storing.
+    pub(super) const fn taken(&self) -> u64 {
+        self.stored.saturating_add(self.pending)
+    }
+
     /// Whether so many octets more may be stored there, in a file that then has `size`.
     pub(super) fn has_room(&self, fd: impl AsFd, more: u64, size: u64) -> Result<(), Code> {
         let limits = &self.shared.limits;
-        if size > limits.file || self.stored.saturating_add(more) > limits.stored {
+        if size > limits.file || self.taken().saturating_add(more) > limits.stored {
             return Err(Code::TooBig);
         }
         let stat = rustix::fs::fstatvfs(fd)?;
@@ -85,9 +107,33 @@ impl Files {
         if free.saturating_sub(limits.keep_free) < more { Err(Code::NoSpace) } else { Ok(()) }
     }
 
+    /// There is a new name in a directory.
+    pub(super) fn has_changed(&mut self, directory: &Arc<OwnedFd>) -> Result<(), Code> {
+        let stat = convert(&rustix::fs::fstat(&**directory)?);
+        self.changed.entry((stat.dev, stat.ino)).or_insert_with(|| directory.clone());
+        if self.changed.len() > CHANGED { self.sync() } else { Ok(()) }
+    }
+
+    /// Waits until all new names are on the disk.
+    pub(super) fn sync(&mut self) -> Result<(), Code> {
+        std::mem::take(&mut self.changed).values().try_for_each(|directory| sync_directory(&**directory))
+    }
+
     /// Gives up long work for a client that is gone.
     pub(super) fn still_wanted(&self) -> Result<(), Code> {
         if self.gone.load(Ordering::Relaxed) { Err(Code::TimedOut) } else { Ok(()) }
+    }
+}
+
+/// Waits until the names in a directory are on the disk.
+pub(super) fn sync_directory(directory: impl AsFd) -> Result<(), Code> {
+    // What paths are looked up with cannot be synced.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match rustix::fs::openat(directory, ".", flags, Mode::empty()) {
+        Ok(opened) => Ok(rustix::fs::fsync(opened)?),
+        // One that may not be read cannot be asked for it either.
+        Err(rustix::io::Errno::ACCESS) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -134,7 +180,7 @@ pub(super) fn read_file(place: &Place) -> Result<(File, Stat), Code> {
 }
 
 /// A directory, to be listed.
-pub(super) fn read_directory(place: &Place) -> Result<rustix::fd::OwnedFd, Code> {
+pub(super) fn read_directory(place: &Place) -> Result<OwnedFd, Code> {
     let (fd, name) = place.at().ok_or(Code::NotAuthorized)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(fd, name, flags, Mode::empty())?)

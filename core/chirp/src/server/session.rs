@@ -10,10 +10,10 @@
 
 use super::dispatch::{Body, Job, Refused, Then, finish};
 use super::files::Files;
-use super::login::{Login, login};
+use super::login::Subject;
 use super::sink::Sink;
 use super::verbs::stat_at_once;
-use super::{Error, Peer, Shared};
+use super::{Error, Shared};
 use crate::proto::{Malformed, Request};
 use crate::stream::{Input, Output, blocking, within};
 use bytes::BytesMut;
@@ -55,12 +55,10 @@ impl Drop for Gone {
 
 pub(super) async fn run(
     shared: &Arc<Shared>,
-    mut input: Input,
-    mut output: Output,
-    peer: Peer,
+    input: Input,
+    output: Output,
+    subject: Subject,
 ) -> Result<(), Error> {
-    let subject = login(Login { shared, input: &mut input, output: &mut output, peer: &peer }).await?;
-    tracing::debug!(?peer, subject = subject.name, "chirp login");
     let gone = Gone(Arc::new(AtomicBool::new(false)));
     let condor = subject.condor;
     let files = Some(Box::new(Files::new(shared.clone(), subject, gone.0.clone())));

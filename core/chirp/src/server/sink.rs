@@ -7,7 +7,7 @@ use super::tree::Place;
 use crate::proto::escape::hex;
 use crate::proto::{Code, Meta, Name};
 use crate::secret::nonce;
-use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{Advice, AtFlags, Mode, OFlags, Timespec, Timestamps};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::Write;
@@ -39,8 +39,31 @@ impl Sink {
         match self {
             Self::Nowhere(code) => code.map(Err),
             Self::Open(open) => Some(open.finish(files)),
-            Self::Upload(upload) => Some(upload.finish(files)),
+            Self::Upload(upload) => {
+                let batched = upload.digest.is_some();
+                let placed = upload.arrived().and_then(|arrived| arrived.place(files));
+                // Who can ask for it asks for it when all have arrived.
+                let synced = placed
+                    .and_then(|length| if batched { Ok(length) } else { files.sync().map(|()| length) });
+                Some(synced)
+            }
         }
+    }
+
+    /// The same for many at a time, which takes a fraction of the time: what to answer to each.
+    pub(super) fn finish_all(
+        sinks: Vec<Result<Box<Upload>, Code>>,
+        files: &mut Files,
+    ) -> Vec<Result<u64, Code>> {
+        let arrived: Vec<_> =
+            sinks.into_iter().map(|sink| sink.and_then(|upload| upload.arrived())).collect();
+        // All begin to be written before the first is waited for. It is advice only: nothing hangs on it.
+        if arrived.len() > 1 {
+            for one in arrived.iter().flatten() {
+                let _ = rustix::fs::fadvise(&one.temporary.file, 0, None, Advice::DontNeed);
+            }
+        }
+        arrived.into_iter().map(|one| one.and_then(|one| one.place(files))).collect()
     }
 }
 
@@ -168,7 +191,8 @@ impl Upload {
         files.has_room(&**folder, len, len)?;
         match rustix::fs::statat(&**folder, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => match stat.st_mode & 0o170_000 {
-                0o100_000 => {}
+                // A link is only found here if it is meant itself.
+                0o100_000 | 0o120_000 => {}
                 0o040_000 => return Err(Code::IsDirectory),
                 _ => return Err(Code::NotAuthorized),
             },
@@ -183,11 +207,11 @@ impl Upload {
         let temporary = Temporary { folder, name, hidden, file: file.into(), placed: false };
         let Wanted { mode, meta, digest, answer } = wanted;
         let digest = digest.then(|| Tail { digest: Sha256::new(), content: len, told: Vec::new() });
-        let limit = files.shared.limits.file.min(files.shared.limits.stored.saturating_sub(files.stored));
+        let limit = files.shared.limits.file.min(files.shared.limits.stored.saturating_sub(files.taken()));
         Ok(Self { temporary, meta, mode, digest, written: 0, failed: None, answer, limit })
     }
 
-    fn write(&mut self, bytes: &[u8]) {
+    pub(super) fn write(&mut self, bytes: &[u8]) {
         if self.failed.is_some() {
             return;
         }
@@ -205,7 +229,8 @@ impl Upload {
         }
     }
 
-    fn finish(mut self, files: &mut Files) -> Result<u64, Code> {
+    /// Checks what has arrived.
+    fn arrived(mut self) -> Result<Arrived, Code> {
         if let Some(code) = self.failed {
             return Err(code);
         }
@@ -218,9 +243,26 @@ impl Upload {
         if let Some(meta) = self.meta {
             rustix::fs::futimens(&self.temporary.file, &times(meta.mtime_ns))?;
         }
+        Ok(Arrived { temporary: self.temporary, written: self.written, answer: self.answer })
+    }
+}
+
+/// A file that is whole, under its hidden name.
+struct Arrived {
+    temporary: Temporary,
+    written: u64,
+    answer: Answer,
+}
+
+impl Arrived {
+    /// Gives it its name, once what is in it is on the disk: after a crash of the machine it is the old file or the new
+    /// one, too.
+    fn place(mut self, files: &mut Files) -> Result<u64, Code> {
+        rustix::fs::fsync(&self.temporary.file)?;
         let Temporary { folder, name, hidden, .. } = &self.temporary;
         rustix::fs::renameat(&**folder, hidden, &**folder, name.as_os_str())?;
         self.temporary.placed = true;
+        files.has_changed(&self.temporary.folder)?;
         files.stored = files.stored.saturating_add(self.written);
         Ok(if self.answer == Answer::Length { self.written } else { 0 })
     }

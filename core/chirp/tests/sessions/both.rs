@@ -97,6 +97,52 @@ async fn every_verb_does_what_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_whole_file_takes_the_place_of_a_link_but_of_nothing_else_that_is_no_file() {
+    let served = Served::new().await;
+    let client = served.client().await;
+    let outside = served.folder.path().join("outside");
+    fs::write(&outside, "old").unwrap();
+    std::os::unix::fs::symlink("target", served.root().join("link")).unwrap();
+    fs::write(served.root().join("target"), "old").unwrap();
+    fs::create_dir_all(served.root().join("folder/inner")).unwrap();
+    let pipe = served.root().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    let put = |path: &'static str| {
+        let client = client.clone();
+        async move { client.vput(path, Meta { mode: 0o640, mtime_ns: 5 }, Bytes::from("new")).await }
+    };
+    // Together: they go to the disk together, and each has its own answer.
+    let (link, folder, pipe, file) = tokio::join!(put("/link"), put("/folder"), put("/pipe"), put("/file"));
+    assert_eq!(folder.unwrap_err().code(), Some(Code::IsDirectory));
+    assert_eq!(pipe.unwrap_err().code(), Some(Code::NotAuthorized));
+    (link.unwrap(), file.unwrap());
+    client.vsync().await.unwrap();
+    assert!(fs::symlink_metadata(served.root().join("link")).unwrap().is_file());
+    assert_eq!(fs::read_to_string(served.root().join("target")).unwrap(), "old");
+    assert!(served.root().join("folder/inner").is_dir());
+    let renamed = client.rename("/file", "/folder").await.unwrap_err();
+    assert_eq!(renamed.code(), Some(Code::IsDirectory));
+    let renamed = client.rename("/folder", "/file").await.unwrap_err();
+    assert_eq!(renamed.code(), Some(Code::NotDirectory));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_in_more_folders_than_are_remembered_is_synced_too() {
+    let served = Served::new().await;
+    let client = served.client().await;
+    for number in 0..100 {
+        client.mkdir(format!("/{number}"), 0o700).await.unwrap();
+        let meta = Meta { mode: 0o600, mtime_ns: 0 };
+        client.vput(format!("/{number}/f"), meta, Bytes::from("x")).await.unwrap();
+        if number == 50 {
+            client.rmall("/50").await.unwrap();
+        }
+    }
+    client.vsync().await.unwrap();
+    client.vsync().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn open_files_are_read_and_written_at_offsets() {
     let served = Served::new().await;
     let client = served.client().await;

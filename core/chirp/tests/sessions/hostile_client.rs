@@ -71,8 +71,31 @@ async fn no_more_files_are_open_and_no_more_clients_are_served_than_allowed() {
     let refused = client.open("/", Flags::READ, 0).await.unwrap_err();
     assert_eq!(refused.code(), Some(Code::TooManyOpen));
     let _second = served.client().await;
-    let mut third = TcpStream::connect(served.address).await.unwrap();
+    let mut third = raw(&served).await;
     assert!(matches!(soon(third.read(&mut [0; 9])).await, Ok(0) | Err(_)), "the third is sent away");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_say_nothing_take_nobodys_place_and_the_oldest_of_them_ends() {
+    let patience = Duration::from_secs(3600);
+    let limits = Limits { connections: 1, strangers: 16, handshake: patience, ..limits() };
+    let served = Served::with(limits, |_| ()).await;
+    let mut silent = Vec::new();
+    for _ in 0..16 {
+        silent.push(TcpStream::connect(served.address).await.unwrap());
+    }
+    let client = served.client().await;
+    client.stat("/").await.unwrap();
+    let mut oldest = silent.remove(0);
+    assert!(matches!(soon(oldest.read(&mut [0; 9])).await, Ok(0) | Err(_)), "the oldest is sent away");
+    // Who has logged in is none of them, however many come.
+    for _ in 0..100 {
+        silent.push(TcpStream::connect(served.address).await.unwrap());
+    }
+    for mut older in silent.drain(..90) {
+        let _ = soon(older.read(&mut [0; 9])).await;
+    }
+    client.stat("/").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,6 +62,17 @@ async fn names_that_lead_elsewhere_are_never_handed_out() {
 }
 
 #[tokio::test]
+async fn a_name_that_comes_twice_is_no_listing() {
+    let stat = "1 2 33188 1 0 0 0 5 4096 8 1 1 1";
+    let client = answering(b"3\nf 420 5 0 1 a\nd 493 0 0 1 b\nl 511 1 0 1 %61 x\n", b"").await;
+    assert!(matches!(soon(client.vlist("/")).await, Err(Error::Nonsense { .. })));
+    let client = answering(b"0\n.\n..\na\na\n\n", b"").await;
+    assert!(matches!(soon(client.getdir("/")).await, Err(Error::Nonsense { .. })));
+    let client = answering(format!("0\na\n{stat}\na\n{stat}\n\n").as_bytes(), b"").await;
+    assert!(matches!(soon(client.getlongdir("/")).await, Err(Error::Nonsense { .. })));
+}
+
+#[tokio::test]
 async fn listings_without_end_are_given_up() {
     let client = answering(b"0\n", b"name\n").await;
     assert!(matches!(soon(client.getdir("/")).await, Err(Error::Limit { .. })));

@@ -4,19 +4,27 @@ use super::meter::Meter;
 use super::{Copied, CpArgs, Share, is_folder, local_failed, remote, since};
 use crate::cli::{CliError, human};
 use crate::client::Client;
+use crate::files::arrival::Arrival;
 use crate::files::download::Wanted;
 use crate::files::exclude::Exclude;
-use crate::files::landing::{Failed, Landing, Outcome, Policy};
+use crate::files::landing::{Failed, Full, Outcome, Policy};
+use crate::files::listing::{Limits, Listing};
 use crate::files::local::{LocalTree, code};
 use crate::files::path::TreePath;
-use crate::files::plan::{self, Options, shown};
-use crate::files::split;
+use crate::files::plan::{self, Options, Plan, Refusal, Task};
 use crate::files::tree::{Entry, Item, Kind, encode};
 use bytes::BytesMut;
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
 use std::fs;
 use std::io;
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
+
+/// Bytes of one question for files.
+const ASKED_AT_ONCE: usize = 4 << 20;
 
 /// Where things go on this machine.
 pub(super) struct Destination {
@@ -85,9 +93,7 @@ fn pull_one(
             None => error,
         }
     };
-    let found = remote::entries(client, guest, path, "stat")?.ok_or_else(missing)?;
-    let found = found.into_iter().next().ok_or_else(missing)?;
-    let folder = match found.kind {
+    let folder = match remote::one(client, guest, path)?.ok_or_else(missing)? {
         Kind::Dir if !args.recursive => return Err(is_folder(&source)),
         Kind::Dir => true,
         Kind::File(_) => false,
@@ -96,25 +102,20 @@ fn pull_one(
                 .hint("copy what the link leads to, or the folder it is in"));
         }
     };
-    let mut work = if folder {
+    let work = if folder {
         whole_folder(client, guest, path, contents, into, args)?
     } else {
         one_file(client, guest, path, into, args)?
     };
-    meter.expect(work.plan.octets);
-    let plan = std::mem::take(&mut work.plan);
-    let outcome = transfer(client, guest, &work, plan.steps, args, meter)?;
-    let mut all = outcome;
-    for other in &plan.others {
-        let what = format!("{} is neither a file nor a folder nor a link", shown(other));
-        all.failed(other, "not-copied", what);
-    }
+    let plan = &work.plan;
+    meter.expect(plan.octets);
+    let outcome = transfer(client, guest, &work, args, meter)?;
     Ok(Copied {
         guest: guest.to_owned(),
         source,
         destination: work.shown.strip_prefix(".").unwrap_or(&work.shown).display().to_string(),
         is_folder: folder,
-        outcome: all,
+        outcome,
         skipped: plan.same,
         resumed: plan.resumed,
         took: since(started),
@@ -123,13 +124,13 @@ fn pull_one(
 
 /// What is to be done for one source.
 struct Work {
-    plan: plan::Plan,
+    plan: Plan,
     /// The folder of the guest that is asked.
     base: String,
     /// The folder here that is written to.
     folder: PathBuf,
-    /// What the one file is called there and here.
-    names: Option<(TreePath, TreePath)>,
+    /// What the one file is called there.
+    called: Option<TreePath>,
     /// What it is called, all of it.
     shown: PathBuf,
 }
@@ -143,8 +144,8 @@ fn whole_folder(
     args: &CpArgs,
 ) -> Result<Work, CliError> {
     let exclude = Exclude::new(&args.exclude).map_err(|error| CliError::bad_argument(error.to_string()))?;
-    let mut here = remote::entries(client, guest, path, "walk")?.unwrap_or_default();
-    here.retain(|entry| !(exclude.fits(&entry.path) || contents && entry.path.is_top()));
+    let here = remote::entries(client, guest, path, "walk", &exclude)?.unwrap_or_else(plan::nothing);
+    let here = if contents { here.without_top() } else { here };
     let name = path.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
     let folder = if contents {
         into.path.clone()
@@ -154,12 +155,19 @@ fn whole_folder(
     };
     match fs::create_dir(&folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(&folder, &error)),
+        Err(_) if !folder.is_dir() => {
+            let text = Refusal::OntoOther.of(&folder.to_string_lossy());
+            return Err(
+                CliError::new(Refusal::OntoOther.code(), text).hint("remove it first, or name another place")
+            );
+        }
         _ => {}
     }
-    let there = LocalTree::open(&folder).and_then(|tree| tree.list(&|_| false));
+    let there = LocalTree::open(&folder).and_then(|tree| tree.list(&|path| exclude.fits(path)));
     let there = there.map_err(|error| local_failed(&error))?;
-    let plan = plan::plan(&here, &there, Options { resume: !args.no_resume, delete: args.delete });
-    Ok(Work { plan, base: path.to_owned(), shown: folder.clone(), folder, names: None })
+    let options = Options { resume: !args.no_resume, delete: args.delete };
+    let plan = plan::plan(Arc::new(here), there, options);
+    Ok(Work { plan, base: path.to_owned(), shown: folder.clone(), folder, called: None })
 }
 
 fn one_file(
@@ -172,98 +180,98 @@ fn one_file(
     let (base, name) = remote::around(path)
         .ok_or_else(|| CliError::bad_argument(format!("{guest}:{path} has no name of its own")))?;
     // Only a listing tells the time to the nanosecond.
-    let listed = remote::entries(client, guest, &base, "list")?.unwrap_or_default();
+    let listed = remote::entries(client, guest, &base, "list", &Exclude::default())?;
     let (folder, local) = into.place(&name.to_string(), false)?;
-    let here: Vec<_> = listed
-        .into_iter()
-        .filter(|entry| entry.path == name)
-        .map(|entry| Entry { path: local.clone(), ..entry })
-        .collect();
+    let here = listed.iter().flat_map(Listing::entries).filter(|entry| entry.path == name);
+    let here = Listing::of(here.map(|entry| Entry { path: local.clone(), ..entry }), Limits::LOCAL);
+    let here = here.map_err(|error| CliError::new("too-many", error.to_string()))?;
     let there =
         LocalTree::open(&folder).and_then(|tree| tree.flat()).map_err(|error| local_failed(&error))?;
-    let plan = plan::plan(&here, &there, Options { resume: !args.no_resume, delete: false });
+    let options = Options { resume: !args.no_resume, delete: false };
+    let plan = plan::plan(Arc::new(here), there, options);
     let shown = local.names().fold(folder.clone(), |folder, name| folder.join(name));
-    Ok(Work { plan, base, folder, names: Some((name, local)), shown })
+    Ok(Work { plan, base, folder, called: Some(name), shown })
 }
 
 fn transfer(
     client: &Client,
     guest: &str,
     work: &Work,
-    steps: Vec<plan::Step>,
     args: &CpArgs,
     meter: &Meter,
 ) -> Result<Outcome, CliError> {
     let policy = Policy { preserve: args.preserve };
-    let mut landing = Landing::open(&work.folder, policy).map_err(|error| failed(&work.folder, &error))?;
-    let (before, wanted, after) = split(steps);
-    let full = |error: crate::files::landing::Full, landing: Landing| {
-        let ended = Failed { path: error.path.clone(), code: "no-space".into(), message: error.to_string() };
-        Outcome { ended: Some(ended), ..landing.finish() }
-    };
-    for item in before {
-        if let Err(error) = landing.take(item) {
-            return Ok(full(error, landing));
-        }
+    let folder = Dir::open_ambient_dir(&work.folder, ambient_authority());
+    let folder = folder.map_err(|error| failed(&work.folder, &error))?;
+    let mut arrival = Arrival::new(&work.plan, folder, policy, work.called.clone());
+    let mut wanted = wanted(work).peekable();
+    let mut ended = Ok(());
+    while wanted.peek().is_some() && ended.is_ok() {
+        ended = fetch(client, guest, work, &mut request(&mut wanted).as_ref(), &mut arrival, meter)?;
     }
-    if !wanted.is_empty() {
-        let mut ended = None;
-        let mut tree = remote::fetch(client, guest, &work.base, &mut request(&wanted, work).as_ref())?;
-        loop {
-            let item = match tree.next() {
-                Ok(Some(item)) => item,
-                Ok(None) => break,
-                Err(error) => {
-                    // Why the agent stopped, if it has said so.
-                    let told = landing.outcome().failed.last().filter(|failed| failed.path.is_empty());
-                    let (code, message) = match told {
-                        Some(failed) => (failed.code.clone(), failed.message.clone()),
-                        None => (error.code().to_owned(), error.message().to_owned()),
-                    };
-                    ended = Some(Failed { path: String::new(), code, message });
-                    break;
-                }
-            };
-            if let Item::Octets(octets) = &item {
-                meter.advance(octets.len() as u64);
-            }
-            if let Err(error) = landing.take(renamed(item, work)) {
-                return Ok(full(error, landing));
-            }
-        }
-        if let Some(ended) = ended {
-            return Ok(Outcome { ended: Some(ended), ..landing.finish() });
-        }
+    if ended.is_ok() {
+        ended = arrival.complete().map_err(full);
     }
-    for item in after {
-        if let Err(error) = landing.take(item) {
-            return Ok(full(error, landing));
-        }
-    }
-    Ok(landing.finish())
+    Ok(Outcome { ended: ended.err(), ..arrival.finish() })
 }
 
-/// The lines that ask for files.
-fn request(wanted: &[Wanted], work: &Work) -> BytesMut {
+/// The files that have to be sent.
+fn wanted(work: &Work) -> impl Iterator<Item = Wanted> + '_ {
+    work.plan.making().filter_map(|task| match task {
+        Task::Send { from, entry, offset } => {
+            let path = work.called.clone().unwrap_or(from);
+            Some(Wanted { entry: Entry { path, ..entry }, offset })
+        }
+        _ => None,
+    })
+}
+
+/// Takes what is sent for one request; the inner error says why it ended early.
+fn fetch(
+    client: &Client,
+    guest: &str,
+    work: &Work,
+    lines: &mut dyn io::Read,
+    arrival: &mut Arrival<'_>,
+    meter: &Meter,
+) -> Result<Result<(), Failed>, CliError> {
+    let mut tree = remote::fetch(client, guest, &work.base, lines)?;
+    loop {
+        let item = match tree.next() {
+            Ok(Some(item)) => item,
+            Ok(None) => return Ok(Ok(())),
+            Err(error) => {
+                // Why the agent stopped, if it has said so.
+                let told = arrival.outcome().failed.last().filter(|failed| failed.path.is_empty());
+                let (code, message) = match told {
+                    Some(failed) => (failed.code.clone(), failed.message.clone()),
+                    None => (error.code().to_owned(), error.message().to_owned()),
+                };
+                return Ok(Err(Failed { path: String::new(), code, message }));
+            }
+        };
+        if let Item::Octets(octets) = &item {
+            meter.advance(octets.len() as u64);
+        }
+        if let Err(error) = arrival.take(item) {
+            return Ok(Err(full(error)));
+        }
+    }
+}
+
+fn full(full: Full) -> Failed {
+    Failed { code: "no-space".into(), message: full.to_string(), path: full.path }
+}
+
+/// The lines that ask for files, as many as one request takes.
+fn request(wanted: &mut Peekable<impl Iterator<Item = Wanted>>) -> BytesMut {
     let mut lines = BytesMut::new();
-    for Wanted { entry, offset } in wanted {
-        let path = work.names.as_ref().map_or_else(|| entry.path.clone(), |(there, _)| there.clone());
-        let entry = Entry { path, ..entry.clone() };
-        // Asked for are octets from an offset on: none come with the question.
-        encode(&Item::File { entry, offset: *offset, length: 0 }, &mut lines);
+    while let Some(Wanted { entry, offset }) = wanted.next_if(|_| lines.len() < ASKED_AT_ONCE) {
+        // Asked for are bytes from an offset on: none come with the question.
+        encode(&Item::File { entry, offset, length: 0 }, &mut lines);
     }
     encode(&Item::Done, &mut lines);
     lines
-}
-
-/// A file under the name that it shall have here.
-fn renamed(item: Item, work: &Work) -> Item {
-    match (item, &work.names) {
-        (Item::File { entry, offset, length }, Some((_, here))) => {
-            Item::File { entry: Entry { path: here.clone(), ..entry }, offset, length }
-        }
-        (item, _) => item,
-    }
 }
 
 fn failed(path: &Path, error: &io::Error) -> CliError {

@@ -6,14 +6,16 @@ use crate::cli::CliError;
 use crate::client::Client;
 use crate::files::exclude::Exclude;
 use crate::files::landing::Outcome;
+use crate::files::listing::{Limits, Listing};
 use crate::files::local::{self, LocalTree, Reader};
-use crate::files::plan::{self, Options, shown};
+use crate::files::plan::{self, Options, Plan, Refusal, Task};
 use crate::files::tree::{Entry, Item, Kind, encode};
 use bytes::{Buf as _, BytesMut};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::iter::Peekable;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Octets of one request: what is lost if its answer is, and read over if the guest's disk is full.
@@ -29,7 +31,8 @@ pub(super) struct Source {
     name: OsString,
     is_folder: bool,
     tree: LocalTree,
-    entries: Vec<Entry>,
+    entries: Arc<Listing>,
+    exclude: Exclude,
     /// Only what is in the folder: `dir/.`
     contents: bool,
 }
@@ -50,20 +53,22 @@ impl Source {
             Exclude::new(&args.exclude).map_err(|error| CliError::bad_argument(error.to_string()))?;
         if is_dir {
             let tree = LocalTree::open(&real).map_err(failed)?;
-            let mut entries = tree.list(&|path| exclude.fits(path)).map_err(failed)?;
-            if contents {
-                // The folder that they go to keeps its own mode and time.
-                entries.retain(|entry| !entry.path.is_top());
-            }
-            return Ok(Self { shown: text, name, is_folder: true, tree, entries, contents });
+            let entries = Arc::new(tree.list(&|path| exclude.fits(path)).map_err(failed)?);
+            return Ok(Self { shown: text, name, is_folder: true, tree, entries, exclude, contents });
         }
         let tree = LocalTree::open(&parent).map_err(failed)?;
         let entry = tree.one(&name).map_err(failed)?;
         let entry = entry
             .filter(|entry| matches!(entry.kind, Kind::File(_)))
             .ok_or_else(|| CliError::new("file-failed", format!("{text} is neither a file nor a folder")))?;
-        Ok(Self { shown: text, name, is_folder: false, tree, entries: vec![entry], contents: false })
+        let entries = Arc::new(listed([entry])?);
+        Ok(Self { shown: text, name, is_folder: false, tree, entries, exclude, contents: false })
     }
+}
+
+fn listed(entries: impl IntoIterator<Item = Entry>) -> Result<Listing, CliError> {
+    let listed = Listing::of(entries, Limits::LOCAL);
+    listed.map_err(|error| CliError::new("too-many", error.to_string()))
 }
 
 /// Copies to one guest.
@@ -107,35 +112,28 @@ fn push_one(
         (false, false) => exact.to_owned(),
     };
     let (base, entries, there, called) = if source.is_folder {
-        let there = remote::entries(client, guest, &destination, "walk")?.unwrap_or_default();
-        (destination.clone(), source.entries.clone(), there, None)
+        let there = folder_there(client, guest, &destination, source)?;
+        // A folder that is there keeps its own mode and time if only what is in it is copied.
+        let entries = match &there {
+            Some(_) if source.contents => Arc::new((*source.entries).clone().without_top()),
+            _ => Arc::clone(&source.entries),
+        };
+        (destination.clone(), entries, there.unwrap_or_else(plan::nothing), None)
     } else {
         let (folder, name) = remote::around(&destination).ok_or_else(|| {
             CliError::bad_argument(format!("{} has no name of its own", remote::shown(guest, &destination)))
         })?;
-        let there = remote::entries(client, guest, &folder, "list")?.ok_or_else(|| {
-            CliError::new("no-such-path", format!("{} is not there", remote::shown(guest, &folder)))
-                .hint(format!("vocable ls {guest}:/"))
-        })?;
-        let entries = source.entries.iter().map(|entry| Entry { path: name.clone(), ..entry.clone() });
-        (folder, entries.collect(), there, Some(source.name.as_os_str()))
+        let there = remote::entries(client, guest, &folder, "list", &Exclude::default())?;
+        let there = there.ok_or_else(|| missing_folder(guest, &folder))?;
+        let file = source.entries.entries().map(|entry| Entry { path: name.clone(), ..entry });
+        (folder, Arc::new(listed(file)?), there, Some(source.name.as_os_str()))
     };
     let options = Options { resume: !args.no_resume, delete: args.delete && source.is_folder };
-    let plan = plan::plan(&entries, &there, options);
+    let plan = plan::plan(entries, there, options);
     meter.expect(plan.octets);
-    let mut outcome = Outcome::default();
-    for other in &plan.others {
-        let what = format!("{} is neither a file nor a folder nor a link", shown(other));
-        outcome.failed(other, "not-copied", what);
-    }
-    let reader = Reader::new(&source.tree, plan.steps);
-    let reader = if let Some(name) = called { reader.called(name) } else { reader };
-    let mut items = reader.peekable();
-    while items.peek().is_some() && outcome.ended.is_none() {
-        let mut body = Body::new(&mut items, meter);
-        let sent = remote::put(client, guest, &base, &mut body);
-        add(&mut outcome, sent?);
-    }
+    let to = To { client, guest, base: &base, meter };
+    let mut outcome = to.send_all(&source.tree, called, &plan)?;
+    outcome.add_unplanned(&plan);
     Ok(Copied {
         guest: guest.to_owned(),
         source: source.shown.clone(),
@@ -148,9 +146,83 @@ fn push_one(
     })
 }
 
+/// What is in the folder that a folder is copied to, if there is one.
+fn folder_there(
+    client: &Client,
+    guest: &str,
+    path: &str,
+    source: &Source,
+) -> Result<Option<Listing>, CliError> {
+    match remote::one(client, guest, path)? {
+        Some(Kind::Dir) => remote::entries(client, guest, path, "walk", &source.exclude),
+        Some(_) => {
+            let text = Refusal::OntoOther.of(&remote::shown(guest, path));
+            Err(CliError::new(Refusal::OntoOther.code(), text).hint("remove it first, or name another place"))
+        }
+        None => match remote::around(path) {
+            // One that is missing is told at once, and not with everything that would be in it.
+            Some((folder, _)) if remote::one(client, guest, &folder)?.is_none() => {
+                Err(missing_folder(guest, &folder))
+            }
+            _ => Ok(None),
+        },
+    }
+}
+
+fn missing_folder(guest: &str, folder: &str) -> CliError {
+    CliError::new("no-such-path", format!("{} is not there", remote::shown(guest, folder)))
+        .hint(format!("vocable ls {guest}:/"))
+}
+
 fn is_remote_folder(client: &Client, guest: &str, path: &str) -> Result<bool, CliError> {
-    let found = remote::entries(client, guest, path, "stat")?;
-    Ok(found.is_some_and(|found| found.first().is_some_and(|entry| entry.kind == Kind::Dir)))
+    Ok(remote::one(client, guest, path)? == Some(Kind::Dir))
+}
+
+fn reader<'a>(
+    tree: &'a LocalTree,
+    called: Option<&OsStr>,
+    tasks: impl Iterator<Item = Task> + 'a,
+) -> Reader<'a> {
+    let reader = Reader::new(tree, tasks);
+    if let Some(name) = called { reader.called(name) } else { reader }
+}
+
+/// Where things are sent.
+struct To<'a> {
+    client: &'a Client,
+    guest: &'a str,
+    base: &'a str,
+    meter: &'a Meter,
+}
+
+impl To<'_> {
+    /// All that a plan says, as long as it goes well.
+    fn send_all(&self, tree: &LocalTree, called: Option<&OsStr>, plan: &Plan) -> Result<Outcome, CliError> {
+        let mut outcome = Outcome::default();
+        if !plan.replaces() {
+            self.send(reader(tree, called, plan.making().chain(plan.finishing())), &mut outcome)?;
+            return Ok(outcome);
+        }
+        self.send(reader(tree, called, plan.making()), &mut outcome)?;
+        if outcome.failures == 0 && outcome.ended.is_none() {
+            self.send(reader(tree, called, plan.replacing()), &mut outcome)?;
+        }
+        if outcome.ended.is_none() {
+            self.send(reader(tree, called, plan.finishing()), &mut outcome)?;
+        }
+        Ok(outcome)
+    }
+
+    /// In as many requests as it takes.
+    fn send(&self, items: impl Iterator<Item = Item>, outcome: &mut Outcome) -> Result<(), CliError> {
+        let mut items = items.peekable();
+        while items.peek().is_some() && outcome.ended.is_none() {
+            let mut body = Body::new(&mut items, self.meter);
+            let sent = remote::put(self.client, self.guest, self.base, &mut body);
+            add(outcome, sent?);
+        }
+        Ok(())
+    }
 }
 
 /// Adds what came of one request to what came of those before.

@@ -3,9 +3,11 @@
 use super::super::CliError;
 use super::super::hints;
 use crate::client::{Client, Exchange};
+use crate::files::exclude::Exclude;
 use crate::files::landing::Outcome;
+use crate::files::listing::{Limits, Listing};
 use crate::files::path::TreePath;
-use crate::files::tree::{Decoder, Entry, Item};
+use crate::files::tree::{Decoder, Item, Kind};
 use bytes::BytesMut;
 use serde::Deserialize;
 use std::fmt::Write as _;
@@ -51,26 +53,49 @@ pub(super) fn address(guest: &str, path: &str, what: &str) -> String {
     address
 }
 
-/// What is at a path, in a folder, or below it; nothing if there is nothing.
+/// What is at a path, in a folder, or below it; nothing if there is nothing. What is excluded is left out.
 pub(super) fn entries(
     client: &Client,
     guest: &str,
     path: &str,
     what: &str,
-) -> Result<Option<Vec<Entry>>, CliError> {
-    let reply = client.get_files(&address(guest, path, what), PATIENCE).map_err(hints::of_client)?;
+    exclude: &Exclude,
+) -> Result<Option<Listing>, CliError> {
+    let place = || shown(guest, path);
+    let reply = client.get_files(&address(guest, path, what), PATIENCE);
+    let reply = reply.map_err(|error| hints::of_client(error).at(place()))?;
     if reply.status == 404 {
         let refusal = refusal(reply);
         return if refusal.code() == "no-such-path" { Ok(None) } else { Err(refusal) };
     }
-    let mut tree = Tree::of(accepted(reply)?);
-    let mut entries = Vec::new();
+    let mut tree = Tree::of(accepted(reply)?, place());
+    let mut listing = Listing::new(Limits::GUEST);
     while let Some(item) = tree.next()? {
-        if let Item::Entry(entry) = item {
-            entries.push(entry);
+        match item {
+            Item::Entry(entry) if exclude.fits(&entry.path) => listing.leave_out(&entry.path),
+            Item::Entry(entry) => {
+                let added = listing.push(&entry);
+                added.map_err(|error| CliError::new("too-many", format!("{}: {error}", place())))?;
+            }
+            Item::Failed { code, message, .. } => return Err(CliError::new(code, message)),
+            _ => {}
         }
     }
-    Ok(Some(entries))
+    Ok(Some(listing))
+}
+
+/// What is at a path; nothing if there is nothing.
+pub(super) fn one(client: &Client, guest: &str, path: &str) -> Result<Option<Kind>, CliError> {
+    let reply = client.get_files(&address(guest, path, "stat"), PATIENCE);
+    let reply = reply.map_err(|error| hints::of_client(error).at(shown(guest, path)))?;
+    if reply.status == 404 {
+        let refusal = refusal(reply);
+        return if refusal.code() == "no-such-path" { Ok(None) } else { Err(refusal) };
+    }
+    match Tree::of(accepted(reply)?, shown(guest, path)).next()? {
+        Some(Item::Entry(entry)) => Ok(Some(entry.kind)),
+        _ => Err(CliError::bad_reply("GET /files/", "entry")),
+    }
 }
 
 /// Sends a tree and gives what came of it.
@@ -81,7 +106,7 @@ pub(super) fn put(
     tree: &mut dyn Read,
 ) -> Result<Outcome, CliError> {
     let reply = client.send_files("PUT", &address(guest, path, "tree"), tree, PATIENCE);
-    let reply = accepted(reply.map_err(hints::of_client)?)?;
+    let reply = accepted(reply.map_err(|error| hints::of_client(error).at(shown(guest, path)))?)?;
     let mut text = Vec::new();
     reply.body.take(MOST).read_to_end(&mut text)?;
     serde_json::from_slice(&text).map_err(|_| CliError::bad_reply("PUT /files/", "outcome"))
@@ -95,7 +120,8 @@ pub(super) fn fetch(
     wanted: &mut dyn Read,
 ) -> Result<Tree, CliError> {
     let reply = client.send_files("POST", &address(guest, path, "fetch"), wanted, PATIENCE);
-    Ok(Tree::of(accepted(reply.map_err(hints::of_client)?)?))
+    let reply = reply.map_err(|error| hints::of_client(error).at(shown(guest, path)))?;
+    Ok(Tree::of(accepted(reply)?, shown(guest, path)))
 }
 
 fn accepted(reply: Exchange) -> Result<Exchange, CliError> {
@@ -119,18 +145,21 @@ pub(super) struct Tree {
     body: Box<dyn Read + Send>,
     decoder: Decoder,
     buffer: BytesMut,
+    /// For messages.
+    shown: String,
 }
 
 impl Tree {
-    fn of(reply: Exchange) -> Self {
-        Self { body: reply.body, decoder: Decoder::default(), buffer: BytesMut::new() }
+    fn of(reply: Exchange, shown: String) -> Self {
+        Self { body: reply.body, decoder: Decoder::default(), buffer: BytesMut::new(), shown }
     }
 
     /// The next item; none after the last.
     pub(super) fn next(&mut self) -> Result<Option<Item>, CliError> {
+        let shown = &self.shown;
         let broken = |error: &dyn std::fmt::Display| {
-            CliError::new("connection-lost", "the agent stopped in the middle of an answer")
-                .cause(error.to_string())
+            let what = format!("the agent stopped in the middle of its answer about {shown}");
+            CliError::new("connection-lost", what).cause(error.to_string())
         };
         loop {
             if let Some(item) = self.decoder.next(&mut self.buffer).map_err(|error| broken(&error))? {

@@ -541,7 +541,8 @@ fn of_files() {
           --no-resume       Send everything anew, whatever is there
           --exclude <GLOB>  Leave out what fits: a name, or a path below the folder that is copied; may
                             be repeated
-          --delete          Remove from the destination folder what is not in the source
+          --delete          Remove from the destination folder what is not in the source, and replace
+                            what is of another kind
       -p, --preserve        Take over set-user-id bits and links that lead out of the folder too
       -h, --help            Print help (see more with '--help')
     ");

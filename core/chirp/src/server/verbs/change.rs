@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 /// Directories below each other that are removed or counted at once.
 pub(super) const DEPTH: usize = 256;
 
-pub(in crate::server) fn mkdir(files: &Files, path: &[u8], mode: u32) -> Result<(), Code> {
+pub(in crate::server) fn mkdir(files: &mut Files, path: &[u8], mode: u32) -> Result<(), Code> {
     // A root is there already, whoever may change what.
     let place = match files.place(path, Links::Keep, Need::Write) {
         Ok(place @ Place::Entry { .. }) => place,
@@ -24,7 +24,8 @@ pub(in crate::server) fn mkdir(files: &Files, path: &[u8], mode: u32) -> Result<
         Err(code) => return Err(code),
     };
     let (fd, name) = place.entry()?;
-    Ok(rustix::fs::mkdirat(&**fd, name.as_os_str(), Mode::from_raw_mode(mode & 0o777 | 0o700))?)
+    rustix::fs::mkdirat(&**fd, name.as_os_str(), Mode::from_raw_mode(mode & 0o777 | 0o700))?;
+    files.has_changed(fd)
 }
 
 fn exists(files: &Files, path: &[u8]) -> bool {
@@ -76,25 +77,29 @@ fn remove_all(
     Ok(rustix::fs::unlinkat(fd, name, AtFlags::REMOVEDIR)?)
 }
 
-pub(in crate::server) fn rename(files: &Files, from: &[u8], to: &[u8]) -> Result<(), Code> {
+pub(in crate::server) fn rename(files: &mut Files, from: &[u8], to: &[u8]) -> Result<(), Code> {
     let from = files.place(from, Links::Keep, Need::Delete)?;
     let to = files.place(to, Links::Keep, Need::Write)?;
     let ((from, old), (to, new)) = (from.entry()?, to.entry()?);
-    Ok(rustix::fs::renameat(&**from, old.as_os_str(), &**to, new.as_os_str())?)
+    rustix::fs::renameat(&**from, old.as_os_str(), &**to, new.as_os_str())?;
+    files.has_changed(from)?;
+    files.has_changed(to)
 }
 
-pub(in crate::server) fn link(files: &Files, from: &[u8], to: &[u8]) -> Result<(), Code> {
+pub(in crate::server) fn link(files: &mut Files, from: &[u8], to: &[u8]) -> Result<(), Code> {
     let from = files.place(from, Links::Keep, Need::Write)?;
     let to = files.place(to, Links::Keep, Need::Write)?;
     let ((from, old), (to, new)) = (from.entry()?, to.entry()?);
-    Ok(rustix::fs::linkat(&**from, old.as_os_str(), &**to, new.as_os_str(), AtFlags::empty())?)
+    rustix::fs::linkat(&**from, old.as_os_str(), &**to, new.as_os_str(), AtFlags::empty())?;
+    files.has_changed(to)
 }
 
 /// The target may be anything: where it leads is decided when it is followed.
-pub(in crate::server) fn symlink(files: &Files, target: &[u8], path: &[u8]) -> Result<(), Code> {
+pub(in crate::server) fn symlink(files: &mut Files, target: &[u8], path: &[u8]) -> Result<(), Code> {
     let place = files.place(path, Links::Keep, Need::Write)?;
     let (fd, name) = place.entry()?;
-    Ok(rustix::fs::symlinkat(OsStr::from_bytes(target), &**fd, name.as_os_str())?)
+    rustix::fs::symlinkat(OsStr::from_bytes(target), &**fd, name.as_os_str())?;
+    files.has_changed(fd)
 }
 
 pub(in crate::server) fn chmod(files: &Files, path: &[u8], mode: u32) -> Result<(), Code> {

@@ -142,6 +142,9 @@ pub(super) fn names(files: &Files, directory: &OwnedFd) -> Result<Vec<Name>, Cod
             Err(error) => tracing::warn!(%error, "not listed"),
         }
     }
+    // What is renamed meanwhile may have been read twice.
+    names.sort_unstable();
+    names.dedup();
     Ok(names)
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::dispatch::number;
 use super::super::files::{self, Files, Need, Opened};
-use super::super::tree::Links;
+use super::super::tree::{Links, Place};
 use super::{MODES, tell_fs};
 use crate::proto::{Code, Flags};
 use bytes::{BufMut, BytesMut};
@@ -22,6 +22,11 @@ pub(in crate::server) fn open(
         return Err(Code::NotAuthorized);
     }
     let fd = free(files)?;
+    if flags.create
+        && let Place::Entry { fd, .. } = &place
+    {
+        files.has_changed(fd)?;
+    }
     let (file, stat) = files::open_file(&place, system(flags), mode & 0o777 | 0o600)?;
     let opened = Opened { file: Arc::new(file), write: flags.write, append: flags.append, position: 0 };
     match files.open.get_mut(fd) {

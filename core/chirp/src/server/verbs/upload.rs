@@ -9,23 +9,25 @@ use crate::proto::{CHUNK, Code, Meta};
 /// The mode is a whole st_mode. The owner can always read and write what he has sent.
 pub(in crate::server) fn putfile(files: &Files, path: &[u8], mode: u32, len: u64) -> Result<Sink, Code> {
     let mode = mode & 0o777 | 0o600;
-    upload(files, path, len, Wanted { mode, meta: None, digest: false, answer: Answer::Length })
+    let wanted = Wanted { mode, meta: None, digest: false, answer: Answer::Length };
+    upload(files, path, Links::Follow, len, wanted).map(Sink::Upload)
 }
 
 /// Until the client closes.
 pub(in crate::server) fn putstream(files: &Files, path: &[u8]) -> Result<Sink, Code> {
-    upload(files, path, 0, Wanted { mode: 0o644, meta: None, digest: false, answer: Answer::Length })
+    let wanted = Wanted { mode: 0o644, meta: None, digest: false, answer: Answer::Length };
+    upload(files, path, Links::Follow, 0, wanted).map(Sink::Upload)
 }
 
-/// With its digest behind it.
-pub(in crate::server) fn vput(files: &Files, path: &[u8], meta: Meta, len: u64) -> Result<Sink, Code> {
+/// With its digest behind it. A link of that name is replaced, and not followed.
+pub(in crate::server) fn vput(files: &Files, path: &[u8], meta: Meta, len: u64) -> Result<Box<Upload>, Code> {
     let (mode, meta) = (meta.mode & MODES, Some(meta));
-    upload(files, path, len, Wanted { mode, meta, digest: true, answer: Answer::Zero })
+    upload(files, path, Links::Keep, len, Wanted { mode, meta, digest: true, answer: Answer::Zero })
 }
 
-fn upload(files: &Files, path: &[u8], len: u64, wanted: Wanted) -> Result<Sink, Code> {
-    let place = files.place(path, Links::Follow, Need::Write)?;
-    Ok(Sink::Upload(Box::new(Upload::new(files, &place, len, wanted)?)))
+fn upload(files: &Files, path: &[u8], links: Links, len: u64, wanted: Wanted) -> Result<Box<Upload>, Code> {
+    let place = files.place(path, links, Need::Write)?;
+    Ok(Box::new(Upload::new(files, &place, len, wanted)?))
 }
 
 /// At most 16 MiB are taken, as by the real server. `strides`: octets together, and from one such part to the next.

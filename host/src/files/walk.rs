@@ -1,0 +1,159 @@
+//! Everything below a folder of a guest, told as it is found: a folder first, then what is in it, in the order of the names.
+//! Held is only what is still to be told of the folders on the way down, and that is bounded.
+
+use super::path::TreePath;
+use super::session::Session;
+use super::tree::{Entry, Kind};
+use crate::fault::{Fault, FaultKind};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, FuturesOrdered, StreamExt};
+use std::collections::VecDeque;
+use vocable_chirp::proto;
+
+/// Folders that are asked for before their turn. Each may have as much in it as one answer may be long.
+const AHEAD: usize = 4;
+/// Files and folders of one tree on a guest: more is not told in one go.
+const MAX_ENTRIES: usize = super::listing::Limits::GUEST.entries;
+/// Bytes of names, and what belongs to them, that may be held.
+const MAX_HELD: usize = 64 << 20;
+/// What an entry takes beside its name.
+const ENTRY: usize = size_of::<proto::Entry>();
+
+/// A walk on its way.
+pub struct Walk {
+    session: Session,
+    base: Vec<u8>,
+    /// Told first.
+    top: Option<Entry>,
+    folders: Vec<Folder>,
+    /// Folders that were asked for and have not had their turn.
+    ahead: usize,
+    told: usize,
+    held: usize,
+}
+
+/// What is still to be told of a folder.
+struct Folder {
+    path: TreePath,
+    rest: std::vec::IntoIter<proto::Entry>,
+    /// Those of its folders that have not been asked for.
+    folders: VecDeque<proto::Name>,
+    ahead: FuturesOrdered<BoxFuture<'static, Result<Vec<proto::Entry>, Fault>>>,
+}
+
+impl Folder {
+    fn new(path: TreePath, found: Vec<proto::Entry>) -> Self {
+        let is_folder = |entry: &&proto::Entry| entry.kind == proto::Kind::Dir;
+        let folders = found.iter().filter(is_folder).map(|entry| entry.name.clone()).collect();
+        Self { path, rest: found.into_iter(), folders, ahead: FuturesOrdered::new() }
+    }
+}
+
+impl Walk {
+    /// Begins one.
+    ///
+    /// # Errors
+    /// If there is no such folder.
+    pub async fn begin(session: &Session, base: &[u8]) -> Result<Self, Fault> {
+        let mut top = session.look(base).await?.ok_or_else(|| session.missing(base))?;
+        if top.kind != Kind::Dir {
+            return Err(Fault::new(FaultKind::FileFailed, format!("{} is no folder", session.shown(base))));
+        }
+        if let Some(exact) = session.exact(base).await {
+            top = exact;
+        }
+        let found = session.found(base).await?;
+        let mut walk = Self {
+            session: session.clone(),
+            base: base.to_vec(),
+            top: Some(Entry { path: TreePath::top(), ..top }),
+            folders: Vec::new(),
+            ahead: 0,
+            told: 0,
+            held: 0,
+        };
+        walk.enter(TreePath::top(), found)?;
+        Ok(walk)
+    }
+
+    /// What comes next; nothing at the end.
+    ///
+    /// # Errors
+    /// A [`Fault`], after which the rest is not known: a folder that cannot be listed, or a limit that was reached.
+    pub async fn next(&mut self) -> Result<Option<Entry>, Fault> {
+        if let Some(top) = self.top.take() {
+            return Ok(Some(top));
+        }
+        let (path, found) = loop {
+            let Some(folder) = self.folders.last_mut() else { return Ok(None) };
+            match folder.rest.next() {
+                Some(found) => break (folder.path.join(found.name.as_bytes()), found),
+                None => drop(self.folders.pop()),
+            }
+        };
+        let path = path.map_err(|error| self.failed(FaultKind::FileFailed, &error.to_string()))?;
+        self.held = self.held.saturating_sub(cost(&found));
+        self.told += 1;
+        if self.told > MAX_ENTRIES {
+            let text = format!("more than {MAX_ENTRIES} files and folders are not listed in one go");
+            return Err(self.failed(FaultKind::TooMany, &text));
+        }
+        let entry = Session::entry(path, found);
+        if entry.kind == Kind::Dir {
+            let inner = self.inside(&entry.path).await?;
+            self.enter(entry.path.clone(), inner)?;
+        }
+        Ok(Some(entry))
+    }
+
+    /// What is in the next of the folders in the one that is being told.
+    async fn inside(&mut self, path: &TreePath) -> Result<Vec<proto::Entry>, Fault> {
+        let Some(folder) = self.folders.last_mut() else { return Ok(Vec::new()) };
+        while (self.ahead < AHEAD || folder.ahead.is_empty())
+            && let Some(name) = folder.folders.pop_front()
+        {
+            let Ok(next) = folder.path.join(name.as_bytes()) else { break };
+            let (session, next) = (self.session.clone(), next.below(&self.base));
+            folder.ahead.push_back(Box::pin(async move { session.found(&next).await }));
+            self.ahead += 1;
+        }
+        self.ahead = self.ahead.saturating_sub(1);
+        match folder.ahead.next().await {
+            Some(found) => found,
+            None => self.session.found(&path.below(&self.base)).await,
+        }
+    }
+
+    fn enter(&mut self, path: TreePath, found: Vec<proto::Entry>) -> Result<(), Fault> {
+        self.held += found.iter().map(cost).sum::<usize>();
+        if self.held > MAX_HELD {
+            let text = format!(
+                "the folders on the way to {} have more than {MAX_HELD} bytes of names, which is the limit of a walk",
+                super::plan::shown(&path)
+            );
+            return Err(self.failed(FaultKind::TooMany, &text));
+        }
+        self.folders.push(Folder::new(path, found));
+        Ok(())
+    }
+
+    fn failed(&self, kind: FaultKind, text: &str) -> Fault {
+        Fault::new(kind, format!("{}: {text}", self.session.shown(&self.base)))
+    }
+
+    /// All of it, one after the other, until it ends or fails.
+    pub fn into_stream(self) -> BoxStream<'static, Result<Entry, Fault>> {
+        stream::unfold(Some(self), |walk| async move {
+            let mut walk = walk?;
+            match walk.next().await {
+                Ok(entry) => Some((Ok(entry?), Some(walk))),
+                Err(fault) => Some((Err(fault), None)),
+            }
+        })
+        .boxed()
+    }
+}
+
+fn cost(entry: &proto::Entry) -> usize {
+    ENTRY + entry.name.as_bytes().len() + entry.target.as_ref().map_or(0, Vec::len)
+}
