@@ -67,7 +67,12 @@ fn ps_says_what_is_held_up() {
         )),
     );
     let agent = agent.answers("cmd.usage", json(r#"{"time_unix": 1795338364, "commands": []}"#));
-    insta::assert_snapshot!(vocable(&agent, &["ps"]), @"");
+    insta::assert_snapshot!(vocable(&agent, &["ps"]), @r#"
+    ID          GUEST  STATE   AGE  CPU  RSS  EXIT  COMMAND
+    k7mq2x.vm1  vm1    paused  12m                  yes
+    ------- stderr
+    note: k7mq2x.vm1 is paused: the output limit of 4GiB is reached
+    "#);
 }
 
 #[test]
