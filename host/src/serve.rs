@@ -362,6 +362,7 @@ impl Host {
             _ = &mut self.agent => Some("the agent's task ended by itself"),
             _ = &mut self.endpoint => Some("the endpoint ended by itself"),
             _ = &mut self.machinery => Some("the task of the machines ended by itself"),
+            () = ended(&mut self.auditing) => Some("the task that writes the audit ended by itself"),
             () = panicked(&mut self.beside) => Some("a task beside the agent's ended by itself"),
         };
         tracing::info!("stopping");
@@ -395,12 +396,22 @@ impl Host {
 
 /// Waits until one of them panics. The agent would live on without it, and nobody would know.
 async fn panicked(tasks: &mut JoinSet<()>) {
-    while let Some(ended) = tasks.join_next().await {
-        if ended.is_err_and(|error| error.is_panic()) {
-            return;
+    loop {
+        match tasks.join_next().await {
+            Some(Err(error)) if error.is_panic() => return,
+            Some(_) => {}
+            None => std::future::pending().await,
         }
     }
-    std::future::pending().await
+}
+
+/// Waits until it has ended, if there is one.
+async fn ended(task: &mut Option<tokio::task::JoinHandle<()>>) {
+    match task {
+        // However it has: it should not have.
+        Some(task) => drop(task.await),
+        None => std::future::pending().await,
+    }
 }
 
 fn broker_config(config: &Config) -> BrokerConfig {

@@ -42,9 +42,17 @@ fn members(method: &str, body: &[u8]) -> Result<(BTreeMap<String, Value>, Vec<St
     if body.is_empty() {
         return Ok((BTreeMap::new(), Vec::new()));
     }
-    let most = Limits::default().max_values;
-    if count_values(body) > most {
-        return Err(Fault::new(code::TOO_BIG, format!("too-big: the request has more than {most} values")));
+    let Limits { max_values, max_depth, .. } = Limits::default();
+    let (values, depth) = measure(body);
+    let too_big = |what: &str, most| {
+        Err(Fault::new(code::TOO_BIG, format!("too-big: the request has more than {most} {what}")))
+    };
+    if values > max_values {
+        return too_big("values", max_values);
+    }
+    // The outermost object is parameters, of which XML-RPC does not count the level.
+    if depth > max_depth + 1 {
+        return too_big("levels of arrays and objects", max_depth);
     }
     let document: Json =
         serde_json::from_slice(body).map_err(|error| invalid(&format!("the body is no JSON: {error}")))?;
@@ -59,10 +67,20 @@ fn members(method: &str, body: &[u8]) -> Result<(BTreeMap<String, Value>, Vec<St
     Ok((present, absent.into_iter().map(|(name, _)| name).collect()))
 }
 
-/// How many values the document has, at least: counted before any memory is taken for them.
-fn count_values(document: &[u8]) -> usize {
+/// How many values the document has, at least, and how deep they nest: before any memory is taken for them.
+fn measure(document: &[u8]) -> (usize, usize) {
     let (mut count, mut within, mut escaped) = (1, false, false);
+    let (mut depth, mut deepest) = (0_usize, 0);
     for byte in document {
+        match byte {
+            _ if within => {}
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = depth.max(deepest);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
         match byte {
             _ if escaped => escaped = false,
             b'\\' if within => escaped = true,
@@ -71,7 +89,7 @@ fn count_values(document: &[u8]) -> usize {
             _ => {}
         }
     }
-    count
+    (count, deepest)
 }
 
 /// Whether a request says that it is JSON, or says nothing and has no body.
@@ -148,6 +166,14 @@ mod tests {
         }
     }
 
+    fn depth(json: &Json) -> usize {
+        match json {
+            Json::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+            Json::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
     fn any_json() -> impl Strategy<Value = Json> {
         let leaf = prop_oneof![
             Just(Json::Null),
@@ -167,7 +193,8 @@ mod tests {
         /// Never fewer than there are, so that the limit holds; and not more than an empty brace too many each.
         #[test]
         fn values_are_counted_before_they_are_read(json in any_json()) {
-            let counted = count_values(json.to_string().as_bytes());
+            let (counted, deepest) = measure(json.to_string().as_bytes());
+            prop_assert_eq!(deepest, depth(&json));
             prop_assert!(counted >= count(&json) && counted <= 2 * count(&json), "{counted} {json}");
         }
 
@@ -191,8 +218,10 @@ mod tests {
         assert!(
             members("x", b"{").unwrap_err().text().starts_with("invalid-parameter: x: the body is no JSON: ")
         );
-        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(200), "]".repeat(200));
-        assert!(members("x", deep.as_bytes()).unwrap_err().text().contains("recursion limit"));
+        let deep = |levels| format!("{{\"a\":{}1{}}}", "[".repeat(levels), "]".repeat(levels));
+        assert!(members("x", deep(64).as_bytes()).is_ok());
+        let fault = members("x", deep(65).as_bytes()).unwrap_err();
+        assert_eq!(fault.text(), "too-big: the request has more than 64 levels of arrays and objects");
     }
 
     #[test]
