@@ -47,6 +47,8 @@ pub struct Guest {
     pub id: String,
     name: String,
     folder: PathBuf,
+    /// What the agents before this one have logged.
+    former: String,
 }
 
 impl<'a> GuestPlan<'a> {
@@ -147,7 +149,14 @@ impl<'a> GuestPlan<'a> {
         let file = folder.join(format!("{}.toml", self.name));
         write_config(&file, &config, &self.settings.iter().map(String::as_str).collect::<Vec<_>>());
         let process = self.start.process(&self.name, &file);
-        Guest { process, start: self.start, id: self.id, folder: folder.to_owned(), name: self.name }
+        Guest {
+            process,
+            start: self.start,
+            id: self.id,
+            folder: folder.to_owned(),
+            name: self.name,
+            former: String::new(),
+        }
     }
 }
 
@@ -176,7 +185,24 @@ impl Guest {
 
     /// Starts it again, over the same state.
     pub fn starts_again(&mut self) {
+        self.former += &format!("{}\n---- the next agent\n", self.process.logged());
         self.process = self.start.process(&self.name, &self.folder.join(format!("{}.toml", self.name)));
+    }
+
+    /// What all its agents have logged of a command, and what is in the folder of that.
+    pub fn knows_of(&self, command: &str) -> String {
+        let told = format!("{}{}", self.former, self.process.logged());
+        let lines = told.lines().filter(|line| line.contains(command) || line.starts_with("----"));
+        let mut told: String = lines.map(|line| format!("{line}\n")).collect();
+        let folder = self.folder.join(&self.name).join("jobs").join(command);
+        for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            // Nobody reads from a FIFO here.
+            let is_file = file.file_type().is_ok_and(|kind| kind.is_file());
+            let content = if is_file { std::fs::read(file.path()).unwrap_or_default() } else { Vec::new() };
+            let shown = String::from_utf8_lossy(&content[..content.len().min(500)]).into_owned();
+            told += &format!("{}: {} bytes: {shown}\n", file.file_name().to_string_lossy(), content.len());
+        }
+        told
     }
 
     /// Its supervisors: the process id and the command of each.

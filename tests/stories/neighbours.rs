@@ -307,11 +307,9 @@ fn a_command_with_more_output_than_it_may_have_is_held_up_and_holds_up_nobody() 
     host.call("cmd.cancel", json!([endless.id])).unwrap();
     let ran = endless.ends();
     assert_eq!(ran.state(), "cancelled", "{:#}", ran.report);
-    assert!(
-        ran.out.starts_with(b"begin\ny\ny\n") && ran.out.len() as u64 <= LIMIT,
-        "{} bytes",
-        ran.out.len()
-    );
+    // What it had written by then is told in the end.
+    let written = ran.out.len() as u64;
+    assert!(ran.out.starts_with(b"begin\ny\ny\n") && written <= LIMIT + SPOOL + PIPES, "{written} bytes");
 }
 
 /// Where a guest serves files, as `why` tells it.
