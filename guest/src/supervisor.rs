@@ -107,14 +107,7 @@ pub(crate) fn supervise(folder: &Folder, group: Option<Group>) -> io::Result<()>
     let _ = setsid();
     set_child_subreaper(true)?;
     let wakes = Wakes::register()?;
-    // A job whose spool exists has been started before, and is never started again.
-    let files = [private_new(&folder.spool(Part::Out))?, private_new(&folder.spool(Part::Err))?];
-    folder.reserve_result()?;
-    let myself = Supervisor {
-        process: Identity::own()?,
-        group: group.as_ref().map(|group| group.folder().to_owned()),
-    };
-    Folder::write_briefly(&folder.supervisor(), &myself)?;
+    let files = prepare(folder, group.as_ref())?;
     let mut announcer = Announcer::new(events, Instant::now());
     let started = unix_time();
     let program = start(folder, &record);
@@ -124,7 +117,7 @@ pub(crate) fn supervise(folder: &Folder, group: Option<Group>) -> io::Result<()>
             let mut job =
                 Job::new(folder, &record, program, files, control, wakes, announcer).of_group(group);
             job.watch()?;
-            job.announce_rest();
+            job.announce_rest()?;
             let mut results = job.results(started);
             if let Some(failure) = launcher::failure(folder) {
                 results = results.but_not_started(failure);
@@ -146,6 +139,28 @@ pub(crate) fn supervise(folder: &Folder, group: Option<Group>) -> io::Result<()>
     // is through has lost the job, unless somebody else has the results by then.
     spool.map_or(Ok(()), |spool| spool.sync())?;
     folder.sync_result()
+}
+
+/// Makes what has to be there before the program is started, its spool first.
+fn prepare(folder: &Folder, group: Option<&Group>) -> io::Result<[File; 2]> {
+    // A job whose spool exists has been started before, and is never started again.
+    let out = private_new(&folder.spool(Part::Out))?;
+    let rest = || {
+        let err = private_new(&folder.spool(Part::Err))?;
+        folder.reserve_result()?;
+        let myself =
+            Supervisor { process: Identity::own()?, group: group.map(|group| group.folder().to_owned()) };
+        Folder::write_briefly(&folder.supervisor(), &myself)?;
+        Ok(err)
+    };
+    match rest() {
+        Ok(err) => Ok([out, err]),
+        Err(cause) => {
+            // On a full disk, for one.  Nothing was run, and without a spool everybody can see that.
+            let _ = std::fs::remove_file(folder.spool(Part::Out));
+            Err(cause)
+        }
+    }
 }
 
 /// A program that has been started, and the supervisor's ends of what it reads and writes.
