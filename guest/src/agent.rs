@@ -63,6 +63,8 @@ const TRANSPORT: [&str; 8] = [
     HOST_TIME,
     VALID_UNTIL,
 ];
+/// Members of results that say how much output there was.
+const OF_OUTPUT: [&str; 4] = ["out_bytes", "err_bytes", "out_sha256", "err_sha256"];
 /// Messages that are heard at the same time; more wait unacknowledged at the broker.
 const HEARD_AT_ONCE: usize = 32;
 /// How long an orderly exit may take.
@@ -569,7 +571,7 @@ impl Agent {
             debug!(guest = self.id, cmd = tell.job(), "told from where it still is: {why}");
         } else {
             warn!(guest = self.id, cmd = tell.job(), "not told yet: {why}");
-            self.reports.refused(tell, NotTaken::Failed, Instant::now());
+            self.reports.refused(tell, NotTaken::Unsaid, Instant::now());
         }
     }
 
@@ -599,8 +601,10 @@ impl Agent {
                 self.leave_untold(tell.job());
             }
             Err(error) if is_no_room(&error) => {
-                info!(guest = self.id, cmd = tell.job(), "the host has no room for it now: {}", error.text);
-                self.reports.refused(&tell, NotTaken::NoRoom, Instant::now());
+                // Once: it is asked every few seconds for as long as that lasts.
+                if self.reports.refused(&tell, NotTaken::NoRoom, Instant::now()) {
+                    info!(guest = self.id, cmd = tell.job(), "held up: {}", error.text);
+                }
             }
             Err(AskError { kind, text }) => {
                 warn!(guest = self.id, cmd = tell.job(), "the host did not take it ({kind}): {text}");
@@ -730,6 +734,9 @@ async fn phrase(
         Tell::End { job, inline } => {
             let results = results.ok_or("its results are gone")?;
             let mut told = serde_json::to_value(&results).map_err(|e| e.to_string())?;
+            if let (true, Some(members)) = (results.may_lack_output(), told.as_object_mut()) {
+                members.retain(|name, _| !OF_OUTPUT.contains(&&**name));
+            }
             if let (true, Some(members)) = (inline, told.as_object_mut()) {
                 for (part, bytes) in [(Part::Out, results.out_bytes), (Part::Err, results.err_bytes)] {
                     members.insert(part.as_str().to_owned(), text_or_base64(jobs, job, part, bytes).await?);

@@ -13,6 +13,7 @@
 
 use crate::jobs::Part;
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::time::{Duration, Instant};
 
 /// Octets of output in one message.
@@ -41,6 +42,8 @@ pub enum NotTaken {
     Failed,
     /// There is no room for it now.
     NoRoom,
+    /// The host has not even heard of it: no word could say it, or what it said is too large.
+    Unsaid,
 }
 
 /// Something to tell the host.
@@ -99,10 +102,10 @@ struct Report {
     in_flight: BTreeMap<Tell, Instant>,
     /// Octets of which the job knows that the host has them.
     told_taken: u64,
-    /// In a row, and for other reasons than want of room.
+    /// In a row, because it went wrong.
     refusals: u32,
-    /// In a row, for want of room.
-    no_room: u32,
+    /// In a row, for whatever reason.
+    pauses: u32,
     not_before: Option<Instant>,
 }
 
@@ -162,24 +165,19 @@ impl Report {
         self.rewind();
     }
 
-    /// What to do about the host's refusal, and how long to wait before.
+    /// Has it offered again, and says how long to wait before.
     fn refused(&mut self, why: NotTaken) -> Duration {
-        let (count, longest) = match why {
-            NotTaken::Failed => {
-                // Once is once: it may have been busy with something else.
-                let steps = self.refusals.checked_sub(1);
-                let octets =
-                    steps.map_or(0, |steps| FIRST_STEP_BACK.saturating_mul(8_u64.saturating_pow(steps)));
-                self.step_back(octets);
-                (&mut self.refusals, LONGEST_PAUSE)
-            }
-            NotTaken::NoRoom => {
-                self.rewind();
-                (&mut self.no_room, LONGEST_PAUSE_FOR_ROOM)
-            }
+        let steps = if why == NotTaken::Failed {
+            self.refusals += 1;
+            // Once is once: it may have been busy with something else.
+            self.refusals.checked_sub(2)
+        } else {
+            None
         };
-        let pause = FIRST_PAUSE.saturating_mul(1 << (*count).min(6)).min(longest);
-        *count += 1;
+        self.step_back(steps.map_or(0, |steps| FIRST_STEP_BACK.saturating_mul(8_u64.saturating_pow(steps))));
+        let longest = if why == NotTaken::NoRoom { LONGEST_PAUSE_FOR_ROOM } else { LONGEST_PAUSE };
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.pauses.min(6)).min(longest);
+        self.pauses += 1;
         pause
     }
 
@@ -238,23 +236,12 @@ impl Reports {
         if self.jobs.values().map(|report| report.in_flight.len()).sum::<usize>() >= WINDOW_OF_ALL {
             return None;
         }
-        let after = self.last.clone().unwrap_or_default();
-        let in_turn =
-            self.jobs.keys().filter(|job| **job > after).chain(self.jobs.keys().filter(|job| **job <= after));
-        for job in in_turn.cloned().collect::<Vec<_>>() {
-            let Some(report) = self.jobs.get_mut(&job) else { continue };
-            if report.not_before.is_some_and(|at| at > now) {
-                continue;
-            }
-            // A pause that is over is no deadline any more.
-            report.not_before = None;
-            if let Some(tell) = report.next(&job, self.sizes) {
-                report.in_flight.insert(tell.clone(), now);
-                self.last = Some(job);
-                return Some(tell);
-            }
-        }
-        None
+        let after = self.last.take().unwrap_or_default();
+        let (behind, before) = ((Excluded(&*after), Unbounded), (Unbounded, Included(&*after)));
+        let told = next_of(self.jobs.range_mut::<str, _>(behind), self.sizes, now)
+            .or_else(|| next_of(self.jobs.range_mut::<str, _>(before), self.sizes, now));
+        self.last = Some(told.as_ref().map_or(after, |tell| tell.job().to_owned()));
+        told
     }
 
     /// Whether it still counts as on its way: what is offered again later does not.
@@ -268,7 +255,7 @@ impl Reports {
         if report.in_flight.remove(told).is_none() {
             return false;
         }
-        (report.refusals, report.no_room, report.not_before) = (0, 0, None);
+        (report.refusals, report.pauses, report.not_before) = (0, 0, None);
         match told {
             Tell::Piece { part, offset, length, .. } => {
                 let stream = report.streams.entry(*part).or_default();
@@ -310,12 +297,13 @@ impl Reports {
         news
     }
 
-    /// The host did not take it, and may later.
-    pub fn refused(&mut self, told: &Tell, why: NotTaken, now: Instant) {
-        let Some(report) = self.jobs.get_mut(told.job()) else { return };
-        if report.in_flight.contains_key(told) {
-            report.not_before = Some(now + report.refused(why));
-        }
+    /// The host did not take it, and may later. Gives whether that is news: nothing of the job was refused before since
+    /// the host has last taken something.
+    pub fn refused(&mut self, told: &Tell, why: NotTaken, now: Instant) -> bool {
+        let report = self.jobs.get_mut(told.job()).filter(|report| report.in_flight.contains_key(told));
+        let Some(report) = report else { return false };
+        report.not_before = Some(now + report.refused(why));
+        report.pauses == 1
     }
 
     /// The host does not want to hear of the job: it counts as having everything, until the connection is another one.
@@ -368,6 +356,22 @@ impl Reports {
     pub fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
+}
+
+/// The next thing to tell of the first of these jobs that has any.
+fn next_of<'a>(
+    jobs: impl Iterator<Item = (&'a String, &'a mut Report)>,
+    sizes: Sizes,
+    now: Instant,
+) -> Option<Tell> {
+    let ready = |report: &Report| report.not_before.is_none_or(|at| at <= now);
+    jobs.filter(|(_, report)| ready(report)).find_map(|(job, report)| {
+        // A pause that is over is no deadline any more.
+        report.not_before = None;
+        let tell = report.next(job, sizes)?;
+        report.in_flight.insert(tell.clone(), now);
+        Some(tell)
+    })
 }
 
 #[cfg(test)]
@@ -562,6 +566,20 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_said_is_tried_again_and_nothing_else_with_it() {
+        let mut now = Instant::now();
+        let mut reports = Reports::default();
+        reports.ended("a", INLINE + 1, 0);
+        let tell = reports.next(now).unwrap();
+        reports.confirmed(&tell);
+        for n in 0..10 {
+            assert_eq!(reports.next(now), Some(end(false)));
+            assert_eq!(reports.refused(&end(false), NotTaken::Unsaid, now), n == 0);
+            now = reports.next_deadline().unwrap();
+        }
+    }
+
+    #[test]
     fn pieces_stay_below_what_a_message_may_have() {
         let now = Instant::now();
         let mut reports = Reports::default();
@@ -604,8 +622,8 @@ mod tests {
                 };
                 match fates.next().unwrap_or(9) {
                     0 => reports.reconnected(),
-                    1 => reports.refused(&tell, NotTaken::Failed, now),
-                    3 => reports.refused(&tell, NotTaken::NoRoom, now),
+                    1 => drop(reports.refused(&tell, NotTaken::Failed, now)),
+                    3 => drop(reports.refused(&tell, NotTaken::NoRoom, now)),
                     4 => have.values_mut().for_each(|have| *have /= 2),
                     2 => {}
                     _ => {

@@ -119,7 +119,7 @@ pub(crate) fn supervise(folder: &Folder, group: Option<Group>) -> io::Result<()>
             job.watch()?;
             job.announce_rest()?;
             let mut results = job.results(started);
-            if let Some(failure) = launcher::failure(folder) {
+            if let Some(failure) = launcher::failure(folder, &record) {
                 results = results.but_not_started(failure);
             }
             leave(folder, &results);
@@ -157,7 +157,9 @@ fn prepare(folder: &Folder, group: Option<&Group>) -> io::Result<[File; 2]> {
         Ok(err) => Ok([out, err]),
         Err(cause) => {
             // On a full disk, for one.  Nothing was run, and without a spool everybody can see that.
-            let _ = std::fs::remove_file(folder.spool(Part::Out));
+            for part in [Part::Err, Part::Out] {
+                let _ = std::fs::remove_file(folder.spool(part));
+            }
             Err(cause)
         }
     }
@@ -274,6 +276,19 @@ fn duplicate(descriptor: BorrowedFd<'_>) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_prepared_leaves_no_trace_of_a_start_and_no_start_loses_its_trace() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path());
+        // In the way of the results, as a full disk would be.
+        std::fs::create_dir(dir.path().join("result.json.new")).unwrap();
+        prepare(&folder, None).unwrap_err();
+        assert!(!folder.spool(Part::Out).exists());
+        private_new(&folder.spool(Part::Out)).unwrap();
+        prepare(&folder, None).unwrap_err();
+        assert!(folder.spool(Part::Out).exists());
+    }
 
     #[test]
     fn a_folder_that_is_no_job_is_refused() {

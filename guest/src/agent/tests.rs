@@ -160,6 +160,21 @@ impl Guest {
     }
 }
 
+#[test]
+fn want_of_room_is_told_from_what_is_wrong() {
+    let error = |kind: &str, text: &str| AskError { kind: kind.into(), text: text.into() };
+    for text in [
+        "no-space: c1 is held up: 1 GiB are here",
+        "c1: busy reading what is here of its output; tell it again",
+    ] {
+        assert!(is_no_room(&error("failed", text)), "{text}");
+    }
+    assert!(is_no_room(&error("busy", "")));
+    for text in ["c1: out continues at 5, and only 4 octets are here", "it is busy", ""] {
+        assert!(!is_no_room(&error("failed", text)), "{text}");
+    }
+}
+
 fn refusal_of(frame: &Frame) -> (&str, String) {
     let text = String::from_utf8(frame.body.to_vec()).unwrap();
     (frame.header("refusal").unwrap_or_default(), text)
