@@ -67,6 +67,8 @@ const TRANSPORT: [&str; 8] = [
 const OF_OUTPUT: [&str; 4] = ["out_bytes", "err_bytes", "out_sha256", "err_sha256"];
 /// Messages that are heard at the same time; more wait unacknowledged at the broker.
 const HEARD_AT_ONCE: usize = 32;
+/// How long a reply may wait for room on its way: by then a broker has ended a connection that does not move.
+const STUCK: Duration = Duration::from_secs(60);
 /// How long an orderly exit may take.
 const LEAVING: Duration = Duration::from_secs(3);
 /// Bytes of one thing the host is told when this guest joins: it travels in one line of a header, of which brokers take
@@ -114,8 +116,14 @@ pub struct Parts {
 enum Done {
     /// A message that was heard is acknowledged.
     Acknowledged { message: Option<String> },
-    /// A message was heard, and what there is to reply is on its way.
-    Heard { delivery: Delivery, word: String, answer: Option<Answer>, error: Option<String> },
+    /// A message was heard, and what there is to reply is on its way, unless that is stuck.
+    Heard {
+        delivery: Delivery,
+        word: String,
+        answer: Option<Answer>,
+        error: Option<String>,
+        is_replied: bool,
+    },
     /// The host was told who is here.
     Joined,
     /// The words bound to a report have said it, and it is on its way under that id; or they have not.
@@ -232,7 +240,6 @@ impl Agent {
         match event {
             Event::Connected { version, max_frame, .. } => {
                 info!(guest = self.id, %version, "connected");
-                self.alone_since = None;
                 self.reports.most_in_a_message(self.line.connected(max_frame) as u64);
                 self.join();
             }
@@ -437,6 +444,7 @@ impl Agent {
             Done::Joined => {
                 self.joining = false;
                 self.connected = true;
+                self.alone_since = None;
                 self.reports.reconnected();
             }
             Done::Told { ask, tell, told } => {
@@ -444,12 +452,18 @@ impl Agent {
                 self.told(&ask, &tell, told);
                 self.phrase_next(&job);
             }
-            Done::Heard { delivery, word, answer, error } => {
+            Done::Heard { delivery, word, answer, error, is_replied } => {
                 if let Some(error) = error {
                     warn!(guest = self.id, word, "{error}");
                 }
                 if let Some(Answer { to, result }) = answer {
                     self.answered(&to, &word, result);
+                }
+                if !is_replied {
+                    // It comes again on the next connection.
+                    warn!(guest = self.id, word, "not answered: there is no room on the way to the host");
+                    self.hearing -= 1;
+                    return;
                 }
                 let line = self.line.clone();
                 self.work.push(Box::pin(async move {
@@ -659,20 +673,26 @@ fn is_of_a_stream(delivery: &Delivery) -> bool {
 async fn heard(interpreter: Interpreter, line: Line, delivery: Delivery) -> Done {
     let envelope = Envelope { headers: delivery.frame.headers.clone(), body: delivery.frame.body.clone() };
     let Heard { word, reply, answer, error } = interpreter.hear(envelope.without(&TRANSPORT), HOST).await;
-    if let Some(reply) = reply {
-        line.reply(reply).await;
+    let is_replied = replied(&line, reply).await;
+    Done::Heard { delivery, word, answer, error, is_replied }
+}
+
+/// Has a reply sent, if there is one; whether it was not too long until there was room.
+async fn replied(line: &Line, reply: Option<Envelope>) -> bool {
+    match reply {
+        Some(reply) => tokio::time::timeout(STUCK, line.reply(reply)).await.is_ok(),
+        None => true,
     }
-    Done::Heard { delivery, word, answer, error }
 }
 
 /// Refuses a message before any word sees it.
 async fn refused(line: Line, delivery: Delivery, kind: &str, why: String) -> Done {
     let body = &delivery.frame.body;
     let word = word_of(body).to_owned();
-    if let Some(asked) = delivery.frame.header("asked") {
-        line.reply(refusal(body, kind, &why, asked)).await;
-    }
-    Done::Heard { delivery, word, answer: None, error: Some(format!("refused ({kind}): {why}")) }
+    let reply = delivery.frame.header("asked").map(|asked| refusal(body, kind, &why, asked));
+    let is_replied = replied(&line, reply).await;
+    let error = Some(format!("refused ({kind}): {why}"));
+    Done::Heard { delivery, word, answer: None, error, is_replied }
 }
 
 /// The commands of which the host has yet to hear something, for it to see whether one is missing; nothing when they are

@@ -49,7 +49,7 @@ impl Host {
     /// Puts a message into the guest's mailbox.
     async fn says(&self, body: &str, headers: &[(&str, &str)]) {
         let frame = Frame::new(Verb::Send).with("destination", "/queue/vocable.in.g1");
-        let frame = headers.iter().fold(frame, |frame, (name, value)| frame.with(*name, *value));
+        let frame = headers.iter().fold(frame, |frame, (name, value)| frame.with(name, *value));
         self.link.sender().send(frame.with_body(body.to_owned())).await.unwrap();
     }
 
@@ -152,7 +152,7 @@ impl Guest {
     }
 
     /// Ends as by SIGKILL: nothing is said.
-    async fn is_killed(self) {
+    async fn dies(self) {
         for task in [self.client_task, self.agent, self.jobs_task] {
             task.abort();
             let _ = task.await;
@@ -189,7 +189,7 @@ async fn answers_to_a_process_that_was_killed_do_not_make_the_next_forget_a_resu
     assert_eq!((taken.header("in-reply-to"), taken.header("refusal")), (Some("h1"), None));
     let told = host.hears().await;
     assert!(told.body.starts_with(b"CMD_RESULTS") && told.header("in-reply-to").is_none());
-    guest.is_killed().await;
+    guest.dies().await;
 
     let guest = Guest::start(dir.path(), &host).await;
     let again = host.hears().await;
