@@ -203,9 +203,9 @@ fn members(given: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Va
     given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-/// JSON as a value; numbers beyond 32 bits as doubles, null members left out.
+/// JSON as a value, whatever is in it; numbers beyond 32 bits as doubles, null members left out.
 fn json_value(json: serde_json::Value) -> Value {
-    vocable_xmlrpc::from_json(json).unwrap_or_else(|_| Value::from("null"))
+    if json.is_null() { Value::from("null") } else { vocable_xmlrpc::shown_json(json) }
 }
 
 /// Refuses what would not fit a message, before any word is asked to make one of it. A word adds names and an id.
