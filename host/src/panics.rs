@@ -6,11 +6,16 @@ use futures_util::FutureExt as _;
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::process;
 use std::sync::Once;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 
 /// Panics of this process since [`watch`].
 static SEEN: AtomicU64 = AtomicU64::new(0);
+
+/// Whether a panic that nobody catches ends the process.
+static ALONE_ENDS: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// The number of the panic that this thread is unwinding from; 0 is none.
@@ -25,8 +30,24 @@ pub(crate) fn watch() {
         panic::set_hook(Box::new(move |info| {
             note(info);
             before(info);
+            if ALONE_ENDS.load(Ordering::Relaxed) && !is_caught(thread::current().name()) {
+                process::abort();
+            }
         }));
     });
+}
+
+/// From now on the process ends by a panic on a thread where nobody catches one: what waits for that thread would wait
+/// for ever, and whoever started the agent starts it again.
+pub(crate) fn end_where_nobody_catches() {
+    watch();
+    ALONE_ENDS.store(true, Ordering::Relaxed);
+}
+
+/// Whether panics of a thread of that name are caught: requests and tasks are done by the first thread, and what blocks
+/// by tokio's. Threads of our own have names of their own.
+fn is_caught(thread: Option<&str>) -> bool {
+    thread.is_some_and(|name| name == "main" || name.starts_with("tokio-"))
 }
 
 fn note(info: &PanicHookInfo<'_>) {
@@ -72,6 +93,16 @@ fn text(payload: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn tasks_and_what_blocks_are_caught_and_threads_of_our_own_are_not() {
+        let name = || thread::current().name().map(str::to_owned);
+        assert!(is_caught(tokio::task::spawn_blocking(name).await.unwrap().as_deref()));
+        assert!(is_caught(Some("main")));
+        for thread in [Some("store"), Some("word-clock"), None] {
+            assert!(!is_caught(thread), "{thread:?}");
+        }
+    }
 
     #[tokio::test]
     async fn a_panic_is_counted_and_becomes_a_fault_that_names_it() {

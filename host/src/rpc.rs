@@ -206,8 +206,8 @@ fn members(given: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Va
 /// JSON as a value; numbers beyond 32 bits as doubles, null members left out. What no document could carry is marked:
 /// an odd value of one guest does not fail the answer about all.
 pub(crate) fn json_value(json: serde_json::Value) -> Value {
-    vocable_xmlrpc::from_json(crate::shape::bounded(json, crate::shape::Bounds::SHOWN))
-        .unwrap_or_else(|_| Value::from("null"))
+    let json = crate::shape::bounded(json, crate::shape::Bounds::SHOWN);
+    if json.is_null() { Value::from("null") } else { vocable_xmlrpc::shown_json(json) }
 }
 
 /// Refuses what would not fit a message, before any word is asked to make one of it. A word adds names and an id.

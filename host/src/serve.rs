@@ -18,6 +18,7 @@ use crate::handle::{Handle, TakeLimits};
 use crate::http::{self, HttpConfig, Identity, Listener};
 use crate::hypervisor::engine;
 use crate::hypervisor::machines::Machines;
+use crate::panics;
 use crate::powers::{HOST, HostPowers};
 use crate::retention::{self, Retention};
 use crate::roster::Patience;
@@ -88,6 +89,7 @@ pub fn serve(global: &Global, arguments: ServeArgs) -> Result<ExitCode, CliError
     };
     config.words.dirs.extend(arguments.words);
     vocable_logging::start(&config.log).map_err(|error| CliError::new("config", error.to_string()))?;
+    panics::end_where_nobody_catches();
     // One thread: a command is a chain of short steps, and handing them from thread to thread costs more than they do.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -95,6 +95,11 @@ print(fault(lambda: vocable.agent.version())["name"])
 fn a_guests_token_is_no_callers_token() {
     let host = Host::start();
     let token = host.call("guest.token", json!(["vm1"])).unwrap();
+    let fault = host.call("guest.token", json!(["host"])).unwrap_err();
+    assert!(
+        fault.starts_with("invalid-parameter: guest.token: host is the host agent's own name"),
+        "{fault}"
+    );
     let url = format!("http://{}", host.api());
     let call = |token: &str| Client::new(&url, token).unwrap().call("agent.version", Vec::new(), PATIENCE);
     let answer = call(token.as_str().unwrap());

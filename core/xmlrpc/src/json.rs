@@ -133,6 +133,30 @@ pub fn from_json(json: Json) -> Result<Value, JsonError> {
     })
 }
 
+/// As [`from_json`], of JSON that others made and of which as much as possible is to be shown: a null that is no member
+/// has `{"omitted": reason}` in its place, a number that no double holds is its digits, and what only looks like bytes is
+/// the object that it is.
+pub fn shown_json(json: Json) -> Value {
+    match json {
+        Json::Array(items) => items.into_iter().map(shown_json).collect(),
+        Json::Bool(truth) => Value::Bool(truth),
+        Json::Null => Value::from([(OMITTED, Value::from("null is no value"))]),
+        Json::Number(number) => from_number(&number).unwrap_or_else(|_| Value::from(number.to_string())),
+        Json::Object(members) => shown_object(members),
+        Json::String(text) => Value::String(text),
+    }
+}
+
+fn shown_object(members: Map<String, Json>) -> Value {
+    if let (1, Some(Json::String(text))) = (members.len(), members.get(BYTES))
+        && let Ok(bytes) = BASE64_STANDARD.decode(text)
+    {
+        return Value::Base64(bytes);
+    }
+    let present = members.into_iter().filter(|(_, json)| !json.is_null());
+    Value::Struct(present.map(|(name, json)| (name, shown_json(json))).collect())
+}
+
 fn from_number(number: &Number) -> Result<Value, JsonError> {
     if let Some(whole) = number.as_i64() {
         return Ok(Value::integer(whole));
@@ -187,6 +211,18 @@ mod tests {
     fn null_members_are_absent_and_other_nulls_refused() {
         assert_eq!(from_json(json!({"a": null, "b": 1})), Ok(Value::from([("b", Value::Int(1))])));
         assert_eq!(from_json(json!([null])), Err(JsonError::Null));
+    }
+
+    #[test]
+    fn one_odd_value_does_not_hide_the_others() {
+        let shown = shown_json(json!({"a": [1, null], "b": null, "c": {"b64": "!"}, "d": {"b64": "AA=="}}));
+        let omitted = Value::from([("omitted", Value::from("null is no value"))]);
+        let expected = Value::from([
+            ("a", Value::from(vec![Value::Int(1), omitted])),
+            ("c", Value::from([("b64", Value::from("!"))])),
+            ("d", Value::Base64(vec![0])),
+        ]);
+        assert_eq!(shown, expected);
     }
 
     #[test]

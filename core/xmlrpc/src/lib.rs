@@ -9,7 +9,7 @@
 //! - [`parse_call`], [`parse_response`] within [`Limits`], failing with a [`ParseError`]
 //! - [`write_call`], [`write_response`], [`write_fault`]; [`write_answer`], which leaves out what it cannot write
 //! - [`Params`], [`Options`]: the parameters of a method, taken one after the other by type
-//! - [`to_json`], [`from_json`]: the same values as JSON; [`write_json`] its text, without a copy in between
+//! - [`to_json`], [`from_json`]: the same values as JSON; [`shown_json`], which leaves out what has no value; [`write_json`] its text, without a copy in between
 //! - [`excerpt`]: at most 80 characters of somebody else's text, fit for a message
 
 mod value;
@@ -25,7 +25,7 @@ mod params;
 mod json;
 
 pub use excerpt::excerpt;
-pub use json::{JsonError, from_json, to_json, write_json};
+pub use json::{JsonError, from_json, shown_json, to_json, write_json};
 pub use message::{Call, Fault, Response, code};
 pub use params::{FromValue, Mismatch, Options, Params, invalid_parameter};
 pub use parse::{Limits, ParseError, parse_call, parse_response};

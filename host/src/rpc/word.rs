@@ -18,6 +18,9 @@ mod install;
 /// How long guests have to answer, unless the caller says otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The answers of all guests together, bytes as XML.
+const MOST_ANSWERED: usize = 32 * 1024 * 1024;
+
 /// What is told of one guest's answer.
 const ANSWERS: Gives = Gives::list(&[
     required("guest", Kind::String, "who was asked"),
@@ -199,7 +202,20 @@ async fn say(context: Context, target: String, word: String, mut params: Params)
     let timeout = timeout(params.options()?, context.longest_wait)?;
     fit_a_message(&context, "args", &args)?;
     let answers = context.handle.ask(&context.lexicon, &target, &word, &args, timeout).await?;
-    Ok(answers.into_iter().map(answer).collect())
+    let mut left = MOST_ANSWERED;
+    Ok(answers.into_iter().map(|asked| within(&mut left, asked)).collect())
+}
+
+/// The answer, or that there is no room for it beside those of other guests; a shorter one may still fit.
+fn within(left: &mut usize, asked: Asked) -> Value {
+    let guest = asked.guest.clone();
+    let value = answer(asked);
+    if let Some(rest) = left.checked_sub(value.weight()) {
+        *left = rest;
+        return value;
+    }
+    let text = format!("the answers of all guests exceed {MOST_ANSWERED} bytes; ask {guest} alone");
+    answer(Asked { guest, answer: Err(fault::Fault::new(FaultKind::TooBig, text)) })
 }
 
 fn timeout(mut options: Options, longest: Duration) -> Result<Duration, Fault> {
@@ -310,4 +326,29 @@ fn word_value(word: WordInfo) -> Value {
         ("state", Some(Value::from(state))),
         ("reason", reason.map(Value::from)),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_for_which_there_is_no_room_is_told_as_such_and_others_are_there() {
+        let asked = |guest: &str, length| Asked {
+            guest: guest.to_owned(),
+            answer: Ok(serde_json::json!({"text": "x".repeat(length)})),
+        };
+        let mut left = 2000;
+        let told = [("vm1", 1000), ("vm2", 1000), ("vm3", 100)].map(|(guest, length)| {
+            let told = within(&mut left, asked(guest, length));
+            (told.member("guest").cloned(), told.member("ok").cloned(), told.member("error").cloned())
+        });
+        for (n, ok) in [(0, true), (1, false), (2, true)] {
+            assert_eq!(told[n].1, Some(Value::from(ok)), "{told:?}");
+        }
+        assert_eq!(told[1].0, Some(Value::from("vm2")));
+        let error = told[1].2.as_ref().and_then(|error| error.member("message")).cloned();
+        let text = "the answers of all guests exceed 33554432 bytes; ask vm2 alone";
+        assert_eq!(error, Some(Value::from(text)));
+    }
 }

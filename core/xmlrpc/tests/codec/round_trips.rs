@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use vocable_xmlrpc::{
-    Call, Fault, Limits, Value, from_json, parse_call, parse_response, to_json, write_answer, write_call,
-    write_fault, write_json, write_response,
+    Call, Fault, Limits, Value, from_json, parse_call, parse_response, shown_json, to_json, write_answer,
+    write_call, write_fault, write_json, write_response,
 };
 
 use crate::values::{any_value, text};
@@ -63,6 +63,7 @@ proptest! {
     fn json_but_for_times(value in any_value(), name in text()) {
         let value = without_times(value);
         let value = Value::from([(name, value), ("second".to_owned(), Value::Int(2))]);
+        prop_assert_eq!(shown_json(to_json(&value)), value.clone());
         prop_assert_eq!(from_json(to_json(&value)), Ok(value));
     }
 }
