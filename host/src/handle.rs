@@ -717,7 +717,9 @@ impl From<WordError> for Fault {
 async fn phrase(lexicon: &Lexicon, word: &str, args: &Value) -> Result<Message, Fault> {
     match lexicon.say(word, args.to_string()).await {
         Err(WordError::Unknown { .. }) if vocable_runtime::is_word_name(word) => {
-            Ok(Message { headers: Vec::new(), body: args.to_string().into_bytes() })
+            let said = Message { headers: Vec::new(), body: args.to_string().into_bytes() };
+            lexicon.require_sendable(word, &said)?;
+            Ok(said)
         }
         said => Ok(said?),
     }

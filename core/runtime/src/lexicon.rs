@@ -228,8 +228,21 @@ impl Lexicon {
         let _place = self.inner.engine.place().await;
         let told = word.component.say(&self.inner.engine, scope, &word.policy.limits, &args).await;
         let said = self.settle(&word, account, told)?;
-        self.require_fit_message(&word, &said)?;
+        self.require_sendable(word.name(), &said)?;
         Ok(said)
+    }
+
+    /// Whether a broker takes what is said. A longer message is refused here, where it is known which word it is: a broker
+    /// would end the connection. What the words of this lexicon say has passed already.
+    pub fn require_sendable(&self, word: &str, said: &Message) -> Result<(), WordError> {
+        require_size(word, "what it says", word.len() + 1 + said.body.len(), self.message_limit())?;
+        if said.headers.len() > HEADERS {
+            return Err(unfit(word, "too-large", format!("what it says has more than {HEADERS} headers")));
+        }
+        said.headers.iter().try_for_each(|(name, value)| {
+            let shown: String = name.chars().take(40).filter(|c| !c.is_control()).collect();
+            require_size(word, &format!("header {shown}"), 1 + escaped(name) + escaped(value), HEADER)
+        })
     }
 
     /// Lets a word act on a message, if it listens at this end at all, and if the message is within bounds. `sender` is who
@@ -327,26 +340,12 @@ impl Lexicon {
 
     /// Arguments that could not be sent anyway, or that would cost the word its memory, are the caller's mistake.
     fn require_fit_arguments(&self, word: &Word, args: &str) -> Result<(), WordError> {
-        self.require_size(word, "what it is to say", args.len(), self.message_limit())?;
+        require_size(word.name(), "what it is to say", args.len(), self.message_limit())?;
         match check_json(args.as_bytes(), &JsonBounds::for_memory(word.policy.limits.memory)) {
             // What is no JSON the word refuses in its own words.
             Ok(_) | Err(JsonError::Syntax { .. }) => Ok(()),
-            Err(problem) => Err(unfit(word, problem.slug(), format!("what it is to say {problem}"))),
+            Err(problem) => Err(unfit(word.name(), problem.slug(), format!("what it is to say {problem}"))),
         }
-    }
-
-    /// What cannot be sent is refused here, where it is known which word says it: a broker would end the connection.
-    fn require_fit_message(&self, word: &Word, said: &Message) -> Result<(), WordError> {
-        let body = word.name().len() + 1 + said.body.len();
-        self.require_size(word, "what it says", body, self.message_limit())?;
-        if said.headers.len() > HEADERS {
-            let reason = format!("what it says has more than {HEADERS} headers");
-            return Err(unfit(word, "too-large", reason));
-        }
-        said.headers.iter().try_for_each(|(name, value)| {
-            let shown: String = name.chars().take(40).filter(|c| !c.is_control()).collect();
-            self.require_size(word, &format!("header {shown}"), 1 + escaped(name) + escaped(value), HEADER)
-        })
     }
 
     fn require_fit_hearing(&self, word: &Word, heard: &Message) -> Result<(), WordError> {
@@ -357,23 +356,16 @@ impl Lexicon {
         }
         let bounds = JsonBounds::for_memory(word.policy.limits.memory);
         intake::measure(&heard.headers, &heard.body, hearing.is_bytes(heard), &bounds)
-            .map_err(|error| unfit(word, error.slug(), error.to_string()))
+            .map_err(|error| unfit(word.name(), error.slug(), error.to_string()))
     }
 
     /// An answer has to be JSON that whoever asked can take and show.
     fn require_fit_answer(&self, word: &Word, text: String) -> Result<String, WordError> {
-        self.require_size(word, "its answer", word.name().len() + 1 + text.len(), self.message_limit())?;
+        require_size(word.name(), "its answer", word.name().len() + 1 + text.len(), self.message_limit())?;
         match check_json(text.as_bytes(), &JsonBounds::MESSAGE) {
             Ok(_) => Ok(text),
             Err(problem) => Err(WordError::BadAnswer { word: word.name().to_string(), problem }),
         }
-    }
-
-    fn require_size(&self, word: &Word, what: &str, bytes: usize, limit: usize) -> Result<(), WordError> {
-        if bytes <= limit {
-            return Ok(());
-        }
-        Err(WordError::TooLarge { word: word.name().to_string(), what: what.to_owned(), bytes, limit })
     }
 
     fn message_limit(&self) -> usize {
@@ -399,8 +391,15 @@ impl Lexicon {
     }
 }
 
-fn unfit(word: &Word, kind: &'static str, reason: String) -> WordError {
-    WordError::Unfit { word: word.name().to_string(), kind, reason }
+fn require_size(word: &str, what: &str, bytes: usize, limit: usize) -> Result<(), WordError> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(WordError::TooLarge { word: word.to_owned(), what: what.to_owned(), bytes, limit })
+}
+
+fn unfit(word: &str, kind: &'static str, reason: String) -> WordError {
+    WordError::Unfit { word: word.to_owned(), kind, reason }
 }
 
 /// Tells arguments apart: the same again will do the same.

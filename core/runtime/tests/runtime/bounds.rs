@@ -117,6 +117,9 @@ async fn arguments_that_could_not_be_sent_are_refused_before_a_word_is_asked() {
     lexicon.limit_messages(1000);
     assert_eq!(run("x".repeat(1000)).await.unwrap_err().slug(), "too-large");
     assert_eq!(lexicon.word("RUN_CMD").unwrap().calls, 1);
+    let raw =
+        |bytes| lexicon.require_sendable("NOSUCH", &Message { headers: vec![], body: vec![b' '; bytes] });
+    assert_eq!((raw(993), raw(994).unwrap_err().slug()), (Ok(()), "too-large"));
 }
 
 #[tokio::test]
