@@ -65,6 +65,8 @@ const GIVEN_UP: Duration = Duration::from_secs(60);
 const FRESH: Duration = Duration::from_secs(1);
 /// Sessions with one guest at a time, beside the one for what is done in one go.
 const SESSIONS: usize = 4;
+/// Bytes of one folder's listing: more than a hundred thousand names of usual length.
+const LISTING: usize = 24 << 20;
 /// The service that streams through the bus ask for.
 const SERVICE: &str = "chirp";
 
@@ -281,7 +283,7 @@ impl Files {
             Fault::new(FaultKind::GuestOffline, text)
         };
         let stream = self.0.streams.open(id, SERVICE).await.map_err(|error| offline(error.to_string()))?;
-        let login = Client::login(Stream::other(stream), &[Login::Trusted], client::Config::default());
+        let login = Client::login(Stream::other(stream), &[Login::Trusted], limits());
         let client = timeout(LOGGING_IN, login).await;
         let client = client.map_err(|_| offline("it does not answer through the bus".to_owned()))?;
         let client = client.map_err(|error| offline(error.to_string()))?;
@@ -352,12 +354,17 @@ fn secret(id: &str, digest: &[u8; 32]) -> Option<Secret> {
     Secret::from_hex(&tree::hexadecimal(&octets)).ok()
 }
 
+/// What is taken from a guest.
+fn limits() -> client::Config {
+    client::Config { listing: LISTING, ..client::Config::default() }
+}
+
 async fn dial(address: SocketAddr, secret: Secret) -> Result<Client, String> {
     let stream = timeout(DIALLING, TcpStream::connect(address)).await;
     let stream = stream.map_err(|_| format!("no answer within {} s", DIALLING.as_secs()))?;
     let stream = stream.map_err(|error| error.to_string())?;
     let logins = [Login::Token(secret)];
-    let login = Client::login(stream, &logins, client::Config::default());
+    let login = Client::login(stream, &logins, limits());
     let client = timeout(LOGGING_IN, login).await.map_err(|_| "no answer to the login".to_owned())?;
     client.map_err(|error| error.to_string())
 }

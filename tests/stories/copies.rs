@@ -441,9 +441,9 @@ fn a_folder_gives_way_to_nothing_else_either_way_unless_delete_says_so() {
         path
     };
     let (pushed, pulled) = (there(&inbox, "pushed"), there(roots.path(), "pulled"));
-    for (line, there) in [
-        (["cp", "-r", text(&source), "vm1:/inbox/pushed"], &pushed),
-        (["cp", "-r", "vm1:/outbox/source", text(&pulled)], &pulled),
+    for (line, from, there) in [
+        (["cp", "-r", text(&source), "vm1:/inbox/pushed"], &source, &pushed),
+        (["cp", "-r", "vm1:/outbox/source", text(&pulled)], &served, &pulled),
     ] {
         let typed = host.types(&line);
         assert_eq!(typed.code, Some(1), "{line:?}: {typed:?}");
@@ -459,13 +459,13 @@ fn a_folder_gives_way_to_nothing_else_either_way_unless_delete_says_so() {
         assert_only_added(there);
         let typed = host.types(&[&line[..], &["--delete"]].concat());
         assert_eq!(typed.code, Some(0), "{line:?}: {typed:?}");
-        assert_same(&source, there);
+        assert_same(from, there);
     }
 
     let (pushed, pulled) = (there(&inbox, "by-call"), there(roots.path(), "by-call"));
-    for (method, params, there) in [
-        ("file.push", [json!("vm1"), json!(source), json!("/inbox/by-call")], &pushed),
-        ("file.pull", [json!("vm1"), json!("/outbox/source"), json!(pulled)], &pulled),
+    for (method, params, from, there) in [
+        ("file.push", [json!("vm1"), json!(source), json!("/inbox/by-call")], &source, &pushed),
+        ("file.pull", [json!("vm1"), json!("/outbox/source"), json!(pulled)], &served, &pulled),
     ] {
         let ended = |options: Value| {
             let id = host.call(method, json!([params[0], params[1], params[2], options])).unwrap();
@@ -480,7 +480,7 @@ fn a_folder_gives_way_to_nothing_else_either_way_unless_delete_says_so() {
         assert_only_added(there);
         let done = ended(json!({"delete": true}));
         assert_eq!(done["state"], "done", "{done:#}");
-        assert_same(&source, there);
+        assert_same(from, there);
     }
 
     // One file, and one folder, of a name that is taken: by every way there is.

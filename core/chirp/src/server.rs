@@ -131,7 +131,8 @@ impl Server {
         let tree = Tree::new(roots)?;
         let rights = config::matchers(rights)?;
         let places = Arc::new(Semaphore::new(limits.connections));
-        let strangers = Strangers::new(limits.strangers);
+        // All places may be taken at the same moment.
+        let strangers = Strangers::new(limits.strangers.max(limits.connections));
         Ok(Self { shared: Arc::new(Shared { tree, logins, rights, limits, places, strangers }) })
     }
 

@@ -11,6 +11,9 @@ use vocable_xmlrpc::{Value, to_json};
 /// The deepest that is listed: a guest could tell of folders without end.
 const DEEPEST: usize = 64;
 
+/// The most that is listed in one go: each is kept until all are there.
+const MOST: usize = 100_000;
+
 /// List a folder of a guest
 #[derive(clap::Args, Debug)]
 pub(super) struct LsArgs {
@@ -86,6 +89,11 @@ fn collect(
         let name = entry.text("name").unwrap_or_default().to_owned();
         if !args.all && name.starts_with('.') {
             continue;
+        }
+        if found.len() >= MOST {
+            let what =
+                format!("{guest}:{path} and what is around it have more than {MOST} files and folders");
+            return Err(CliError::new("too-many", what).hint("list a folder further down"));
         }
         let below = format!("{above}{name}");
         let is_folder = entry.text("type") == Some("dir");

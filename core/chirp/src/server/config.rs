@@ -120,7 +120,8 @@ impl std::fmt::Display for Rights {
 pub struct Limits {
     /// Clients that are logged in at a time.
     pub connections: usize,
-    /// Connections at a time on which nobody has logged in yet. For one more the oldest ends, of the address that has most.
+    /// Connections at a time on which nobody has logged in yet, at least as many as may be logged in. For one more the
+    /// oldest ends, of the address that has most.
     pub strangers: usize,
     /// Open files of one connection.
     pub descriptors: usize,

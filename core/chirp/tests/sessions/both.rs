@@ -102,7 +102,7 @@ async fn a_whole_file_takes_the_place_of_a_link_but_of_nothing_else_that_is_no_f
     let client = served.client().await;
     let outside = served.folder.path().join("outside");
     fs::write(&outside, "old").unwrap();
-    std::os::unix::fs::symlink("target", served.root().join("link")).unwrap();
+    symlink("target", served.root().join("link")).unwrap();
     fs::write(served.root().join("target"), "old").unwrap();
     fs::create_dir_all(served.root().join("folder/inner")).unwrap();
     let pipe = served.root().join("pipe");
