@@ -1,34 +1,74 @@
 //! The one task that owns the guest's state: the bus, the jobs' reports, the beacon.
 //!
 //! It hears a message by calling its word where the message arrives; a word acts through [`crate::powers`]. Calls of
-//! words run beside the loop, so that a slow one holds up neither commands nor signs of life.
+//! words run beside the loop, so that a slow one holds up neither commands nor signs of life. So does everything that
+//! has to wait for room on its way to the host: the loop itself waits for nothing but events.
+//!
+//! - `line`: the way to the host, and what is too large for it.
+//! - `asks`: what this process has asked, so that an answer to another one is told from an answer to it.
+//! - `orders`: which of the host's orders have expired while they waited, by the `host_clock`.
+//! - `hearings`: messages that never get through.
 
+mod asks;
+mod hearings;
+mod host_clock;
+mod line;
+mod orders;
+#[cfg(test)]
+mod tests;
+
+use self::asks::{Asked, Asks, Match};
+use self::hearings::Hearings;
+use self::line::{Line, Unsent, refusal, word_of};
+use self::orders::{Orders, Verdict};
 use crate::files::{FilesHandle, STREAMS_TO};
 use crate::jobs::{JobEvent, Jobs, OnDisconnect, Part, Results};
-use crate::reports::{Reports, Tell};
+use crate::reports::{NotTaken, Reports, Tell};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use nix::sys::signal::Signal;
+use nix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use vocable_runtime::{
-    AskError, Envelope, Events as WordEvents, Heard, Interpreter, Lexicon, Message, WordError, wrap,
+    Answer, AskError, Envelope, Events as WordEvents, HAIL, Heard, Interpreter, Lexicon, Message, WordError,
+    wrap, wrap_raw,
 };
-use vocable_stomp::client::{Client, Delivery, Event};
-use vocable_stomp::{Command as Verb, Frame};
+use vocable_stomp::client::{Client, ClientError, Delivery, Event};
 
 /// Who commands; also who every message that reaches a guest is from, since nobody else may write to its mailbox.
 pub const HOST: &str = "host";
 
+/// Until when an order is valid, by the host's clock, in milliseconds since 1970.
+const VALID_UNTIL: &str = "valid-until";
+/// What the host's clock showed when a message was said.
+const HOST_TIME: &str = "host-time";
+/// How often the broker has given out a message before.
+const DELIVERIES: &str = "vocable-deliveries";
 /// Headers of the transport: how a message came is no business of the word that listens.
-const TRANSPORT: [&str; 5] = ["ack", "destination", "redelivered", "subscription", "omitted-headers"];
+const TRANSPORT: [&str; 8] = [
+    "ack",
+    "destination",
+    "redelivered",
+    "subscription",
+    "omitted-headers",
+    DELIVERIES,
+    HOST_TIME,
+    VALID_UNTIL,
+];
+/// Members of results that say how much output there was.
+const OF_OUTPUT: [&str; 4] = ["out_bytes", "err_bytes", "out_sha256", "err_sha256"];
 /// Messages that are heard at the same time; more wait unacknowledged at the broker.
 const HEARD_AT_ONCE: usize = 32;
+/// How long a reply may wait for room on its way: by then a broker has ended a connection that does not move.
+const STUCK: Duration = Duration::from_secs(60);
 /// How long an orderly exit may take.
 const LEAVING: Duration = Duration::from_secs(3);
 /// Bytes of one thing the host is told when this guest joins: it travels in one line of a header, of which brokers take
@@ -41,7 +81,7 @@ pub struct Wish {
     pub word: String,
     /// Its arguments, JSON.
     pub args: String,
-    /// The id of the message, or why there is none.
+    /// The id of the message once it is on its way, or why there is none.
     pub reply: oneshot::Sender<Result<String, String>>,
 }
 
@@ -74,18 +114,26 @@ pub struct Parts {
 }
 
 enum Done {
-    /// A message was heard.
-    Heard { delivery: Delivery, heard: Heard },
-    /// The words bound to a report have said it.
-    Phrased { tell: Tell, message: Result<(String, Message), Unsaid> },
-    /// The words bound to an event have said it.
-    Raised(Vec<Envelope>),
+    /// A message that was heard is acknowledged.
+    Acknowledged { message: Option<String> },
+    /// A message was heard, and what there is to reply is on its way, unless that is stuck.
+    Heard {
+        delivery: Delivery,
+        word: String,
+        answer: Option<Answer>,
+        error: Option<String>,
+        is_replied: bool,
+    },
+    /// The host was told who is here.
+    Joined,
+    /// The words bound to a report have said it, and it is on its way under that id; or they have not.
+    Told { ask: String, tell: Tell, told: Result<(), Untold> },
     /// Something that needs no more attention.
     Nothing,
 }
 
-/// Why a report could not be said, and what of the job's streams is gone from their beginnings.
-struct Unsaid {
+/// Why a report is not on its way, and what of the job's streams is gone from their beginnings.
+struct Untold {
     why: String,
     gone: (u64, u64),
 }
@@ -95,7 +143,10 @@ pub struct Agent {
     id: String,
     facts: Map<String, Value>,
     client: Client,
+    line: Line,
     connected: bool,
+    /// Whether the host is being told who is here: nothing else is heard meanwhile.
+    joining: bool,
     /// Since when there is no host, unless the commands that do not outlive it have been ended.
     alone_since: Option<Instant>,
     lexicon: Lexicon,
@@ -106,10 +157,11 @@ pub struct Agent {
     results: BTreeMap<String, Results>,
     /// Reports that wait while a word says an earlier one of the same job: they go on their way in their order.
     saying: HashMap<String, VecDeque<Tell>>,
-    /// Reports on their way, by the id of their ask.
-    asked: HashMap<String, Tell>,
-    next_ask: u64,
+    asks: Asks,
+    orders: Orders<Delivery>,
+    hearings: Hearings,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// Messages that are being heard, or wait for being acknowledged.
     hearing: usize,
     files: FilesHandle,
 }
@@ -135,10 +187,12 @@ impl Agent {
         beacon.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let interpreter = Interpreter::new(lexicon.clone());
         let mut agent = Self {
+            line: Line::new(&id, client.clone()),
             id,
             facts,
             client,
             connected: false,
+            joining: false,
             // A host that was never there is one that is lost.
             alone_since: Some(Instant::now()),
             lexicon,
@@ -147,24 +201,28 @@ impl Agent {
             reports: Reports::default(),
             results: BTreeMap::new(),
             saying: HashMap::new(),
-            asked: HashMap::new(),
-            next_ask: 0,
+            asks: Asks::new(number_of_this_process()),
+            orders: Orders::default(),
+            hearings: Hearings::default(),
             work: FuturesUnordered::new(),
             hearing: 0,
             files,
         };
         loop {
             agent.report();
+            agent.judge();
             let due = agent.reports.next_deadline().filter(|_| agent.connected);
+            let judge = agent.orders.deadline().filter(|_| agent.hearing < HEARD_AT_ONCE).map(in_own_time);
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(event) = bus.recv(), if agent.hearing < HEARD_AT_ONCE => agent.bus_said(event).await,
+                Some(event) = bus.recv(), if agent.listens() => agent.bus_said(event),
                 Some(event) = job_events.recv() => agent.job_said(event),
                 Some(wish) = wishes.recv() => agent.grant(wish),
                 Some(event) = words.recv() => info!(guest = agent.id, word = event.word(), "{event}"),
-                Some(done) = agent.work.next() => agent.done(done).await,
+                Some(done) = agent.work.next() => agent.done(done),
                 _ = beacon.tick(), if agent.connected => agent.raise("beacon", Map::new()),
                 () = sleep_until(due) => agent.reports.overdue(Instant::now()),
+                () = sleep_until(judge) => {}
                 () = sleep_until(agent.alone_since.map(|since| since + kill_after)) => agent.end_the_dependent(),
             }
         }
@@ -173,18 +231,22 @@ impl Agent {
 
     // ---- the bus
 
-    async fn bus_said(&mut self, event: Event) {
+    /// Whether to take what comes over the bus. What is not taken waits at the broker.
+    fn listens(&self) -> bool {
+        !self.joining && self.hearing < HEARD_AT_ONCE
+    }
+
+    fn bus_said(&mut self, event: Event) {
         match event {
-            Event::Connected { version, .. } => {
+            Event::Connected { version, max_frame, .. } => {
                 info!(guest = self.id, %version, "connected");
-                self.alone_since = None;
-                self.joined().await;
+                self.reports.most_in_a_message(self.line.connected(max_frame) as u64);
+                self.join();
             }
             Event::Message(delivery) if is_of_a_stream(&delivery) => self.files.packet(delivery.frame.body),
-            Event::Message(delivery) => self.hear(delivery),
+            Event::Message(delivery) => self.arrived(delivery),
             Event::Disconnected { reason, retry_in } | Event::BadFrame { problem: reason, retry_in } => {
                 self.is_alone();
-                self.files.disconnected();
                 warn!(
                     guest = self.id,
                     "connection lost: {reason}; trying again in {:.1} s",
@@ -194,7 +256,6 @@ impl Agent {
             Event::NotSent { error, .. } => error!(guest = self.id, "not sent: {error}"),
             Event::Refused { message, retry_in, .. } => {
                 self.is_alone();
-                self.files.disconnected();
                 error!(
                     guest = self.id,
                     "refused: {message}; trying again in {:.1} s",
@@ -208,6 +269,8 @@ impl Agent {
         if std::mem::take(&mut self.connected) {
             self.alone_since = Some(Instant::now());
         }
+        self.orders.connection_lost();
+        self.files.disconnected();
     }
 
     /// Ends the commands whose callers wanted them ended when the host is lost.
@@ -228,105 +291,190 @@ impl Agent {
     }
 
     /// First of all the host is told who is there; only then what has happened meanwhile.
-    async fn joined(&mut self) {
+    fn join(&mut self) {
+        self.joining = true;
+        self.asks.clear();
+        self.orders.connection_lost();
         let mut facts = self.facts.clone();
-        facts.extend(self.untold_jobs().await.map(|jobs| ("jobs".to_owned(), jobs)));
-        for message in said(self.lexicon.raise("connected", Value::from(facts).to_string()).await) {
-            self.send(message).await;
+        if self.asks.unasked() > 0 {
+            facts.insert("unasked-answers".to_owned(), self.asks.unasked().into());
         }
-        self.connected = true;
-        self.asked.clear();
-        self.reports.reconnected();
+        let (lexicon, jobs, line, guest) =
+            (self.lexicon.clone(), self.jobs.clone(), self.line.clone(), self.id.clone());
+        self.work.push(Box::pin(async move {
+            facts.extend(untold(&jobs).await.map(|jobs| ("jobs".to_owned(), jobs)));
+            for message in said(lexicon.raise("connected", Value::from(facts).to_string()).await) {
+                if let Err(error) = line.send(message).await {
+                    error!(guest, "the host was not told that this guest is here: {error}");
+                }
+            }
+            Done::Joined
+        }));
     }
 
-    /// The commands of which the host has yet to hear something, for it to see whether one is missing; nothing when
-    /// they are too many to be told.
-    async fn untold_jobs(&self) -> Option<Value> {
-        let jobs = self.jobs.list().await.ok()?;
-        let untold: Vec<_> = jobs.into_iter().filter(|job| !job.acknowledged).map(|job| job.cmd_id).collect();
-        let told = json!(untold);
-        (told.to_string().len() <= LONGEST_FACT).then_some(told)
+    // ---- what the host says
+
+    fn arrived(&mut self, delivery: Delivery) {
+        let (own, frame) = (own_time(), &delivery.frame);
+        let is_order = frame.header("in-reply-to").is_none();
+        if let Some(host) = time_in(frame.header(HOST_TIME)) {
+            self.orders.host_said(own, host, frame.header("in-reply-to"));
+        }
+        let given_out = frame.header(DELIVERIES).and_then(|times| times.parse().ok()).unwrap_or(0);
+        let times = frame.header("message-id").and_then(|message| self.hearings.begins(message, given_out));
+        if let Some(times) = times.filter(|_| is_order) {
+            let why =
+                format!("it came {times} times and was never dealt with to its end; it is not heard again");
+            return self.refuse(delivery, "failed", &why);
+        }
+        match frame.header(VALID_UNTIL).filter(|_| is_order) {
+            None => self.hear(delivery),
+            Some(text) => match time_in(Some(text)) {
+                Some(valid_until) => {
+                    let bytes = frame.weight();
+                    self.orders.arrived(delivery, valid_until, bytes, own);
+                }
+                None => {
+                    let why = "its header valid-until is no time in milliseconds; nothing was run";
+                    self.refuse(delivery, "invalid", why);
+                }
+            },
+        }
+    }
+
+    /// Lets orders be heard, or refuses them, as far as it is known whether they have expired.
+    fn judge(&mut self) {
+        while self.hearing < HEARD_AT_ONCE
+            && let Some(verdict) = self.orders.next(own_time())
+        {
+            match verdict {
+                Verdict::Hear(delivery) => self.hear(delivery),
+                Verdict::Expired { order, valid_until, now } => self.expired(order, valid_until, now),
+            }
+        }
+        if self.connected && self.orders.has_to_ask(own_time()) {
+            let ask = self.asks.add(Asked::Time);
+            let question = wrap_raw(HAIL, Vec::new().into()).to(HOST).asked(&ask);
+            // Later, if there is no room now: what waits for the answer does not wait for ever.
+            if let Err(error) = self.line.try_send(question) {
+                debug!(guest = self.id, "the host was not asked for its time: {error}");
+            }
+            self.orders.ask(ask, own_time());
+        }
+    }
+
+    fn expired(&mut self, order: Delivery, valid_until: i64, now: i64) {
+        let word = word_of(&order.frame.body).to_owned();
+        let why = format!(
+            "{word} was valid until {} by the host's clock, which shows {} by now; nothing was run",
+            clock_text(valid_until),
+            clock_text(now)
+        );
+        let command = order.frame.header("cmd-id").map(str::to_owned);
+        match command.filter(|_| self.lexicon.bound_to("run-requested").contains(&word)) {
+            None => self.refuse(order, "expired", &why),
+            // It may have been started when this order came the first time; then it is not true that nothing was run.
+            Some(command) => self.hear_unless(order, command, why),
+        }
     }
 
     fn hear(&mut self, delivery: Delivery) {
         self.hearing += 1;
-        let interpreter = self.interpreter.clone();
-        let envelope =
-            Envelope { headers: delivery.frame.headers.clone(), body: delivery.frame.body.clone() }
-                .without(&TRANSPORT);
+        let (interpreter, line) = (self.interpreter.clone(), self.line.clone());
+        self.work.push(Box::pin(heard(interpreter, line, delivery)));
+    }
+
+    /// Has an order heard that cannot start anything since the command that it names is known; refuses any other.
+    fn hear_unless(&mut self, delivery: Delivery, command: String, why: String) {
+        self.hearing += 1;
+        let (interpreter, line, jobs) = (self.interpreter.clone(), self.line.clone(), self.jobs.clone());
         self.work.push(Box::pin(async move {
-            let heard = interpreter.hear(envelope, HOST).await;
-            Done::Heard { delivery, heard }
+            match jobs.knows(&command).await {
+                Ok(true) => heard(interpreter, line, delivery).await,
+                Ok(false) | Err(_) => refused(line, delivery, "expired", why).await,
+            }
         }));
     }
 
-    async fn send(&mut self, message: Envelope) {
-        let to = format!("/queue/vocable.out.{}", self.id);
-        let frame = message
-            .headers
-            .into_iter()
-            .fold(Frame::new(Verb::Send).with("destination", to), |frame, (name, value)| {
-                frame.with(&name, value)
-            })
-            .with_body(message.body);
-        if let Err(error) = self.client.send(frame).await {
-            warn!(guest = self.id, "not sent: {error}");
-        }
+    fn refuse(&mut self, delivery: Delivery, kind: &'static str, why: &str) {
+        self.hearing += 1;
+        self.work.push(Box::pin(refused(self.line.clone(), delivery, kind, why.to_owned())));
     }
+
+    // ---- what words say
 
     /// Has a word said because another one wants it said.
     fn grant(&mut self, Wish { word, args, reply }: Wish) {
-        let lexicon = self.lexicon.clone();
+        let (lexicon, line) = (self.lexicon.clone(), self.line.clone());
         self.work.push(Box::pin(async move {
-            match lexicon.say(&word, args).await {
+            let said = match lexicon.say(&word, args).await {
                 Ok(message) => {
-                    // The message has no id of its own that anybody could ask about: it is not asked.
-                    drop(reply.send(Ok(String::new())));
-                    Done::Raised(vec![wrap(&word, message).to(HOST)])
+                    line.send(wrap(&word, message).to(HOST)).await.map_err(|error| error.to_string())
                 }
-                Err(error) => {
-                    drop(reply.send(Err(error.to_string())));
-                    Done::Nothing
-                }
-            }
+                Err(error) => Err(error.to_string()),
+            };
+            // The message has no id of its own that anybody could ask about: it is not asked.
+            drop(reply.send(said.map(|()| String::new())));
+            Done::Nothing
         }));
     }
 
+    /// Has the words bound to an event say it, unless there is no room: it is one of which the next says the same, or
+    /// more. Nothing of them waits.
     fn raise(&mut self, event: &'static str, facts: Map<String, Value>) {
-        let lexicon = self.lexicon.clone();
+        let (lexicon, line, guest) = (self.lexicon.clone(), self.line.clone(), self.id.clone());
         self.work.push(Box::pin(async move {
             let facts = Value::from(facts).to_string();
-            Done::Raised(said(lexicon.raise(event, facts).await).collect())
+            for message in said(lexicon.raise(event, facts).await) {
+                match line.try_send(message) {
+                    Err(Unsent::Client(ClientError::QueueFull { .. })) => {
+                        debug!(guest, "{event} is left out: there is no room on the way to the host");
+                    }
+                    Err(error) => warn!(guest, "{event} was not told: {error}"),
+                    Ok(()) => {}
+                }
+            }
+            Done::Nothing
         }));
     }
 
-    async fn done(&mut self, done: Done) {
+    fn done(&mut self, done: Done) {
         match done {
             Done::Nothing => {}
-            Done::Raised(messages) => {
-                for message in messages {
-                    self.send(message).await;
-                }
+            Done::Joined => {
+                self.joining = false;
+                self.connected = true;
+                self.alone_since = None;
+                self.reports.reconnected();
             }
-            Done::Phrased { tell, message } => {
+            Done::Told { ask, tell, told } => {
                 let job = tell.job().to_owned();
-                self.phrased(tell, message).await;
+                self.told(&ask, &tell, told);
                 self.phrase_next(&job);
             }
-            Done::Heard { delivery, heard } => {
+            Done::Heard { delivery, word, answer, error, is_replied } => {
+                if let Some(error) = error {
+                    warn!(guest = self.id, word, "{error}");
+                }
+                if let Some(Answer { to, result }) = answer {
+                    self.answered(&to, &word, result);
+                }
+                if !is_replied {
+                    // It comes again on the next connection.
+                    warn!(guest = self.id, word, "not answered: there is no room on the way to the host");
+                    self.hearing -= 1;
+                    return;
+                }
+                let line = self.line.clone();
+                self.work.push(Box::pin(async move {
+                    let message = delivery.frame.header("message-id").map(str::to_owned);
+                    let is_acknowledged = line.ack(&delivery).await;
+                    Done::Acknowledged { message: message.filter(|_| is_acknowledged) }
+                }));
+            }
+            Done::Acknowledged { message } => {
                 self.hearing -= 1;
-                if let Some(error) = heard.error {
-                    warn!(guest = self.id, word = heard.word, "{error}");
-                }
-                if let Some(reply) = heard.reply {
-                    self.send(reply).await;
-                }
-                if let Some(answer) = heard.answer {
-                    self.answered(&answer.to, answer.result);
-                }
-                if let Err(error) = self.client.ack(&delivery).await {
-                    debug!(guest = self.id, "not acknowledged: {error}");
-                }
+                message.into_iter().for_each(|message| self.hearings.ended(&message));
             }
         }
     }
@@ -338,7 +486,9 @@ impl Agent {
         let leaving = async {
             let facts = json!({"reason": "the guest agent was stopped"});
             for message in said(self.lexicon.raise("leaving", facts.to_string()).await) {
-                self.send(message).await;
+                if let Err(error) = self.line.send(message).await {
+                    warn!(guest = self.id, "the host was not told that this guest leaves: {error}");
+                }
             }
             self.client.disconnect(LEAVING).await
         };
@@ -377,7 +527,11 @@ impl Agent {
         while self.connected {
             let Some(tell) = self.reports.next(Instant::now()) else { return };
             match self.saying.get_mut(tell.job()) {
-                Some(waiting) => waiting.push_back(tell),
+                Some(waiting) => {
+                    // What is not to be told now after all does not pile up behind a word that takes its time.
+                    waiting.retain(|other| *other != tell && self.reports.is_under_way(other));
+                    waiting.push_back(tell);
+                }
                 None => {
                     self.saying.insert(tell.job().to_owned(), VecDeque::new());
                     self.phrase(tell);
@@ -386,23 +540,36 @@ impl Agent {
         }
     }
 
+    /// Has a report said and sent. It is asked before, so that its answer finds it.
     fn phrase(&mut self, tell: Tell) {
-        let (lexicon, jobs) = (self.lexicon.clone(), self.jobs.clone());
+        let (lexicon, jobs, line) = (self.lexicon.clone(), self.jobs.clone(), self.line.clone());
         let results = self.results.get(tell.job()).cloned();
+        let ask = self.asks.add(Asked::Told(tell.clone()));
         self.work.push(Box::pin(async move {
-            let message = match phrase(&lexicon, &jobs, &tell, results).await {
-                Ok(message) => Ok(message),
+            let told = match phrase(&lexicon, &jobs, &tell, results).await {
+                Ok((word, message)) => {
+                    let sent = line.send(wrap(&word, message).to(HOST).asked(&ask)).await;
+                    sent.map_err(|error| error.to_string())
+                }
+                Err(why) => Err(why),
+            };
+            let told = match told {
+                Ok(()) => Ok(()),
                 Err(why) => {
-                    Err(Unsaid { why, gone: jobs.readable_from(tell.job()).await.unwrap_or_default() })
+                    Err(Untold { why, gone: jobs.readable_from(tell.job()).await.unwrap_or_default() })
                 }
             };
-            Done::Phrased { tell, message }
+            Done::Told { ask, tell, told }
         }));
     }
 
     /// Has the next report of a job said, but for those that are not to be told now after all.
     fn phrase_next(&mut self, job: &str) {
-        let Some(waiting) = self.saying.get_mut(job) else { return };
+        // Without a connection, or before the host knows who is here, all of them are told again anyway.
+        let Some(waiting) = self.saying.get_mut(job).filter(|_| self.connected) else {
+            self.saying.remove(job);
+            return;
+        };
         while let Some(tell) = waiting.pop_front() {
             if self.reports.is_under_way(&tell) {
                 return self.phrase(tell);
@@ -411,27 +578,29 @@ impl Agent {
         self.saying.remove(job);
     }
 
-    async fn phrased(&mut self, tell: Tell, message: Result<(String, Message), Unsaid>) {
-        match message {
-            Ok((word, message)) => {
-                self.next_ask += 1;
-                let id = format!("{:x}", self.next_ask);
-                self.asked.insert(id.clone(), tell);
-                self.send(wrap(&word, message).to(HOST).asked(&id)).await;
-            }
-            Err(Unsaid { why, gone: (out, err) }) => {
-                if self.reports.gone(tell.job(), out, err) {
-                    debug!(guest = self.id, cmd = tell.job(), "told from where it still is: {why}");
-                } else {
-                    warn!(guest = self.id, cmd = tell.job(), "not told yet: {why}");
-                    self.reports.refused(&tell, Instant::now());
-                }
-            }
+    fn told(&mut self, ask: &str, tell: &Tell, told: Result<(), Untold>) {
+        let Err(Untold { why, gone: (out, err) }) = told else { return };
+        self.asks.withdraw(ask);
+        if self.reports.gone(tell.job(), out, err) {
+            debug!(guest = self.id, cmd = tell.job(), "told from where it still is: {why}");
+        } else {
+            warn!(guest = self.id, cmd = tell.job(), "not told yet: {why}");
+            self.reports.refused(tell, NotTaken::Unsaid, Instant::now());
         }
     }
 
-    fn answered(&mut self, ask: &str, result: Result<Option<String>, AskError>) {
-        let Some(tell) = self.asked.remove(ask) else { return };
+    fn answered(&mut self, ask: &str, word: &str, result: Result<Option<String>, AskError>) {
+        self.orders.was_answered(ask, own_time());
+        let tell = match self.asks.answered(ask) {
+            Match::Asked(Asked::Told(tell)) => tell,
+            Match::Asked(Asked::Time) => return,
+            Match::Late => return debug!(guest = self.id, word, "an answer to what is not asked any more"),
+            Match::Unasked => {
+                // At most as many as wait in the mailbox of a guest whose agent was killed.
+                let count = self.asks.unasked();
+                return info!(guest = self.id, word, count, "an answer that this process has not asked for");
+            }
+        };
         match result {
             Ok(_) => {
                 if self.reports.confirmed(&tell) {
@@ -445,9 +614,15 @@ impl Agent {
                 self.reports.unwanted(tell.job());
                 self.leave_untold(tell.job());
             }
+            Err(error) if is_no_room(&error) => {
+                // Once: it is asked every few seconds for as long as that lasts.
+                if self.reports.refused(&tell, NotTaken::NoRoom, Instant::now()) {
+                    info!(guest = self.id, cmd = tell.job(), "held up: {}", error.text);
+                }
+            }
             Err(AskError { kind, text }) => {
                 warn!(guest = self.id, cmd = tell.job(), "the host did not take it ({kind}): {text}");
-                self.reports.refused(&tell, Instant::now());
+                self.reports.refused(&tell, NotTaken::Failed, Instant::now());
             }
         }
     }
@@ -494,6 +669,77 @@ fn is_of_a_stream(delivery: &Delivery) -> bool {
     delivery.frame.header("destination").is_some_and(|to| to.starts_with(STREAMS_TO))
 }
 
+/// Has a message heard, and what there is to reply sent.
+async fn heard(interpreter: Interpreter, line: Line, delivery: Delivery) -> Done {
+    let envelope = Envelope { headers: delivery.frame.headers.clone(), body: delivery.frame.body.clone() };
+    let Heard { word, reply, answer, error } = interpreter.hear(envelope.without(&TRANSPORT), HOST).await;
+    let is_replied = replied(&line, reply).await;
+    Done::Heard { delivery, word, answer, error, is_replied }
+}
+
+/// Has a reply sent, if there is one; whether it was not too long until there was room.
+async fn replied(line: &Line, reply: Option<Envelope>) -> bool {
+    match reply {
+        Some(reply) => tokio::time::timeout(STUCK, line.reply(reply)).await.is_ok(),
+        None => true,
+    }
+}
+
+/// Refuses a message before any word sees it.
+async fn refused(line: Line, delivery: Delivery, kind: &str, why: String) -> Done {
+    let body = &delivery.frame.body;
+    let word = word_of(body).to_owned();
+    let reply = delivery.frame.header("asked").map(|asked| refusal(body, kind, &why, asked));
+    let is_replied = replied(&line, reply).await;
+    let error = Some(format!("refused ({kind}): {why}"));
+    Done::Heard { delivery, word, answer: None, error, is_replied }
+}
+
+/// The commands of which the host has yet to hear something, for it to see whether one is missing; nothing when they are
+/// too many to be told.
+async fn untold(jobs: &Jobs) -> Option<Value> {
+    let told = json!(jobs.untold().await.ok()?);
+    (told.to_string().len() <= LONGEST_FACT).then_some(told)
+}
+
+/// Whether the host could not take it for want of room or time: that passes, and nothing is wrong. The kind is that of
+/// the word, which knows of failures only; the text of the host begins with its own, or with what it is about and then that.
+fn is_no_room(error: &AskError) -> bool {
+    const KINDS: [&str; 2] = ["busy", "no-space"];
+    let firsts = error.text.split(':').take(2).filter_map(|part| part.split_whitespace().next());
+    firsts.chain([&*error.kind]).any(|first| KINDS.contains(&first))
+}
+
+/// A number that another process does not have.
+fn number_of_this_process() -> u32 {
+    // Without a source of chance: two processes with the same id at the same time of two boots are unlikely, too.
+    getrandom::u32()
+        .unwrap_or_else(|_| std::process::id() ^ own_time().to_le_bytes().map(u32::from).iter().sum::<u32>())
+}
+
+/// Milliseconds since boot, those included in which the machine was asleep.
+fn own_time() -> i64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map_or(0, |time| time.tv_sec().saturating_mul(1_000).saturating_add(time.tv_nsec() / 1_000_000))
+}
+
+/// When it will be so many milliseconds since boot.
+fn in_own_time(own: i64) -> Instant {
+    let left = u64::try_from(own.saturating_sub(own_time())).unwrap_or(0);
+    Instant::now() + Duration::from_millis(left)
+}
+
+/// A time in a header: milliseconds since 1970.
+fn time_in(header: Option<&str>) -> Option<i64> {
+    header?.parse().ok().filter(|time| *time >= 0)
+}
+
+/// Milliseconds since 1970, for people.
+fn clock_text(time: i64) -> String {
+    let known = OffsetDateTime::from_unix_timestamp_nanos(i128::from(time) * 1_000_000).ok();
+    known.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{time} ms"))
+}
+
 /// Has the words bound to it say a report.
 async fn phrase(
     lexicon: &Lexicon,
@@ -508,6 +754,9 @@ async fn phrase(
         Tell::End { job, inline } => {
             let results = results.ok_or("its results are gone")?;
             let mut told = serde_json::to_value(&results).map_err(|e| e.to_string())?;
+            if let (true, Some(members)) = (results.may_lack_output(), told.as_object_mut()) {
+                members.retain(|name, _| !OF_OUTPUT.contains(&&**name));
+            }
             if let (true, Some(members)) = (inline, told.as_object_mut()) {
                 for (part, bytes) in [(Part::Out, results.out_bytes), (Part::Err, results.err_bytes)] {
                     members.insert(part.as_str().to_owned(), text_or_base64(jobs, job, part, bytes).await?);

@@ -43,7 +43,7 @@ mod spare;
 mod usage;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -89,7 +89,7 @@ pub struct JobsConfig {
     pub default_dir: PathBuf,
     /// Added to the environment of every command.
     pub env: BTreeMap<String, String>,
-    /// How long an acknowledged command is remembered.
+    /// How long an acknowledged command is remembered, unless there are too many of them.
     pub keep: Duration,
     /// Whether each command gets a cgroup of its own, where that is possible.
     pub cgroups: bool,
@@ -276,8 +276,19 @@ impl Jobs {
         self.ask(|reply| Request::List { reply }).await
     }
 
-    /// The host has the results: they are not announced again, and after the configured time the
-    /// command is forgotten.
+    /// The commands of which not everything was acknowledged.
+    pub async fn untold(&self) -> Result<Vec<String>, JobError> {
+        self.ask(|reply| Request::Untold { reply }).await
+    }
+
+    /// Whether a command of that id is remembered: then nothing starts it again.
+    pub async fn knows(&self, cmd_id: &str) -> Result<bool, JobError> {
+        let cmd_id = cmd_id.parse()?;
+        self.ask(|reply| Request::Knows { cmd_id, reply }).await
+    }
+
+    /// The host has the results: they are not announced again, the output is removed, and after the
+    /// configured time the command is forgotten.
     pub async fn acknowledged(&self, cmd_id: &str) -> Result<(), JobError> {
         let cmd_id = cmd_id.parse()?;
         self.ask(|reply| Request::Acknowledged { cmd_id, reply }).await?

@@ -7,10 +7,13 @@
 //! A job that ends before any of its output was sent, with little of it, is told in one message.
 //!
 //! Pure: it knows offsets and lengths, no octets; the clock is an argument. Whatever is not confirmed is told again
-//! after a reconnect or a refusal; the host keeps what it is told twice once.
+//! after a reconnect or a refusal; the host keeps what it is told twice once. A host that has no room just now holds the
+//! job up, and loses nothing: the same is offered again after a short pause. One that refuses for another reason may
+//! have lost the end of what it had, with its machine: then more and more of what it confirmed is offered again.
 
 use crate::jobs::Part;
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::time::{Duration, Instant};
 
 /// Octets of output in one message.
@@ -26,6 +29,22 @@ const UNCONFIRMED: Duration = Duration::from_secs(30);
 /// Pauses after refusals double from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The same while the host has no room: nothing tells when it has.
+const LONGEST_PAUSE_FOR_ROOM: Duration = Duration::from_secs(4);
+/// So much of what the host has confirmed is offered again when it refuses what comes behind, and eight times as much
+/// each time it goes on to refuse. A host has the last few mebibytes in memory only.
+const FIRST_STEP_BACK: u64 = 8 << 20;
+
+/// Why the host has not taken something.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NotTaken {
+    /// It went wrong, or the host lacks what comes before.
+    Failed,
+    /// There is no room for it now.
+    NoRoom,
+    /// The host has not even heard of it: no word could say it, or what it said is too large.
+    Unsaid,
+}
 
 /// Something to tell the host.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -83,7 +102,10 @@ struct Report {
     in_flight: BTreeMap<Tell, Instant>,
     /// Octets of which the job knows that the host has them.
     told_taken: u64,
+    /// In a row, because it went wrong.
     refusals: u32,
+    /// In a row, for whatever reason.
+    pauses: u32,
     not_before: Option<Instant>,
 }
 
@@ -98,19 +120,19 @@ impl Report {
         }
     }
 
-    fn next(&mut self, job: &str) -> Option<Tell> {
+    fn next(&mut self, job: &str, sizes: Sizes) -> Option<Tell> {
         if self.unwanted {
             return None;
         }
         let untouched = self.streams.values().all(|stream| stream.sent == 0);
-        if self.ended && untouched && self.total() <= INLINE {
+        if self.ended && untouched && self.total() <= sizes.inline {
             return self.end(job, true);
         }
         if self.in_flight.len() >= WINDOW {
             return None;
         }
         let piece = |(part, stream): (&Part, &mut Stream)| {
-            let length = (stream.written - stream.sent).min(PIECE);
+            let length = (stream.written - stream.sent).min(sizes.piece);
             (length > 0).then(|| {
                 let offset = stream.sent;
                 stream.sent += length;
@@ -130,11 +152,33 @@ impl Report {
         first.then(|| Tell::End { job: job.to_owned(), inline })
     }
 
+    /// Offers all again from where it still is.
     fn restart(&mut self) {
+        self.step_back(u64::MAX);
+    }
+
+    /// Offers so much again of what the host has confirmed.
+    fn step_back(&mut self, octets: u64) {
         for stream in self.streams.values_mut() {
-            (stream.sent, stream.confirmed) = (stream.gone, stream.gone);
+            stream.confirmed = stream.confirmed.saturating_sub(octets).max(stream.gone);
         }
         self.rewind();
+    }
+
+    /// Has it offered again, and says how long to wait before.
+    fn refused(&mut self, why: NotTaken) -> Duration {
+        let steps = if why == NotTaken::Failed {
+            self.refusals += 1;
+            // Once is once: it may have been busy with something else.
+            self.refusals.checked_sub(2)
+        } else {
+            None
+        };
+        self.step_back(steps.map_or(0, |steps| FIRST_STEP_BACK.saturating_mul(8_u64.saturating_pow(steps))));
+        let longest = if why == NotTaken::NoRoom { LONGEST_PAUSE_FOR_ROOM } else { LONGEST_PAUSE };
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.pauses.min(6)).min(longest);
+        self.pauses += 1;
+        pause
     }
 
     fn rewind(&mut self) {
@@ -144,15 +188,35 @@ impl Report {
     }
 }
 
+/// How much travels in one message.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    piece: u64,
+    inline: u64,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { piece: PIECE, inline: INLINE }
+    }
+}
+
 /// All jobs of which the host has not heard everything.
 #[derive(Debug, Default)]
 pub struct Reports {
     jobs: BTreeMap<String, Report>,
+    sizes: Sizes,
     /// Who had the line last, so that a job that writes without end leaves room for the others.
     last: Option<String>,
 }
 
 impl Reports {
+    /// A message may have so many octets.
+    pub fn most_in_a_message(&mut self, octets: u64) {
+        // Results are JSON, where an octet may take six, and the word has something to say, too.
+        self.sizes = Sizes { piece: PIECE.min(octets / 2).max(1), inline: INLINE.min(octets / 8) };
+    }
+
     /// A job has written so much of a stream by now.
     pub fn written(&mut self, job: &str, part: Part, bytes: u64) {
         let stream = self.jobs.entry(job.to_owned()).or_default().streams.entry(part).or_default();
@@ -172,23 +236,12 @@ impl Reports {
         if self.jobs.values().map(|report| report.in_flight.len()).sum::<usize>() >= WINDOW_OF_ALL {
             return None;
         }
-        let after = self.last.clone().unwrap_or_default();
-        let in_turn =
-            self.jobs.keys().filter(|job| **job > after).chain(self.jobs.keys().filter(|job| **job <= after));
-        for job in in_turn.cloned().collect::<Vec<_>>() {
-            let Some(report) = self.jobs.get_mut(&job) else { continue };
-            if report.not_before.is_some_and(|at| at > now) {
-                continue;
-            }
-            // A pause that is over is no deadline any more.
-            report.not_before = None;
-            if let Some(tell) = report.next(&job) {
-                report.in_flight.insert(tell.clone(), now);
-                self.last = Some(job);
-                return Some(tell);
-            }
-        }
-        None
+        let after = self.last.take().unwrap_or_default();
+        let (behind, before) = ((Excluded(&*after), Unbounded), (Unbounded, Included(&*after)));
+        let told = next_of(self.jobs.range_mut::<str, _>(behind), self.sizes, now)
+            .or_else(|| next_of(self.jobs.range_mut::<str, _>(before), self.sizes, now));
+        self.last = Some(told.as_ref().map_or(after, |tell| tell.job().to_owned()));
+        told
     }
 
     /// Whether it still counts as on its way: what is offered again later does not.
@@ -202,7 +255,7 @@ impl Reports {
         if report.in_flight.remove(told).is_none() {
             return false;
         }
-        (report.refusals, report.not_before) = (0, None);
+        (report.refusals, report.pauses, report.not_before) = (0, 0, None);
         match told {
             Tell::Piece { part, offset, length, .. } => {
                 let stream = report.streams.entry(*part).or_default();
@@ -244,16 +297,13 @@ impl Reports {
         news
     }
 
-    /// The host did not take it, and may later. All of the job's output is offered again: the host may have lost what
-    /// it had, and skips what it has.
-    pub fn refused(&mut self, told: &Tell, now: Instant) {
-        let Some(report) = self.jobs.get_mut(told.job()) else { return };
-        if report.in_flight.contains_key(told) {
-            report.restart();
-            let pause = FIRST_PAUSE.saturating_mul(1 << report.refusals.min(6)).min(LONGEST_PAUSE);
-            report.refusals += 1;
-            report.not_before = Some(now + pause);
-        }
+    /// The host did not take it, and may later. Gives whether that is news: nothing of the job was refused before since
+    /// the host has last taken something.
+    pub fn refused(&mut self, told: &Tell, why: NotTaken, now: Instant) -> bool {
+        let report = self.jobs.get_mut(told.job()).filter(|report| report.in_flight.contains_key(told));
+        let Some(report) = report else { return false };
+        report.not_before = Some(now + report.refused(why));
+        report.pauses == 1
     }
 
     /// The host does not want to hear of the job: it counts as having everything, until the connection is another one.
@@ -306,6 +356,22 @@ impl Reports {
     pub fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
+}
+
+/// The next thing to tell of the first of these jobs that has any.
+fn next_of<'a>(
+    jobs: impl Iterator<Item = (&'a String, &'a mut Report)>,
+    sizes: Sizes,
+    now: Instant,
+) -> Option<Tell> {
+    let ready = |report: &Report| report.not_before.is_none_or(|at| at <= now);
+    jobs.filter(|(_, report)| ready(report)).find_map(|(job, report)| {
+        // A pause that is over is no deadline any more.
+        report.not_before = None;
+        let tell = report.next(job, sizes)?;
+        report.in_flight.insert(tell.clone(), now);
+        Some(tell)
+    })
 }
 
 #[cfg(test)]
@@ -378,7 +444,7 @@ mod tests {
         let mut reports = Reports::default();
         reports.ended("a", 1, 0);
         reports.next(now);
-        reports.refused(&end(true), now);
+        reports.refused(&end(true), NotTaken::Failed, now);
         assert_eq!(reports.next(now), None);
         assert_eq!(reports.next_deadline(), Some(now + FIRST_PAUSE));
         assert_eq!(reports.next(now + FIRST_PAUSE), Some(end(true)));
@@ -434,7 +500,7 @@ mod tests {
         assert!(reports.gone("a", PIECE / 2, 0));
         assert_eq!(reports.next(now), Some(piece(PIECE / 2, PIECE)));
         assert!(!reports.gone("a", PIECE / 2, 0));
-        reports.refused(&piece(PIECE / 2, PIECE), now);
+        reports.refused(&piece(PIECE / 2, PIECE), NotTaken::Failed, now);
         assert_eq!(reports.next(now + FIRST_PAUSE), Some(piece(PIECE / 2, PIECE)));
     }
 
@@ -450,8 +516,88 @@ mod tests {
         assert!(!reports.confirmed(&piece(0, PIECE)));
     }
 
+    #[test]
+    fn a_host_without_room_holds_a_job_up_and_costs_nothing() {
+        let mut now = Instant::now();
+        let mut reports = Reports::default();
+        reports.written("a", Part::Out, 3 * PIECE);
+        reports.next(now);
+        reports.confirmed(&piece(0, PIECE));
+        for pause in [1, 2, 4, 4, 4] {
+            let tell = reports.next(now).unwrap();
+            assert_eq!(tell, piece(PIECE, PIECE), "only what the host lacks is offered again");
+            reports.refused(&tell, NotTaken::NoRoom, now);
+            let until = reports.next_deadline().unwrap();
+            assert_eq!((until - now, reports.next(now)), (Duration::from_secs(pause), None));
+            now = until;
+        }
+        reports.next(now);
+        reports.confirmed(&piece(PIECE, PIECE));
+        assert_eq!(reports.next(now), Some(piece(2 * PIECE, PIECE)));
+    }
+
+    #[test]
+    fn a_host_that_lost_the_end_of_what_it_had_is_given_that_and_not_all() {
+        let now = Instant::now();
+        let mut reports = Reports::default();
+        let all = 64 * FIRST_STEP_BACK;
+        reports.written("a", Part::Out, all);
+        while let Some(tell) = reports.next(now) {
+            reports.confirmed(&tell);
+        }
+        reports.written("a", Part::Out, all + 1);
+        // It lost five mebibytes.
+        let mut now = now;
+        let mut have = all - (5 << 20);
+        let mut offered = 0;
+        while let Some(tell) = reports.next(now) {
+            let Tell::Piece { offset, length, .. } = tell else { panic!("{tell:?}") };
+            offered += length;
+            if offset > have {
+                reports.refused(&tell, NotTaken::Failed, now);
+                now = reports.next_deadline().unwrap();
+            } else {
+                have = have.max(offset + length);
+                reports.confirmed(&tell);
+            }
+        }
+        assert_eq!(have, all + 1);
+        assert!(offered < FIRST_STEP_BACK + 10 * PIECE, "{offered}");
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_tried_again_and_nothing_else_with_it() {
+        let mut now = Instant::now();
+        let mut reports = Reports::default();
+        reports.ended("a", INLINE + 1, 0);
+        let tell = reports.next(now).unwrap();
+        reports.confirmed(&tell);
+        for n in 0..10 {
+            assert_eq!(reports.next(now), Some(end(false)));
+            assert_eq!(reports.refused(&end(false), NotTaken::Unsaid, now), n == 0);
+            now = reports.next_deadline().unwrap();
+        }
+    }
+
+    #[test]
+    fn pieces_stay_below_what_a_message_may_have() {
+        let now = Instant::now();
+        let mut reports = Reports::default();
+        reports.most_in_a_message(1000);
+        reports.ended("a", 126, 0);
+        assert_eq!(reports.next(now), Some(piece(0, 126)), "in JSON it might be too much");
+        reports.ended("b", 125, 0);
+        let end = reports.next(now).unwrap();
+        assert!(matches!(end, Tell::End { inline: true, .. }) && reports.confirmed(&end));
+        reports.written("a", Part::Out, 2000);
+        assert_eq!(reports.next(now), Some(piece(126, 500)));
+        reports.most_in_a_message(1);
+        assert_eq!(reports.next(now), Some(piece(626, 1)));
+    }
+
     proptest! {
-        /// Whatever is lost, refused or confirmed, in the end the host has every octet once in order, and the end last.
+        /// Whatever is lost on the way or by the host, refused or confirmed, in the end the host has every octet once in
+        /// order, and the end last.
         #[test]
         fn everything_is_told_in_the_end(
             out in 0..6 * PIECE, err in 0..2 * PIECE, fates in prop::collection::vec(0u8..10, 0..200)
@@ -476,20 +622,27 @@ mod tests {
                 };
                 match fates.next().unwrap_or(9) {
                     0 => reports.reconnected(),
-                    1 => reports.refused(&tell, now),
+                    1 => drop(reports.refused(&tell, NotTaken::Failed, now)),
+                    3 => drop(reports.refused(&tell, NotTaken::NoRoom, now)),
+                    4 => have.values_mut().for_each(|have| *have /= 2),
                     2 => {}
                     _ => {
                         match &tell {
                             Tell::Piece { part, offset, length, .. } => {
                                 let have = have.get_mut(part).unwrap();
                                 if *offset > *have {
-                                    reports.refused(&tell, now);
+                                    reports.refused(&tell, NotTaken::Failed, now);
                                     continue;
                                 }
                                 *have = (*have).max(offset + length);
                             }
                             Tell::End { inline: true, .. } => have = BTreeMap::from([(Part::Out, out), (Part::Err, err)]),
-                            Tell::End { .. } => {}
+                            Tell::End { .. } => {
+                                if have != BTreeMap::from([(Part::Out, out), (Part::Err, err)]) {
+                                    reports.refused(&tell, NotTaken::Failed, now);
+                                    continue;
+                                }
+                            }
                         }
                         told_end |= reports.confirmed(&tell);
                     }

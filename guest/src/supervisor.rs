@@ -107,14 +107,7 @@ pub(crate) fn supervise(folder: &Folder, group: Option<Group>) -> io::Result<()>
     let _ = setsid();
     set_child_subreaper(true)?;
     let wakes = Wakes::register()?;
-    // A job whose spool exists has been started before, and is never started again.
-    let files = [private_new(&folder.spool(Part::Out))?, private_new(&folder.spool(Part::Err))?];
-    folder.reserve_result()?;
-    let myself = Supervisor {
-        process: Identity::own()?,
-        group: group.as_ref().map(|group| group.folder().to_owned()),
-    };
-    Folder::write_briefly(&folder.supervisor(), &myself)?;
+    let files = prepare(folder, group.as_ref())?;
     let mut announcer = Announcer::new(events, Instant::now());
     let started = unix_time();
     let program = start(folder, &record);
@@ -124,9 +117,9 @@ pub(crate) fn supervise(folder: &Folder, group: Option<Group>) -> io::Result<()>
             let mut job =
                 Job::new(folder, &record, program, files, control, wakes, announcer).of_group(group);
             job.watch()?;
-            job.announce_rest();
+            job.announce_rest()?;
             let mut results = job.results(started);
-            if let Some(failure) = launcher::failure(folder) {
+            if let Some(failure) = launcher::failure(folder, &record) {
                 results = results.but_not_started(failure);
             }
             leave(folder, &results);
@@ -146,6 +139,30 @@ pub(crate) fn supervise(folder: &Folder, group: Option<Group>) -> io::Result<()>
     // is through has lost the job, unless somebody else has the results by then.
     spool.map_or(Ok(()), |spool| spool.sync())?;
     folder.sync_result()
+}
+
+/// Makes what has to be there before the program is started, its spool first.
+fn prepare(folder: &Folder, group: Option<&Group>) -> io::Result<[File; 2]> {
+    // A job whose spool exists has been started before, and is never started again.
+    let out = private_new(&folder.spool(Part::Out))?;
+    let rest = || {
+        let err = private_new(&folder.spool(Part::Err))?;
+        folder.reserve_result()?;
+        let myself =
+            Supervisor { process: Identity::own()?, group: group.map(|group| group.folder().to_owned()) };
+        Folder::write_briefly(&folder.supervisor(), &myself)?;
+        Ok(err)
+    };
+    match rest() {
+        Ok(err) => Ok([out, err]),
+        Err(cause) => {
+            // On a full disk, for one.  Nothing was run, and without a spool everybody can see that.
+            for part in [Part::Err, Part::Out] {
+                let _ = std::fs::remove_file(folder.spool(part));
+            }
+            Err(cause)
+        }
+    }
 }
 
 /// A program that has been started, and the supervisor's ends of what it reads and writes.
@@ -259,6 +276,19 @@ fn duplicate(descriptor: BorrowedFd<'_>) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_prepared_leaves_no_trace_of_a_start_and_no_start_loses_its_trace() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path());
+        // In the way of the results, as a full disk would be.
+        std::fs::create_dir(dir.path().join("result.json.new")).unwrap();
+        prepare(&folder, None).unwrap_err();
+        assert!(!folder.spool(Part::Out).exists());
+        private_new(&folder.spool(Part::Out)).unwrap();
+        prepare(&folder, None).unwrap_err();
+        assert!(folder.spool(Part::Out).exists());
+    }
 
     #[test]
     fn a_folder_that_is_no_job_is_refused() {

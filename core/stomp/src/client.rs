@@ -13,6 +13,9 @@
 //!   the broker sees a slow consumer, while heart-beats and outgoing frames go on.
 //! - `RECEIPT` frames wait behind unread messages too: who stops taking events also stops learning of receipts.
 //!
+//! With [`Credentials::Proof`] the broker has to prove that it knows our secret before it is told or obeyed in anything:
+//! whoever answers without that is [`Event::Refused`], and asked again later.
+//!
 //! It does not know what messages mean, and acknowledges none by itself.
 
 mod config;

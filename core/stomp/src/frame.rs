@@ -122,6 +122,9 @@ impl fmt::Display for Command {
     }
 }
 
+/// The header of `MESSAGE` that counts how often the message was given out before. Absent if it was not.
+pub(crate) const DELIVERIES: &str = "vocable-deliveries";
+
 /// The header of `CONNECTED` by which our broker says how many bytes the body of a frame may have.
 pub(crate) const MAX_FRAME: &str = "vocable-max-frame";
 
@@ -160,6 +163,12 @@ impl Frame {
     /// The value of the first header of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// How often our broker had given this message of a queue to somebody before, as far as it says. It counts what it
+    /// sent, not what was read: a consumer that fails over one message makes all count that were on their way to it.
+    pub fn earlier_deliveries(&self) -> u32 {
+        self.header(DELIVERIES).and_then(|count| count.parse().ok()).unwrap_or(0)
     }
 
     /// Octets that the frame keeps in memory, for budgets: headers and body with a little for each header's own bookkeeping.
@@ -274,6 +283,14 @@ mod tests {
         let frame = Frame::new(Command::Message).with("a", "first").with("a", "second");
         assert_eq!(frame.header("a"), Some("first"));
         assert_eq!(frame.header("b"), None);
+    }
+
+    #[test]
+    fn earlier_deliveries_are_those_that_the_broker_counted() {
+        let message = Frame::new(Command::Message);
+        assert_eq!(message.earlier_deliveries(), 0);
+        assert_eq!(message.clone().with(DELIVERIES, "3").earlier_deliveries(), 3);
+        assert_eq!(message.with(DELIVERIES, "-1").earlier_deliveries(), 0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! own environment is not handed on, since it may hold secrets: of that only `PATH`, `LANG`,
 //! `LC_ALL` and `TZ`.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -39,6 +40,12 @@ impl Surroundings {
     pub(super) fn find(mut config: JobsConfig) -> Result<Self, JobError> {
         Folder::new(&config.dir).create_with_parents().map_err(JobError::io("create", &config.dir))?;
         config.dir = config.dir.canonicalize().map_err(JobError::io("resolve", &config.dir))?;
+        // What is recorded below is only as durable as the way to it.
+        config
+            .dir
+            .ancestors()
+            .take(3)
+            .for_each(|folder| drop(File::open(folder).and_then(|it| it.sync_all())));
         let boot_id =
             processes::boot_id().map_err(JobError::io("read", "/proc/sys/kernel/random/boot_id".as_ref()))?;
         let own = Passwd::from_uid(Uid::effective()).ok().flatten();

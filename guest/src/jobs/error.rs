@@ -69,6 +69,14 @@ pub enum JobError {
     /// A program run for a word could not be started.
     #[error(transparent)]
     NotStarted(#[from] Failure),
+    /// Commands that are to be forgotten cannot be removed as fast as new ones come.
+    #[error(
+        "the disk is too slow: {leaving} commands that are over have yet to be removed from it; nothing was run"
+    )]
+    SlowDisk {
+        /// How many wait for their removal.
+        leaving: usize,
+    },
     /// A program run for a word took too long and was killed.
     #[error("{cmd} was killed: it did not end within {after:?} (option \"timeout\")")]
     TimedOut {
@@ -77,8 +85,8 @@ pub enum JobError {
         /// The time it was given.
         after: Duration,
     },
-    /// Nothing more is remembered until results are acknowledged and their time has passed.
-    #[error("{limit} commands are remembered already, the most there can be; nothing was run")]
+    /// Nothing more is remembered until the host has taken results.
+    #[error("the host has yet to hear of {limit} commands, the most there can be; nothing was run")]
     TooManyKnown {
         /// How many commands are remembered at most.
         limit: usize,

@@ -27,6 +27,7 @@ use nix::unistd::mkfifo;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::Part;
 use super::record::Record;
 use super::results::Results;
 
@@ -50,10 +51,10 @@ pub(crate) struct Freed {
 }
 
 impl Freed {
-    pub(crate) const fn of(self, part: super::Part) -> u64 {
+    pub(crate) const fn of(self, part: Part) -> u64 {
         match part {
-            super::Part::Err => self.err,
-            super::Part::Out => self.out,
+            Part::Err => self.err,
+            Part::Out => self.out,
         }
     }
 }
@@ -116,7 +117,7 @@ impl Folder {
         self.0.join("supervisor.json")
     }
 
-    pub(crate) fn spool(&self, part: super::Part) -> PathBuf {
+    pub(crate) fn spool(&self, part: Part) -> PathBuf {
         self.0.join(part.as_str())
     }
 
@@ -208,8 +209,21 @@ impl Folder {
         self.write_freed(&Freed::default())
     }
 
+    /// Removes what nobody wants to read any more when the job is over and told.  Its FIFOs and what tells of its
+    /// supervisor stay for whoever looks at how it ended.
+    pub(crate) fn strip(&self) {
+        for path in [self.spool(Part::Out), self.spool(Part::Err), self.input(), self.stdin()] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(path = %path.display(), %error, "a file of a command that is over is not removed");
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Bytes written to a spool, those freed included; 0 before there is one.
-    pub(crate) fn spooled(&self, part: super::Part) -> u64 {
+    pub(crate) fn spooled(&self, part: Part) -> u64 {
         fs::metadata(self.spool(part)).map_or(0, |metadata| metadata.len())
     }
 }

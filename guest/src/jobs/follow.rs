@@ -109,14 +109,21 @@ pub(super) async fn take_up(shared: Arc<Surroundings>, record: Record, events: F
     }
 }
 
-/// Marks a job as acknowledged, for the next agent to see.
+/// Marks a job as acknowledged, for the next agent to see, and removes what the host has: only the record and the
+/// results are of use any more.
 pub(super) async fn mark_acknowledged(
     shared: Arc<Surroundings>,
     reporter: Reporter,
     reply: oneshot::Sender<Result<(), JobError>>,
 ) {
-    let mark = shared.folder(&reporter.cmd_id).acknowledged();
-    let marked = blocking(move || private(&mark, true).map(drop).map_err(JobError::io("write", &mark))).await;
+    let folder = shared.folder(&reporter.cmd_id);
+    let marked = blocking(move || {
+        let mark = folder.acknowledged();
+        private(&mark, true).map_err(JobError::io("write", &mark))?;
+        folder.strip();
+        Ok(())
+    })
+    .await;
     let _ = reply.send(marked);
     reporter.tell(News::Acknowledged).await;
 }

@@ -23,8 +23,17 @@ use super::results::Results;
 use super::{JobEvent, JobInfo, Part, Started};
 
 /// How many commands are remembered at most, running, waiting for their acknowledgement or kept
-/// after it: a thousand bytes each in memory, a folder each on the disk.
+/// after it: a thousand bytes each in memory, a folder each on the disk.  The oldest of those that
+/// are kept go when there are more, so that only what the host has yet to take refuses new ones.
 const MOST_KNOWN: usize = 10_000;
+
+/// How many may be on their way out beside these, and in one go.  A disk that cannot keep up with
+/// that holds up new commands.
+const MOST_LEAVING: usize = 1_000;
+const LEAVE_AT_ONCE: usize = 64;
+
+/// A time nobody lives to see is one the clock may not be able to count.
+const LONGEST_KEPT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 type Reply<T> = oneshot::Sender<T>;
 
@@ -32,8 +41,10 @@ type Reply<T> = oneshot::Sender<T>;
 #[derive(Debug)]
 pub(super) enum Request {
     Acknowledged { cmd_id: CommandId, reply: Reply<Result<(), JobError>> },
+    Knows { cmd_id: CommandId, reply: Reply<bool> },
     List { reply: Reply<Vec<JobInfo>> },
     Start { cmd_id: CommandId, order: Box<Order>, reply: Reply<Result<Started, JobError>> },
+    Untold { reply: Reply<Vec<String>> },
 }
 
 /// What the owner knows of one job.
@@ -84,14 +95,23 @@ impl Outbox {
 pub(super) struct Keeper {
     shared: Arc<Surroundings>,
     jobs: BTreeMap<CommandId, Job>,
-    /// When acknowledged jobs are to be forgotten.
+    /// How many of them have no results yet.
+    running: usize,
+    /// Those that have yet to be acknowledged.
+    untold: BTreeSet<CommandId>,
+    /// When acknowledged jobs are to be forgotten: all that are kept, the oldest first.
     forget_at: BTreeSet<(Instant, CommandId)>,
+    /// Those whose folders are to be removed, or are being removed.
+    leaving: VecDeque<CommandId>,
+    /// How many are remembered at most.
+    most_known: usize,
     requests: mpsc::Receiver<Request>,
     news: mpsc::Receiver<(CommandId, News)>,
     reporter: mpsc::Sender<(CommandId, News)>,
     outbox: Outbox,
     tasks: JoinSet<()>,
-    removals: JoinSet<CommandId>,
+    /// One at most.
+    removals: JoinSet<Vec<CommandId>>,
     _lock: Flock<File>,
 }
 
@@ -106,7 +126,11 @@ impl Keeper {
         let mut keeper = Self {
             shared,
             jobs: BTreeMap::new(),
+            running: 0,
+            untold: BTreeSet::new(),
             forget_at: BTreeSet::new(),
+            leaving: VecDeque::new(),
+            most_known: MOST_KNOWN,
             requests,
             news,
             reporter,
@@ -135,9 +159,7 @@ impl Keeper {
                     Err(_) => self.outbox = Outbox::default(),
                 },
                 () = sleep_until_some(forget) => self.forget_due(),
-                Some(removed) = self.removals.join_next() => if let Ok(cmd_id) = removed {
-                    self.jobs.remove(&cmd_id);
-                },
+                Some(removed) = self.removals.join_next() => self.removed(removed.unwrap_or_default()),
                 Some(ended) = self.tasks.join_next() => if let Err(error) = ended {
                     tracing::error!(%error, "a task of the jobs failed");
                 },
@@ -148,10 +170,14 @@ impl Keeper {
     fn serve(&mut self, request: Request) {
         match request {
             Request::Acknowledged { cmd_id, reply } => self.acknowledge(cmd_id, reply),
+            Request::Knows { cmd_id, reply } => drop(reply.send(self.jobs.contains_key(&cmd_id))),
             Request::List { reply } => {
                 let _ = reply.send(self.jobs.values().map(|job| job.info.clone()).collect());
             }
             Request::Start { cmd_id, order, reply } => self.start(cmd_id, *order, reply),
+            Request::Untold { reply } => {
+                let _ = reply.send(self.untold.iter().map(CommandId::to_string).collect());
+            }
         }
     }
 
@@ -159,22 +185,36 @@ impl Keeper {
         if let Some(job) = self.jobs.get_mut(&cmd_id) {
             return job.start_again(&order.digest, reply);
         }
-        if let Some(refusal) = self.no_room() {
+        if let Err(refusal) = self.make_room() {
             let _ = reply.send(Err(refusal));
             return;
         }
-        self.jobs.insert(cmd_id.clone(), Job::ordered(&cmd_id, &order, reply));
+        self.add(&cmd_id, Job::ordered(&cmd_id, &order, reply));
         let reporter = self.reporter(cmd_id);
         self.tasks.spawn(follow::begin(self.shared.clone(), order, reporter));
     }
 
-    fn no_room(&self) -> Option<JobError> {
+    /// Makes sure that there is room for one more.
+    fn make_room(&mut self) -> Result<(), JobError> {
         let limit = self.shared.config.max_running;
-        let running = self.jobs.values().filter(|job| job.info.results.is_none()).count();
-        if running >= limit {
-            return Some(JobError::TooManyRunning { limit });
+        if self.running >= limit {
+            return Err(JobError::TooManyRunning { limit });
         }
-        (self.jobs.len() >= MOST_KNOWN).then_some(JobError::TooManyKnown { limit: MOST_KNOWN })
+        while self.jobs.len() >= self.most_known + self.leaving.len() {
+            let limit = self.most_known;
+            let (_, oldest) = self.forget_at.pop_first().ok_or(JobError::TooManyKnown { limit })?;
+            self.leave(oldest);
+        }
+        if self.leaving.len() > MOST_LEAVING {
+            return Err(JobError::SlowDisk { leaving: self.leaving.len() });
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, cmd_id: &CommandId, job: Job) {
+        self.running += 1;
+        self.untold.insert(cmd_id.clone());
+        self.jobs.insert(cmd_id.clone(), job);
     }
 
     fn reporter(&self, cmd_id: CommandId) -> Reporter {
@@ -183,7 +223,7 @@ impl Keeper {
 
     /// A job that was there before this agent.
     fn take_up(&mut self, Found { cmd_id, record, state }: Found) {
-        self.jobs.insert(cmd_id.clone(), Job::recorded(&record));
+        self.add(&cmd_id, Job::recorded(&record));
         match state {
             FoundState::Recorded => {
                 if let Some(job) = self.jobs.get_mut(&cmd_id) {
@@ -206,6 +246,7 @@ impl Keeper {
                 let left = self.shared.config.keep.saturating_sub(age);
                 if let Some(job) = self.jobs.get_mut(&cmd_id) {
                     job.info.acknowledge(*results);
+                    self.running -= 1;
                 }
                 self.forget_after(left, cmd_id);
             }
@@ -220,6 +261,8 @@ impl Keeper {
             News::Output { out, err } => self.output(&cmd_id, out, err),
             News::Refused(refusal) => {
                 if let Some(job) = self.jobs.remove(&cmd_id) {
+                    self.running -= usize::from(job.info.results.is_none());
+                    self.untold.remove(&cmd_id);
                     job.refuse(refusal);
                 }
             }
@@ -254,7 +297,9 @@ impl Keeper {
         let Some(job) = self.jobs.get_mut(cmd_id) else { return };
         job.has_started();
         tracing::debug!(cmd = %cmd_id, state = ?results.state, code = ?results.exit_code_or_signal, "a command ended");
-        job.info.results = Some(results);
+        if job.info.results.replace(results).is_none() {
+            self.running -= 1;
+        }
         self.outbox.push(cmd_id, Subject::End);
     }
 
@@ -278,6 +323,7 @@ impl Keeper {
             Some(job) if job.info.acknowledged => Ok(()),
             Some(job) => {
                 job.info.acknowledged = true;
+                self.untold.remove(&cmd_id);
                 let reporter = self.reporter(cmd_id);
                 self.tasks.spawn(follow::mark_acknowledged(self.shared.clone(), reporter, reply));
                 return;
@@ -286,20 +332,44 @@ impl Keeper {
         let _ = reply.send(answer);
     }
 
+    /// Keeps an acknowledged job for so long, if there is room.
     fn forget_after(&mut self, time: Duration, cmd_id: CommandId) {
-        // A time nobody lives to see is one the clock may not be able to count.
-        if let Some(when) = Instant::now().checked_add(time) {
-            self.forget_at.insert((when, cmd_id));
-        }
+        self.untold.remove(&cmd_id);
+        // What it was asked to do was of interest as long as it was not told.
+        self.jobs.get_mut(&cmd_id).into_iter().for_each(|job| job.info.args = Vec::new());
+        let when = Instant::now() + time.min(LONGEST_KEPT);
+        self.forget_at.insert((when, cmd_id));
     }
 
     fn forget_due(&mut self) {
         let now = Instant::now();
         while self.forget_at.first().is_some_and(|(when, _)| *when <= now) {
             if let Some((_, cmd_id)) = self.forget_at.pop_first() {
-                self.removals.spawn(remove(self.shared.clone(), cmd_id));
+                self.leave(cmd_id);
             }
         }
+    }
+
+    /// Has the folder of a job removed.  Until it is, the job is known.
+    fn leave(&mut self, cmd_id: CommandId) {
+        self.leaving.push_back(cmd_id);
+        self.remove_some();
+    }
+
+    fn remove_some(&mut self) {
+        if self.removals.is_empty() && !self.leaving.is_empty() {
+            let some = self.leaving.iter().take(LEAVE_AT_ONCE).cloned().collect();
+            self.removals.spawn(recovery::discard_all(self.shared.clone(), some));
+        }
+    }
+
+    fn removed(&mut self, gone: Vec<CommandId>) {
+        // They are the first of those that leave; none if the task failed, which is then tried again.
+        for cmd_id in gone {
+            self.leaving.pop_front();
+            self.jobs.remove(&cmd_id);
+        }
+        self.remove_some();
     }
 }
 
@@ -374,7 +444,121 @@ async fn sleep_until_some(when: Option<Instant>) {
     }
 }
 
-async fn remove(shared: Arc<Surroundings>, cmd_id: CommandId) -> CommandId {
-    recovery::discard_later(shared.folder(&cmd_id), cmd_id.clone()).await;
-    cmd_id
+#[cfg(test)]
+mod tests {
+    use super::super::results::{Failure, FailureCode};
+    use super::super::tests::test_config;
+    use super::*;
+    use std::path::Path;
+    use std::sync::LazyLock;
+
+    fn keeper(dir: &Path, most_known: usize) -> Keeper {
+        let shared = Surroundings::find(test_config(dir)).unwrap();
+        let lock = recovery::lock(&shared.config.dir).unwrap();
+        // Nobody asks but the test.
+        let mut keeper = Keeper::new(Arc::new(shared), lock, mpsc::channel(1).1, Vec::new());
+        keeper.most_known = most_known;
+        keeper
+    }
+
+    fn record(cmd_id: &CommandId) -> Record {
+        static ONE: LazyLock<Record> = LazyLock::new(|| {
+            serde_json::from_value(serde_json::json!({
+                "cmd_id": "", "program_sha256": "", "boot_id": "", "recorded": 0.0, "cmd": "true", "args": ["x"],
+                "env": [], "directory": "/", "user": null, "nice": null, "limits": [], "stdin": false,
+                "timeout": null, "grace": {"secs": 10, "nanos": 0}, "on_disconnect": "keep", "spool_limit": 1,
+                "when_spool_full": "pause"
+            }))
+            .unwrap()
+        });
+        Record { cmd_id: cmd_id.to_string(), ..ONE.clone() }
+    }
+
+    fn results() -> Results {
+        Results::not_started(Failure::new(FailureCode::NotStarted, "a test"), 0.0)
+    }
+
+    impl Keeper {
+        /// A command that has ended at once: all but the process.
+        fn ends(&mut self, cmd_id: &CommandId) -> Result<(), JobError> {
+            self.make_room()?;
+            let state = FoundState::Ended { results: Box::new(results()), acknowledged: None };
+            self.take_up(Found { cmd_id: cmd_id.clone(), record: record(cmd_id), state });
+            while self.next_event().is_some() {}
+            Ok(())
+        }
+
+        /// What the task does when a removal is through.
+        async fn removal(&mut self) {
+            if let Some(removed) = self.removals.join_next().await {
+                self.removed(removed.unwrap());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_every_second_for_a_week_is_taken_and_what_is_remembered_stays_bounded() {
+        const WEEK: usize = 7 * 24 * 60 * 60;
+        let dir = tempfile::tempdir().unwrap();
+        let mut keeper = keeper(dir.path(), MOST_KNOWN);
+        for n in 0..WEEK {
+            let cmd_id: CommandId = format!("r{n}.vm1").parse().unwrap();
+            while keeper.leaving.len() > MOST_LEAVING / 2 {
+                keeper.removal().await;
+            }
+            keeper.ends(&cmd_id).unwrap();
+            keeper.hear(cmd_id, News::Acknowledged);
+            assert!(keeper.jobs.len() <= MOST_KNOWN + MOST_LEAVING);
+        }
+        assert_eq!((keeper.running, keeper.untold.len()), (0, 0));
+        assert!(keeper.forget_at.len() <= MOST_KNOWN && keeper.outbox.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_oldest_that_are_acknowledged_leave_the_disk_and_the_newest_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut keeper = keeper(dir.path(), 100);
+        let id = |n: usize| format!("c{n}").parse::<CommandId>().unwrap();
+        for n in 0..1000 {
+            let folder = keeper.shared.folder(&id(n));
+            folder.create().unwrap();
+            folder.write_result(&results()).unwrap();
+            keeper.ends(&id(n)).unwrap();
+            keeper.hear(id(n), News::Acknowledged);
+        }
+        while !keeper.leaving.is_empty() {
+            keeper.removal().await;
+        }
+        let is_there = |n: &usize| keeper.shared.folder(&id(*n)).path().exists();
+        assert_eq!((0..1000).filter(is_there).collect::<Vec<_>>(), (900..1000).collect::<Vec<_>>());
+        assert_eq!(keeper.jobs.len(), 100);
+    }
+
+    #[tokio::test]
+    async fn only_what_the_host_has_yet_to_take_refuses_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut keeper = keeper(dir.path(), 10);
+        let id = |n: usize| format!("c{n}").parse::<CommandId>().unwrap();
+        (0..10).for_each(|n| keeper.ends(&id(n)).unwrap());
+        assert!(matches!(keeper.ends(&id(10)), Err(JobError::TooManyKnown { limit: 10 })));
+        keeper.hear(id(3), News::Acknowledged);
+        keeper.ends(&id(10)).unwrap();
+        keeper.removal().await;
+        assert!(!keeper.jobs.contains_key(&id(3)) && keeper.jobs.contains_key(&id(0)));
+        assert!(matches!(keeper.ends(&id(11)), Err(JobError::TooManyKnown { limit: 10 })));
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_is_too_slow_to_forget_holds_up_new_commands() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut keeper = keeper(dir.path(), 1);
+        let refused = (0..10 * MOST_LEAVING).find_map(|n| {
+            let cmd_id: CommandId = format!("c{n}").parse().unwrap();
+            let taken = keeper.ends(&cmd_id);
+            keeper.hear(cmd_id, News::Acknowledged);
+            taken.err()
+        });
+        assert!(matches!(refused, Some(JobError::SlowDisk { .. })), "{refused:?}");
+        assert!(keeper.jobs.len() <= MOST_LEAVING + 2);
+    }
 }

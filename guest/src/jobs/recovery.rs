@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -95,7 +96,9 @@ fn look_at(shared: &Surroundings, cmd_id: CommandId) -> Option<Found> {
 
 /// Removes a folder without regret.
 pub(super) fn discard(folder: &Folder, cmd_id: &CommandId) {
-    if let Err(error) = fs::remove_dir_all(folder.path()) {
+    if let Err(error) = fs::remove_dir_all(folder.path())
+        && error.kind() != io::ErrorKind::NotFound
+    {
         tracing::error!(cmd = %cmd_id, %error, "the folder of a command cannot be removed");
     }
 }
@@ -109,11 +112,29 @@ pub(super) async fn discard_later(folder: Folder, cmd_id: CommandId) {
     let _ = blocking(work).await;
 }
 
+/// The same of several, one after the other; gives which.
+pub(super) async fn discard_all(shared: Arc<Surroundings>, cmd_ids: Vec<CommandId>) -> Vec<CommandId> {
+    let work = move || {
+        cmd_ids.iter().for_each(|cmd_id| discard(&shared.folder(cmd_id), cmd_id));
+        Ok(cmd_ids)
+    };
+    blocking(work).await.unwrap_or_default()
+}
+
 fn state(shared: &Surroundings, folder: &Folder, record: &Record) -> FoundState {
+    let is_of_this_boot = record.boot_id == shared.boot_id;
     if let Ok(Some(results)) = folder.read_result() {
-        return ended(folder, results);
+        // Results are there before the disk has all of the output; if the machine stopped in between, the host may
+        // have yet to hear what is gone.
+        let is_short = |(part, told)| folder.spooled(part) < told;
+        let output = [(Part::Out, results.out_bytes), (Part::Err, results.err_bytes)];
+        if is_of_this_boot || folder.acknowledged().exists() || !output.into_iter().any(is_short) {
+            return ended(folder, results);
+        }
+        let message = "the command ended, and the guest was restarted before its output was on the disk";
+        return ended(folder, lost(folder, record, Failure::new(FailureCode::GuestRestarted, message)));
     }
-    if record.boot_id != shared.boot_id {
+    if !is_of_this_boot {
         let failure =
             Failure::new(FailureCode::GuestRestarted, "the guest was restarted before the command ended");
         return ended(folder, lost(folder, record, failure));
@@ -154,7 +175,10 @@ pub(super) fn results(folder: &Folder, record: &Record) -> Results {
         return results;
     }
     if !folder.spool(Part::Out).exists() {
-        let message = "the command was recorded but never started; nothing was run";
+        let message = match last_words(folder) {
+            Some(words) => format!("the command could not be started; nothing was run: {words}"),
+            None => "the command was recorded but never started; nothing was run".to_owned(),
+        };
         let results = Results::not_started(Failure::new(FailureCode::NotStarted, message), record.recorded);
         return keep(folder, results);
     }

@@ -47,6 +47,12 @@ pub struct Results {
 }
 
 impl Results {
+    /// Whether the host may have output that is not here any more: what was written just before a
+    /// machine stopped may not have come to its disk.  How much there was, nobody knows then.
+    pub(crate) fn may_lack_output(&self) -> bool {
+        self.error.as_ref().is_some_and(|error| error.code == FailureCode::GuestRestarted)
+    }
+
     /// Of a launcher that could not become the program.
     pub(crate) fn but_not_started(self, failure: Failure) -> Self {
         Self {
@@ -243,6 +249,12 @@ mod tests {
         assert!(!members.contains(&"error") && !members.contains(&"left_out"));
         assert_eq!(json["resources"].as_object().unwrap().len(), 16);
         assert_eq!(serde_json::from_value::<Results>(json).unwrap(), results);
+    }
+
+    #[test]
+    fn after_a_restart_of_the_machine_nobody_knows_how_much_output_there_was() {
+        let of = |code| Results::not_started(Failure::new(code, ""), 0.0).may_lack_output();
+        assert!(of(FailureCode::GuestRestarted) && !of(FailureCode::NotStarted));
     }
 
     #[test]

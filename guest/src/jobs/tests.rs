@@ -41,7 +41,7 @@ fn this_executable_can_supervise() {
     }
 }
 
-fn test_config(dir: &Path) -> JobsConfig {
+pub(crate) fn test_config(dir: &Path) -> JobsConfig {
     let test = concat!(module_path!(), "::this_executable_can_supervise").split_once("::").unwrap().1;
     JobsConfig {
         dir: dir.join("jobs"),
@@ -185,7 +185,7 @@ fn processes_with(argument: &str) -> usize {
 }
 
 /// Waits for processes that are nobody's children here, so that nothing tells of their end.
-async fn until(condition: impl Fn() -> bool) {
+pub(crate) async fn until(condition: impl Fn() -> bool) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !condition() {
         assert!(tokio::time::Instant::now() < deadline, "it never came to pass");

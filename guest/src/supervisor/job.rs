@@ -115,6 +115,10 @@ pub(super) struct Job {
     wakes: Wakes,
     status: Option<Status>,
     ended: f64,
+    /// Whether the program is over, and only its output is still to be kept.
+    is_past: bool,
+    /// Whether somebody does not want to wait for that.
+    is_in_a_hurry: bool,
     /// Whether nothing descends from this process any more.
     childless: bool,
 }
@@ -150,6 +154,8 @@ impl Job {
             wakes,
             status: None,
             ended: 0.0,
+            is_past: false,
+            is_in_a_hurry: false,
             childless: false,
         }
     }
@@ -162,25 +168,42 @@ impl Job {
     /// Goes on until the job is over.
     pub(super) fn watch(&mut self) -> io::Result<()> {
         while !self.is_over() {
-            for (source, ready) in self.wait()? {
-                match source {
-                    Source::Children => self.reap(),
-                    Source::Control => self.obey(),
-                    Source::Input => self.input.iter_mut().for_each(|input| input.feed(ready)),
-                    Source::Output(part) => self.spool.copy(part, ready, Instant::now()),
-                    Source::Terminate => self.end(Cause::Cancelled, None),
-                }
-            }
+            self.wait_and_act()?;
             self.keep_time();
         }
         Ok(())
     }
 
-    /// Takes what is left of the output, and announces it.
-    pub(super) fn announce_rest(&mut self) {
-        self.spool.drain(Instant::now());
+    fn wait_and_act(&mut self) -> io::Result<()> {
+        for (source, ready) in self.wait()? {
+            match source {
+                Source::Children => self.reap(),
+                Source::Control => self.obey(),
+                Source::Input => self.input.iter_mut().for_each(|input| input.feed(ready)),
+                Source::Output(part) => self.spool.copy(part, ready, Instant::now()),
+                Source::Terminate => self.end(Cause::Cancelled, None),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what is left of the output, and announces it.  With a full disk that takes until there is
+    /// room, unless the job is made to end: then its results say what was left out.
+    pub(super) fn announce_rest(&mut self) -> io::Result<()> {
+        self.is_past = true;
+        self.is_in_a_hurry = self.ending.cause().is_some() || self.ending.has_given_up();
+        while !self.spool.drain(Instant::now()) {
+            self.mind_room();
+            if self.is_in_a_hurry {
+                self.spool.give_up();
+                break;
+            }
+            self.wait_and_act()?;
+            self.spool.retry(Instant::now());
+        }
         let (out, err) = self.spool.totals();
         self.announcer.tell(Event::Output { out, err });
+        Ok(())
     }
 
     /// Announces the results; what is left of the job is its spool and its cgroup.
@@ -269,8 +292,10 @@ impl Job {
 
     fn time_left(&self) -> Option<Timespec> {
         let group = self.group.as_ref().filter(|group| group.is_inside()).map(|_| self.leave_group_at);
-        let deadlines = [self.ending.deadline(), self.announcer.deadline(), self.spool.deadline(), group];
-        let next = deadlines.into_iter().flatten().min()?;
+        let of_the_program = [self.ending.deadline(), self.announcer.deadline(), group];
+        let of_the_program = of_the_program.into_iter().filter(|_| !self.is_past);
+        let deadlines = of_the_program.chain([self.spool.deadline()]);
+        let next = deadlines.flatten().min()?;
         next.saturating_duration_since(Instant::now()).try_into().ok()
     }
 
@@ -392,6 +417,11 @@ impl Job {
 
     fn end(&mut self, cause: Cause, grace: Option<Duration>) {
         clear(&self.wakes.terminate);
+        if self.is_past {
+            // There is nothing left to end.  How the program ended is known, and stays so.
+            self.is_in_a_hurry = true;
+            return;
+        }
         if let Some(step) = self.ending.ask(cause, grace, Instant::now()) {
             self.step(step);
         }

@@ -3,7 +3,9 @@
 //! its own rights and limits, without which it could not watch over the program.
 
 use std::ffi::CString;
+use std::fs;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
@@ -14,6 +16,9 @@ use crate::jobs::folder::{Folder, private_new, read_json};
 use crate::jobs::launch::Launch;
 use crate::jobs::record::{Record, User};
 use crate::jobs::results::{Failure, FailureCode};
+
+/// No reason is nearly as long, but for one that names a path; that is cut off by nothing, only not reserved.
+const ROOM_FOR_REASON: usize = 1024;
 
 /// Set for the second stage, whose environment is otherwise empty.
 const STAGE: &str = "VOCABLE_SUPERVISOR_STAGE";
@@ -39,16 +44,30 @@ pub(super) fn command(folder: &Folder) -> Command {
 /// Becomes the program; returns only if that fails, having left the reason in the folder.
 pub(super) fn launch(folder: &Folder) -> io::Result<ExitCode> {
     let record: Record = read_json(&folder.record())?;
-    // Opened while there still is the right to.
+    // Opened while there still is the right to, and the room is taken beforehand: a reason that a full disk does not take
+    // would make this the program's own end.
     let report = private_new(&folder.start_failure())?;
+    report.write_all_at(&[b' '; ROOM_FOR_REASON], 0)?;
     let failure = become_program(&record);
-    serde_json::to_writer(&report, &failure)?;
+    let json = serde_json::to_vec(&failure)?;
+    report.write_all_at(&json, 0)?;
+    report.set_len(json.len() as u64)?;
     Ok(ExitCode::from(u8::try_from(failure.code.exit_code()).unwrap_or(u8::MAX)))
 }
 
-/// Why the launcher could not become the program, if it could not.
-pub(super) fn failure(folder: &Folder) -> Option<Failure> {
-    read_json(&folder.start_failure()).ok()
+/// Why the launcher of a record that needs one could not become the program, if it could not.
+pub(super) fn failure(folder: &Folder, record: &Record) -> Option<Failure> {
+    if !record.needs_launcher() {
+        return None;
+    }
+    let report = fs::read(folder.start_failure()).unwrap_or_default();
+    if report.len() == ROOM_FOR_REASON && report.iter().all(|byte| *byte == b' ') {
+        return None;
+    }
+    let unknown = || {
+        Failure::new(FailureCode::NotStarted, "the command could not be started, and the reason not be kept")
+    };
+    Some(serde_json::from_slice(&report).unwrap_or_else(|_| unknown()))
 }
 
 fn become_program(record: &Record) -> Failure {

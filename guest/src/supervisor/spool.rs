@@ -36,7 +36,8 @@ pub(super) struct Spool {
     out: Stream,
     err: Stream,
     limit: u64,
-    /// Whether the program has ended, which the limit holds up no more.
+    /// Whether the program has ended: the limit holds up nobody any more, and of what is in the pipes no more is taken
+    /// than they held then.
     draining: bool,
     full: Option<Full>,
     discarding: bool,
@@ -62,6 +63,8 @@ struct Stream {
     left_out: u64,
     /// Read, but not yet written because the disk was full.
     pending: Vec<u8>,
+    /// After the end of the program: how much may still be read.
+    left: u64,
 }
 
 impl Spool {
@@ -183,28 +186,51 @@ impl Spool {
     /// processes may write from now on is not waited for: at most one pipe's capacity is read,
     /// and everything the program itself wrote is in that.  The limit is there to hold up a program
     /// that writes too much; one that has ended leaves no more than this, and loses nothing to it.
-    pub(super) fn drain(&mut self, now: Instant) {
+    ///
+    /// Gives whether that was all.  On a full disk it is not: then the rest stays in the pipes, and
+    /// this is to be called again after [`retry`](Self::retry), or [`give_up`](Self::give_up).
+    pub(super) fn drain(&mut self, now: Instant) -> bool {
+        if !self.draining {
+            self.begin_to_drain(now);
+        }
+        for part in [Part::Out, Part::Err] {
+            while let Some(ready) = self.ready(part) {
+                let before = self.read_bytes();
+                self.copy(part, ready, now);
+                let read = self.read_bytes() - before;
+                let stream = self.stream_mut(part);
+                stream.left = stream.left.saturating_sub(read);
+            }
+        }
+        if self.discarding {
+            self.out.give_up_pending();
+            self.err.give_up_pending();
+        }
+        self.full.is_none() || self.discarding
+    }
+
+    fn begin_to_drain(&mut self, now: Instant) {
         self.draining = true;
+        for stream in [&mut self.out, &mut self.err] {
+            stream.left = stream.capacity();
+        }
         if !self.discarding && matches!(self.full, Some(Full::Limit)) {
             self.full = None;
         }
         self.retry(now + RETRY);
-        if self.full.is_some() {
-            self.discard();
-        }
-        for part in [Part::Out, Part::Err] {
-            let mut left = self.stream(part).capacity();
-            while let Some(ready) = self.stream(part).ready().filter(|_| left > 0) {
-                let before = self.read_bytes();
-                self.copy(part, ready, now);
-                if self.full.is_some() {
-                    self.discard();
-                }
-                left = left.saturating_sub(self.read_bytes() - before);
-            }
-        }
-        self.out.give_up_pending();
-        self.err.give_up_pending();
+    }
+
+    /// Whether more of that pipe is to be taken now.
+    fn ready(&self, part: Part) -> Option<PollFlags> {
+        let is_possible = self.full.is_none() || self.discarding;
+        let stream = self.stream(part);
+        stream.ready().filter(|_| is_possible && stream.left > 0)
+    }
+
+    /// Waits no longer for room: what could not be kept is counted as left out.
+    pub(super) fn give_up(&mut self) {
+        self.discard();
+        self.drain(Instant::now());
     }
 
     /// Makes sure the spool outlives the machine.
@@ -240,6 +266,13 @@ impl Spool {
         }
     }
 
+    fn stream_mut(&mut self, part: Part) -> &mut Stream {
+        match part {
+            Part::Out => &mut self.out,
+            Part::Err => &mut self.err,
+        }
+    }
+
     fn read_bytes(&self) -> u64 {
         [&self.out, &self.err]
             .iter()
@@ -258,6 +291,7 @@ impl Stream {
             freed: 0,
             left_out: 0,
             pending: Vec::new(),
+            left: 0,
         }
     }
 
@@ -474,10 +508,52 @@ mod tests {
         bed.spool.copy(Part::Out, PollFlags::IN, Instant::now());
         bed.writers[0].write_all(b"9").unwrap();
         bed.writers[1].write_all(b"err").unwrap();
-        bed.spool.drain(Instant::now());
+        assert!(!bed.spool.drain(Instant::now()));
+        bed.spool.give_up();
         let left_out = bed.spool.left_out().unwrap();
         assert_eq!((left_out.out, left_out.err, bed.spool.totals()), (9, 3, (0, 0)));
         assert!(left_out.reason.contains("No space left"), "{}", left_out.reason);
+    }
+
+    #[test]
+    fn what_is_in_the_pipes_at_the_end_waits_for_room_on_the_disk() {
+        let mut now = Instant::now();
+        let mut bed = bed(1000, full_disk());
+        bed.writers[0].write_all(b"12345678").unwrap();
+        bed.spool.copy(Part::Out, PollFlags::IN, now);
+        bed.writers[0].write_all(b"9").unwrap();
+        bed.writers[1].write_all(b"err").unwrap();
+        drop(bed.writers);
+        for _ in 0..3 {
+            assert!(!bed.spool.drain(now), "there is no room yet");
+            now = bed.spool.deadline().unwrap();
+            bed.spool.retry(now);
+        }
+        bed.spool.out.file = tempfile::tempfile().unwrap();
+        now = bed.spool.deadline().unwrap();
+        bed.spool.retry(now);
+        assert!(bed.spool.drain(now));
+        assert_eq!((bed.spool.totals(), bed.spool.left_out()), ((9, 3), None));
+        assert_eq!(content(&mut bed.spool.out.file), b"123456789");
+    }
+
+    #[test]
+    fn a_daemon_is_not_waited_for_because_a_disk_was_full_in_between() {
+        let now = Instant::now();
+        let mut bed = bed(u64::MAX, full_disk());
+        let mut writer = bed.writers[0].try_clone().unwrap();
+        let daemon = std::thread::spawn(move || while writer.write_all(&[b'x'; 4096]).is_ok() {});
+        while bed.spool.full().is_none() {
+            bed.spool.drain(now);
+        }
+        bed.spool.out.file = tempfile::tempfile().unwrap();
+        for _ in 0..100 {
+            bed.spool.retry(bed.spool.deadline().unwrap_or(now));
+            assert!(bed.spool.drain(now));
+        }
+        assert!(bed.spool.totals().0 <= 2 * BLOCK as u64);
+        drop(bed);
+        daemon.join().unwrap();
     }
 
     #[test]

@@ -10,7 +10,8 @@ use std::time::Duration;
 pub struct BrokerConfig {
     /// How much of everything.
     pub limits: BrokerLimits,
-    /// How large frames may be once somebody is logged in. Before that far less is accepted.
+    /// How large frames may be once somebody is logged in. Before that far less is accepted. `CONNECTED` tells
+    /// clients how large a body may be.
     pub frames: Limits,
     /// Bears with old clients, see [`Dialect::lenient`].
     pub lenient: bool,

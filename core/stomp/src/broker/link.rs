@@ -78,7 +78,7 @@ impl Link {
     fn count(&self, frame: &Frame) {
         if self.meter.write(frame.weight(), self.report_after) {
             let written = Input::Written(self.sender.connection);
-            // A server that is busy looks at the meter by itself before long.
+            // A server that has more inputs than it can take looks at the meter by itself when it has taken some.
             if self.sender.inputs.try_send(written).is_ok() {
                 self.meter.report();
             }

@@ -72,6 +72,8 @@ pub(super) struct Server {
     core: Core,
     config: Arc<BrokerConfig>,
     remotes: HashMap<ConnectionId, Remote>,
+    /// Those of them that are inside the process.
+    links: Vec<ConnectionId>,
     inputs: mpsc::Receiver<Input>,
     /// For those who are to send inputs.
     sender: mpsc::Sender<Input>,
@@ -98,6 +100,7 @@ impl Server {
             core,
             config: Arc::new(config),
             remotes: HashMap::new(),
+            links: Vec::new(),
             inputs,
             sender,
             farewells,
@@ -143,9 +146,18 @@ impl Server {
     fn take_several(&mut self, first: Input) {
         self.take(first);
         for _ in 1..INPUTS_AT_ONCE {
-            let Ok(input) = self.inputs.try_recv() else { return };
+            let Ok(input) = self.inputs.try_recv() else { break };
             self.take(input);
         }
+        self.look_at_links();
+    }
+
+    /// A link that finds too many inputs waiting does not add to them: what it has read is found out here.
+    fn look_at_links(&mut self) {
+        let links = std::mem::take(&mut self.links);
+        links.iter().for_each(|link| self.look_at_meter(*link));
+        self.links = links;
+        self.carry_out();
     }
 
     fn take(&mut self, input: Input) {
@@ -278,6 +290,7 @@ impl Server {
     fn link(&mut self, principal: Principal) -> Result<Link, Refusal> {
         let connection = self.core.link(principal, Instant::now().into_std())?;
         let (outbound, _, meter) = self.remote(connection);
+        self.links.push(connection);
         let sender = LinkSender::new(connection, self.sender.clone());
         Ok(Link::new(sender, self.farewell.clone(), outbound, meter, self.config.report_after()))
     }
@@ -334,6 +347,7 @@ impl Server {
 
     /// Lets a connection write what it has, and end.
     fn dismiss(&mut self, connection: ConnectionId) {
+        self.links.retain(|link| *link != connection);
         if let Some(remote) = self.remotes.remove(&connection) {
             remote.gate.send_replace(Gate::Closing);
             let _ = remote.outbound.send(Outbound::Close);

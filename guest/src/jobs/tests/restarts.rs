@@ -95,7 +95,9 @@ async fn an_end_is_announced_after_every_restart_until_it_is_acknowledged() {
 async fn the_time_of_an_acknowledged_command_goes_on_over_a_restart() {
     let mut bed = Bed::new().await;
     bed.run("old", shell("true")).await;
+    assert!(folder(&bed, "old").spool(Part::Out).exists());
     bed.jobs.acknowledged("old").await.unwrap();
+    assert!(!folder(&bed, "old").spool(Part::Out).exists(), "the host has it");
     let path = folder(&bed, "old").path().to_owned();
     let dir = bed.stop().await;
     let bed = Bed::open(dir, |config| config.keep = Duration::from_millis(1)).await;
@@ -149,6 +151,31 @@ async fn after_a_restart_of_the_guest_an_unfinished_job_is_lost() {
     let error = results.error.unwrap();
     assert_eq!((results.state, error.code, results.out_bytes), (State::Lost, FailureCode::GuestRestarted, 5));
     assert!(error.message.contains("the guest was restarted"));
+}
+
+#[tokio::test]
+async fn results_whose_output_did_not_come_to_the_disk_before_the_machine_stopped_are_not_told() {
+    let mut bed = Bed::new().await;
+    bed.run("torn", shell("echo text")).await;
+    bed.run("whole", shell("echo text")).await;
+    let folders = ["torn", "whole"].map(|cmd_id| folder(&bed, cmd_id));
+    let dir = bed.stop().await;
+    for folder in &folders {
+        let mut record: Record = read_json(&folder.record()).unwrap();
+        record.boot_id = "another".to_owned();
+        Folder::write_briefly(&folder.record(), &record).unwrap();
+    }
+    std::fs::write(folders[0].spool(Part::Out), "te").unwrap();
+    let (jobs, mut events, _task) = Jobs::open(test_config(dir.path())).await.unwrap();
+    let mut states = BTreeMap::new();
+    while states.len() < 2 {
+        if let JobEvent::Ended { cmd_id, results } = events.recv().await.unwrap() {
+            states.insert(cmd_id, (results.state, results.out_bytes));
+        }
+    }
+    assert_eq!(states["torn"], (State::Lost, 2));
+    assert_eq!(states["whole"], (State::Done, 5));
+    drop(jobs);
 }
 
 #[tokio::test]

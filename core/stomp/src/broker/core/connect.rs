@@ -4,8 +4,7 @@ use super::session::Session;
 use super::{Challenged, Core, Output, Pending, Refusal, opens, required};
 use crate::broker::access::{Access, Denial, Principal};
 use crate::broker::event::{BrokerEvent, ConnectionId, Ending};
-use crate::frame::MAX_FRAME;
-use crate::frame::{Command, Frame, Version};
+use crate::frame::{Command, Frame, MAX_FRAME, Version};
 use crate::heartbeat::HeartBeat;
 use crate::proof::{
     CHALLENGE, Challenge, NONCE, PROOF, Secret, Side, from_hexadecimal, hexadecimal, keyed_digest,
@@ -14,7 +13,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 /// Headers of `CONNECT` that are about the secret, and nobody's business.
-const SECRETIVE: [&str; 3] = ["passcode", NONCE, PROOF];
+const NOT_TOLD: [&str; 3] = ["passcode", NONCE, PROOF];
 
 impl Core {
     /// A socket connected. If too many wait to log in, the one that has had the longest time to do so is closed.
@@ -78,7 +77,7 @@ impl Core {
         let heart_beats = self.heart_beat.agree(theirs);
         self.outputs.push_back(Output::Accepted { connection: from, version, heart_beats });
         let headers =
-            frame.headers.iter().filter(|(name, _)| !SECRETIVE.contains(&&**name)).cloned().collect();
+            frame.headers.iter().filter(|(name, _)| !NOT_TOLD.contains(&&**name)).cloned().collect();
         self.admit(from, Session::new(principal, peer, version, now), headers);
         self.hand(from, connected, None);
         Ok(())

@@ -1,7 +1,7 @@
 //! A message inside the broker, and the `MESSAGE` frame a subscriber gets of it.
 
 use crate::broker::destination::Destination;
-use crate::frame::{Command, Frame, Version};
+use crate::frame::{Command, DELIVERIES, Frame, Version};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,10 +20,6 @@ const RESERVED: [&str; 11] = [
     "transaction",
     DELIVERIES,
 ];
-
-/// How often a message of a queue was given out before; absent if it was not. By what was sent and not by what was read:
-/// a consumer that failed over one message has failed all that were on their way to it.
-const DELIVERIES: &str = "vocable-deliveries";
 
 /// What a `SEND` asks to be published.
 #[derive(Debug)]

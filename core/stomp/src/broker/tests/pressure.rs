@@ -134,3 +134,47 @@ async fn a_subscriber_that_reads_nothing_holds_a_publisher_up_for_so_long_and_no
     assert!(reason.starts_with("slow consumer: "), "{reason}");
     soon(sending).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_flood_of_one_guest_is_not_heard_before_a_word_of_another() {
+    for (ack, most) in [(AckMode::ClientIndividual, 17), (AckMode::Auto, 1_000)] {
+        let broker = broker(BrokerConfig::default()).await;
+        let mut host = broker.link(Principal::new("host")).await.unwrap();
+        host.sender().subscribe("out", "/queue/vocable.out.>", ack).await.unwrap();
+        let (mut flooder, mut other) =
+            (Client::login(&broker, "g1").await, Client::login(&broker, "g2").await);
+        for _ in 0..3_000 {
+            let flood = Frame::new(Command::Send).with("destination", "/queue/vocable.out.g1");
+            flooder.send(&flood.with_body(vec![b'x'; 1 << 10])).await;
+        }
+        flooder.confirm("SEND destination:/queue/vocable.out.g1 | last").await;
+        other.confirm("SEND destination:/queue/vocable.out.g2 | one word").await;
+        let mut heard = 0;
+        loop {
+            let message = soon(host.receive()).await.unwrap();
+            heard += 1;
+            if message.header("from") == Some("g2") {
+                break;
+            }
+            assert!(heard < most, "{ack:?}: {heard} messages of the flood came first");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_set_of_queues_is_read_through_to_its_end_by_a_link_that_is_slow_to_tell_what_it_has_read() {
+    let broker = broker(BrokerConfig::default()).await;
+    let mut link = broker.link(Principal::new("b")).await.unwrap();
+    link.sender().subscribe("all", "/queue/*", AckMode::Auto).await.unwrap();
+    let mut publisher = Client::login(&broker, "a").await;
+    let sending = tokio::spawn(async move {
+        for count in 0..1_000 {
+            publisher.send(&large("/queue/q", count)).await;
+        }
+        publisher
+    });
+    for count in 0..1_000 {
+        assert_eq!(number(&soon(link.receive()).await.unwrap()), count);
+    }
+    soon(sending).await.unwrap();
+}

@@ -33,7 +33,7 @@ const DESTINATIONS: [&str; 10] = [
 ];
 
 /// How many deeds there are for the first octet of an operation.
-const DEEDS: u8 = 18;
+const DEEDS: u8 = 19;
 
 fn limits() -> BrokerLimits {
     BrokerLimits {
@@ -191,9 +191,10 @@ impl World {
                 self.core.tick(self.now);
             }
             16 => self.nonsense(slot, x, y),
+            17 => self.knock(x, y),
             _ => drop(self.core.disconnect(LOGINS[x % LOGINS.len()], "exercise")),
         }
-        if deed == 13 || deed == 17 {
+        if deed == 13 || deed == 18 {
             self.observe();
             self.forget_the_gone();
         }
@@ -351,14 +352,36 @@ impl World {
         peer.is_stalled = !peer.is_stalled;
         if !peer.is_stalled {
             self.write_to(slot);
+        } else {
+            let id = self.id(slot);
+            self.core.moved(id);
         }
+    }
+
+    /// Somebody asks for a challenge, and cannot answer it.
+    fn knock(&mut self, x: usize, y: usize) {
+        let Ok(id) = self.core.open("127.0.0.2:1".parse().expect("an address")) else { return };
+        let connect = Frame::new(Command::Connect).with("login", LOGINS[x % LOGINS.len()]);
+        let nonces = ["", "x", &"0".repeat(63), &"5".repeat(64), &"é".repeat(32)];
+        let asked = connect.clone().with("vocable-nonce", nonces[y % nonces.len()]);
+        assert_eq!(self.core.frame(id, asked, self.now).is_ok(), y % nonces.len() == 3);
+        let begun = Frame::new(Command::Send).with("receipt", "r");
+        match x % 5 {
+            0 => self.core.closed(id, Ending::ClosedByPeer),
+            1 => self.core.malformed(id, &DecodeError::EndsInFrame, Some(&begun)),
+            2 => self.core.login_overdue(id, Duration::from_secs(10)),
+            3 => drop(self.core.frame(id, connect.with("vocable-proof", "0".repeat(64)), self.now)),
+            _ => drop(self.core.frame(id, connect.with("passcode", "x"), self.now)),
+        }
+        self.core.wake(self.now + Duration::from_millis(10 * y as u64));
+        assert!(self.core.connections().iter().all(|info| info.connection != id), "a stranger is in");
     }
 
     fn nonsense(&mut self, slot: usize, x: usize, y: usize) {
         let id = self.id(slot);
         if x == 0 && !self.peer(slot).is_link {
             let begun = Frame::new(Command::Send).with("receipt", "r");
-            return self.core.malformed(id, &DecodeError::EndsInFrame, (y % 2 == 0).then_some(&begun));
+            return self.core.malformed(id, &DecodeError::EndsInFrame, y.is_multiple_of(2).then_some(&begun));
         }
         // Frames that are refused whatever the state, or do nothing.
         let commands = [
@@ -455,7 +478,8 @@ impl World {
 
     fn receive(&mut self, connection: ConnectionId, frame: &Frame) {
         let Some(slot) = self.slot_of(connection) else {
-            assert_eq!(frame.command, Command::Error, "strangers are told nothing else");
+            let is_challenge = frame.header("receipt-id") == Some("vocable-challenge");
+            assert!(is_challenge || frame.command == Command::Error, "strangers are told nothing else");
             return;
         };
         self.peer(slot).total += frame.weight() as u64;

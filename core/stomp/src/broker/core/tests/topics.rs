@@ -111,10 +111,13 @@ fn held_up(outgoing_bytes: usize) -> (Bench, [crate::broker::ConnectionId; 2]) {
     let (a, b) = (bench.client("a", "1.2"), bench.client("b", "1.2"));
     bench.tell(b, "SUBSCRIBE id:t destination:/topic/x");
     bench.stall(b);
-    while !bench.paused.contains(&a) {
+    for _ in 0..100 {
+        if bench.paused.contains(&a) {
+            return (bench, [a, b]);
+        }
         bench.tell(a, &publication());
     }
-    (bench, [a, b])
+    panic!("nobody is held up")
 }
 
 fn publication() -> String {
