@@ -503,12 +503,18 @@ impl Agent {
             (guest.clone(), u32::try_from(ids.len()).unwrap_or(u32::MAX))
         };
         let commands = self.commands_of.iter().map(count).collect();
+        let paused = |command: &Command| {
+            let why = command.paused.as_ref()?;
+            Some((command.guest.clone(), format!("{} is held up: {why}", command.id)))
+        };
+        let paused = self.commands.values().filter_map(|it| paused(&it.active.command)).collect();
         RosterView {
             guests: self.roster.guests().iter().map(with_missed).collect(),
             strangers: self.roster.strangers().clone(),
             forgotten_strangers: self.roster.forgotten(),
             beacon: self.roster.patience().beacon,
             commands,
+            paused,
             places: self.places(&machines),
             machines,
         }

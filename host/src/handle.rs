@@ -929,6 +929,52 @@ mod tests {
         handle.take("vm1", "a.vm1", piece).await.unwrap();
     }
 
+    #[tokio::test]
+    async fn a_guest_comes_again_while_what_it_was_given_up_with_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (requests, mut asked) = mpsc::channel(8);
+        let store = Store::open(folder.path(), 0).unwrap();
+        let limits = TakeLimits { output: "1GiB".parse().unwrap(), results: "64KiB".parse().unwrap() };
+        let handle = Handle::new(requests, store.clone(), limits);
+        let mut command = Command::new("a", "vm1", Program::default(), OffsetDateTime::UNIX_EPOCH);
+        let created = OffsetDateTime::UNIX_EPOCH;
+        let run = Run { id: "a".into(), target: "vm1".into(), single: true, request: "{}".into(), created };
+        store.add(run, vec![command.clone()]).await.unwrap();
+        store.append("a.vm1".into(), Part::Out, 0, "hello".into(), Space::Usual).await.unwrap();
+        (command.state, command.ended) = (State::Lost, Some(OffsetDateTime::UNIX_EPOCH));
+        store.update(command).await.unwrap();
+        // An agent whose digests are never made.
+        let agent = tokio::spawn(async move {
+            let mut tracked: Option<Box<Active>> = None;
+            let (_changes, changed) = watch::channel(());
+            while let Some(request) = asked.recv().await {
+                match request {
+                    Request::Place { reply, id, part, offset, len, .. } => {
+                        let place = match &tracked {
+                            None => Err(Unheard::Unknown(id)),
+                            Some(it) => it.place(part, offset, len).map_err(Unheard::from),
+                        };
+                        let _ = reply.send(place);
+                    }
+                    Request::Revive { active, reply } => {
+                        assert!(!active.is_ready(), "it is not read in the call");
+                        tracked = Some(active);
+                        let _ = reply.send(());
+                    }
+                    Request::Active { reply, .. } => {
+                        let told = tracked.as_ref().map(|it| (it.command.clone(), changed.clone()));
+                        let _ = reply.send(told);
+                    }
+                    _ => panic!("nobody asks for more"),
+                }
+            }
+        });
+        let busy = handle.take_output("vm1", "a.vm1", Part::Out, 5, " world".into()).await.unwrap_err();
+        assert_eq!(busy.to_string(), "a.vm1: busy reading what is here of its output; tell it again");
+        drop(handle);
+        agent.await.unwrap();
+    }
+
     #[test]
     fn nobody_else_gets_the_name_of_the_host() {
         for bad in ["host", "Host", "", ".", "a b", "-x"] {

@@ -17,6 +17,8 @@ pub const HOST: &str = "host";
 const JOBS: &str = "jobs";
 /// Bytes of facts that are kept of a guest.
 const MOST_FACTS: usize = 16 << 10;
+/// Bytes of an address or a reason.
+const MOST_TEXT: usize = 1024;
 
 /// The host's powers.
 pub struct HostPowers {
@@ -130,6 +132,7 @@ impl Powers for HostPowers {
         Box::pin(async move {
             let sender = itself(caller, &id)?.to_owned();
             let facts = facts_of(object(&facts, "facts")?);
+            let ip = shape::shortened(&ip, MOST_TEXT);
             self.handle.request(|reply| Request::Joined { sender, ip, facts, reply }).await.map_err(failed)
         })
     }
@@ -144,6 +147,7 @@ impl Powers for HostPowers {
     fn roster_left<'a>(&'a self, caller: Caller<'a>, id: String, reason: String) -> Soon<'a, ()> {
         Box::pin(async move {
             let sender = itself(caller, &id)?.to_owned();
+            let reason = shape::shortened(&reason, MOST_TEXT);
             self.handle.request(|reply| Request::Left { sender, reason, reply }).await.map_err(failed)
         })
     }

@@ -35,6 +35,8 @@ pub struct RosterView {
     pub beacon: Duration,
     /// Commands that are not over, by guest.
     pub commands: BTreeMap<String, u32>,
+    /// Of guests whose output is held up: one such command, and why.
+    pub paused: BTreeMap<String, String>,
     /// The machines.
     pub machines: Arc<View>,
     /// Which guest is in which of them.

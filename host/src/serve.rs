@@ -22,7 +22,7 @@ use crate::powers::{HOST, HostPowers};
 use crate::retention::{self, Retention};
 use crate::roster::Patience;
 use crate::rpc::{self, About, Api, Context, Jobs};
-use crate::store::Store;
+use crate::store::{Store, private_database};
 use crate::streams::{STREAMS_FROM, Streams};
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
@@ -197,6 +197,8 @@ impl Host {
         let broker_addresses = broker.local_addrs().to_vec();
 
         let (stop, quit) = (CancellationToken::new(), CancellationToken::new());
+        let transfers = config.state.join("transfers.db");
+        private_database(&transfers).map_err(refused(&transfers))?;
         let ledger =
             Ledger::open(&config.state).map_err(|error| CliError::new("store", error.to_string()))?;
         let roots = config.files.roots.clone();

@@ -230,9 +230,9 @@ fn plain_name(name: String, others: &Map<String, Value>) -> String {
     }
     let escaped = name.chars().take(LONGEST_NAME).fold(String::new(), |mut text, c| {
         if carried(c) {
-            text.push(c)
+            text.push(c);
         } else {
-            text.extend(c.escape_unicode())
+            text.extend(c.escape_unicode());
         }
         text
     });

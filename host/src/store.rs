@@ -166,9 +166,12 @@ type Job<T> = Box<dyn FnOnce(&mut T) + Send>;
 pub struct Store {
     writing: mpsc::Sender<Job<Disk>>,
     reading: mpsc::Sender<Job<Reader>>,
-    /// Held for one step of making a digest.
-    hashing: Arc<Semaphore>,
+    /// Steps of making digests, commands in turn.
+    hashing: Lane,
+    removing: Lane,
+    syncing: Lane,
     output: Output,
+    folder: Arc<Path>,
 }
 
 /// What reads, beside what writes.
@@ -183,6 +186,8 @@ pub const UNSYNCED: u64 = 4 << 20;
 
 /// Jobs that may wait for the disk; who comes later waits at the door.
 const WAITING: usize = 1024;
+/// Files of so many commands are synced at a time.
+const SYNCS: usize = 8;
 /// Commands read or forgotten in one step: others want the disk too.
 const STEP: usize = 64;
 
@@ -210,7 +215,8 @@ impl Store {
         };
         thread::Builder::new().name("store".into()).spawn(write).map_err(refused)?;
         thread::Builder::new().name("store-read".into()).spawn(read).map_err(refused)?;
-        Ok(Self { writing, reading, hashing: Arc::new(Semaphore::new(1)), output })
+        let (hashing, removing, syncing) = (Lane::new(1), Lane::new(2), Lane::new(SYNCS));
+        Ok(Self { writing, reading, hashing, removing, syncing, output, folder: folder.into() })
     }
 
     async fn on_disk<T: Send + 'static>(
@@ -220,7 +226,7 @@ impl Store {
         done_by(&self.writing, job).await
     }
 
-    async fn from_disk<T: Send + 'static>(
+    async fn off_disk<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -239,7 +245,7 @@ impl Store {
             // The output has to be on disk before the guest is told that it may forget it.
             let id = command.id.clone();
             if let Some(to_sync) = self.on_disk(move |disk| Ok(disk.close_output(&id))).await? {
-                beside(move || to_sync.sync()).await?;
+                self.syncing.run(move || to_sync.sync()).await?;
             }
         }
         self.on_disk(move |disk| disk.update(&command)).await
@@ -273,7 +279,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let to_sync = self.on_disk(move |disk| disk.append(&id, part, at, &octets, space)).await?;
         let Some((to_sync, mark)) = to_sync else { return Ok(false) };
-        beside(move || to_sync.sync()).await?;
+        self.syncing.run(move || to_sync.sync()).await?;
         Ok(mark)
     }
 
@@ -290,7 +296,7 @@ impl Store {
         offset: u64,
         most: usize,
     ) -> Result<Stretch, StoreError> {
-        self.from_disk(move |reader| reader.output.read(&id, part, offset, most)).await
+        self.off_disk(move |reader| reader.output.read(&id, part, offset, most)).await
     }
 
     /// The run of that handle.
@@ -308,7 +314,7 @@ impl Store {
         let (mut all, mut after) = (Vec::new(), String::new());
         loop {
             let (of, from) = (run.clone(), after);
-            let some = self.from_disk(move |reader| reader.books.commands_of(&of, &from, STEP)).await?;
+            let some = self.off_disk(move |reader| reader.books.commands_of(&of, &from, STEP)).await?;
             let is_last = some.len() < STEP;
             after = some.last().map(|last| last.guest.clone()).unwrap_or_default();
             all.extend(some);
@@ -320,7 +326,7 @@ impl Store {
 
     /// The ids of runs and commands that begin so; at most a hundred, which is enough to know whether it is unique.
     pub async fn ids_like(&self, prefix: String) -> Result<Vec<String>, StoreError> {
-        self.from_disk(move |reader| reader.books.ids_like(&prefix)).await
+        self.off_disk(move |reader| reader.books.ids_like(&prefix)).await
     }
 
     /// Commands, newest first, as lists show them.
@@ -330,7 +336,7 @@ impl Store {
         loop {
             let step = STEP.min(most - all.len());
             let page = Filter { limit: u32::try_from(step).unwrap_or(u32::MAX), after, ..filter.clone() };
-            let some = self.from_disk(move |reader| reader.books.list(&page)).await?;
+            let some = self.off_disk(move |reader| reader.books.list(&page)).await?;
             let is_last = some.len() < step;
             after = some.last().map(Cursor::behind);
             all.extend(some);
@@ -373,18 +379,17 @@ impl Store {
         let (path, begun) = (self.output.stream(id, part), from.bytes);
         let mut progress = from;
         loop {
-            let turn = self.hashing.acquire().await.map_err(|_| StoreError::Closed)?;
             let (file, before) = (path.clone(), progress);
-            let (next, is_all) = beside(move || digests::step(&file, before)).await?;
-            drop(turn);
+            let (next, is_all) = self.hashing.run(move || digests::step(&file, before)).await?;
             progress = next;
             if is_all {
                 break;
             }
         }
-        if progress.bytes - begun >= digests::MARK {
+        // It may have begun anew.
+        if progress.bytes.saturating_sub(begun) >= digests::MARK {
             let to_sync = ToSync::of(vec![path], Vec::new());
-            beside(move || to_sync.sync()).await?;
+            self.syncing.run(move || to_sync.sync()).await?;
             self.mark(id.to_owned(), part, progress.clone()).await?;
         }
         Ok(progress)
@@ -397,7 +402,7 @@ impl Store {
             let some = some.to_vec();
             let (gone, folders) = self.on_disk(move |disk| retention::forget(disk, &some)).await?;
             forgotten.extend(gone);
-            beside(move || output::remove(&folders)).await?;
+            self.removing.run(move || output::remove(&folders)).await?;
         }
         Ok(forgotten)
     }
@@ -412,7 +417,10 @@ impl Store {
         most_bytes: u64,
     ) -> Result<Vec<String>, StoreError> {
         let age = self.on_disk(move |disk| disk.age(before, keep)).await?;
-        let ids = self.from_disk(move |reader| retention::retired(&reader.books, age, most_bytes)).await?;
+        let folder = Arc::clone(&self.folder);
+        // All that is over is looked at: with a connection of its own, so that no reader waits for that.
+        let look = move || retention::retired(&Books::open(&folder)?, age, most_bytes);
+        let ids = self.removing.run(look).await?;
         self.forget(ids).await
     }
 
@@ -420,13 +428,13 @@ impl Store {
     /// knows.
     pub async fn sweep(&self) -> Result<(), StoreError> {
         let output = self.output.clone();
-        let names = beside(move || output.commands()).await?;
+        let names = self.removing.run(move || output.commands()).await?;
         for some in names.chunks(STEP) {
             let some = some.to_vec();
             self.on_disk(move |disk| retention::set_aside_unknown(disk, &some)).await?;
         }
         let output = self.output.clone();
-        beside(move || output::remove(&output.set_aside_before()?)).await
+        self.removing.run(move || output::remove(&output.set_aside_before()?)).await
     }
 
     /// Remembers the digest of a guest's token.
@@ -462,11 +470,27 @@ async fn done_by<D: 'static, T: Send + 'static>(
     told.await.map_err(|_| StoreError::Closed)?
 }
 
-/// Does something slow beside the threads that own the disk.
-async fn beside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)?
+/// Slow work beside the threads that own the disk, so much of it at a time; who comes first is served first.
+#[derive(Clone)]
+struct Lane(Arc<Semaphore>);
+
+impl Lane {
+    fn new(at_once: usize) -> Self {
+        Self(Arc::new(Semaphore::new(at_once)))
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let turn = Arc::clone(&self.0).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let work = move || {
+            let done = work();
+            drop(turn);
+            done
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)?
+    }
 }
 
 fn millis(at: OffsetDateTime) -> i64 {

@@ -89,6 +89,7 @@ pub struct Facts {
     forgotten_names: bool,
     beacon: Duration,
     commands: u32,
+    paused: Option<String>,
     files: Option<Way>,
     /// Where it is, if there is a hypervisor that could know.
     place: Option<Place>,
@@ -121,6 +122,7 @@ impl Facts {
             guest,
             beacon: view.beacon,
             commands: view.commands.get(id).copied().unwrap_or(0),
+            paused: view.paused.get(id).cloned(),
             files: None,
             machine: machine.cloned(),
             place,
@@ -314,6 +316,10 @@ fn commands(facts: &Facts) -> Check {
         1 => "1 is under way".to_owned(),
         n => format!("{n} are under way"),
     };
+    let text = match &facts.paused {
+        Some(paused) => format!("{text}; {paused}"),
+        None => text,
+    };
     Check { link: "commands", outcome: Outcome::Ok, text }
 }
 
@@ -472,6 +478,7 @@ mod tests {
             forgotten_strangers: roster.forgotten(),
             beacon: PATIENCE.beacon,
             commands: BTreeMap::new(),
+            paused: BTreeMap::new(),
             machines: std::sync::Arc::default(),
             places: BTreeMap::new(),
         }
@@ -628,6 +635,7 @@ mod tests {
             forgotten_strangers: 0,
             beacon: Duration::from_secs(10),
             commands: BTreeMap::new(),
+            paused: BTreeMap::new(),
             machines: std::sync::Arc::new(crate::hypervisor::machines::View {
                 machines: all,
                 ..Default::default()

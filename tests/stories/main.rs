@@ -30,6 +30,8 @@ mod machines;
 mod partitions;
 
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod orders;
 #[cfg(test)]
 mod strangers;

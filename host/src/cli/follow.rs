@@ -10,7 +10,7 @@ use super::reply::Members;
 use super::{CliError, Session, command};
 use clap::builder::styling::{AnsiColor, Color, Style};
 use serde_json::{Map, Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::{Duration, Instant};
 use vocable_xmlrpc::{Value, to_json};
@@ -192,13 +192,18 @@ pub(super) fn follow(
     mut start: BTreeMap<String, (u64, u64)>,
     printer: &mut Printer,
 ) -> Result<Vec<Value>, CliError> {
-    let mut over = Vec::new();
+    let (mut over, mut paused) = (Vec::new(), BTreeSet::new());
     loop {
         let reply = ask(session, id, until, &start, printer)?;
         let now = (session.now)().mono;
         for report in reports(&reply) {
             printer.print(session.terminal, report, now)?;
             let id = report.text("cmd_id").unwrap_or_default().to_owned();
+            if let Some(why) = report.text("paused")
+                && paused.insert(id.clone())
+            {
+                session.terminal.note(&format!("{id} is paused: {why}"))?;
+            }
             let at = (report.count("out_offset").unwrap_or(0), report.count("err_offset").unwrap_or(0));
             let is_under_way = until == Until::End && Ending::of(report).how() == How::UnderWay;
             if is_under_way || report.truth("more") {

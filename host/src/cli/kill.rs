@@ -13,6 +13,8 @@ use vocable_xmlrpc::{Value, to_json};
 
 /// The grace of commands that were run without one.
 const USUAL_GRACE: Duration = Duration::from_secs(10);
+/// Commands in one list, at most.
+const PAGE: usize = 1000;
 /// How long killing takes at most, after the grace, and the word of it.
 const AFTER_KILL: Duration = Duration::from_secs(35);
 
@@ -77,16 +79,15 @@ pub(super) fn kill(session: &mut Session<'_>, args: &KillArgs) -> Result<u8, Cli
 
 /// The commands under way that a target selects, once somebody has said that he means it.
 fn all_of(session: &mut Session<'_>, args: &KillArgs, target: &str) -> Result<Vec<String>, CliError> {
-    let reply = session.agent.call("cmd.list", vec![Value::Struct(Default::default())])?;
-    let guests = reply.list().iter().filter_map(|command| command.text("guest"));
+    let listed = under_way(session)?;
+    let guests = listed.iter().filter_map(|command| command.text("guest"));
     let wanted = match filter::selected_guests(session.agent, Some(target), guests) {
         // A guest on which nothing runs is no mistake.
         Err(error) if error.code() == "no-such-guest" => Default::default(),
         other => other?,
     };
     let is_wanted = |command: &&Value| command.text("guest").is_some_and(|guest| wanted.contains(guest));
-    let ids: Vec<_> = reply
-        .list()
+    let ids: Vec<_> = listed
         .iter()
         .filter(is_wanted)
         .filter_map(|command| command.text("cmd_id").map(str::to_owned))
@@ -102,6 +103,21 @@ fn all_of(session: &mut Session<'_>, args: &KillArgs, target: &str) -> Result<Ve
     let consent = Consent { yes: args.yes, dry_run: false };
     let question = Question { ask: format!("End {what}?"), doing: format!("ending {what}") };
     Ok(if confirm(session, &consent, &question)? { ids } else { Vec::new() })
+}
+
+/// All commands under way, page by page.
+fn under_way(session: &Session<'_>) -> Result<Vec<Value>, CliError> {
+    let mut all: Vec<Value> = Vec::new();
+    loop {
+        let last = all.last().and_then(|last| last.text("cmd_id")).map(str::to_owned);
+        let options: Value = last.iter().map(|id| ("after", Value::from(id.as_str()))).collect();
+        let page = session.agent.call("cmd.list", vec![options])?;
+        let is_last = page.list().len() < PAGE;
+        all.extend_from_slice(page.list());
+        if is_last {
+            return Ok(all);
+        }
+    }
 }
 
 fn method(args: &KillArgs) -> &'static str {

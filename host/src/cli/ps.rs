@@ -109,6 +109,12 @@ fn print(session: &mut Session<'_>, args: &PsArgs, listed: &[Value]) -> Result<(
         table.row(row(session, command));
     }
     table.print(session.terminal)?;
+    // A note for each would hide the list.
+    if let Some(paused) = listed.iter().find(|command| command.text("paused").is_some()) {
+        let (id, why) =
+            (paused.text("cmd_id").unwrap_or_default(), paused.text("paused").unwrap_or_default());
+        session.terminal.note(&format!("{id} is paused: {why}"))?;
+    }
     if listed.is_empty() {
         let all = args.all || args.state.is_some();
         session.terminal.note(if all {
@@ -121,10 +127,13 @@ fn print(session: &mut Session<'_>, args: &PsArgs, listed: &[Value]) -> Result<(
 }
 
 fn row(session: &Session<'_>, command: &Value) -> Vec<Cell> {
-    let state = command.text("state").unwrap_or_default();
+    let state = match command.text("paused") {
+        Some(_) => "paused",
+        None => command.text("state").unwrap_or_default(),
+    };
     let style = match state {
         "running" | "done" => GOOD,
-        "queued" => WARN,
+        "queued" | "paused" => WARN,
         _ => BAD,
     };
     let now = (session.now)().utc;

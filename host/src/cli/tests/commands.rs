@@ -58,6 +58,24 @@ fn ps_lists_commands() {
 }
 
 #[test]
+fn ps_says_what_is_held_up() {
+    let agent = FakeAgent::default().answers(
+        "cmd.list",
+        json(&format!(
+            r#"[{{"cmd_id": "k7mq2x.vm1", "guest": "vm1", "state": "running", "cmd": "yes", "args": [],
+                "created_unix": {CREATED}, "paused": "the output limit of 4GiB is reached"}}]"#
+        )),
+    );
+    let agent = agent.answers("cmd.usage", json(r#"{"time_unix": 1795338364, "commands": []}"#));
+    insta::assert_snapshot!(vocable(&agent, &["ps"]), @r#"
+    ID          GUEST  STATE   AGE  CPU  RSS  EXIT  COMMAND
+    k7mq2x.vm1  vm1    paused  12m                  yes
+    ------- stderr
+    note: k7mq2x.vm1 is paused: the output limit of 4GiB is reached
+    "#);
+}
+
+#[test]
 fn ps_says_when_there_is_nothing() {
     let none = || FakeAgent::default().answers("cmd.list", json("[]"));
     insta::assert_snapshot!(vocable(&none(), &["ps"]), @r#"
