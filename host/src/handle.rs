@@ -705,6 +705,7 @@ impl From<WordError> for Fault {
             WordError::Refused { refusal: Refusal::Denied(_), .. } => FaultKind::WordDenied,
             WordError::Refused { refusal: Refusal::Invalid(_), .. } => FaultKind::WordInvalid,
             WordError::Refused { refusal: Refusal::Failed(_), .. } => FaultKind::WordFailed,
+            WordError::TooLarge { .. } | WordError::Unfit { .. } => FaultKind::WordInvalid,
             _ => FaultKind::WordTrapped,
         };
         Self::new(kind, error.to_string())
@@ -716,7 +717,9 @@ impl From<WordError> for Fault {
 async fn phrase(lexicon: &Lexicon, word: &str, args: &Value) -> Result<Message, Fault> {
     match lexicon.say(word, args.to_string()).await {
         Err(WordError::Unknown { .. }) if vocable_runtime::is_word_name(word) => {
-            Ok(Message { headers: Vec::new(), body: args.to_string().into_bytes() })
+            let said = Message { headers: Vec::new(), body: args.to_string().into_bytes() };
+            lexicon.require_sendable(word, &said)?;
+            Ok(said)
         }
         said => Ok(said?),
     }
@@ -769,7 +772,7 @@ fn read_answer(guest: &str, word: &str, answer: Answer, bounds: Bounds) -> Resul
             }
             "denied" => of_guest(FaultKind::WordDenied, text),
             "invalid" => of_guest(FaultKind::WordInvalid, text),
-            "failed" => of_guest(FaultKind::WordFailed, text),
+            "failed" | "not-json" | "too-large" => of_guest(FaultKind::WordFailed, text),
             _ => of_guest(FaultKind::WordTrapped, text),
         }),
     }

@@ -175,6 +175,7 @@ impl Host {
         let policies = config.words.policies();
         let (lexicon, problems) =
             Lexicon::open(engine, powers, policies, vocable_words::BUILT_IN, dirs).await;
+        lexicon.limit_messages(broker_config(&config).frames.body);
         for problem in problems {
             tracing::error!("{problem}");
         }

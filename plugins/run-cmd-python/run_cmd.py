@@ -25,7 +25,7 @@ def refusing(half):
 
 class Word(exports.Word):
     def describe(self):
-        parameters = json.dumps({"type": "object", "required": ["cmd-id", "cmd"]})
+        parameters = json.dumps({"type": "object", "required": ["cmd-id", "cmd"], "x-heard": {"at": "guest"}})
         return types.Description("RUN_CMD", "Runs a program on a guest", "0.1.0", ["run-requested"], parameters, "{}")
 
     @refusing

@@ -5,11 +5,13 @@ use vocable_tests::gate::Gate;
 use vocable_tests::host::Host;
 
 const TELL: &str = "echo \"loud: ${LOUD:-no}\"";
+/// What the built-in word may do its name alone does not give to another.
+const GRANTED: &str = "words.RUN_CMD.grants = [\"jobs\"]";
 
 #[test]
 fn another_run_cmd_takes_over_while_commands_are_in_flight() {
     let host = Host::start();
-    let vm1 = host.guest("vm1").joins();
+    let vm1 = host.guest("vm1").with(GRANTED).joins();
     let gate = Gate::new(host.folder(), "gate");
     let script = format!("{TELL}; {}; echo end", gate.wait());
     let before = host.starts("vm1", &["sh", "-c", &script]);
@@ -27,9 +29,18 @@ fn another_run_cmd_takes_over_while_commands_are_in_flight() {
 }
 
 #[test]
-fn no_command_is_lost_while_the_word_is_swapped_again_and_again() {
+fn another_run_cmd_that_nobody_granted_anything_does_not_take_over() {
     let host = Host::start();
     let vm1 = host.guest("vm1").joins();
+    drop_into(&vm1.words(), &word("word-run-cmd-loud"), "run-cmd.wasm");
+    vm1.process().logs(&["run-cmd.wasm", "[words.RUN_CMD] grants does not allow", "grants = ", "jobs"]);
+    assert_eq!(host.shell("vm1", TELL).well().text(), "loud: no\n");
+}
+
+#[test]
+fn no_command_is_lost_while_the_word_is_swapped_again_and_again() {
+    let host = Host::start();
+    let vm1 = host.guest("vm1").with(GRANTED).joins();
     std::thread::scope(|scope| {
         let runs = scope.spawn(|| {
             for n in 0..20 {

@@ -2,9 +2,12 @@
 //! are the contract's.
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::{Answer, Description, Message, Program, Refusal};
+use crate::{Answer, Description, Message, Program, Refusal, Role};
+
+/// What a schema says about how the word listens.
+const HEARD: &str = "x-heard";
 
 impl Description {
     /// A word that is bound to no event, and whose arguments and answers may be anything.
@@ -29,8 +32,56 @@ impl Description {
     /// The JSON Schema of the arguments of `say`.
     #[must_use]
     pub fn parameters(mut self, schema: &Value) -> Self {
+        let heard = self.schema().remove(HEARD);
         self.parameters = schema.to_string();
+        match heard {
+            Some(heard) => self.with_heard(heard),
+            None => self,
+        }
+    }
+
+    /// It listens at this end only: the other refuses what is sent there without asking it.
+    #[must_use]
+    pub fn listens_on(self, role: Role) -> Self {
+        let at = match role {
+            Role::Guest => "guest",
+            Role::Host => "host",
+        };
+        self.heard("at", at.into())
+    }
+
+    /// The bodies that it hears are any bytes, and are not held to the bounds of JSON even if they look like it.
+    #[must_use]
+    pub fn hears_bytes(self) -> Self {
+        self.heard("bytes", true.into())
+    }
+
+    /// The bodies that it hears are any bytes where there is a header of this name.
+    #[must_use]
+    pub fn hears_bytes_beside(self, header: &str) -> Self {
+        self.heard("bytes", header.into())
+    }
+
+    /// Says something about how it listens, in the schema of its arguments: see `word.wit`.
+    fn heard(self, name: &str, value: Value) -> Self {
+        let mut heard = match self.schema().remove(HEARD) {
+            Some(Value::Object(heard)) => heard,
+            _ => Map::new(),
+        };
+        heard.insert(name.to_owned(), value);
+        self.with_heard(heard.into())
+    }
+
+    fn with_heard(mut self, heard: Value) -> Self {
+        let mut schema = self.schema();
+        schema.insert(HEARD.to_owned(), heard);
+        self.parameters = Value::from(schema).to_string();
         self
+    }
+
+    /// The schema of its arguments; one that is no object says nothing.
+    fn schema(&self) -> Map<String, Value> {
+        serde_json::from_str(&self.parameters).unwrap_or_default()
     }
 
     /// The JSON Schema of what `listen` answers.
@@ -154,6 +205,20 @@ mod tests {
         );
         assert_eq!(message.read::<Vec<Value>>("args"), Ok(vec![json!("-a"), json!(1)]));
         assert_eq!(message.read::<Vec<Value>>("env"), Ok(vec![]));
+    }
+
+    #[test]
+    fn how_a_word_listens_stands_in_the_schema_of_its_arguments() {
+        let expected = json!({"type": "object", "x-heard": {"at": "host", "bytes": "part"}});
+        let schema = json!({"type": "object"});
+        let described = || Description::new("X", "Says", "1.0.0");
+        for description in [
+            described().listens_on(Role::Host).hears_bytes_beside("part").parameters(&schema),
+            described().parameters(&schema).hears_bytes_beside("part").listens_on(Role::Host),
+        ] {
+            assert_eq!(serde_json::from_str::<Value>(&description.parameters).unwrap(), expected);
+        }
+        assert_eq!(described().hears_bytes().parameters, r#"{"x-heard":{"bytes":true}}"#);
     }
 
     #[test]

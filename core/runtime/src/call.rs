@@ -15,6 +15,7 @@ use crate::engine::Engine;
 use crate::folders::{Folders, MOST_WRITTEN};
 use crate::last_words::LastWords;
 use crate::meter::Meter;
+use crate::patience::Patience;
 use crate::policy::Limits;
 use crate::powers::{Caller, Powers, not_here};
 
@@ -66,6 +67,7 @@ pub(crate) struct Quota {
 pub(crate) struct Vitals {
     meter: Meter,
     last_words: LastWords,
+    patience: Patience,
     /// Whether memory was asked for beyond the limit.
     out_of_memory: AtomicBool,
 }
@@ -75,6 +77,9 @@ pub(crate) struct Vitals {
 pub(crate) enum Fault {
     #[error("computed for more than {0:?}")]
     Computed(Duration),
+    /// It did not take that the agent let it wait. No fault of the word.
+    #[error("{0}")]
+    Kept(String),
     /// Its code was there when it was examined.
     #[error("cannot be loaded any more: {0}")]
     NotLoaded(String),
@@ -90,6 +95,7 @@ impl Call {
         let vitals = Arc::new(Vitals {
             meter: Meter::default(),
             last_words: LastWords::new(limits.log),
+            patience: Patience::new(limits.wait),
             out_of_memory: AtomicBool::new(false),
         });
         let call = Self {
@@ -113,6 +119,7 @@ impl Call {
             if store.data().vitals.meter.spent() > compute {
                 return Err(wasmtime::Error::new(Overrun));
             }
+            store.data().vitals.patience.yields();
             Ok(UpdateDeadline::Yield(1))
         });
         (store, vitals)
@@ -120,8 +127,35 @@ impl Call {
 
     /// Refuses what the word may not call. Imports were checked when it was loaded; this is for what was
     /// not there to be granted then, and it costs nothing.
-    pub(crate) fn require(&self, interface: &str) -> Result<Arc<Scope>, Refusal> {
-        if self.scope.reach.contains(interface) { Ok(self.scope.clone()) } else { Err(not_here(interface)) }
+    pub(crate) fn require(&self, interface: &'static str) -> Result<Reach, Refusal> {
+        if !self.scope.reach.contains(interface) {
+            return Err(not_here(interface));
+        }
+        Ok(Reach { interface, scope: self.scope.clone(), vitals: self.vitals.clone() })
+    }
+}
+
+/// An interface that a word may call.
+pub(crate) struct Reach {
+    interface: &'static str,
+    pub(crate) scope: Arc<Scope>,
+    vitals: Arc<Vitals>,
+}
+
+impl Reach {
+    /// What the agent does for a word.
+    pub(crate) fn powers(&self) -> &dyn Powers {
+        &*self.scope.powers
+    }
+
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        self.scope.caller()
+    }
+
+    /// Waits for the agent, as long as the word has patience.
+    pub(crate) async fn wait<T>(&self, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+        let patience = &self.vitals.patience;
+        patience.wait(work).await.unwrap_or_else(|| Err(Refusal::Failed(patience.lost(self.interface))))
     }
 }
 
@@ -145,11 +179,14 @@ impl Vitals {
         work: impl Future<Output = wasmtime::Result<T>>,
     ) -> Result<T, Fault> {
         let _ticking = engine.ticker().tick();
-        match tokio::time::timeout(limits.wall, self.meter.count(work)).await {
-            Err(_) => Err(Fault::TooLong(limits.wall)),
-            Ok(Err(error)) if error.is::<Overrun>() => Err(Fault::Computed(limits.compute)),
-            Ok(Err(error)) => Err(Fault::Trapped(self.explain(&error, limits))),
-            Ok(Ok(value)) => Ok(value),
+        match self.patience.within(limits.wall, self.meter.count(work)).await {
+            None => Err(Fault::TooLong(limits.wall)),
+            Some(Err(error)) if error.is::<Overrun>() => Err(Fault::Computed(limits.compute)),
+            Some(Err(error)) => Err(match self.patience.was_lost() {
+                Some(interface) => Fault::Kept(self.patience.lost(interface)),
+                None => Fault::Trapped(self.explain(&error, limits)),
+            }),
+            Some(Ok(value)) => Ok(value),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::contract::bindings::FullPre;
 use crate::contract::{ALWAYS_GRANTED, CONTRACT, Description, Import, Message, Refusal, Role, WORD};
 use crate::engine::Engine;
 use crate::error::LoadError;
+use crate::hearing::Hearing;
 use crate::policy::Limits;
 use crate::powers::{Caller, Level, Powers};
 use crate::sources::Content;
@@ -44,6 +45,9 @@ pub(crate) struct Component {
     /// The interfaces it imports, by their full names; those without functions do not count.
     pub(crate) imports: Vec<String>,
     pub(crate) about: About,
+    pub(crate) hearing: Hearing,
+    /// Whether it is part of the program, wherever it was found this time.
+    pub(crate) built_in: bool,
 }
 
 /// What was found when a component was examined: everything about it but its code.
@@ -85,7 +89,18 @@ impl Component {
         // What it can be loaded from later is needed only if it is.
         let bytes = if code.is_some() { Bytes::new() } else { bytes };
         let Findings { contract, imports, about } = findings;
-        Ok(Self { code: OnceCell::new_with(code), bytes, sha256, contract, imports, about })
+        // It was found sound when the word was examined.
+        let hearing = Hearing::of(&about.parameters).unwrap_or_default();
+        Ok(Self {
+            code: OnceCell::new_with(code),
+            bytes,
+            sha256,
+            contract,
+            imports,
+            about,
+            hearing,
+            built_in,
+        })
     }
 
     /// Its code, loaded if it was not yet.
@@ -101,6 +116,12 @@ impl Component {
             Import::Inert | Import::Foreign => None,
         };
         self.imports.iter().map(String::as_str).filter_map(interface).collect()
+    }
+
+    /// Those of them that have to be granted, on an agent with these interfaces.
+    pub(crate) fn needs<'a>(&'a self, here: &[&str]) -> impl Iterator<Item = &'a str> {
+        let needs = |interface: &&str| here.contains(interface) && !ALWAYS_GRANTED.contains(interface);
+        self.interfaces().into_iter().filter(needs)
     }
 
     /// One call, one instance: builds a message.
@@ -318,6 +339,8 @@ impl About {
             return bad(format!("{name}: it names more than {MOST_EVENTS} events, or very long ones"));
         }
         let parameters = schema(&name, "parameters", &parameters)?;
+        Hearing::of(&parameters)
+            .map_err(|why| LoadError::BadDescription(format!("{name}: parameters: {why}")))?;
         let reply = schema(&name, "reply", &reply)?;
         Ok(Self { name, summary, version, on, parameters, reply })
     }
@@ -384,6 +407,10 @@ mod tests {
                 "DF: parameters: not a JSON Schema: EOF",
             ),
             (Description { reply: "[]".into(), ..description() }, "DF: reply: not a JSON Schema: neither"),
+            (
+                Description { parameters: r#"{"x-heard": {"at": "moon"}}"#.into(), ..description() },
+                "DF: parameters: x-heard: at is neither",
+            ),
         ];
         for (description, expected) in bad {
             let error = About::check(description).unwrap_err().to_string();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::contract::{CONTRACT, Refusal};
+use crate::json::JsonError;
 
 /// Where a component came from.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -74,12 +75,18 @@ pub enum LoadError {
     #[error("a component, but no word: it does not export vocable:word/word")]
     NoWord,
     /// The operator has not granted it.
-    #[error("word {word} imports {}, which [words.{word}] grants does not allow", names(interfaces))]
+    #[error(
+        "word {word} imports {}, which [words.{word}] grants does not allow; if it may, write there: grants = {}",
+        names(interfaces),
+        array(needs)
+    )]
     NotGranted {
         /// The word.
         word: String,
         /// What is missing, by short names: `process`.
         interfaces: Vec<String>,
+        /// All that it would have to be granted.
+        needs: Vec<String>,
     },
     /// Not WebAssembly at all.
     #[error("not WebAssembly")]
@@ -112,6 +119,12 @@ fn names(interfaces: &[String]) -> String {
     interfaces.iter().map(|name| format!("vocable:word/{name}")).collect::<Vec<_>>().join(", ")
 }
 
+/// As an array in a configuration.
+fn array(interfaces: &[String]) -> String {
+    let quoted: Vec<_> = interfaces.iter().map(|name| format!("\"{name}\"")).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
 /// Why a call of a word gave nothing.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum WordError {
@@ -123,13 +136,13 @@ pub enum WordError {
         /// How long it may.
         limit: Duration,
     },
-    /// It answered, but not in JSON.
-    #[error("word {word} gave what is not JSON: {reason}")]
-    NotJson {
+    /// It answered, but not with JSON that others can take.
+    #[error("the answer of word {word} {problem}")]
+    BadAnswer {
         /// The word.
         word: String,
         /// What is wrong with it.
-        reason: String,
+        problem: JsonError,
     },
     /// Its code could be loaded once, and cannot any more.
     #[error("word {word} cannot be loaded any more: {reason}")]
@@ -165,6 +178,18 @@ pub enum WordError {
         /// How long it may take.
         limit: Duration,
     },
+    /// More bytes than an agent sends, or than it gives a word to say. The word was not asked, or has said it in vain.
+    #[error("word {word}: {what} has {bytes} bytes; the limit is {limit}")]
+    TooLarge {
+        /// The word.
+        word: String,
+        /// What is too large: `what it is to say`, `what it says`, `its answer`, `header env`.
+        what: String,
+        /// How many there are.
+        bytes: usize,
+        /// How many there may be.
+        limit: usize,
+    },
     /// It crashed.
     #[error("word {word} trapped: {message}")]
     Trapped {
@@ -172,6 +197,16 @@ pub enum WordError {
         word: String,
         /// The trap, and what the word wrote to its standard error.
         message: String,
+    },
+    /// What it was to hear or to say holds too much, or what nobody can show. It was not asked.
+    #[error("word {word}: {reason}")]
+    Unfit {
+        /// The word.
+        word: String,
+        /// The kind: `too-large` or `invalid`.
+        kind: &'static str,
+        /// Which bound it is.
+        reason: String,
     },
     /// There is no such word here.
     #[error("no word {word} is known here")]
@@ -191,11 +226,13 @@ impl WordError {
     pub fn slug(&self) -> &'static str {
         match self {
             Self::Computed { .. } | Self::TooLong { .. } => "too-long",
-            Self::NotJson { .. } => "not-json",
+            Self::BadAnswer { problem, .. } => problem.slug(),
             Self::NotLoaded { .. } => "not-loaded",
             Self::Quarantined { .. } => "quarantined",
             Self::Refused { refusal, .. } => refusal.slug(),
+            Self::TooLarge { .. } => "too-large",
             Self::Trapped { .. } => "trapped",
+            Self::Unfit { kind, .. } => kind,
             Self::Unknown { .. } => "unknown-word",
         }
     }

@@ -121,33 +121,33 @@ impl about::Host for Call {
 
 impl store::Host for Call {
     async fn get(&mut self, key: String) -> Result<Option<String>, Refusal> {
-        let scope = self.require("store")?;
-        scope.powers.store_get(scope.caller(), key).await
+        let agent = self.require("store")?;
+        agent.wait(agent.powers().store_get(agent.caller(), key)).await
     }
 
     async fn set(&mut self, key: String, value: String) -> Result<(), Refusal> {
-        let scope = self.require("store")?;
-        scope.powers.store_set(scope.caller(), key, value).await
+        let agent = self.require("store")?;
+        agent.wait(agent.powers().store_set(agent.caller(), key, value)).await
     }
 
     async fn remove(&mut self, key: String) -> Result<(), Refusal> {
-        let scope = self.require("store")?;
-        scope.powers.store_remove(scope.caller(), key).await
+        let agent = self.require("store")?;
+        agent.wait(agent.powers().store_remove(agent.caller(), key)).await
     }
 }
 
 impl speech::Host for Call {
     async fn say(&mut self, word: String, to: String, args: String) -> Result<String, Refusal> {
-        let scope = self.require("speech")?;
+        let agent = self.require("speech")?;
         self.quota.messages = spend("messages", self.quota.messages)?;
-        scope.powers.speech_say(scope.caller(), word, to, args).await
+        agent.wait(agent.powers().speech_say(agent.caller(), word, to, args)).await
     }
 }
 
 impl process::Host for Call {
     async fn run(&mut self, program: Program) -> Result<Output, Refusal> {
-        let scope = self.require("process")?;
-        scope.powers.process_run(scope.caller(), program).await
+        let agent = self.require("process")?;
+        agent.wait(agent.powers().process_run(agent.caller(), program)).await
     }
 }
 
@@ -190,30 +190,32 @@ impl Call {
         &self,
         work: W,
     ) -> impl Future<Output = Result<T, Refusal>> + use<T, W> {
-        let scope = self.require("files");
+        let agent = self.require("files");
         async move {
-            let scope = scope?;
-            let done = tokio::task::spawn_blocking(move || work(&scope.folders)).await;
-            done.unwrap_or_else(|error| Err(Refusal::Failed(format!("files: {error}"))))
+            let agent = agent?;
+            let scope = agent.scope.clone();
+            let done = tokio::task::spawn_blocking(move || work(&scope.folders));
+            let failed = |error| Err(Refusal::Failed(format!("files: {error}")));
+            agent.wait(async { done.await.unwrap_or_else(failed) }).await
         }
     }
 }
 
 impl jobs::Host for Call {
     async fn start(&mut self, cmd_id: String, program: Program) -> Result<(), Refusal> {
-        let scope = self.require("jobs")?;
+        let agent = self.require("jobs")?;
         self.quota.jobs = spend("jobs", self.quota.jobs)?;
-        scope.powers.jobs_start(scope.caller(), cmd_id, program).await
+        agent.wait(agent.powers().jobs_start(agent.caller(), cmd_id, program)).await
     }
 
     async fn signal(&mut self, cmd_id: String, number: i32) -> Result<(), Refusal> {
-        let scope = self.require("jobs")?;
-        scope.powers.jobs_signal(scope.caller(), cmd_id, number).await
+        let agent = self.require("jobs")?;
+        agent.wait(agent.powers().jobs_signal(agent.caller(), cmd_id, number)).await
     }
 
     async fn usage(&mut self, cmd_id: String) -> Result<String, Refusal> {
-        let scope = self.require("jobs")?;
-        scope.powers.jobs_usage(scope.caller(), cmd_id).await
+        let agent = self.require("jobs")?;
+        agent.wait(agent.powers().jobs_usage(agent.caller(), cmd_id)).await
     }
 
     async fn read(
@@ -223,13 +225,13 @@ impl jobs::Host for Call {
         offset: u64,
         max: u32,
     ) -> Result<Vec<u8>, Refusal> {
-        let scope = self.require("jobs")?;
-        scope.powers.jobs_read(scope.caller(), cmd_id, part, offset, max).await
+        let agent = self.require("jobs")?;
+        agent.wait(agent.powers().jobs_read(agent.caller(), cmd_id, part, offset, max)).await
     }
 
     async fn cancel(&mut self, cmd_id: String, number: i32, grace_ms: Option<u32>) -> Result<u32, Refusal> {
-        let scope = self.require("jobs")?;
-        scope.powers.jobs_cancel(scope.caller(), cmd_id, number, grace_ms).await
+        let agent = self.require("jobs")?;
+        agent.wait(agent.powers().jobs_cancel(agent.caller(), cmd_id, number, grace_ms)).await
     }
 
     async fn input(
@@ -239,35 +241,35 @@ impl jobs::Host for Call {
         bytes: Vec<u8>,
         end: bool,
     ) -> Result<String, Refusal> {
-        let scope = self.require("jobs")?;
-        scope.powers.jobs_input(scope.caller(), cmd_id, offset, bytes, end).await
+        let agent = self.require("jobs")?;
+        agent.wait(agent.powers().jobs_input(agent.caller(), cmd_id, offset, bytes, end)).await
     }
 
     async fn resize(&mut self, cmd_id: String, rows: u16, columns: u16) -> Result<(), Refusal> {
-        let scope = self.require("jobs")?;
-        scope.powers.jobs_resize(scope.caller(), cmd_id, rows, columns).await
+        let agent = self.require("jobs")?;
+        agent.wait(agent.powers().jobs_resize(agent.caller(), cmd_id, rows, columns)).await
     }
 }
 
 impl roster::Host for Call {
     async fn joined(&mut self, id: String, ip: String, facts: String) -> Result<(), Refusal> {
-        let scope = self.require("roster")?;
-        scope.powers.roster_joined(scope.caller(), id, ip, facts).await
+        let agent = self.require("roster")?;
+        agent.wait(agent.powers().roster_joined(agent.caller(), id, ip, facts)).await
     }
 
     async fn alive(&mut self, id: String) -> Result<(), Refusal> {
-        let scope = self.require("roster")?;
-        scope.powers.roster_alive(scope.caller(), id).await
+        let agent = self.require("roster")?;
+        agent.wait(agent.powers().roster_alive(agent.caller(), id)).await
     }
 
     async fn left(&mut self, id: String, reason: String) -> Result<(), Refusal> {
-        let scope = self.require("roster")?;
-        scope.powers.roster_left(scope.caller(), id, reason).await
+        let agent = self.require("roster")?;
+        agent.wait(agent.powers().roster_left(agent.caller(), id, reason)).await
     }
 
     async fn look_up(&mut self, id: String) -> Result<String, Refusal> {
-        let scope = self.require("roster")?;
-        scope.powers.roster_look_up(scope.caller(), id).await
+        let agent = self.require("roster")?;
+        agent.wait(agent.powers().roster_look_up(agent.caller(), id)).await
     }
 }
 
@@ -279,18 +281,18 @@ impl commands::Host for Call {
         offset: u64,
         bytes: Vec<u8>,
     ) -> Result<(), Refusal> {
-        let scope = self.require("commands")?;
-        scope.powers.commands_output(scope.caller(), cmd_id, part, offset, bytes).await
+        let agent = self.require("commands")?;
+        agent.wait(agent.powers().commands_output(agent.caller(), cmd_id, part, offset, bytes)).await
     }
 
     async fn finished(&mut self, cmd_id: String, results: String) -> Result<(), Refusal> {
-        let scope = self.require("commands")?;
-        scope.powers.commands_finished(scope.caller(), cmd_id, results).await
+        let agent = self.require("commands")?;
+        agent.wait(agent.powers().commands_finished(agent.caller(), cmd_id, results)).await
     }
 
     async fn input_taken(&mut self, cmd_id: String, offset: u64) -> Result<(), Refusal> {
-        let scope = self.require("commands")?;
-        scope.powers.commands_input_taken(scope.caller(), cmd_id, offset).await
+        let agent = self.require("commands")?;
+        agent.wait(agent.powers().commands_input_taken(agent.caller(), cmd_id, offset)).await
     }
 }
 

@@ -8,12 +8,12 @@
 //! - A word that is not known raises the event `unknown-word`; what is bound to it says so to the sender.
 
 use bytes::Bytes;
-use serde::de::IgnoredAny;
 use serde_json::json;
 
 use crate::contract::Message;
 use crate::envelope::{Envelope, wrap, wrap_raw};
 use crate::error::WordError;
+use crate::json::{JsonBounds, JsonError, check_json};
 use crate::lexicon::Lexicon;
 use crate::token;
 
@@ -180,10 +180,12 @@ fn answer(message: &Message) -> Result<Option<String>, AskError> {
     if message.body.is_empty() {
         return Ok(None);
     }
-    let broken = |reason: String| AskError { kind: "not-json".to_owned(), text: reason };
-    let text = str::from_utf8(&message.body).map_err(|e| broken(e.to_string()))?;
-    serde_json::from_str::<IgnoredAny>(text).map_err(|e| broken(e.to_string()))?;
-    Ok(Some(text.to_owned()))
+    let bad = |problem: JsonError| AskError {
+        kind: problem.slug().to_owned(),
+        text: format!("the answer {problem}"),
+    };
+    check_json(&message.body, &JsonBounds::MESSAGE).map_err(bad)?;
+    Ok(Some(String::from_utf8_lossy(&message.body).into_owned()))
 }
 
 /// A kind from outside is not taken at its word.

@@ -2,18 +2,21 @@
 //! how messages travel.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use serde::de::IgnoredAny;
 use tokio::sync::{Mutex, broadcast};
 
-use crate::call::Scope;
-use crate::contract::Message;
-use crate::contract::RUNTIMES_OWN;
+use crate::call::{Fault, Scope};
+use crate::contract::{Message, RUNTIMES_OWN, Refusal};
 use crate::engine::Engine;
 use crate::error::{Problem, WordError, WordSource};
+use crate::health::Account;
+use crate::intake;
+use crate::json::{JsonBounds, JsonError, check_json};
 use crate::loader::Loader;
 use crate::policy::Policies;
 use crate::powers::Powers;
@@ -23,6 +26,13 @@ use crate::word::{Word, WordInfo};
 
 /// Events that a slow reader may be behind before it misses some.
 const EVENTS_KEPT: usize = 256;
+
+/// Bytes that the body of a message may have, until the agent says otherwise.
+const MESSAGE: usize = 1 << 20;
+/// Bytes of a header line, as it is sent: brokers take no more.
+const HEADER: usize = 8 << 10;
+/// Headers of what a word says. Brokers take a hundred of a message, and the core and they add their own.
+const HEADERS: usize = 80;
 
 /// Something has happened to the words.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,6 +143,8 @@ struct Inner {
     /// The directories, absolute.
     dirs: Vec<PathBuf>,
     loader: Mutex<Loader>,
+    /// Bytes that the body of a message may have.
+    message_limit: AtomicUsize,
     events: broadcast::Sender<LexiconEvent>,
 }
 
@@ -166,6 +178,7 @@ impl Lexicon {
             table: ArcSwap::default(),
             dirs,
             loader: Mutex::new(loader),
+            message_limit: AtomicUsize::new(MESSAGE),
             events: broadcast::channel(EVENTS_KEPT).0,
         };
         let lexicon = Self { inner: Arc::new(inner) };
@@ -200,27 +213,54 @@ impl Lexicon {
         bound.map(|word| word.name().to_string()).collect()
     }
 
-    /// Lets a word build a message from arguments, which are JSON text.
-    pub async fn say(&self, word: &str, args: String) -> Result<Message, WordError> {
-        let (word, scope) = self.call(word, None)?;
-        let _place = self.inner.engine.place().await;
-        let told = word.component.say(&self.inner.engine, scope, &word.policy.limits, &args).await;
-        self.settle(&word, None, told)
+    /// Sets how many bytes the body of a message may have: what the broker takes. What a word says or answers beyond that
+    /// is refused, and so are longer arguments. One mebibyte until then.
+    pub fn limit_messages(&self, bytes: usize) {
+        self.inner.message_limit.store(bytes, Ordering::Relaxed);
     }
 
-    /// Lets a word act on a message. `sender` is who the broker says has sent it. A value is the answer:
-    /// JSON text.
+    /// Lets a word build a message from arguments, which are JSON text.
+    pub async fn say(&self, word: &str, args: String) -> Result<Message, WordError> {
+        let word = self.find(word)?;
+        self.require_fit_arguments(&word, &args)?;
+        let account = Account::Arguments(digest(&args));
+        let scope = self.admit(&word, account)?;
+        let _place = self.inner.engine.place().await;
+        let told = word.component.say(&self.inner.engine, scope, &word.policy.limits, &args).await;
+        let said = self.settle(&word, account, told)?;
+        self.require_sendable(word.name(), &said)?;
+        Ok(said)
+    }
+
+    /// Whether a broker takes what is said. A longer message is refused here, where it is known which word it is: a broker
+    /// would end the connection. What the words of this lexicon say has passed already.
+    pub fn require_sendable(&self, word: &str, said: &Message) -> Result<(), WordError> {
+        require_size(word, "what it says", word.len() + 1 + said.body.len(), self.message_limit())?;
+        if said.headers.len() > HEADERS {
+            return Err(unfit(word, "too-large", format!("what it says has more than {HEADERS} headers")));
+        }
+        said.headers.iter().try_for_each(|(name, value)| {
+            let shown: String = name.chars().take(40).filter(|c| !c.is_control()).collect();
+            require_size(word, &format!("header {shown}"), 1 + escaped(name) + escaped(value), HEADER)
+        })
+    }
+
+    /// Lets a word act on a message, if it listens at this end at all, and if the message is within bounds. `sender` is who
+    /// the broker says has sent it. A value is the answer: JSON text.
     pub async fn listen(
         &self,
         word: &str,
         heard: &Message,
         sender: Option<&str>,
     ) -> Result<Option<String>, WordError> {
-        let (word, scope) = self.call(word, sender)?;
+        let word = self.find(word)?;
+        self.require_fit_hearing(&word, heard)?;
+        let account = Account::Sender(sender);
+        let scope = self.admit(&word, account)?;
         let _place = self.inner.engine.place().await;
         let told = word.component.listen(&self.inner.engine, scope, &word.policy.limits, heard).await;
-        let answer = self.settle(&word, sender, told)?;
-        answer.map(|text| require_json(&word, text)).transpose()
+        let answer = self.settle(&word, account, told)?;
+        answer.map(|text| self.require_fit_answer(&word, text)).transpose()
     }
 
     /// Lets every word that is bound to an event say what it has to say; `facts` is the JSON text of an
@@ -276,29 +316,69 @@ impl Lexicon {
         (Changes { events, problems: loader.problems().to_vec() }, outcome.unsettled)
     }
 
-    /// The word, and what it can reach while it works for a sender.
-    fn call(&self, name: &str, sender: Option<&str>) -> Result<(Arc<Word>, Scope), WordError> {
+    fn find(&self, name: &str) -> Result<Arc<Word>, WordError> {
         let table = self.inner.table.load();
-        let word = table.get(name).ok_or_else(|| WordError::Unknown { word: name.to_owned() })?.clone();
-        word.admit(sender)?;
-        let scope = Scope {
+        table.get(name).cloned().ok_or_else(|| WordError::Unknown { word: name.to_owned() })
+    }
+
+    /// What the word can reach while it works on an account, if it may.
+    fn admit(&self, word: &Word, account: Account<'_>) -> Result<Scope, WordError> {
+        word.admit(account)?;
+        let sender = match account {
+            Account::Arguments(_) => None,
+            Account::Sender(sender) => sender.map(str::to_owned),
+        };
+        Ok(Scope {
             word: word.name().clone(),
             powers: self.inner.powers.clone(),
             reach: word.reach.clone(),
-            known: table.known.clone(),
+            known: self.known(),
             folders: word.folders.clone(),
-            sender: sender.map(str::to_owned),
-        };
-        Ok((word, scope))
+            sender,
+        })
+    }
+
+    /// Arguments that could not be sent anyway, or that would cost the word its memory, are the caller's mistake.
+    fn require_fit_arguments(&self, word: &Word, args: &str) -> Result<(), WordError> {
+        require_size(word.name(), "what it is to say", args.len(), self.message_limit())?;
+        match check_json(args.as_bytes(), &JsonBounds::for_memory(word.policy.limits.memory)) {
+            // What is no JSON the word refuses in its own words.
+            Ok(_) | Err(JsonError::Syntax { .. }) => Ok(()),
+            Err(problem) => Err(unfit(word.name(), problem.slug(), format!("what it is to say {problem}"))),
+        }
+    }
+
+    fn require_fit_hearing(&self, word: &Word, heard: &Message) -> Result<(), WordError> {
+        let hearing = &word.component.hearing;
+        if let Some(there) = hearing.elsewhere(self.inner.powers.role()) {
+            let refusal = Refusal::Denied(format!("{} listens on a {there} only", word.name()));
+            return Err(WordError::Refused { word: word.name().to_string(), refusal });
+        }
+        let bounds = JsonBounds::for_memory(word.policy.limits.memory);
+        intake::measure(&heard.headers, &heard.body, hearing.is_bytes(heard), &bounds)
+            .map_err(|error| unfit(word.name(), error.slug(), error.to_string()))
+    }
+
+    /// An answer has to be JSON that whoever asked can take and show.
+    fn require_fit_answer(&self, word: &Word, text: String) -> Result<String, WordError> {
+        require_size(word.name(), "its answer", word.name().len() + 1 + text.len(), self.message_limit())?;
+        match check_json(text.as_bytes(), &JsonBounds::MESSAGE) {
+            Ok(_) => Ok(text),
+            Err(problem) => Err(WordError::BadAnswer { word: word.name().to_string(), problem }),
+        }
+    }
+
+    fn message_limit(&self) -> usize {
+        self.inner.message_limit.load(Ordering::Relaxed)
     }
 
     fn settle<T>(
         &self,
         word: &Word,
-        sender: Option<&str>,
-        told: Result<Result<T, crate::contract::Refusal>, crate::call::Fault>,
+        account: Account<'_>,
+        told: Result<Result<T, Refusal>, Fault>,
     ) -> Result<T, WordError> {
-        let (result, quarantine) = word.settle(sender, told);
+        let (result, quarantine) = word.settle(account, told);
         if let Some(reason) = quarantine {
             self.publish(LexiconEvent::Quarantined { name: word.name().to_string(), reason });
         }
@@ -311,11 +391,27 @@ impl Lexicon {
     }
 }
 
-fn require_json(word: &Word, text: String) -> Result<String, WordError> {
-    match serde_json::from_str::<IgnoredAny>(&text) {
-        Ok(_) => Ok(text),
-        Err(e) => Err(WordError::NotJson { word: word.name().to_string(), reason: e.to_string() }),
+fn require_size(word: &str, what: &str, bytes: usize, limit: usize) -> Result<(), WordError> {
+    if bytes <= limit {
+        return Ok(());
     }
+    Err(WordError::TooLarge { word: word.to_owned(), what: what.to_owned(), bytes, limit })
+}
+
+fn unfit(word: &str, kind: &'static str, reason: String) -> WordError {
+    WordError::Unfit { word: word.to_owned(), kind, reason }
+}
+
+/// Tells arguments apart: the same again will do the same.
+fn digest(args: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    args.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Bytes of a part of a header as it is sent: some are written as two.
+fn escaped(part: &str) -> usize {
+    part.len() + part.bytes().filter(|byte| matches!(byte, b'\\' | b':' | b'\n' | b'\r')).count()
 }
 
 /// What happens to the words of a lexicon, one event after the other.

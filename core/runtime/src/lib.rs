@@ -11,11 +11,12 @@
 //!
 //! - the contract: `contract`, what an agent can do for words: `powers`, what it allows them: `policy`, as
 //!   it stands in a configuration: [`settings`], what goes wrong: `error`;
-//! - one call: `call` (a store with its limits), `host` (the functions it can import), `meter` (time),
+//! - one call: `call` (a store with its limits), `host` (the functions it can import), `meter` and `patience` (time),
 //!   `last_words` (what a crash leaves behind);
-//! - one component: `component`, what holds for it here: `word`, how it does: `health`;
+//! - one component: `component`, what holds for it here: `word`, how it does: `health`, what it
+//!   hears: `hearing`;
 //! - all of them: `sources`, `loader`, `table`, `lexicon`, `watch`;
-//! - messages: `token`, `envelope`, `interpreter`;
+//! - messages: `token`, `json` and `intake` (what may come, and how much), `envelope`, `interpreter`;
 //! - beneath: `engine`, its `ticker`, its `compiler` and its cache of `precompiled` words; `folders` (the files that words were
 //!   granted); `shelves`, for agents that need a place for the state of words.
 
@@ -29,9 +30,11 @@ mod call;
 mod host;
 mod last_words;
 mod meter;
+mod patience;
 
 mod component;
 mod health;
+mod hearing;
 mod word;
 
 mod lexicon;
@@ -41,7 +44,9 @@ mod table;
 mod watch;
 
 mod envelope;
+mod intake;
 mod interpreter;
+mod json;
 mod token;
 
 mod compiler;
@@ -59,6 +64,7 @@ pub use error::{LoadError, Problem, WordError, WordSource};
 pub use folders::{Folder, Folders};
 pub use health::WordState;
 pub use interpreter::{Answer, AskError, HAIL, Heard, Interpreter};
+pub use json::{JsonBounds, JsonError, check_json};
 pub use lexicon::{Changes, Events, Lexicon, LexiconEvent};
 pub use policy::{Limits, Policies, Policy};
 pub use powers::{Caller, Level, Powers, Soon};

@@ -1,6 +1,7 @@
 //! Decides which components are the words: reads what there is, examines what is new, compares it with
 //! the policies, and settles who wins. The outcome is a table; putting it to use is the lexicon's.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::component::Component;
 use crate::engine::Engine;
 use crate::error::{LoadError, Problem, WordSource};
-use crate::policy::Policies;
+use crate::policy::{Policies, Policy};
 use crate::sources::{Candidate, Content, Found, Sources};
 use crate::table::Table;
 use crate::word::{Word, require_grants};
@@ -142,11 +143,21 @@ impl Loader {
         let content = candidate.content.as_ref().map_err(LoadError::clone)?;
         let unexamined = || Err(LoadError::Invalid("its examination was interrupted".to_owned()));
         let component = self.examined.get(&content.sha256).cloned().unwrap_or_else(unexamined)?;
-        let policy = self.policies.of(&component.about.name);
+        let policy = self.policy(&component);
         if policy.enabled {
-            require_grants(&component, policy, &self.here)?;
+            require_grants(&component, &policy, &self.here)?;
         }
         Ok(component)
+    }
+
+    /// What holds for a component. One that is part of the program may do what it was made for; another of the same name
+    /// has to be granted it, however much it looks like it.
+    fn policy(&self, component: &Component) -> Cow<'_, Policy> {
+        let mut policy = Cow::Borrowed(self.policies.of(&component.about.name));
+        if component.built_in {
+            policy.to_mut().grants.extend(component.needs(&self.here).map(str::to_owned));
+        }
+        policy
     }
 
     fn object(&self, source: &WordSource, error: LoadError, patience: bool, choice: &mut Choice) {
@@ -169,8 +180,7 @@ impl Loader {
     fn last_good_of(&self, source: &WordSource) -> Option<Arc<Component>> {
         let WordSource::File(path) = source else { return None };
         let component = self.last_good.get(path)?;
-        let policy = self.policies.of(&component.about.name);
-        require_grants(component, policy, &self.here).is_ok().then(|| component.clone())
+        require_grants(component, &self.policy(component), &self.here).is_ok().then(|| component.clone())
     }
 
     fn forget_all_but(&mut self, found: &Found) {
@@ -184,11 +194,11 @@ impl Loader {
 
     /// The word as it was, if nothing about it has changed.
     fn word(&self, component: Arc<Component>, source: WordSource, old: &Table) -> Arc<Word> {
-        let policy = self.policies.of(&component.about.name);
+        let policy = self.policy(&component).into_owned();
         let old = old.get(&component.about.name);
         match old {
-            Some(old) if old.is(&component, &source, policy) => old.clone(),
-            _ => Arc::new(Word::new(component, source, policy.clone(), &self.here, old.map(|old| &**old))),
+            Some(old) if old.is(&component, &source, &policy) => old.clone(),
+            _ => Arc::new(Word::new(component, source, policy, &self.here, old.map(|old| &**old))),
         }
     }
 }

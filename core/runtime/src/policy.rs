@@ -53,10 +53,13 @@ impl Default for Policy {
 /// What a call may use up, and what happens to a word that keeps going wrong.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// Time on the processor. Waiting for the agent does not count.
+    /// Time on the processor.
     pub compute: Duration,
-    /// Time from beginning to end, waiting included.
+    /// Time it may let pass otherwise. What it waits for the agent, or for its turn on the processor, does not count: that
+    /// is not its doing.
     pub wall: Duration,
+    /// Time it may wait for the agent. Then what it waits for has failed, which is nobody's fault.
+    pub wait: Duration,
     /// Bytes, over all memories of the component.
     pub memory: usize,
     /// Bytes of log in one call, and of what it writes to standard error.
@@ -78,6 +81,7 @@ impl Default for Limits {
         Self {
             compute: Duration::from_secs(1),
             wall: Duration::from_secs(10),
+            wait: Duration::from_secs(30),
             memory: 64 << 20,
             log: 64 << 10,
             messages: 16,

@@ -42,8 +42,10 @@ pub struct WordSettings {
     pub binds: Vec<String>,
     /// Time it may compute in one call.
     pub compute: Span,
-    /// Time one call may take.
+    /// Time one call may take, without what it waits for the agent.
     pub wall: Span,
+    /// Time one call may wait for the agent.
+    pub wait: Span,
     /// Over all its memories.
     pub memory: Size,
     /// Log in one call.
@@ -113,6 +115,7 @@ impl WordSettings {
             limits: Limits {
                 compute: self.compute.duration(),
                 wall: self.wall.duration(),
+                wait: self.wait.duration(),
                 memory: octets(self.memory),
                 log: octets(self.log),
                 messages: self.messages,

@@ -11,7 +11,7 @@ use crate::component::Component;
 use crate::contract::{ALWAYS_GRANTED, EVENTS, Refusal};
 use crate::error::{LoadError, WordError, WordSource};
 use crate::folders::Folders;
-use crate::health::{Health, WordState};
+use crate::health::{Account, Health, WordState};
 use crate::policy::Policy;
 
 /// A word as others may see it.
@@ -69,12 +69,12 @@ struct Counters {
 
 /// Whether a policy lets a component in, on an agent with these interfaces.
 pub(crate) fn require_grants(component: &Component, policy: &Policy, here: &[&str]) -> Result<(), LoadError> {
-    let needs = |interface: &&str| {
-        here.contains(interface) && !ALWAYS_GRANTED.contains(interface) && !policy.grants.contains(*interface)
-    };
-    let missing: Vec<_> = component.interfaces().into_iter().filter(needs).map(str::to_owned).collect();
-    let word = component.about.name.clone();
-    if missing.is_empty() { Ok(()) } else { Err(LoadError::NotGranted { word, interfaces: missing }) }
+    let needs: Vec<_> = component.needs(here).map(str::to_owned).collect();
+    let interfaces: Vec<_> = needs.iter().filter(|name| !policy.grants.contains(*name)).cloned().collect();
+    if interfaces.is_empty() {
+        return Ok(());
+    }
+    Err(LoadError::NotGranted { word: component.about.name.clone(), interfaces, needs })
 }
 
 impl Word {
@@ -138,10 +138,10 @@ impl Word {
         }
     }
 
-    /// Whether it may work for a sender.
-    pub(crate) fn admit(&self, sender: Option<&str>) -> Result<(), WordError> {
+    /// Whether it may work on an account.
+    pub(crate) fn admit(&self, account: Account<'_>) -> Result<(), WordError> {
         let now = Instant::now();
-        self.health().admit(sender, now).map_err(|rest| WordError::Quarantined {
+        self.health().admit(account, now).map_err(|rest| WordError::Quarantined {
             word: self.name().to_string(),
             remaining: rest.until.saturating_duration_since(now),
             reason: rest.reason,
@@ -151,28 +151,33 @@ impl Word {
     /// Enters how a call ended in the books. Gives the reason if it means quarantine.
     pub(crate) fn settle<T>(
         &self,
-        sender: Option<&str>,
+        account: Account<'_>,
         told: Result<Result<T, Refusal>, Fault>,
     ) -> (Result<T, WordError>, Option<String>) {
         self.counters.calls.fetch_add(1, Ordering::Relaxed);
         let word = self.name().to_string();
         let fault = match told {
             Ok(answer) => {
-                self.health().succeeded(sender);
+                self.health().succeeded(account);
                 return (answer.map_err(|refusal| WordError::Refused { word, refusal }), None);
+            }
+            // Nobody's fault but the agent's.
+            Err(Fault::Kept(why)) => {
+                return (Err(WordError::Refused { word, refusal: Refusal::Failed(why) }), None);
             }
             Err(fault) => fault,
         };
         self.counters.traps.fetch_add(1, Ordering::Relaxed);
         let reason = fault.to_string();
-        let quarantine = self.health().failed(sender, &reason, &self.policy.limits, Instant::now());
+        let quarantine = self.health().failed(account, &reason, &self.policy.limits, Instant::now());
         let error = match fault {
             Fault::Computed(limit) => WordError::Computed { word, limit },
+            Fault::Kept(why) => WordError::Refused { word, refusal: Refusal::Failed(why) },
             Fault::NotLoaded(reason) => WordError::NotLoaded { word, reason },
             Fault::TooLong(limit) => WordError::TooLong { word, limit },
             Fault::Trapped(message) => WordError::Trapped { word, message },
         };
-        (Err(error), quarantine.then_some(reason))
+        (Err(error), quarantine)
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {

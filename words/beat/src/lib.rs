@@ -1,12 +1,12 @@
 //! BEAT: a guest is alive.
 
-use vocable_word::{Answer, Description, Message, Value, Word, about, described, roster, word};
+use vocable_word::{Answer, Description, Message, Role, Value, Word, about, described, roster, word};
 
 word!(Beat);
 
 impl Word for Beat {
     fn describe() -> Description {
-        described!("BEAT", "Says that a guest is alive").on("beacon")
+        described!("BEAT", "Says that a guest is alive").on("beacon").listens_on(Role::Host)
     }
 
     fn say(_: Value) -> Answer<Message> {

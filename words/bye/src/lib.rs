@@ -1,15 +1,18 @@
 //! BYE: a guest is going, and says why.
 
-use vocable_word::{Answer, Description, Message, Value, Word, about, described, json, roster, word};
+use vocable_word::{Answer, Description, Message, Role, Value, Word, about, described, json, roster, word};
 
 word!(Bye);
 
 impl Word for Bye {
     fn describe() -> Description {
-        described!("BYE", "Says that a guest is going, and why").on("leaving").parameters(&json!({
-            "type": "object",
-            "properties": {"reason": {"type": "string", "description": "in words a person understands"}}
-        }))
+        described!("BYE", "Says that a guest is going, and why")
+            .on("leaving")
+            .listens_on(Role::Host)
+            .parameters(&json!({
+                "type": "object",
+                "properties": {"reason": {"type": "string", "description": "in words a person understands"}}
+            }))
     }
 
     fn say(facts: Value) -> Answer<Message> {

@@ -2,8 +2,8 @@
 //! with their offset; at the end the results, as JSON.
 
 use vocable_word::{
-    Answer, Description, Map, Message, Refusal, Value, Word, commands, described, from_value, jobs, json,
-    word,
+    Answer, Description, Map, Message, Refusal, Role, Value, Word, commands, described, from_value, jobs,
+    json, word,
 };
 
 word!(CmdResults);
@@ -13,6 +13,8 @@ impl Word for CmdResults {
         described!("CMD_RESULTS", "Tells how a command goes, and how it has ended")
             .on("job-output")
             .on("job-ended")
+            .listens_on(Role::Host)
+            .hears_bytes_beside("part")
             .parameters(&json!({
                 "type": "object",
                 "required": ["cmd-id"],

@@ -1,7 +1,7 @@
 //! HELLO: a guest has come, and tells what it is.
 
 use vocable_word::{
-    Answer, Description, Map, Message, Value, Word, about, described, from_str, json, roster, word,
+    Answer, Description, Map, Message, Role, Value, Word, about, described, from_str, json, roster, word,
 };
 
 word!(Hello);
@@ -11,17 +11,20 @@ const NOT_FACTS: [&str; 8] = ["id", "ip", "to", "from", "message-id", "in-reply-
 
 impl Word for Hello {
     fn describe() -> Description {
-        described!("HELLO", "Says that a guest is here, and what it is").on("connected").parameters(&json!({
-            "type": "object",
-            "properties": {
-                "agent": {"type": "string", "description": "version of the agent"},
-                "mac": {"type": "string", "description": "08:00:27:0A:0B:0C"},
-                "boot-id": {"type": "string"},
-                "jobs": {"type": "array", "items": {"type": "string"},
-                    "description": "the commands that the guest has yet to tell something of"}
-            },
-            "additionalProperties": true
-        }))
+        described!("HELLO", "Says that a guest is here, and what it is")
+            .on("connected")
+            .listens_on(Role::Host)
+            .parameters(&json!({
+                "type": "object",
+                "properties": {
+                    "agent": {"type": "string", "description": "version of the agent"},
+                    "mac": {"type": "string", "description": "08:00:27:0A:0B:0C"},
+                    "boot-id": {"type": "string"},
+                    "jobs": {"type": "array", "items": {"type": "string"},
+                        "description": "the commands that the guest has yet to tell something of"}
+                },
+                "additionalProperties": true
+            }))
     }
 
     fn say(facts: Value) -> Answer<Message> {

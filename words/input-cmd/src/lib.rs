@@ -14,6 +14,7 @@ impl Word for InputCmd {
         described!("INPUT_CMD", "Gives a running command standard input")
             .on("input-requested")
             .on("job-input")
+            .hears_bytes()
             .parameters(&json!({
                 "type": "object",
                 "required": ["cmd-id"],

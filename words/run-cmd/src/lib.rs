@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use vocable_word::{
-    Answer, Description, Map, Message, Program, Refusal, Value, Word, described, from_value, jobs, json,
-    serde, word,
+    Answer, Description, Map, Message, Program, Refusal, Role, Value, Word, described, from_value, jobs,
+    json, serde, word,
 };
 
 word!(RunCmd);
@@ -18,22 +18,25 @@ const LONGEST_HEADER: usize = 4000;
 
 impl Word for RunCmd {
     fn describe() -> Description {
-        described!("RUN_CMD", "Runs a program on a guest").on("run-requested").parameters(&json!({
-            "type": "object",
-            "required": ["cmd-id", "cmd"],
-            "properties": {
-                "cmd-id": {"type": "string", "description": "names the command; the same id never runs twice"},
-                "cmd": {"type": "string", "description": "the program; no shell reads it"},
-                "args": {"type": "array", "items": {"type": "string"}},
-                "env": {"type": "object", "additionalProperties": {"type": "string"}},
-                "path": {"type": "string", "description": "the working directory"},
-                "options": {
-                    "type": "object",
-                    "additionalProperties": {"type": "string"},
-                    "description": "what the guest's agent offers: stdin (base64), timeout and so on"
+        described!("RUN_CMD", "Runs a program on a guest")
+            .on("run-requested")
+            .listens_on(Role::Guest)
+            .parameters(&json!({
+                "type": "object",
+                "required": ["cmd-id", "cmd"],
+                "properties": {
+                    "cmd-id": {"type": "string", "description": "names the command; the same id never runs twice"},
+                    "cmd": {"type": "string", "description": "the program; no shell reads it"},
+                    "args": {"type": "array", "items": {"type": "string"}},
+                    "env": {"type": "object", "additionalProperties": {"type": "string"}},
+                    "path": {"type": "string", "description": "the working directory"},
+                    "options": {
+                        "type": "object",
+                        "additionalProperties": {"type": "string"},
+                        "description": "what the guest's agent offers: stdin (base64), timeout and so on"
+                    }
                 }
-            }
-        }))
+            }))
     }
 
     fn say(args: Value) -> Answer<Message> {

@@ -1,7 +1,7 @@
 //! SIGNAL_CMD: the host has a command signalled, or ended.
 
 use vocable_word::{
-    Answer, Description, Message, Refusal, Value, Word, described, from_str, jobs, json, word,
+    Answer, Description, Message, Refusal, Role, Value, Word, described, from_str, jobs, json, word,
 };
 
 word!(SignalCmd);
@@ -10,6 +10,7 @@ impl Word for SignalCmd {
     fn describe() -> Description {
         described!("SIGNAL_CMD", "Signals a command on a guest, or ends it")
             .on("signal-requested")
+            .listens_on(Role::Guest)
             .parameters(&json!({
                 "type": "object",
                 "required": ["cmd-id", "signal"],

@@ -1,8 +1,8 @@
 //! USAGE_CMD: the host asks what commands use while they run.
 
 use vocable_word::{
-    Answer, Description, Map, Message, Refusal, Value, Word, described, from_str, from_value, jobs, json,
-    word,
+    Answer, Description, Map, Message, Refusal, Role, Value, Word, described, from_str, from_value, jobs,
+    json, word,
 };
 
 word!(UsageCmd);
@@ -11,6 +11,7 @@ impl Word for UsageCmd {
     fn describe() -> Description {
         described!("USAGE_CMD", "Tells what running commands use now")
             .on("usage-requested")
+            .listens_on(Role::Guest)
             .parameters(&json!({
                 "type": "object",
                 "required": ["cmd-ids"],

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use vocable_runtime::{LoadError, Policies, Policy, WordError};
+use vocable_runtime::{Lexicon, LoadError, Policies, Policy, WordError, WordSource};
 
 use crate::support::*;
 
@@ -19,11 +19,13 @@ async fn what_was_not_granted_is_refused_by_name_and_comes_with_the_grant() {
     assert_eq!(lexicon.words(), []);
     let text = problems[0].to_string();
     let expected = "word PROBE imports vocable:word/jobs, vocable:word/process, vocable:word/speech, \
-                    which [words.PROBE] grants does not allow";
+                    which [words.PROBE] grants does not allow; if it may, write there: \
+                    grants = [\"jobs\", \"process\", \"speech\"]";
     assert!(text.contains("probe.wasm: ") && text.ends_with(expected), "{text}");
 
     let changes = lexicon.set_policies(granting("PROBE", &["jobs", "process"])).await;
-    let expected = LoadError::NotGranted { word: "PROBE".into(), interfaces: vec!["speech".into()] };
+    let needs = ["jobs", "process", "speech"].map(str::to_owned).to_vec();
+    let expected = LoadError::NotGranted { word: "PROBE".into(), interfaces: vec!["speech".into()], needs };
     assert_eq!(changes.problems[0].error, expected);
 
     let changes = lexicon.set_policies(granting("PROBE", &["jobs", "process", "speech"])).await;
@@ -32,6 +34,33 @@ async fn what_was_not_granted_is_refused_by_name_and_comes_with_the_grant() {
 
     lexicon.set_policies(Policies::default()).await;
     assert_eq!(told(&lexicon, "").await, Err(WordError::Unknown { word: "PROBE".into() }));
+}
+
+#[tokio::test]
+async fn a_built_in_word_may_do_what_it_was_made_for_and_another_of_its_name_may_not() {
+    let beat = built_in("beat");
+    let (lexicon, problems) =
+        Lexicon::open(engine(), FakeAgent::host(), Policies::default(), &[beat], vec![]).await;
+    assert_eq!(problems, []);
+    assert_eq!(lexicon.word("BEAT").unwrap().grants, BTreeSet::from(["roster".to_owned()]));
+
+    let other = patched(beat.component.to_vec(), "Says that a guest is alive", "Says that a guest is ALIVE");
+    let dir = Dir::with(&[("beat.wasm", &other)]);
+    let (lexicon, problems) = open(FakeAgent::host(), Policies::default(), &[beat], &dir).await;
+    let text = problems[0].to_string();
+    assert!(
+        text.ends_with("[words.BEAT] grants does not allow; if it may, write there: grants = [\"roster\"]"),
+        "{text}"
+    );
+    assert_eq!(lexicon.word("BEAT").unwrap().source, WordSource::BuiltIn, "the built-in one goes on");
+    lexicon.set_policies(granting("BEAT", &["roster"])).await;
+    assert_ne!(lexicon.word("BEAT").unwrap().source, WordSource::BuiltIn);
+
+    // Wherever it lies, it is the same component.
+    let dir = Dir::with(&[("beat.wasm", beat.component)]);
+    let (lexicon, problems) = open(FakeAgent::host(), Policies::default(), &[beat], &dir).await;
+    assert_eq!(problems, []);
+    assert_ne!(lexicon.word("BEAT").unwrap().source, WordSource::BuiltIn);
 }
 
 #[tokio::test]

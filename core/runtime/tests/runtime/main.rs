@@ -4,6 +4,8 @@
 mod support;
 
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod cache;
 #[cfg(test)]
 mod grants;

@@ -191,6 +191,13 @@ async fn what_comes_back_is_not_taken_at_its_word() {
     };
     assert_eq!(answered(b"DF {", None).await.unwrap_err().kind, "not-json");
     assert_eq!(answered(b"DF \xff", None).await.unwrap_err().kind, "not-json");
+    let deep = format!("DF {}0{}", "[".repeat(49), "]".repeat(49));
+    let deep = answered(deep.as_bytes(), None).await.unwrap_err();
+    assert_eq!(
+        (deep.kind.as_str(), deep.text.as_str()),
+        ("too-large", "the answer is nested more than 48 deep")
+    );
+    assert_eq!(answered(br#"DF {"a\u0001": 0}"#, None).await.unwrap_err().kind, "invalid");
     let odd = answered(b"DF not json", Some("\x1b[31mRED")).await.unwrap_err();
     assert_eq!((odd.kind.as_str(), odd.text.as_str()), ("failed", "not json"));
     let long = answered(&[b'x'; 1 << 20], Some("denied")).await.unwrap_err();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use vocable_runtime::{Engine, EngineConfig, Lexicon, LoadError, WordError};
+use vocable_runtime::{Engine, EngineConfig, Lexicon, LoadError, WordError, WordState};
 
 use crate::support::*;
 
@@ -150,11 +150,38 @@ async fn waiting_is_not_computing() {
     assert_eq!(waiting.await.unwrap(), Ok("\"1.0.0\"".to_owned()));
 }
 
-#[tokio::test]
-async fn waiting_has_an_end_too() {
+#[tokio::test(start_paused = true)]
+async fn the_agent_may_take_its_time_and_that_is_nobodys_fault() {
     let agent = FakeAgent::guest();
-    let lexicon = probing(agent.clone(), limited(|limits| limits.wall = Duration::from_millis(100))).await;
-    let error = told(&lexicon, "wait").await.unwrap_err();
+    let lexicon = probing(agent.clone(), generous()).await;
+    // A disk that is busy for longer than a call may take: ten seconds.
+    let slow = async {
+        agent.begun.notified().await;
+        tokio::time::sleep(Duration::from_secs(25)).await;
+        agent.ended.notify_one();
+    };
+    let (told_, ()) = tokio::join!(told(&lexicon, "wait"), slow);
+    assert_eq!(told_, Ok("\"1.0.0\"".to_owned()));
+
+    // And one that is busy for ever. The word may take that as it likes.
+    for what in ["wait", "wait-or-trap"] {
+        for _ in 0..10 {
+            let before = tokio::time::Instant::now();
+            let error = lexicon.listen("PROBE", &telling(what), Some("vm1")).await.unwrap_err();
+            let expected = "word PROBE, failed: process: the agent is busy, or this takes longer than 30s";
+            assert_eq!((error.to_string().as_str(), error.slug()), (expected, "failed"), "{what}");
+            assert_eq!(before.elapsed().as_secs(), 30);
+        }
+    }
+    assert_eq!(lexicon.word("PROBE").unwrap().state, WordState::Ready);
+    assert_eq!(lexicon.listen("PROBE", &telling(""), Some("vm1")).await, Ok(None));
+}
+
+#[tokio::test]
+async fn what_a_word_lets_pass_by_itself_has_an_end() {
+    let lexicon =
+        probing(FakeAgent::guest(), limited(|limits| limits.wall = Duration::from_millis(100))).await;
+    let error = told(&lexicon, "sleep").await.unwrap_err();
     assert_eq!(error.to_string(), "word PROBE took longer than 100ms");
     goes_on(&lexicon).await;
 }
@@ -165,7 +192,10 @@ async fn an_answer_that_is_not_json_is_none() {
     let answer = lexicon.listen("PROBE", &telling("not-json"), Some("host")).await;
     let error = answer.unwrap_err();
     assert_eq!(error.slug(), "not-json");
-    assert!(error.to_string().starts_with("word PROBE gave what is not JSON: EOF"), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "the answer of word PROBE is not JSON: expected a name in quotes at byte 1"
+    );
 }
 
 #[tokio::test]

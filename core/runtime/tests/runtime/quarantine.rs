@@ -17,8 +17,8 @@ async fn a_word_that_keeps_trapping_is_put_in_quarantine_and_gets_out() {
     for pause in [1, 2, 4] {
         assert_eq!(told(&lexicon, "panic").await.unwrap_err().slug(), "trapped");
         assert!(matches!(state(&lexicon), WordState::Retrying { .. }));
-        let error = told(&lexicon, "").await.unwrap_err();
-        assert_eq!(error.slug(), "quarantined", "it rests");
+        assert_eq!(told(&lexicon, "panic").await.unwrap_err().slug(), "quarantined", "it rests");
+        assert_eq!(told(&lexicon, "").await, Ok(String::new()), "but for that only");
         tokio::time::advance(Duration::from_secs(pause)).await;
     }
     assert_eq!(told(&lexicon, "panic").await.unwrap_err().slug(), "trapped");
@@ -27,15 +27,46 @@ async fn a_word_that_keeps_trapping_is_put_in_quarantine_and_gets_out() {
     assert!(matches!(state(&lexicon), WordState::Quarantined { .. }));
 
     tokio::time::advance(Duration::from_secs(599)).await;
-    let Err(WordError::Quarantined { word, remaining, .. }) = told(&lexicon, "").await else {
+    let Err(WordError::Quarantined { word, remaining, .. }) = told(&lexicon, "panic").await else {
         panic!("it works")
     };
     assert_eq!((word.as_str(), remaining), ("PROBE", Duration::from_secs(1)));
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert_eq!(told(&lexicon, "").await, Ok(String::new()));
-    assert_eq!(state(&lexicon), WordState::Ready);
+    assert_eq!(state(&lexicon), WordState::Ready, "one chance");
     let info = lexicon.word("PROBE").unwrap();
-    assert_eq!((info.calls, info.traps), (5, 4), "calls that were not made do not count");
+    assert_eq!((info.calls, info.traps), (7, 4), "calls that were not made do not count");
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_guests_take_turns_they_take_a_word_from_nobody_else() {
+    let agent = FakeAgent::host();
+    let lexicon = probing(agent.clone(), generous()).await;
+    for turn in 0..5 {
+        for guest in 0..20 {
+            let _ = lexicon.listen("PROBE", &telling("panic"), Some(&format!("vm{guest}"))).await;
+        }
+        assert_eq!(lexicon.listen("PROBE", &telling(""), Some("honest")).await, Ok(None), "turn {turn}");
+        assert_eq!(told(&lexicon, "").await, Ok(String::new()), "turn {turn}");
+        tokio::time::advance(Duration::from_secs(5)).await;
+    }
+    // Nor if nobody honest has said anything for long, nor for an event of the agent.
+    for guest in 0..20 {
+        let _ = lexicon.listen("PROBE", &telling("panic"), Some(&format!("another{guest}"))).await;
+    }
+    assert!(matches!(state(&lexicon), WordState::Quarantined { .. }), "it is told");
+    assert_eq!(lexicon.listen("PROBE", &telling(""), Some("new")).await, Ok(None));
+    assert!(lexicon.raise("probing", r#"{"do": ""}"#.to_owned()).await[0].1.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_caller_wants_said_takes_a_word_from_no_other_caller() {
+    let lexicon = probing(FakeAgent::host(), generous()).await;
+    for turn in 0..40 {
+        let args = format!(r#"{{"do": "panic", "turn": {turn}}}"#);
+        assert_eq!(lexicon.say("PROBE", args).await.unwrap_err().slug(), "trapped", "each is answered");
+    }
+    assert_eq!(told(&lexicon, "").await, Ok(String::new()));
+    assert_eq!(lexicon.listen("PROBE", &telling(""), Some("vm1")).await, Ok(None));
 }
 
 #[tokio::test(start_paused = true)]

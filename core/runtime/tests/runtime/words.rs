@@ -77,13 +77,13 @@ async fn what_is_said_in_the_wrong_direction_is_denied() {
     };
     let reply = body(&bus.host.1, "RUN_CMD", &[("cmd-id", "c1"), ("cmd", "reboot")]).await;
     assert_eq!(reply.header("refusal"), Some("denied"));
-    assert_eq!(reply.body, "RUN_CMD \"jobs: not of this agent\"");
-    for (word, expected) in [("HELLO", "HELLO \"roster: not"), ("BEAT", "BEAT \"roster: not")] {
+    assert_eq!(reply.body, "RUN_CMD \"RUN_CMD listens on a guest only\"");
+    for (word, expected) in [("HELLO", "HELLO \"HELLO listens on"), ("BEAT", "BEAT \"BEAT listens on")] {
         let reply = body(&bus.guest.1, word, &[("id", "vm1"), ("ip", "")]).await;
         assert!(reply.body.starts_with(expected.as_bytes()), "{reply:?}");
     }
     let reply = body(&bus.guest.1, "CMD_RESULTS {}", &[("cmd-id", "c1")]).await;
-    assert_eq!(reply.body, "CMD_RESULTS \"commands: not of this agent\"");
+    assert_eq!(reply.body, "CMD_RESULTS \"CMD_RESULTS listens on a host only\"");
     assert_eq!(bus.host.0.calls(), [""; 0]);
     assert!(bus.host.1.words().iter().all(|word| word.traps == 0), "a denial is no fault");
 }

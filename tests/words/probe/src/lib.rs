@@ -35,7 +35,10 @@ impl Guest for Probe {
     fn say(args: String) -> Answer<Message> {
         let args: Value = from_str(&args)?;
         let done = act(args["do"].as_str().unwrap_or_default())?;
-        Ok(Message::new().with_header("version", mark(2)).with_header("to", "forged").with_text(&done))
+        let said =
+            Message::new().with_header("version", mark(2)).with_header("to", "forged").with_text(&done);
+        let long = args["header"].as_u64().and_then(|length| usize::try_from(length).ok());
+        Ok(long.into_iter().fold(said, |said, length| said.with_header("long", &"x".repeat(length))))
     }
 
     fn listen(heard: Message) -> Answer<Option<String>> {
@@ -52,19 +55,23 @@ fn act(what: &str) -> Answer<String> {
     match what {
         "" => return Ok(String::new()),
         "allocate" => allocate()?,
+        "big" => return Ok(json!("x".repeat(2 << 20)).to_string()),
         "chatter" => (0..10_000).for_each(|line| log::info(&format!("line {line} of very many"))),
+        "deep" => return Ok("[".repeat(49) + &"]".repeat(49)),
         "exit" => std::process::exit(3),
         "file" => return std::fs::read_to_string("/etc/passwd").map_err(|e| Refusal::Failed(e.to_string())),
         "hoard" => hoard(),
         "loop" => endless(),
         "mutter" => eprintln(&"mutter ".repeat(100_000)),
         "not-json" => return Ok("{".to_owned()),
+        "odd" => return Ok(json!({"\u{1}": 0}).to_string()),
         "panic" => abort("to order"),
         "recurse" => return Ok(json!(recurse(1)).to_string()),
         "refuse" => return Err(Refusal::Failed("as told".to_owned())),
         "say" => {
             return Ok(json!(many(1_000_000, || speech::say("PROBE", "host", "{}").map(drop))).to_string());
         }
+        "sleep" => std::thread::sleep(std::time::Duration::from_secs(60)),
         "stain" => return Ok(json!(STAINS.fetch_add(1, Ordering::Relaxed)).to_string()),
         "start" => {
             return Ok(json!(many(1_000, || jobs::start("c1", &Program::new("true", &[])))).to_string());
@@ -72,6 +79,11 @@ fn act(what: &str) -> Answer<String> {
         "state" => return count(),
         "variables" => return Ok(json!(std::env::vars().count()).to_string()),
         "wait" => drop(process::run(&Program::new("wait", &[]))?),
+        "wait-or-trap" => {
+            if process::run(&Program::new("wait", &[])).is_err() {
+                abort("it took too long");
+            }
+        }
         "who" => return Ok(json!([about::my_id(), about::sender(), about::words()]).to_string()),
         other => return Err(Refusal::Invalid(format!("what is {other}?"))),
     }
