@@ -93,7 +93,7 @@ impl Credentials {
         Denial {
             // Whoever knocks learns nothing about which guests exist.
             told: format!("login as {} refused", excerpt(guest)),
-            logged: format!("{why}; {}", how_to_mend(guest)),
+            logged: with_hint(why, guest),
         }
     }
 
@@ -131,8 +131,12 @@ fn no_credential(guest: &str) -> String {
     format!("no credential was made for {guest}")
 }
 
-fn how_to_mend(guest: &str) -> String {
-    format!("make one with: vocable token new {}", excerpt(guest))
+/// Says how to mend it, where there is a way.
+fn with_hint(why: &str, guest: &str) -> String {
+    match check_name(guest) {
+        Ok(()) => format!("{why}; make one with: vocable token new {guest}"),
+        Err(_) => why.to_owned(),
+    }
 }
 
 impl Access for Credentials {
@@ -168,14 +172,14 @@ impl Access for Credentials {
     }
 
     fn hung_up(&self, guest: &str) -> String {
-        let why = match self.digest_of(guest) {
-            Some(_) => {
-                "hung up after the challenge: its credential is another one, or it asked by somebody else's name"
-                    .to_owned()
+        let why = match (check_name(guest), self.digest_of(guest)) {
+            (Err(why), _) => why,
+            (Ok(()), Some(_)) => {
+                "its credential is another one, or it asked by somebody else's name".to_owned()
             }
-            None => format!("hung up after the challenge: no credential was made for {}", excerpt(guest)),
+            (Ok(()), None) => no_credential(guest),
         };
-        format!("{why}; {}", how_to_mend(guest))
+        with_hint(&format!("hung up after the challenge: {why}"), guest)
     }
 
     fn may(&self, who: &Principal, what: Action, destination: &Destination) -> bool {
@@ -226,7 +230,11 @@ mod tests {
                 assert!(known.judge_proof(nobody, true).is_err(), "{nobody}");
             }
             assert!(known.hung_up("vm1").ends_with("; make one with: vocable token new vm1"));
-            assert!(known.hung_up("vm2").contains("no credential was made for vm2"));
+            assert!(known.hung_up("vm2").contains("no credential was made for vm2;"));
+            assert_eq!(
+                known.hung_up("../x"),
+                "hung up after the challenge: \"../x\" cannot be the id of a guest"
+            );
         }
     }
 
