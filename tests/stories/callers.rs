@@ -190,3 +190,25 @@ fn what_no_pattern_and_no_message_holds_is_refused_and_harms_nobody() {
     }
     host.runs("vm1", &["true"]).well();
 }
+
+/// Bytes in a mebibyte.
+const MEBI: u64 = 1 << 20;
+
+#[test]
+fn many_long_answers_to_one_request_have_the_room_of_one() {
+    let host = Host::start();
+    let _vm1 = host.guest("vm1").joins();
+    let command = host.starts("vm1", &["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x"]);
+    command.ends();
+    let poll = json!({"methodName": "cmd.poll", "params": [command.id, {"max_output": 1_000_000}]});
+    let before = host.process().peak_memory();
+    let answers = host.call("system.multicall", json!([vec![poll; 120]])).unwrap();
+    let took = host.process().peak_memory().saturating_sub(before);
+    let answers = answers.as_array().unwrap();
+    let (fits, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.is_array());
+    assert!((50..70).contains(&fits.len()) && answers.len() == 120, "{}", fits.len());
+    let text = refused[0]["faultString"].as_str().unwrap();
+    assert!(text.starts_with("too-big: cmd.poll was carried out, and its answer is left out"), "{text}");
+    eprintln!("120 answers of 1 MB took {} MiB", took / MEBI);
+    assert!(took < 256 * MEBI, "took {} MiB", took / MEBI);
+}
