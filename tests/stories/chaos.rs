@@ -241,7 +241,12 @@ fn chaos(seed: u64) {
     let asked = begun.elapsed();
     let judge = |n: usize| {
         let _if_not = Witness { guest: &vm1, command: format!("c{n}.vm1") };
-        judged(&host, n, &plans[n], &orphaned)
+        let begun = Instant::now();
+        let state = judged(&host, n, &plans[n], &orphaned);
+        if begun.elapsed() > Duration::from_secs(5) {
+            eprintln!("c{n} came {:.1?} later\n{}", begun.elapsed(), vm1.knows_of(&format!("c{n}.vm1")));
+        }
+        state
     };
     let reports: Vec<_> = (0..COMMANDS).map(judge).collect();
     let told = |state: &str| reports.iter().filter(|told| **told == state).count();

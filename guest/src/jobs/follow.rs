@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
@@ -18,6 +19,9 @@ use super::program::{CommandId, Order};
 use super::record::{Record, User, unix_time};
 use super::recovery;
 use super::results::Results;
+
+/// How long a full disk is left alone before it is tried again.
+const FULL_DISK_PAUSE: Duration = Duration::from_secs(1);
 
 /// What such a task tells the owner of the jobs.
 pub(super) enum News {
@@ -152,11 +156,7 @@ async fn follow(
             }
         }
     }
-    let results = {
-        let folder = folder.clone();
-        blocking(move || Ok(recovery::results(&folder, &record))).await
-    };
-    if let Ok(results) = results {
+    if let Some(results) = kept_results(&folder, record, &reporter.cmd_id).await {
         reporter.tell(News::Ended(Box::new(results))).await;
     }
     if let Some(mut supervisor) = supervisor
@@ -169,6 +169,29 @@ async fn follow(
         Ok(())
     });
     let _ = cleared.await;
+}
+
+/// What a job has come to, as soon as that can be told; nothing if the agent ends before.
+async fn kept_results(folder: &Folder, record: Record, cmd_id: &CommandId) -> Option<Results> {
+    let record = Arc::new(record);
+    let mut warned = false;
+    loop {
+        let (folder, record) = (folder.clone(), record.clone());
+        let work = move || {
+            recovery::results(&folder, &record).map_err(JobError::io("write the results in", folder.path()))
+        };
+        match blocking(work).await {
+            Ok(results) => return Some(results),
+            Err(JobError::Closed) => return None,
+            Err(error) if !warned => {
+                tracing::warn!(cmd = %cmd_id, %error, "its end is told when it can be kept")
+            }
+            Err(_) => {}
+        }
+        warned = true;
+        // Nothing tells when somebody makes room on a disk.
+        tokio::time::sleep(FULL_DISK_PAUSE).await;
+    }
 }
 
 /// Puts the job on the disk.  When this returns it is there for good; on failure nothing is.

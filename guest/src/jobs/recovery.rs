@@ -143,7 +143,14 @@ fn state(shared: &Surroundings, folder: &Folder, record: &Record) -> FoundState 
         Some(events) => FoundState::Running { events },
         // Nobody works on it, and whoever starts the program makes the spool before.
         None if !folder.spool(Part::Out).exists() && !folder.result().exists() => FoundState::Recorded,
-        None => ended(folder, results(folder, record)),
+        None => {
+            // Results that are there and cannot be read say that it was started: never again.
+            let made_up = results(folder, record).unwrap_or_else(|error| {
+                tracing::error!(folder = %folder.path().display(), %error, "results cannot be kept");
+                not_started(folder, record)
+            });
+            ended(folder, made_up)
+        }
     }
 }
 
@@ -170,17 +177,21 @@ fn supervised(folder: &Folder) -> Option<File> {
 
 /// The results of a job that has no supervisor any more; if it left none, they are made up from
 /// what is known, and kept.
-pub(super) fn results(folder: &Folder, record: &Record) -> Results {
+///
+/// # Errors
+/// The disk's, if a job was never started and that cannot be kept.  It must not be told then: the next agent would find
+/// a job without a trace of a start, and start it.
+pub(super) fn results(folder: &Folder, record: &Record) -> io::Result<Results> {
     if let Ok(Some(results)) = folder.read_result() {
-        return results;
+        return Ok(results);
     }
     if !folder.spool(Part::Out).exists() {
-        let message = match last_words(folder) {
-            Some(words) => format!("the command could not be started; nothing was run: {words}"),
-            None => "the command was recorded but never started; nothing was run".to_owned(),
+        let results = not_started(folder, record);
+        return match folder.write_result(&results).and_then(|()| folder.sync_result()) {
+            // Without its folder nobody can start it.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(results),
         };
-        let results = Results::not_started(Failure::new(FailureCode::NotStarted, message), record.recorded);
-        return keep(folder, results);
     }
     end_remains(folder);
     let message = match last_words(folder) {
@@ -188,7 +199,16 @@ pub(super) fn results(folder: &Folder, record: &Record) -> Results {
         None => "the supervisor of the command ended before it, without a word; it may have been killed"
             .to_owned(),
     };
-    lost(folder, record, Failure::new(FailureCode::SupervisorGone, message))
+    Ok(lost(folder, record, Failure::new(FailureCode::SupervisorGone, message)))
+}
+
+/// The results of a job that nobody has started.
+fn not_started(folder: &Folder, record: &Record) -> Results {
+    let message = match last_words(folder) {
+        Some(words) => format!("the command could not be started; nothing was run: {words}"),
+        None => "the command was recorded but never started; nothing was run".to_owned(),
+    };
+    Results::not_started(Failure::new(FailureCode::NotStarted, message), record.recorded)
 }
 
 /// The results of a job whose end nobody saw: what was spooled, and why that is all.
