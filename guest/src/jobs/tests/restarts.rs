@@ -203,6 +203,30 @@ async fn a_job_that_was_recorded_and_not_started_any_more_is_started_once_by_the
 }
 
 #[tokio::test]
+async fn that_nothing_was_run_is_told_only_when_no_agent_will_run_it() {
+    let mut bed = Bed::new().await;
+    bed.run("recorded", shell("true")).await;
+    let folder = folder(&bed, "recorded");
+    let pid = supervisor(&bed, "recorded");
+    let dir = bed.stop().await;
+    until(|| !Snapshot::take().unwrap().pids().any(|other| other == pid)).await;
+    for file in [folder.result(), folder.supervisor(), folder.spool(Part::Out), folder.spool(Part::Err)] {
+        std::fs::remove_file(file).unwrap();
+    }
+    // In the way of the results, as a full disk would be.
+    let in_the_way = folder.path().join("result.json.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let mut bed = Bed::open(dir, |_| {}).await;
+    let too_early = tokio::time::timeout(Duration::from_millis(700), bed.end_of("recorded")).await;
+    assert!(too_early.is_err(), "the next agent would start it: {too_early:?}");
+    std::fs::remove_dir(&in_the_way).unwrap();
+    let results = bed.end_of("recorded").await;
+    assert_eq!(results.error.as_ref().unwrap().code, FailureCode::NotStarted);
+    assert!(!folder.spool(Part::Out).exists());
+    assert_eq!(bed.again().await.end_of("recorded").await, results);
+}
+
+#[tokio::test]
 async fn what_was_not_recorded_in_full_never_was() {
     let dir = tempfile::tempdir().unwrap();
     let half = dir.path().join("jobs/half");
