@@ -1,7 +1,7 @@
 //! Twenty guests, of which three mean harm all the time: one floods, one sends JSON that costs a lot to read, one tells
 //! what is not true. The others do their work, and the host keeps its size.
 //!
-//! For twenty seconds here; `cargo xtask siege SECONDS` goes on for longer.
+//! For twenty seconds in every test run; `cargo xtask siege SECONDS` goes on for longer.
 
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
