@@ -272,10 +272,9 @@ impl Agent {
             // What was due has been done: it was taken in time.
             self.due.extend(command.due().map(|due| (due, id.to_owned())));
         } else if command.state == CommandState::Queued {
-            match self.take_back(id, TakeBack::Expired) {
-                Some(TakeBack::Expired) => self.expired(id),
-                // There is an order in the mailbox: its end comes with what becomes of that.
-                _ => {}
+            // If there is an order in the mailbox, its end comes with what becomes of that.
+            if self.take_back(id, TakeBack::Expired).is_some() {
+                self.expired(id);
             }
         } else if command.deadline.take().is_some() {
             // Of a guest that is away this waits in the mailbox; the caller waits no longer.
@@ -748,9 +747,10 @@ impl Agent {
         let is_back = was_delivered.is_some() || !was_on_its_way;
         // It may have been taken meanwhile, and may even be over.
         let Some(it) = self.commands.get_mut(id) else {
-            return if let TakeBack::Cancelled(reply) = why {
-                tell(reply, false)
-            };
+            if let TakeBack::Cancelled(reply) = why {
+                tell(reply, false);
+            }
+            return;
         };
         let is_queued = it.active.command.state == CommandState::Queued;
         it.may_be_there |= was_on_its_way && was_delivered != Some(false);
@@ -1010,7 +1010,7 @@ impl Agent {
     }
 
     fn hear_next(&mut self) {
-        while let Some(turn) = self.turns.next() {
+        while let Some(turn) = self.turns.next_turn() {
             self.hear(turn);
         }
     }
@@ -1072,7 +1072,7 @@ impl Agent {
             }
             Done::Asked { .. } => {}
             Done::TakenBack { command, ask, withdrawn, why } => {
-                self.taken_back(&command, &ask, withdrawn, why)
+                self.taken_back(&command, &ask, withdrawn, why);
             }
             Done::Heard { guest, frame, heard } => {
                 self.turns.done(&guest, spent);

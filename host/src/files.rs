@@ -113,6 +113,25 @@ pub struct Way {
     pub works: bool,
 }
 
+impl Way {
+    /// The one that was taken last, or that would be; unless none has worked since some time.
+    fn of(
+        broken: Option<&(Instant, String)>,
+        taken: Option<&Route>,
+        planned: impl FnOnce() -> Route,
+        now: Instant,
+    ) -> Self {
+        match (broken, taken) {
+            (Some((when, why)), _) => {
+                let ago = age(now.saturating_duration_since(*when));
+                Self { text: format!("failed {ago} ago: {why}"), works: false }
+            }
+            (None, Some(route)) => Self { text: route.to_string(), works: true },
+            (None, None) => Self { text: planned().to_string(), works: true },
+        }
+    }
+}
+
 /// What is known about reaching a guest.
 struct Known {
     /// Of which of its connections to the broker that is true.
@@ -237,14 +256,12 @@ impl Files {
             return Some(Way { text: "its agent offers no files".to_owned(), works: true });
         };
         let planned = || route::route(&guest, &offer, self.0.credentials.digest_of(id).is_some());
-        Some(self.known(id, &guest, |known| match (&known.broken, &known.route) {
-            (Some((when, why)), _) => {
-                let text = format!("failed {} ago: {why}", age(when.elapsed()));
-                Way { text, works: false }
-            }
-            (None, Some(route)) => Way { text: route.to_string(), works: true },
-            (None, None) => Way { text: planned().to_string(), works: true },
-        }))
+        let now = Instant::now();
+        Some(
+            self.known(id, &guest, |known| {
+                Way::of(known.broken.as_ref(), known.route.as_ref(), planned, now)
+            }),
+        )
     }
 
     /// A session the way that works, or why none does: that is known from then on, until one does.
@@ -367,4 +384,21 @@ async fn dial(address: SocketAddr, secret: Secret) -> Result<Client, String> {
     let login = Client::login(stream, &logins, limits());
     let client = timeout(LOGGING_IN, login).await.map_err(|_| "no answer to the login".to_owned())?;
     client.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_that_has_just_failed_is_not_told_as_good() {
+        let direct = || Route::Direct("192.0.2.7:4242".parse().unwrap());
+        let (failed, now) = (Instant::now(), Instant::now() + Duration::from_secs(5));
+        let broken = (failed, "vm1 cannot be reached: it does not answer".to_owned());
+        let way = Way::of(Some(&broken), Some(&direct()), direct, failed + Duration::from_secs(5));
+        assert_eq!(way.text, "failed 5s ago: vm1 cannot be reached: it does not answer");
+        assert!(!way.works);
+        let way = Way::of(None, None, direct, now);
+        assert_eq!((way.text.as_str(), way.works), ("directly, at 192.0.2.7:4242", true));
+    }
 }

@@ -137,7 +137,7 @@ impl<M> Turns<M> {
     }
 
     /// The next message to be heard, if there is one and a place for it. Call it until there is none.
-    pub fn next(&mut self) -> Option<Turn<M>> {
+    pub fn next_turn(&mut self) -> Option<Turn<M>> {
         let at_once = [self.limits.short_at_once, self.limits.long_at_once];
         for length in [Length::Short, Length::Long] {
             if self.heard[length as usize] >= at_once[length as usize] {
@@ -243,8 +243,8 @@ mod tests {
             turns.offer("vm1", message, 1).unwrap();
         }
         for message in 0..3 {
-            assert_eq!(turns.next().unwrap().message, message);
-            assert_eq!(turns.next(), None);
+            assert_eq!(turns.next_turn().unwrap().message, message);
+            assert_eq!(turns.next_turn(), None);
             turns.done("vm1", MILLI);
         }
         assert!(turns.is_idle("vm1"));
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(turns.offer("flooder", 8, 1), Err(8));
         let mut order = Vec::new();
         for n in 0..4 {
-            let turn = turns.next().unwrap();
+            let turn = turns.next_turn().unwrap();
             turns.offer(&format!("vm{n}"), 100, 1).unwrap();
             turns.done(&turn.guest, MILLI);
             order.push(turn.guest);
@@ -273,7 +273,7 @@ mod tests {
         let mut turns = turns(1);
         for _ in 0..1000 {
             turns.offer("busy", 0, 1).unwrap();
-            turns.next().unwrap();
+            turns.next_turn().unwrap();
             turns.done("busy", MILLI);
         }
         // It comes for the first time, and gets its share from now on, not that of a thousand messages.
@@ -282,7 +282,7 @@ mod tests {
             turns.offer("busy", message, 1).unwrap();
             turns.offer("new", message, 1).unwrap();
         }
-        while let Some(turn) = turns.next() {
+        while let Some(turn) = turns.next_turn() {
             turns.done(&turn.guest, MILLI);
             order.push(turn.guest);
         }
@@ -294,21 +294,21 @@ mod tests {
         let mut turns = turns(1);
         turns.offer("large", 1, LARGE).unwrap();
         turns.offer("short", 2, 1).unwrap();
-        let lengths: Vec<_> = std::iter::from_fn(|| turns.next()).map(|turn| turn.length).collect();
+        let lengths: Vec<_> = std::iter::from_fn(|| turns.next_turn()).map(|turn| turn.length).collect();
         assert_eq!(lengths, [Length::Short, Length::Long]);
         turns.done("short", MILLI);
         // What turns out to be long leaves its place to others.
         turns.offer("short", 3, 1).unwrap();
         turns.offer("vm1", 4, 1).unwrap();
-        let first = turns.next().unwrap().guest;
-        assert_eq!(turns.next(), None);
+        let first = turns.next_turn().unwrap().guest;
+        assert_eq!(turns.next_turn(), None);
         turns.is_long(&first);
-        assert!(turns.next().is_some());
+        assert!(turns.next_turn().is_some());
         // And it is known from then on.
         turns.done(&first, 10 * LONG);
         turns.done("large", 10 * LONG);
         turns.offer(&first, 5, 1).unwrap();
-        let next = turns.next().unwrap();
+        let next = turns.next_turn().unwrap();
         assert_eq!((next.guest, next.length), (first, Length::Long));
     }
 
@@ -354,7 +354,7 @@ mod tests {
                         prop_assert!(waiting.len() <= 8);
                     }
                     Step::Next => {
-                        let Some(Turn { guest, message, length }) = turns.next() else { continue };
+                        let Some(Turn { guest, message, length }) = turns.next_turn() else { continue };
                         prop_assert_eq!(expected.get_mut(&guest).and_then(VecDeque::pop_front), Some(message));
                         prop_assert!(heard.insert(guest, length).is_none());
                         prop_assert!(heard.values().filter(|length| **length == Length::Short).count() <= 2);
@@ -392,17 +392,17 @@ mod tests {
                 flooders.iter().position(|it| it == guest).map_or(300, |n| costs[n]));
             for _ in 0..warm {
                 refill(&mut turns);
-                let turn = turns.next().unwrap();
+                let turn = turns.next_turn().unwrap();
                 turns.done(&turn.guest, cost(&turn.guest));
             }
             for _ in 0..20 {
                 refill(&mut turns);
-                let under_way = turns.next().unwrap();
+                let under_way = turns.next_turn().unwrap();
                 turns.offer("honest", 1, 1).unwrap();
                 let mut waited = Duration::ZERO;
                 turns.done(&under_way.guest, cost(&under_way.guest));
                 loop {
-                    let turn = turns.next().unwrap();
+                    let turn = turns.next_turn().unwrap();
                     if turn.guest == "honest" {
                         break;
                     }
@@ -416,7 +416,7 @@ mod tests {
                 // It is silent for as long as a few of the others' messages take.
                 for _ in 0..3 * flooders.len() {
                     refill(&mut turns);
-                    let turn = turns.next().unwrap();
+                    let turn = turns.next_turn().unwrap();
                     turns.done(&turn.guest, cost(&turn.guest));
                 }
             }

@@ -600,7 +600,7 @@ const WALKED: u64 = 24 << 20;
 #[test]
 fn a_listing_of_many_long_paths_passes_through_the_host_and_takes_no_room_in_it() {
     let files: usize =
-        std::env::var("VOCABLE_TESTS_WALK").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000);
+        std::env::var("VOCABLE_TESTS_WALK").ok().and_then(|text| text.parse().ok()).unwrap_or(8_000);
     let host = Host::start();
     let _vm1 = host.guest("vm1").joins();
     // Folders of 250 letters each, 14 deep: paths of 3.5 KB.

@@ -47,7 +47,15 @@ impl TreePath {
         if octets.is_empty() {
             return Ok(Self::top());
         }
-        octets.split(|octet| *octet == b'/').try_fold(Self::top(), |path, name| path.join(name))
+        let mut depth = 0;
+        for name in octets.split(|octet| *octet == b'/') {
+            check(name)?;
+            depth += 1;
+        }
+        if octets.len() > MAX_PATH || depth > MAX_DEPTH {
+            return Err(BadPath::Long);
+        }
+        Ok(Self(octets.to_vec()))
     }
 
     /// One further down.
@@ -55,10 +63,7 @@ impl TreePath {
     /// # Errors
     /// [`BadPath`] if `name` is no single name, or the path would be too long.
     pub fn join(&self, name: &[u8]) -> Result<Self, BadPath> {
-        let means_something = matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.contains(&0);
-        if means_something || name.len() > MAX_NAME {
-            return Err(BadPath::Name(escape(name)));
-        }
+        check(name)?;
         let mut path = self.0.clone();
         if !path.is_empty() {
             path.push(b'/');
@@ -141,6 +146,12 @@ impl TreePath {
         }
         path
     }
+}
+
+/// Whether it is one name, and not something that leads elsewhere.
+fn check(name: &[u8]) -> Result<(), BadPath> {
+    let means_something = matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.contains(&0);
+    if means_something || name.len() > MAX_NAME { Err(BadPath::Name(escape(name))) } else { Ok(()) }
 }
 
 impl fmt::Display for TreePath {

@@ -8,12 +8,20 @@ use crate::fault::{Fault, FaultKind};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, FuturesOrdered, StreamExt};
 use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 use vocable_chirp::proto;
 
 /// Folders that are asked for before their turn. Each may have as much in it as one answer may be long.
 const AHEAD: usize = 4;
 /// Files and folders of one tree on a guest: more is not told in one go.
 const MAX_ENTRIES: usize = super::listing::Limits::GUEST.entries;
+/// Entries that wait for whoever takes them.
+const WAITING: usize = 64;
+/// How long nothing may be asked of a guest: it ends sessions that are idle for a minute.
+const IDLE: Duration = Duration::from_secs(20);
 /// Bytes of names, and what belongs to them, that may be held.
 const MAX_HELD: usize = 64 << 20;
 /// What an entry takes beside its name.
@@ -141,19 +149,80 @@ impl Walk {
         Fault::new(kind, format!("{}: {text}", self.session.shown(&self.base)))
     }
 
-    /// All of it, one after the other, until it ends or fails.
+    /// All of it, one after the other, until it ends or fails. Whoever takes it may take his time: the guest hears of this
+    /// session meanwhile, and does not take it for an idle one.
     pub fn into_stream(self) -> BoxStream<'static, Result<Entry, Fault>> {
-        stream::unfold(Some(self), |walk| async move {
-            let mut walk = walk?;
-            match walk.next().await {
-                Ok(entry) => Some((Ok(entry?), Some(walk))),
-                Err(fault) => Some((Err(fault), None)),
-            }
+        let (sender, found) = mpsc::channel(WAITING);
+        let task = AbortOnDropHandle::new(tokio::spawn(self.tell(sender)));
+        stream::unfold((found, task), |(mut found, task)| async move {
+            let next = found.recv().await?;
+            Some((next, (found, task)))
         })
         .boxed()
+    }
+
+    async fn tell(mut self, to: mpsc::Sender<Result<Entry, Fault>>) {
+        while let Some(next) = self.next().await.transpose() {
+            let room = loop {
+                match timeout(IDLE, to.reserve()).await {
+                    Ok(room) => break room,
+                    // If the session is gone, the next listing says so.
+                    Err(_) => drop(self.session.client().whoami().await),
+                }
+            };
+            let (Ok(room), ended) = (room, next.is_err()) else { return };
+            room.send(next);
+            if ended {
+                return;
+            }
+        }
     }
 }
 
 fn cost(entry: &proto::Entry) -> usize {
     ENTRY + entry.name.as_bytes().len() + entry.target.as_ref().map_or(0, Vec::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::exclude::Exclude;
+    use super::super::local::LocalTree;
+    use super::*;
+    use cap_std::fs::Dir;
+    use std::fs;
+    use vocable_chirp::Stream;
+    use vocable_chirp::client::{Client, Config, Login};
+    use vocable_chirp::server::{self, Limits, Peer, Root, Server};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_walk_tells_the_tree_in_its_order() {
+        let folder = tempfile::tempdir().unwrap();
+        for n in 0..60_u32 {
+            let inner = folder.path().join(format!("d/{}/{}/{n}", n % 7, n % 4));
+            fs::create_dir_all(&inner).unwrap();
+            fs::write(inner.join("f"), "x").unwrap();
+            fs::write(folder.path().join(format!("d/{}/{n}.f", n % 7)), "").unwrap();
+        }
+        std::os::unix::fs::symlink("0", folder.path().join("d/link")).unwrap();
+        let root = Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).unwrap();
+        let config = server::Config {
+            roots: vec![Root::new("/", root)],
+            limits: Limits { keep_free: 0, ..Limits::default() },
+            ..server::Config::default()
+        };
+        let server = Server::new(config).unwrap();
+        let (here, there) = tokio::io::duplex(64 << 10);
+        let serving = tokio::spawn(async move {
+            server.serve(Stream::other(there), Peer::Trusted("bus:host".into())).await
+        });
+        let client = Client::login(Stream::other(here), &[Login::Trusted], Config::default()).await.unwrap();
+        let session = Session::new(client, "vm1", None);
+        let walked = session.walk(b"/d", &Exclude::default()).await.unwrap();
+        let listed = LocalTree::open(&folder.path().join("d")).unwrap().list(&|_| false).unwrap();
+        assert_eq!(walked.entries().collect::<Vec<_>>(), listed.entries().collect::<Vec<_>>());
+        let missing = session.walk(b"/none", &Exclude::default()).await.unwrap_err();
+        assert_eq!(missing.kind, FaultKind::NoSuchPath);
+        drop(session);
+        serving.await.unwrap().unwrap();
+    }
 }

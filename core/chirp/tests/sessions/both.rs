@@ -115,7 +115,8 @@ async fn a_whole_file_takes_the_place_of_a_link_but_of_nothing_else_that_is_no_f
     let (link, folder, pipe, file) = tokio::join!(put("/link"), put("/folder"), put("/pipe"), put("/file"));
     assert_eq!(folder.unwrap_err().code(), Some(Code::IsDirectory));
     assert_eq!(pipe.unwrap_err().code(), Some(Code::NotAuthorized));
-    (link.unwrap(), file.unwrap());
+    link.unwrap();
+    file.unwrap();
     client.vsync().await.unwrap();
     assert!(fs::symlink_metadata(served.root().join("link")).unwrap().is_file());
     assert_eq!(fs::read_to_string(served.root().join("target")).unwrap(), "old");
