@@ -184,7 +184,7 @@ async fn kept_results(folder: &Folder, record: Record, cmd_id: &CommandId) -> Op
             Ok(results) => return Some(results),
             Err(JobError::Closed) => return None,
             Err(error) if !warned => {
-                tracing::warn!(cmd = %cmd_id, %error, "its end is told when it can be kept")
+                tracing::warn!(cmd = %cmd_id, %error, "its end is told when it can be kept");
             }
             Err(_) => {}
         }
