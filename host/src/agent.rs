@@ -9,7 +9,7 @@ mod time;
 mod work;
 
 use self::time::{HOST_TIME, HostTime, VALID_UNTIL, moment};
-use self::work::{Metered, Panicked, Work, Worked, caught};
+use self::work::{Metered, Work, Worked};
 use crate::asks::{Asks, Pending, Purpose};
 use crate::clock::Now;
 use crate::commands::{Active, Command, Digests, Failure, State as CommandState};
@@ -20,6 +20,7 @@ use crate::handle::Handle;
 use crate::hypervisor::cards::{self, Claim, Place};
 use crate::hypervisor::engine::Note;
 use crate::hypervisor::machines::{Machines, View};
+use crate::panics::caught;
 use crate::powers::HOST;
 use crate::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
 use crate::roster::{Change, Guest, Patience, Roster, State};
@@ -34,7 +35,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 use vocable_runtime::{
     Envelope, Events as WordEvents, HAIL, Heard, Interpreter, Lexicon, LexiconEvent, Message, WordError,
     wrap, wrap_raw,
@@ -212,7 +213,11 @@ impl Agent {
                 Some(event) = happening.next() => agent.broker_said(event).await,
                 Some(event) = words.recv() => agent.words_changed(&event),
                 Some(note) = machine_notes.recv() => agent.machine_changed(note),
-                Some(frame) = agent.link.receive() => {
+                frame = agent.link.receive() => {
+                    let Some(frame) = frame else {
+                        error!("the broker inside the agent has ended: nobody can be heard any more");
+                        break;
+                    };
                     agent.arriving.push_back(frame);
                     // Who sent it logged in before, and that has to be known first.
                     while let Some(Some(event)) = happening.next().now_or_never() {
@@ -591,8 +596,7 @@ impl Agent {
         let (lexicon, id, guest) = (self.lexicon.clone(), command.id.clone(), command.guest.clone());
         self.work.push(Box::pin(async move {
             let said = caught(&guest, lexicon.raise("run-requested", facts.to_string())).await;
-            let failed =
-                |panicked: Panicked| Failure { code: "internal".into(), message: panicked.to_string() };
+            let failed = |fault: Fault| Failure { code: fault.kind.slug().into(), message: fault.message };
             Done::Phrased { command: id, said: said.map_err(failed).and_then(said_once) }
         }));
     }
@@ -966,7 +970,7 @@ impl Agent {
             let fault = match caught(&to, lexicon.say(&word, args)).await {
                 Ok(Ok(message)) => return Done::Uttered { to, said: Said { word, message }, reply },
                 Ok(Err(error)) => error.into(),
-                Err(panicked) => Fault::new(FaultKind::Internal, panicked.to_string()),
+                Err(fault) => fault,
             };
             tell(reply, Err(fault));
             Done::Nothing
@@ -1022,10 +1026,10 @@ impl Agent {
         let whose = guest.clone();
         let hearing = async move {
             let heard = caught(&guest, interpreter.hear(envelope, &guest)).await;
-            let heard = heard.unwrap_or_else(|panicked| Heard {
+            let heard = heard.unwrap_or_else(|fault| Heard {
                 word: word_of(&frame),
-                reply: refusal(&frame, &guest, "failed", &panicked.to_string()),
-                error: Some(panicked.to_string()),
+                reply: refusal(&frame, &guest, "failed", &fault.message),
+                error: Some(fault.message),
                 ..Heard::default()
             });
             Done::Heard { guest, frame, heard }

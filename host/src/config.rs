@@ -179,6 +179,9 @@ fn toml_text(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+/// Bytes of a message that the agents send by themselves, such as a piece of input in base64, with room for its envelope.
+const SMALLEST_FRAME: u64 = 512 << 10;
+
 /// What the types alone do not say.
 fn check(config: &Config) -> Vec<Finding> {
     let everywhere = |address: &SocketAddr| address.ip().is_unspecified();
@@ -207,6 +210,11 @@ fn check(config: &Config) -> Vec<Finding> {
     }
     if config.roster.lost_after <= config.roster.late_after {
         found.push(Finding::error("roster.lost_after", "expected more than roster.late_after"));
+    }
+    if config.broker.max_frame.bytes() < SMALLEST_FRAME {
+        let problem = format!("expected at least {} KiB", SMALLEST_FRAME / 1024);
+        let hint = "pieces of input, of output and of files have to fit";
+        found.push(Finding::error("broker.max_frame", problem).hint(hint));
     }
     if config.hypervisor.operation_timeout.duration().is_zero() {
         found.push(Finding::error("hypervisor.operation_timeout", "expected more than nothing"));

@@ -1,17 +1,16 @@
 //! Work that is done beside the agent's loop: how long it computes, what happens when that is too long for the agent's own
 //! thread, and when it panics.
 
+use crate::panics::caught;
 use crate::turns::{LONG, Length};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
-use tracing::error;
 
 /// All of it.
 pub(super) struct Work<T> {
@@ -69,7 +68,7 @@ impl<T: Send + 'static> Work<T> {
 
     fn add(&self, work: impl Future<Output = Option<Worked<T>>> + Send + 'static) {
         // What matters to somebody is caught where it is begun; a panic is never to reach the loop.
-        self.running.push(async { caught("", work).await.ok().flatten() }.boxed());
+        self.running.push(async { caught("work of the agent", work).await.ok().flatten() }.boxed());
     }
 
     /// The next thing that comes out; none while there is nothing to do. Nothing is lost if this is not waited for to
@@ -127,22 +126,6 @@ async fn elsewhere<T: Send + 'static>(
     thread.await.ok().flatten()
 }
 
-/// A panic in work that was done for a guest: that work is over, and nothing else.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the host agent failed at it: {0}")]
-pub(super) struct Panicked(String);
-
-/// Does work for a guest; a panic in it is logged, and ends it only.
-pub(super) async fn caught<T>(guest: &str, work: impl Future<Output = T>) -> Result<T, Panicked> {
-    AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| {
-        let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
-        let text = said.unwrap_or_else(|| "a panic without words".to_owned());
-        error!(guest, "panicked: {text}");
-        Panicked(text)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,9 +169,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_ends_the_work_it_was_in() {
-        assert_eq!(caught("vm1", std::future::ready(1)).await, Ok(1));
-        let failed = caught("vm1", async { panic!("no such thing") }).await;
-        assert_eq!(failed, Err::<(), _>(Panicked("no such thing".to_owned())));
         let mut work = work(&CancellationToken::new());
         work.push(std::future::ready("nobody catches it").map(|text| -> u8 { panic!("{text}") }).boxed());
         work.push(std::future::ready(7).boxed());
