@@ -4,6 +4,7 @@
 //! For twenty seconds in every test run; `cargo xtask siege SECONDS` goes on for longer.
 
 use serde_json::json;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use vocable_tests::guest::Guest;
@@ -40,7 +41,7 @@ fn siege(how_long: Duration) {
 
     let is_over = AtomicBool::new(false);
     let rogues = [("floods", flooding as Message), ("nests", nesting), ("lies", lying)];
-    let (sent, memory) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (sent, memory) = (AtomicUsize::new(0), Mutex::new(vec![host.process().anonymous_memory()]));
     let beside = std::thread::scope(|scope| {
         let (host, is_over, sent, memory) = (&host, &is_over, &sent, &memory);
         for (id, message) in rogues {
@@ -53,7 +54,7 @@ fn siege(how_long: Duration) {
         }
         scope.spawn(move || {
             while !is_over.load(Ordering::Relaxed) {
-                memory.fetch_max(host.process().anonymous_memory() as usize, Ordering::Relaxed);
+                memory.lock().unwrap().push(host.process().anonymous_memory());
                 // A measurement, which nothing waits for.
                 std::thread::sleep(Duration::from_millis(100));
             }
@@ -64,13 +65,18 @@ fn siege(how_long: Duration) {
         drop(end);
         beside
     });
-    let (peak, anonymous) = (host.process().peak_memory(), memory.into_inner() as u64);
+    let (peak, memory) = (host.process().peak_memory(), memory.into_inner().unwrap());
+    let anonymous = memory.iter().copied().max().unwrap_or_default();
+    // Whether it grows.
+    let fifths = memory.chunks(memory.len().div_ceil(5)).filter_map(|fifth| fifth.iter().max());
+    let fifths: Vec<_> = fifths.map(|bytes| bytes / 1_000_000).collect();
     eprintln!(
-        "siege: alone {}; beside {} hostile messages {}; host agent: RssAnon {} MB at most, VmHWM {} MB",
+        "siege: alone {}; beside {} hostile messages {}; host agent: RssAnon {} MB, in each fifth at most {fifths:?}, \
+         VmHWM {} MB",
         shown(&alone),
         sent.into_inner(),
         shown(&beside),
-        anonymous / 1_000_000,
+        memory[0] / 1_000_000,
         peak / 1_000_000
     );
     for name in &names {
@@ -79,7 +85,8 @@ fn siege(how_long: Duration) {
         assert_eq!(lost["events"], json!([]), "{name}");
         assert_eq!(host.call("guest.get", json!([name])).unwrap()["state"], "alive");
     }
-    assert!(anonymous < MOST_MEMORY && peak < MOST_MEMORY, "{anonymous} bytes of its own, {peak} at most");
+    // Not VmHWM: that counts the pages of the program's own file, too, of which an unoptimised one has many.
+    assert!(anonymous < MOST_MEMORY, "{anonymous} bytes");
     drop(guests);
 }
 
