@@ -78,6 +78,7 @@ pub(super) fn hold(session: &mut Session<'_>, plan: &Plan<'_>) -> Result<Held, C
             keys: Keys::new(plan.prefix),
             raw: None,
             is_ours: false,
+            is_watching: false,
             shown: plan.from,
             told: plan.from,
             unsent: Unsent::default(),
@@ -163,6 +164,8 @@ struct Attached<'a, 'b> {
     raw: Option<Raw>,
     /// The command has a terminal, and it is ours.
     is_ours: bool,
+    /// Somebody else writes to it. Until that is known, what is typed is held: we are about to write.
+    is_watching: bool,
     shown: Offsets,
     /// What the agent knows of that.
     told: Offsets,
@@ -243,10 +246,11 @@ impl Attached<'_, '_> {
                     self.unsent.ends();
                 }
                 Happened::Typed(Some(octets)) => {
-                    if self.type_in(octets, writes)? {
+                    if self.type_in(octets)? {
                         return leave(link).await;
                     }
                 }
+                Happened::Due if self.is_watching => drop(self.keys.passed_on()),
                 Happened::Due => self.unsent.push(&self.keys.passed_on()),
                 Happened::Resized => self.tell_size(&mut link, writes),
                 Happened::Terminated if self.plan.when_terminated == Some(Terminated::Leave) => {
@@ -288,13 +292,14 @@ impl Attached<'_, '_> {
                     self.raw = Raw::take()?;
                     self.is_ours = self.raw.is_some();
                 }
-                if busy && input && self.plan.input {
+                self.is_watching = busy && input && self.plan.input;
+                if self.is_watching {
                     self.note("somebody else writes to it; until that goes, you watch")?;
                 }
                 Ok(None)
             }
             News::Writes { input } => {
-                *writes = true;
+                (*writes, self.is_watching) = (true, false);
                 self.unsent.goes_on_at(input);
                 self.tell_size(link, true);
                 Ok(None)
@@ -315,14 +320,14 @@ impl Attached<'_, '_> {
     }
 
     /// Takes what was typed; whether it means that we leave.
-    fn type_in(&mut self, octets: Vec<u8>, writes: bool) -> Result<bool, CliError> {
+    fn type_in(&mut self, octets: Vec<u8>) -> Result<bool, CliError> {
         if !self.is_ours {
             self.unsent.push(&octets);
             return Ok(false);
         }
         for stroke in self.keys.typed(&octets, Instant::now()) {
             match stroke {
-                Stroke::Input(octets) if writes => self.unsent.push(&octets),
+                Stroke::Input(octets) if !self.is_watching => self.unsent.push(&octets),
                 // Who watches types in vain, and hears it.
                 Stroke::Input(_) => self.session.terminal.error_bytes(b"\x07")?,
                 Stroke::Help => {
