@@ -26,7 +26,7 @@ use crate::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard
 use crate::roster::{Change, Guest, Patience, Roster, State};
 use crate::streams::Streams;
 use crate::target::{MAX_GUEST_ID, Target, is_guest_id};
-use crate::turns::{Turn, TurnLimits, Turns};
+use crate::turns::{Outcome, Turn, TurnLimits, Turns};
 use ::time::OffsetDateTime;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
@@ -60,6 +60,8 @@ const DELIVERIES: &str = "vocable-deliveries";
 const MAX_DELIVERIES: u32 = 5;
 /// Bytes of what went wrong that are kept and logged: a guest may say much.
 const LONGEST_ERROR: usize = 400;
+/// What a kibibyte of a message has cost before it is heard, on its way through the broker.
+const ON_ITS_WAY: Duration = Duration::from_micros(1);
 /// How long guests may take to hear that the broker shuts down.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Events that are kept for readers who come late.
@@ -247,12 +249,20 @@ impl Agent {
 
     fn next_deadline(&self) -> Option<Instant> {
         let commands = self.due.first().map(|(due, _)| moment(*due, Now::read()));
-        let dues = [self.roster.next_tick(), self.asks.next_deadline(), self.events.next_tick(), commands];
+        let dues = [
+            self.roster.next_tick(),
+            self.asks.next_deadline(),
+            self.events.next_tick(),
+            self.turns.next_wake(),
+            commands,
+        ];
         dues.into_iter().flatten().min()
     }
 
     fn tick(&mut self) {
         let now = Now::read();
+        self.turns.wake(now.mono);
+        self.hear_next();
         self.events.tick(now);
         for change in self.roster.tick(now) {
             self.changed(change);
@@ -1079,7 +1089,13 @@ impl Agent {
                 self.taken_back(&command, &ask, withdrawn, why);
             }
             Done::Heard { guest, frame, heard } => {
-                self.turns.done(&guest, spent);
+                let waits = |name| frame.header(name).is_some();
+                let is_asked = waits("asked") || waits("in-reply-to");
+                let outcome = Outcome { is_asked, is_refused: heard.error.is_some() };
+                let cost = spent
+                    + ON_ITS_WAY.saturating_mul(u32::try_from(frame.weight() >> 10).unwrap_or(u32::MAX));
+                self.turns.rest(&guest, cost, outcome, Instant::now());
+                self.turns.done(&guest, cost);
                 self.heard(&guest, frame, heard);
                 if self.turns.is_idle(&guest) {
                     self.end_of(&guest);

@@ -7,10 +7,15 @@
 //! A guest that was silent does not save up: it begins where those are that are being heard now. Messages that are likely to
 //! take long have places of their own, few, so that they never take those of the short ones.
 //!
-//! Pure: messages are anything, and what they have cost is an argument.
+//! Turns alone leave a flood all the time that the others do not need, and the processor with it. So a guest rests when its
+//! messages have had their part of the time: those for whose answers it does not wait always, the others while somebody
+//! else is at work, too; and after messages that were refused one after the other. Agents wait for answers to whatever
+//! there is much of, and after refusals.
+//!
+//! Pure: messages are anything; what they have cost and the clock are arguments.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How much may wait and be under way.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +43,22 @@ pub const LONG: Duration = Duration::from_millis(2);
 const LARGE: usize = 64 << 10;
 /// Guests that are remembered while nothing of them waits.
 const REMEMBERED: usize = 4096;
+/// Messages for whose answers a guest does not wait have one part in so many of the time.
+const UNASKED_PART: u32 = 8;
+/// What they may cost at once.
+const UNASKED_BURST: Duration = Duration::from_millis(100);
+/// The same of messages for whose answers it waits, while others are at work.
+const ASKED_PART: u32 = 3;
+/// What those may cost at once.
+const ASKED_BURST: Duration = Duration::from_millis(30);
+/// So long after its last answer somebody is still taken to be at work.
+const AT_WORK: Duration = Duration::from_millis(250);
+/// Refused messages in a row that are followed by no rest.
+const REFUSED_FREE: u32 = 3;
+/// The rest after the next one; it doubles with each.
+const REFUSED_REST: Duration = Duration::from_millis(20);
+/// How often it doubles.
+const REFUSED_DOUBLINGS: u32 = 5;
 
 /// All that waits, and all that is being heard.
 #[derive(Debug)]
@@ -46,6 +67,10 @@ pub struct Turns<M> {
     guests: HashMap<String, Account<M>>,
     /// Guests whose first message could be heard, short and long: by what they have spent, then by who came first.
     ready: [BTreeSet<(u64, u64, String)>; 2],
+    /// Guests that rest, by when that is over.
+    resting: BTreeSet<(Instant, String)>,
+    /// Who was at work last, and who before, with whatever they wait for an answer to.
+    at_work: [Option<(String, Instant)>; 2],
     /// Messages that are being heard, short and long.
     heard: [usize; 2],
     /// What the guest has spent whose turn it was last.
@@ -65,6 +90,21 @@ struct Account<M> {
     place: Option<(Length, u64)>,
     /// How long the message seems to be that is being heard.
     heard: Option<Length>,
+    /// Nothing of it is heard before.
+    rests_until: Option<Instant>,
+    /// When the messages for whose answers it did not wait have had no more than their part of the time; and the others.
+    even_at: [Option<Instant>; 2],
+    /// Refused messages in a row.
+    refused: u32,
+}
+
+/// What became of a message that was heard.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Outcome {
+    /// The guest waits for an answer to it, or it was one.
+    pub is_asked: bool,
+    /// It was refused.
+    pub is_refused: bool,
 }
 
 /// Whether a message takes a place of the short or of the long ones.
@@ -89,7 +129,17 @@ pub struct Turn<M> {
 
 impl<M> Default for Account<M> {
     fn default() -> Self {
-        Self { waiting: VecDeque::new(), bytes: 0, spent: 0, cost: None, place: None, heard: None }
+        Self {
+            waiting: VecDeque::new(),
+            bytes: 0,
+            spent: 0,
+            cost: None,
+            place: None,
+            heard: None,
+            rests_until: None,
+            even_at: [None, None],
+            refused: 0,
+        }
     }
 }
 
@@ -107,12 +157,36 @@ impl<M> Account<M> {
         };
         if is_long { Length::Long } else { Length::Short }
     }
+
+    /// Until when it rests after a message of that cost, if it does.
+    fn rest_after(
+        &mut self,
+        cost: Duration,
+        outcome: Outcome,
+        has_company: bool,
+        now: Instant,
+    ) -> Option<Instant> {
+        self.refused = if outcome.is_refused { self.refused.saturating_add(1) } else { 0 };
+        let doublings = self.refused.checked_sub(REFUSED_FREE + 1).map(|more| more.min(REFUSED_DOUBLINGS));
+        let after_refusal = doublings.map(|doublings| now + REFUSED_REST * (1 << doublings));
+        let (part, burst) =
+            if outcome.is_asked { (ASKED_PART, ASKED_BURST) } else { (UNASKED_PART, UNASKED_BURST) };
+        let mut after_burst = None;
+        if has_company || !outcome.is_asked {
+            let even_at = &mut self.even_at[usize::from(outcome.is_asked)];
+            let is_even = even_at.map_or(now, |at| at.max(now)) + cost * part;
+            *even_at = Some(is_even);
+            after_burst = is_even.checked_sub(burst * part).filter(|until| *until > now);
+        }
+        after_refusal.max(after_burst)
+    }
 }
 
 impl<M> Turns<M> {
     /// Nothing waits.
     pub fn new(limits: TurnLimits) -> Self {
-        Self { limits, guests: HashMap::new(), ready: Default::default(), heard: [0; 2], clock: 0, count: 0 }
+        let (guests, ready, resting) = (HashMap::new(), Default::default(), BTreeSet::new());
+        Self { limits, guests, ready, resting, at_work: [None, None], heard: [0; 2], clock: 0, count: 0 }
     }
 
     /// A message of so many bytes has arrived.
@@ -166,6 +240,43 @@ impl<M> Turns<M> {
         }
     }
 
+    /// Has a guest rest whose message was heard, if by its outcome and cost it has to. To be told before that it is done.
+    pub fn rest(&mut self, guest: &str, cost: Duration, outcome: Outcome, now: Instant) {
+        let has_company = outcome.is_asked && self.works(guest, now);
+        let Some(account) = self.guests.get_mut(guest) else { return };
+        let Some(until) = account.rest_after(cost, outcome, has_company, now) else { return };
+        if let Some(before) = account.rests_until.replace(until) {
+            self.resting.remove(&(before, guest.to_owned()));
+        }
+        self.resting.insert((until, guest.to_owned()));
+    }
+
+    /// Notes that a guest is at work. Whether somebody else is, too.
+    fn works(&mut self, guest: &str, now: Instant) -> bool {
+        let [last, before] = &mut self.at_work;
+        if last.as_ref().is_none_or(|(who, _)| who != guest) {
+            *before = last.take();
+        }
+        *last = Some((guest.to_owned(), now));
+        before.as_ref().is_some_and(|(_, at)| now.saturating_duration_since(*at) < AT_WORK)
+    }
+
+    /// When [`Self::wake`] has something to do next.
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.resting.first().map(|(until, _)| *until)
+    }
+
+    /// Lines up those who have rested.
+    pub fn wake(&mut self, now: Instant) {
+        while self.resting.first().is_some_and(|(until, _)| *until <= now) {
+            let Some((_, guest)) = self.resting.pop_first() else { return };
+            if let Some(account) = self.guests.get_mut(&guest) {
+                account.rests_until = None;
+                self.make_ready(&guest);
+            }
+        }
+    }
+
     /// The message of a guest that was being heard is done, at this cost.
     pub fn done(&mut self, guest: &str, cost: Duration) {
         let Some(account) = self.guests.get_mut(guest) else { return };
@@ -201,7 +312,8 @@ impl<M> Turns<M> {
     /// Lines a guest up if it has something to be heard and is not being heard.
     fn make_ready(&mut self, guest: &str) {
         let Some(account) = self.guests.get_mut(guest) else { return };
-        if account.waiting.is_empty() || account.heard.is_some() || account.place.is_some() {
+        let rests = account.rests_until.is_some();
+        if account.waiting.is_empty() || account.heard.is_some() || account.place.is_some() || rests {
             return;
         }
         let (length, number) = (account.length(), self.count);
@@ -210,12 +322,13 @@ impl<M> Turns<M> {
         self.ready[length as usize].insert((account.spent, number, guest.to_owned()));
     }
 
-    /// Forgets guests of which nothing waits; what they owe first of those who owe nothing.
+    /// Forgets guests of which nothing waits and who do not rest; what they owe first of those who owe nothing.
     fn forget(&mut self) {
         let clock = self.clock;
-        self.guests.retain(|_, account| !account.is_idle() || account.spent > clock);
+        let is_needed = |account: &Account<M>| !account.is_idle() || account.rests_until.is_some();
+        self.guests.retain(|_, account| is_needed(account) || account.spent > clock);
         if self.guests.len() > REMEMBERED {
-            self.guests.retain(|_, account| !account.is_idle());
+            self.guests.retain(|_, account| is_needed(account));
         }
     }
 }
@@ -312,6 +425,80 @@ mod tests {
         assert_eq!((next.guest, next.length), (first, Length::Long));
     }
 
+    const UNASKED: Outcome = Outcome { is_asked: false, is_refused: false };
+    const ASKED: Outcome = Outcome { is_asked: true, is_refused: false };
+    const REFUSED: Outcome = Outcome { is_asked: true, is_refused: true };
+
+    /// How many messages of that kind, a millisecond each, are heard within some time of a guest that always has more.
+    fn heard_within(time: Duration, outcome: Outcome) -> u32 {
+        let (mut turns, start) = (turns(1), Instant::now());
+        let (mut now, mut heard) = (start, 0);
+        while now < start + time {
+            while turns.offer("flooder", 0, 1).is_ok() {}
+            turns.wake(now);
+            let Some(turn) = turns.next_turn() else {
+                now = turns.next_wake().unwrap();
+                continue;
+            };
+            (now, heard) = (now + MILLI, heard + 1);
+            turns.rest(&turn.guest, MILLI, outcome, now);
+            turns.done(&turn.guest, MILLI);
+        }
+        heard
+    }
+
+    #[test]
+    fn a_flood_does_not_get_all_the_time_that_nobody_else_needs() {
+        assert_eq!(
+            heard_within(Duration::from_secs(10), ASKED),
+            10_000,
+            "who waits for answers floods nobody"
+        );
+        let unasked = heard_within(Duration::from_secs(10), UNASKED);
+        assert!((1250..=1400).contains(&unasked), "a burst, and an eighth: {unasked}");
+        let refused = heard_within(Duration::from_secs(10), REFUSED);
+        assert!((10..=25).contains(&refused), "{refused}");
+    }
+
+    #[test]
+    fn while_somebody_else_is_at_work_nobody_has_more_than_a_part_of_the_time() {
+        let (mut turns, start) = (turns(2), Instant::now());
+        let (mut now, mut heard, mut next) = (start, 0, start);
+        while now < start + Duration::from_secs(10) {
+            if next <= now {
+                // A message of a command every 100 ms; it is never the one to rest.
+                turns.offer("vm1", 0, 1).unwrap();
+                next += Duration::from_millis(100);
+            }
+            while turns.offer("flooder", 0, 1).is_ok() {}
+            turns.wake(now);
+            let Some(turn) = turns.next_turn() else {
+                now = turns.next_wake().unwrap().min(next);
+                continue;
+            };
+            now += MILLI;
+            turns.rest(&turn.guest, MILLI, ASKED, now);
+            assert!(turn.guest == "flooder" || turns.guests["vm1"].rests_until.is_none());
+            heard += u32::from(turn.guest == "flooder");
+            turns.done(&turn.guest, MILLI);
+        }
+        assert!((3_300..=3_500).contains(&heard), "a burst, and a third: {heard}");
+    }
+
+    #[test]
+    fn a_sign_of_life_now_and_then_and_some_refusals_cost_no_rest() {
+        let (mut turns, mut now) = (turns(1), Instant::now());
+        for n in 0..1000 {
+            turns.offer("vm1", n, 1).unwrap();
+            let turn = turns.next_turn().unwrap();
+            let outcome = if n % 4 == 3 { UNASKED } else { Outcome { is_refused: true, ..UNASKED } };
+            turns.rest(&turn.guest, MILLI, outcome, now);
+            turns.done(&turn.guest, MILLI);
+            assert_eq!(turns.next_wake(), None);
+            now += Duration::from_secs(1);
+        }
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Arrives(u8, usize),
@@ -334,7 +521,7 @@ mod tests {
         /// more at once than may be, no more waits than may.
         #[test]
         fn every_message_has_its_turn(steps in prop::collection::vec(step(), 0..400)) {
-            let mut turns: Turns<u32> = turns(2);
+            let (mut turns, mut now): (Turns<u32>, _) = (turns(2), Instant::now());
             let mut expected: BTreeMap<String, VecDeque<u32>> = BTreeMap::new();
             let mut heard: BTreeMap<String, Length> = BTreeMap::new();
             let mut number = 0;
@@ -354,6 +541,8 @@ mod tests {
                         prop_assert!(waiting.len() <= 8);
                     }
                     Step::Next => {
+                        now += MILLI * 50;
+                        turns.wake(now);
                         let Some(Turn { guest, message, length }) = turns.next_turn() else { continue };
                         prop_assert_eq!(expected.get_mut(&guest).and_then(VecDeque::pop_front), Some(message));
                         prop_assert!(heard.insert(guest, length).is_none());
@@ -361,6 +550,8 @@ mod tests {
                     }
                     Step::Ends(guest, cost) => {
                         if heard.remove(&guest.to_string()).is_some() {
+                            let outcome = Outcome { is_asked: cost % 2 == 0, is_refused: cost % 3 == 0 };
+                            turns.rest(&guest.to_string(), Duration::from_micros(cost), outcome, now);
                             turns.done(&guest.to_string(), Duration::from_micros(cost));
                         }
                     }

@@ -9,7 +9,8 @@ use vocable_tests::files::{drop_into, word};
 use vocable_tests::host::Host;
 use vocable_tests::raw_guest::{Flood, RawGuest, answered, said};
 
-/// Commands on each honest guest, without and with somebody who means harm.
+/// Commands on each honest guest, without and with somebody who means harm, unless `VOCABLE_TESTS_COMMANDS` says how many:
+/// a percentile wants more of them than a story.
 const COMMANDS: usize = 12;
 const HONEST: [&str; 3] = ["vm1", "vm2", "vm3"];
 /// Messages a second of a guest that floods.
@@ -31,6 +32,10 @@ fn lengthy(id: &str) -> String {
     format!("{{\"cmd-id\":\"{id}\",\"finished\":true,\"exitCodeOrSignal\":0,\"resources\":[{numbers}1]}}")
 }
 
+fn commands() -> usize {
+    std::env::var("VOCABLE_TESTS_COMMANDS").ok().and_then(|number| number.parse().ok()).unwrap_or(COMMANDS)
+}
+
 fn nested(levels: usize) -> String {
     "[".repeat(levels) + &"]".repeat(levels)
 }
@@ -43,7 +48,7 @@ fn run_everywhere(host: &Host, guests: &[&str], what: &str) -> Vec<Duration> {
             assert_eq!(host.runs(guest, &["echo", &text]).well().text(), format!("{text}\n"));
             begun.elapsed()
         };
-        (0..COMMANDS).map(one).collect::<Vec<_>>()
+        (0..commands()).map(one).collect::<Vec<_>>()
     };
     let mut all: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = guests.iter().map(|guest| scope.spawn(|| on(guest))).collect();
