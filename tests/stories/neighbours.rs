@@ -351,7 +351,8 @@ fn silent_connections_to_a_guests_files_keep_no_copy_out() {
 
 #[test]
 fn a_flood_of_refused_messages_fills_no_log_and_drives_out_no_event() {
-    const REFUSED: usize = 12_000;
+    // More than are heard: who is refused again and again rests in between.
+    const REFUSED: usize = 2_000;
     let host = Host::start();
     let _vm1 = host.guest("vm1").joins();
     let rogue = RawGuest::joins(&host, "rogue");
@@ -366,9 +367,9 @@ fn a_flood_of_refused_messages_fills_no_log_and_drives_out_no_event() {
         _ => said(&id, &format!("X{}", n % 10), &[("id", &long)], ""),
     });
     assert_eq!(flood.ends(), REFUSED);
-    rogue.is_heard();
+    assert_eq!(host.runs("vm1", &["echo", "beside"]).well().text(), "beside\n");
     let logged = host.process().logged_bytes() - before;
-    assert!(logged < 500_000, "{logged} bytes of log about {REFUSED} messages");
+    assert!(logged < 100_000, "{logged} bytes of log about {REFUSED} messages");
     assert!(host.process().logged().contains("rogue"), "nobody would know who it was");
     // What others did can still be read.
     let about = json!({"guest": "vm1", "kinds": ["cmd.*"]});

@@ -70,6 +70,8 @@ pub(crate) enum News {
         /// Somebody else writes to it now.
         busy: bool,
     },
+    /// Whoever wrote has gone and this end is next: [`Self::Writes`] follows, once the guest has said from where on.
+    Granted,
     /// From now on this end writes, and input goes on from there: the others watch.
     Writes {
         /// What the agent has of the input.

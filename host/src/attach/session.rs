@@ -166,6 +166,7 @@ struct Talk<'a> {
 
 impl Talk<'_> {
     async fn goes_on(mut self, attached: News, seat: Option<&Seat>, outbox: mpsc::Sender<Message>) -> End {
+        let was_busy = matches!(attached, News::Attached { busy: true, .. });
         self.tell(&attached);
         let handle = &self.attach.handle;
         let mut beat = interval(BEAT);
@@ -216,6 +217,9 @@ impl Talk<'_> {
                 Some(permit) = &mut pen, if held.is_none() => {
                     pen = None.into();
                     held = permit;
+                    if was_busy {
+                        self.tell(&News::Granted);
+                    }
                     offset = Some(give(self.attach, self.id, BEYOND, Bytes::new(), false).boxed()).into();
                 }
                 Some(begun) = &mut offset => {

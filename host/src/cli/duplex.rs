@@ -298,6 +298,10 @@ impl Attached<'_, '_> {
                 }
                 Ok(None)
             }
+            News::Granted => {
+                self.is_watching = false;
+                Ok(None)
+            }
             News::Writes { input } => {
                 (*writes, self.is_watching) = (true, false);
                 self.unsent.goes_on_at(input);
