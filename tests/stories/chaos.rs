@@ -305,7 +305,9 @@ fn judged(host: &Host, n: usize, plan: &Plan, orphaned: &BTreeSet<String>) -> Va
     let ran = host.command(&id).ends();
     let times = times_run(host.folder(), n);
     let out = plan.out();
-    let told = format!("c{n}: {} of {} bytes, ran {times} times, {:#}", ran.out.len(), out.len(), ran.report);
+    let mut report = ran.report.clone();
+    report["out"] = format!("{:.80}", report["out"]).into();
+    let told = format!("c{n}: {} of {} bytes, ran {times} times, {report:#}", ran.out.len(), out.len());
     // Of what was never started nobody has made one.
     if ran.state() != "failed" {
         check_digests(&ran, &told);
@@ -335,6 +337,8 @@ fn judged(host: &Host, n: usize, plan: &Plan, orphaned: &BTreeSet<String>) -> Va
 fn check_digests(ran: &Ran, told: &str) {
     for (name, bytes) in [("out_sha256", &ran.out), ("err_sha256", &ran.err)] {
         let digest = hex(&Sha256::digest(bytes));
-        assert_eq!(ran.report[name], digest, "{told}");
+        // What the host had already is not at the guest any more, and its digest went with the supervisor.
+        let is_gone = ran.state() == "lost" && ran.report[name].is_null();
+        assert!(is_gone || ran.report[name] == digest, "{name}: {told}");
     }
 }
