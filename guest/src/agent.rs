@@ -41,6 +41,7 @@ use vocable_runtime::{
     Answer, AskError, Envelope, Events as WordEvents, HAIL, Heard, Interpreter, Lexicon, Message, WordError,
     wrap, wrap_raw,
 };
+use vocable_stomp::DELIVERIES;
 use vocable_stomp::client::{Client, ClientError, Delivery, Event};
 
 /// Who commands; also who every message that reaches a guest is from, since nobody else may write to its mailbox.
@@ -50,8 +51,6 @@ pub const HOST: &str = "host";
 const VALID_UNTIL: &str = "valid-until";
 /// What the host's clock showed when a message was said.
 const HOST_TIME: &str = "host-time";
-/// How often the broker has given out a message before.
-const DELIVERIES: &str = "vocable-deliveries";
 /// Headers of the transport: how a message came is no business of the word that listens.
 const TRANSPORT: [&str; 8] = [
     "ack",
@@ -320,7 +319,7 @@ impl Agent {
         if let Some(host) = time_in(frame.header(HOST_TIME)) {
             self.orders.host_said(own, host, frame.header("in-reply-to"));
         }
-        let given_out = frame.header(DELIVERIES).and_then(|times| times.parse().ok()).unwrap_or(0);
+        let given_out = frame.earlier_deliveries();
         let times = frame.header("message-id").and_then(|message| self.hearings.begins(message, given_out));
         if let Some(times) = times.filter(|_| is_order) {
             let why =

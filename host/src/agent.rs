@@ -43,7 +43,7 @@ use vocable_runtime::{
 use vocable_stomp::broker::{
     Broker, BrokerEvent, Destination, Events as BrokerEvents, Link, LinkError, Withdrawn,
 };
-use vocable_stomp::{Command as Verb, Frame};
+use vocable_stomp::{Command as Verb, DELIVERIES, Frame};
 use vocable_xmlrpc::excerpt;
 
 /// Where a guest's messages come from: `/queue/vocable.out.<id>`, which only that guest may write to.
@@ -54,8 +54,6 @@ pub const TO_GUESTS: &str = "/queue/vocable.in.";
 /// Headers of the transport: how a message came is no business of the word that listens.
 const TRANSPORT: [&str; 6] =
     ["ack", "destination", "redelivered", "subscription", "omitted-headers", DELIVERIES];
-/// How often the broker had given a message out before.
-const DELIVERIES: &str = "vocable-deliveries";
 /// A message that was given out so often and never settled is not tried again.
 const MAX_DELIVERIES: u32 = 5;
 /// Bytes of what went wrong that are kept and logged: a guest may say much.
@@ -1007,7 +1005,7 @@ impl Agent {
         let change = self.roster.sign_of_life(&guest, now);
         // What the message says comes next.
         change.into_iter().for_each(|change| self.changed(change));
-        let deliveries = frame.header(DELIVERIES).and_then(|count| count.parse::<u32>().ok()).unwrap_or(0);
+        let deliveries = frame.earlier_deliveries();
         if deliveries >= MAX_DELIVERIES {
             let text = format!("{} was given out {deliveries} times and never settled", word_of(&frame));
             warn!(guest, "refused: {text}");

@@ -505,20 +505,7 @@ impl Handle {
             let (sender, id) = (sender.to_owned(), id.to_owned());
             self.request(move |reply| Request::Place { sender, id, part, offset, len, reply })
         };
-        let mut placed = place().await?;
-        if matches!(placed, Err(Unheard::Unknown(_))) {
-            if self.is_settled(sender, id).await? {
-                return Ok(());
-            }
-            if self.is_revived(sender, id).await? {
-                placed = place().await?;
-            }
-        }
-        if matches!(placed, Err(Unheard::Books(BookError::Preparing { .. }))) {
-            self.ready_soon(id).await?;
-            placed = place().await?;
-        }
-        let Some(append) = placed? else { return Ok(()) };
+        let Some(Some(append)) = self.of_its_command(sender, id, place).await? else { return Ok(()) };
         if space == Space::Usual && append.counted >= self.limits.output.bytes() {
             let why = format!(
                 "the output limit of {} is reached; vocable kill {id} ends it, commands.output_limit is the limit",
@@ -585,20 +572,8 @@ impl Handle {
             let (sender, id, results) = (sender.to_owned(), id.to_owned(), results.clone());
             self.request(move |reply| Request::Finish { sender, id, results, reply })
         };
-        let mut finished = finish().await?;
-        if matches!(finished, Err(Unheard::Unknown(_))) {
-            if self.is_settled(sender, id).await? {
-                return Ok(());
-            }
-            if self.is_revived(sender, id).await? {
-                finished = finish().await?;
-            }
-        }
-        if matches!(finished, Err(Unheard::Books(BookError::Preparing { .. }))) {
-            self.ready_soon(id).await?;
-            finished = finish().await?;
-        }
-        let command = *finished?;
+        let Some(command) = self.of_its_command(sender, id, finish).await? else { return Ok(()) };
+        let command = *command;
         self.store.update(command.clone()).await?;
         self.request(|reply| Request::Finished { command: Box::new(command), reply }).await?;
         Ok(())
@@ -618,6 +593,33 @@ struct Piece {
 }
 
 impl Handle {
+    /// Asks the agent about a command of which its guest tells something: again if it had been given up, and is taken up
+    /// now, or was not ready yet. Nothing for one whose end is written down.
+    async fn of_its_command<T, F>(
+        &self,
+        sender: &str,
+        id: &str,
+        ask: impl Fn() -> F,
+    ) -> Result<Option<T>, TakeError>
+    where
+        F: Future<Output = Result<Result<T, Unheard>, Fault>>,
+    {
+        let mut answer = ask().await?;
+        if matches!(answer, Err(Unheard::Unknown(_))) {
+            if self.is_settled(sender, id).await? {
+                return Ok(None);
+            }
+            if self.is_revived(sender, id).await? {
+                answer = ask().await?;
+            }
+        }
+        if matches!(answer, Err(Unheard::Books(BookError::Preparing { .. }))) {
+            self.ready_soon(id).await?;
+            answer = ask().await?;
+        }
+        Ok(Some(answer?))
+    }
+
     /// Whether it is a command of this guest whose end is written down: then it is only told once more.
     async fn is_settled(&self, sender: &str, id: &str) -> Result<bool, StoreError> {
         let known = self.store.command(id.to_owned()).await?;

@@ -5,11 +5,11 @@
 //! fills the log: see `quiet`.
 
 mod limiter;
-mod quiet;
+mod rate_limit;
 
 pub use limiter::{LeftOut, Limiter};
 
-use quiet::Quiet;
+use rate_limit::RateLimit;
 use serde::Deserialize;
 use std::io::IsTerminal;
 use tracing_subscriber::filter::{ParseError, Targets};
@@ -56,7 +56,7 @@ pub fn start(settings: &LogSettings) -> Result<(), LogError> {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = settings.format == LogFormat::Auto && std::io::stderr().is_terminal() && !no_colour;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
-    let log = tracing_subscriber::registry().with(filter).with(Quiet::new());
+    let log = tracing_subscriber::registry().with(filter).with(RateLimit::new());
     let started = match settings.format {
         LogFormat::Json => log.with(lines.json()).try_init(),
         LogFormat::Auto | LogFormat::Text => log.with(lines.with_target(false)).try_init(),

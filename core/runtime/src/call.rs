@@ -10,12 +10,12 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use crate::call_clock::CallClock;
 use crate::contract::Refusal;
 use crate::engine::Engine;
 use crate::folders::{Folders, MOST_WRITTEN};
 use crate::last_words::LastWords;
 use crate::meter::Meter;
-use crate::patience::Patience;
 use crate::policy::Limits;
 use crate::powers::{Caller, Powers, not_here};
 
@@ -67,7 +67,7 @@ pub(crate) struct Quota {
 pub(crate) struct Vitals {
     meter: Meter,
     last_words: LastWords,
-    patience: Patience,
+    clock: CallClock,
     /// Whether memory was asked for beyond the limit.
     out_of_memory: AtomicBool,
 }
@@ -95,7 +95,7 @@ impl Call {
         let vitals = Arc::new(Vitals {
             meter: Meter::default(),
             last_words: LastWords::new(limits.log),
-            patience: Patience::new(limits.wait),
+            clock: CallClock::new(limits.wait),
             out_of_memory: AtomicBool::new(false),
         });
         let call = Self {
@@ -119,7 +119,7 @@ impl Call {
             if store.data().vitals.meter.spent() > compute {
                 return Err(wasmtime::Error::new(Overrun));
             }
-            store.data().vitals.patience.yields();
+            store.data().vitals.clock.yields();
             Ok(UpdateDeadline::Yield(1))
         });
         (store, vitals)
@@ -152,10 +152,10 @@ impl Reach {
         self.scope.caller()
     }
 
-    /// Waits for the agent, as long as the word has patience.
+    /// Waits for the agent, as long as the word may.
     pub(crate) async fn wait<T>(&self, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-        let patience = &self.vitals.patience;
-        patience.wait(work).await.unwrap_or_else(|| Err(Refusal::Failed(patience.lost(self.interface))))
+        let clock = &self.vitals.clock;
+        clock.wait(work).await.unwrap_or_else(|| Err(Refusal::Failed(clock.lost(self.interface))))
     }
 }
 
@@ -179,11 +179,11 @@ impl Vitals {
         work: impl Future<Output = wasmtime::Result<T>>,
     ) -> Result<T, Fault> {
         let _ticking = engine.ticker().tick();
-        match self.patience.within(limits.wall, self.meter.count(work)).await {
+        match self.clock.within(limits.wall, self.meter.count(work)).await {
             None => Err(Fault::TooLong(limits.wall)),
             Some(Err(error)) if error.is::<Overrun>() => Err(Fault::Computed(limits.compute)),
-            Some(Err(error)) => Err(match self.patience.was_lost() {
-                Some(interface) => Fault::Kept(self.patience.lost(interface)),
+            Some(Err(error)) => Err(match self.clock.was_lost() {
+                Some(interface) => Fault::Kept(self.clock.lost(interface)),
                 None => Fault::Trapped(self.explain(&error, limits)),
             }),
             Some(Ok(value)) => Ok(value),

@@ -1,7 +1,7 @@
 //! What a message may hold before a word sees it: names that can be shown, and JSON within bounds. Pure; knows neither words
 //! nor who speaks.
 
-use crate::json::{JsonBounds, JsonError, check_json};
+use crate::json::{JsonBounds, JsonError, check_json, is_printable};
 
 /// Why a message is not for a word.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -54,7 +54,7 @@ pub(crate) fn measure(
     }
     let mut left = *bounds;
     for (name, value) in headers {
-        if name.chars().any(|c| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')) {
+        if !name.chars().all(is_printable) {
             return Err(Unfit::Name);
         }
         let counted = check_header(value, &left);

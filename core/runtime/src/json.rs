@@ -372,7 +372,7 @@ impl Scanner<'_> {
 }
 
 /// Neither a control character nor one that XML cannot write.
-fn is_printable(character: char) -> bool {
+pub(crate) fn is_printable(character: char) -> bool {
     !character.is_control() && !matches!(character, '\u{fffe}' | '\u{ffff}')
 }
 

@@ -11,7 +11,7 @@
 //!
 //! - the contract: `contract`, what an agent can do for words: `powers`, what it allows them: `policy`, as
 //!   it stands in a configuration: [`settings`], what goes wrong: `error`;
-//! - one call: `call` (a store with its limits), `host` (the functions it can import), `meter` and `patience` (time),
+//! - one call: `call` (a store with its limits), `host` (the functions it can import), `meter` and `clock` (time),
 //!   `last_words` (what a crash leaves behind);
 //! - one component: `component`, what holds for it here: `word`, how it does: `health`, what it
 //!   hears: `hearing`;
@@ -27,10 +27,10 @@ mod powers;
 pub mod settings;
 
 mod call;
+mod call_clock;
 mod host;
 mod last_words;
 mod meter;
-mod patience;
 
 mod component;
 mod health;

@@ -123,7 +123,7 @@ impl fmt::Display for Command {
 }
 
 /// The header of `MESSAGE` that counts how often the message was given out before. Absent if it was not.
-pub(crate) const DELIVERIES: &str = "vocable-deliveries";
+pub const DELIVERIES: &str = "vocable-deliveries";
 
 /// The header of `CONNECTED` by which our broker says how many bytes the body of a frame may have.
 pub(crate) const MAX_FRAME: &str = "vocable-max-frame";

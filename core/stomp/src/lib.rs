@@ -16,7 +16,7 @@ pub mod heartbeat;
 mod proof;
 
 pub use ack::AckMode;
-pub use frame::{Command, Frame, Version};
+pub use frame::{Command, DELIVERIES, Frame, Version};
 
 /// The tests that are fuzz targets as well call this crate by its name.
 #[cfg(test)]

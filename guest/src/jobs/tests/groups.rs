@@ -138,7 +138,8 @@ async fn the_next_command_has_a_supervisor_already() {
     bed.output_of("next", Part::Out, 4).await;
     bed.jobs.cancel("next", 15, Some(Duration::ZERO)).await.unwrap();
     assert_eq!(bed.end_of("next").await.state, State::Cancelled);
-    // There is one again, for the one after that.
+    // There is one again, for the one after that, once it was heard that this one had started.
+    until(|| bed.jobs.shared.spare.lock().unwrap().is_some()).await;
     let waiting = spare(&bed);
     bed.run("last", shell("true")).await;
     assert_eq!(supervisor(&bed, "last"), waiting);
@@ -149,7 +150,11 @@ async fn a_supervisor_that_was_killed_while_it_waited_is_not_missed() {
     let mut bed = Bed::new().await;
     let waiting = spare(&bed);
     kill(Pid::from_raw(waiting), SIGKILL).unwrap();
-    until(|| std::fs::read(format!("/proc/{waiting}/cmdline")).unwrap_or_default().is_empty()).await;
+    // Its memory goes before its end of the line does: only a zombie has neither.
+    until(|| {
+        std::fs::read_to_string(format!("/proc/{waiting}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+    })
+    .await;
     assert_eq!(bed.run("next", shell("exit 3")).await.exit_code_or_signal, Some(3));
     assert_ne!(supervisor(&bed, "next"), waiting);
 }

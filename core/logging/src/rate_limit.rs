@@ -42,14 +42,14 @@ impl Hash for Place {
 }
 
 /// The layer.
-pub(crate) struct Quiet(Mutex<Counts>);
+pub(crate) struct RateLimit(Mutex<Counts>);
 
 struct Counts {
     of_one: Limiter<(Place, String)>,
     of_all: Limiter<Place>,
 }
 
-impl Quiet {
+impl RateLimit {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(Counts {
             of_one: Limiter::new(LINES, STRETCH, KINDS),
@@ -71,7 +71,7 @@ impl Counts {
     }
 }
 
-impl<S: Subscriber> Layer<S> for Quiet {
+impl<S: Subscriber> Layer<S> for RateLimit {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         let mut about = About::default();
         if *event.metadata().level() <= Level::INFO {
@@ -156,7 +156,7 @@ mod tests {
         let writer = lines.clone();
         let written = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
         tracing::subscriber::with_default(
-            tracing_subscriber::registry().with(Quiet::new()).with(written),
+            tracing_subscriber::registry().with(RateLimit::new()).with(written),
             || {
                 for n in 0..5_000 {
                     tracing::warn!(guest = "vm1", "nonsense {n}");

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// The clocks of one call.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct CallClock {
     /// Time it may wait for the agent, over all its functions.
     limit: Duration,
     clocks: Mutex<Clocks>,
@@ -34,9 +34,9 @@ struct Clocks {
 }
 
 /// The agent lets a word wait as long as this lives.
-struct Waiting<'a>(&'a Patience);
+struct Waiting<'a>(&'a CallClock);
 
-impl Patience {
+impl CallClock {
     pub(crate) fn new(limit: Duration) -> Self {
         Self { limit, clocks: Mutex::default() }
     }
@@ -139,59 +139,59 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_for_the_agent_is_not_the_words_time() {
-        let patience = Patience::new(30 * SECOND);
+        let clock = CallClock::new(30 * SECOND);
         let call = async {
             for _ in 0..2 {
                 sleep(4 * SECOND).await;
-                assert_eq!(patience.wait(sleep(14 * SECOND)).await, Some(()));
+                assert_eq!(clock.wait(sleep(14 * SECOND)).await, Some(()));
             }
         };
         let before = Instant::now();
-        assert_eq!(patience.within(10 * SECOND, call).await, Some(()));
+        assert_eq!(clock.within(10 * SECOND, call).await, Some(()));
         assert_eq!(before.elapsed(), 36 * SECOND);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_it_lets_pass_by_itself_is_counted_together() {
-        let patience = Patience::new(30 * SECOND);
+        let clock = CallClock::new(30 * SECOND);
         let before = Instant::now();
         let call = async {
             sleep(6 * SECOND).await;
-            patience.wait(sleep(20 * SECOND)).await;
+            clock.wait(sleep(20 * SECOND)).await;
             pending::<()>().await;
         };
-        assert_eq!(patience.within(10 * SECOND, call).await, None);
+        assert_eq!(clock.within(10 * SECOND, call).await, None);
         assert_eq!(before.elapsed(), 30 * SECOND);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_agent_may_take_so_long_and_no_longer_over_all_it_does() {
-        let patience = Patience::new(30 * SECOND);
+        let clock = CallClock::new(30 * SECOND);
         let before = Instant::now();
         let call = async {
-            assert_eq!(patience.wait(sleep(20 * SECOND)).await, Some(()));
-            assert_eq!(patience.wait(sleep(20 * SECOND)).await, None);
-            assert_eq!(patience.wait(async {}).await, Some(()), "what needs no time can be had");
-            patience.wait(pending::<()>()).await
+            assert_eq!(clock.wait(sleep(20 * SECOND)).await, Some(()));
+            assert_eq!(clock.wait(sleep(20 * SECOND)).await, None);
+            assert_eq!(clock.wait(async {}).await, Some(()), "what needs no time can be had");
+            clock.wait(pending::<()>()).await
         };
-        assert_eq!(patience.within(10 * SECOND, call).await, Some(None));
+        assert_eq!(clock.within(10 * SECOND, call).await, Some(None));
         assert_eq!(before.elapsed(), 30 * SECOND);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_a_turn_is_not_late() {
-        let patience = Patience::new(30 * SECOND);
+        let clock = CallClock::new(30 * SECOND);
         let mut turns = 0;
         let call = poll_fn(|context| {
             turns += 1;
             if turns > 3 {
                 return Poll::Ready(());
             }
-            patience.yields();
+            clock.yields();
             context.waker().wake_by_ref();
             Poll::Pending
         });
-        let mut call = pin!(patience.within(10 * SECOND, call));
+        let mut call = pin!(clock.within(10 * SECOND, call));
         // A processor that is busy with others for a minute each time.
         let done = poll_fn(|context| {
             let poll = call.as_mut().poll(context);
@@ -208,28 +208,28 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_yields_and_is_idle_after_that_is_noticed() {
-        let patience = Patience::new(30 * SECOND);
+        let clock = CallClock::new(30 * SECOND);
         let mut polls = 0;
         let once = poll_fn(|_| {
             polls += 1;
             // Within one poll, as wasmtime goes on with a call that has yielded.
             if polls == 1 {
-                patience.yields();
+                clock.yields();
             }
             Poll::<()>::Pending
         });
         let before = Instant::now();
-        assert_eq!(patience.within(10 * SECOND, once).await, None);
+        assert_eq!(clock.within(10 * SECOND, once).await, None);
         assert_eq!(before.elapsed(), 20 * SECOND);
     }
 
     #[tokio::test]
     async fn times_beyond_reason_do_no_harm() {
-        let patience = Patience::new(Duration::MAX);
+        let clock = CallClock::new(Duration::MAX);
         let call = async {
             tokio::task::yield_now().await;
-            patience.wait(tokio::task::yield_now()).await
+            clock.wait(tokio::task::yield_now()).await
         };
-        assert_eq!(patience.within(Duration::MAX, call).await, Some(Some(())));
+        assert_eq!(clock.within(Duration::MAX, call).await, Some(Some(())));
     }
 }
