@@ -70,10 +70,6 @@ const HEARD_AT_ONCE: usize = 32;
 const STUCK: Duration = Duration::from_secs(60);
 /// How long an orderly exit may take.
 const LEAVING: Duration = Duration::from_secs(3);
-/// Bytes of one thing the host is told when this guest joins: it travels in one line of a header, of which brokers take
-/// 8 KiB.
-const LONGEST_FACT: usize = 6 * 1024;
-
 /// A word's wish to say another word to the host.
 pub struct Wish {
     /// The other word.
@@ -694,11 +690,9 @@ async fn refused(line: Line, delivery: Delivery, kind: &str, why: String) -> Don
     Done::Heard { delivery, word, answer: None, error, is_replied }
 }
 
-/// The commands of which the host has yet to hear something, for it to see whether one is missing; nothing when they are
-/// too many to be told.
+/// The commands of which the host has yet to hear something, for it to see whether one is missing.
 async fn untold(jobs: &Jobs) -> Option<Value> {
-    let told = json!(jobs.untold().await.ok()?);
-    (told.to_string().len() <= LONGEST_FACT).then_some(told)
+    jobs.untold().await.ok().map(|untold| json!(untold))
 }
 
 /// Whether the host could not take it for want of room or time: that passes, and nothing is wrong. The kind is that of

@@ -9,6 +9,10 @@ word!(Hello);
 /// Headers that are no facts: who it is, where it is, and the core's own.
 const NOT_FACTS: [&str; 8] = ["id", "ip", "to", "from", "message-id", "in-reply-to", "asked", "refusal"];
 
+/// Bytes of one fact: it travels in one line of a header, of which brokers take 8 KiB. What is longer is left out and named,
+/// or the guest would never be heard to have come.
+const LONGEST: usize = 6 * 1024;
+
 impl Word for Hello {
     fn describe() -> Description {
         described!("HELLO", "Says that a guest is here, and what it is")
@@ -29,9 +33,13 @@ impl Word for Hello {
 
     fn say(facts: Value) -> Answer<Message> {
         let here = Message::new().with_header("id", &about::my_id()).with_header("ip", &about::my_ip());
-        let facts = facts.as_object().into_iter().flatten().filter(|(name, _)| is_fact(name));
-        let message = facts.fold(here, |message, (name, fact)| message.with_value(name, fact));
-        Ok(message.with_value("words", &json!(about::words())))
+        let words = ("words".to_owned(), json!(about::words()));
+        let facts = facts.as_object().cloned().unwrap_or_default().into_iter().chain([words]);
+        let (told, omitted): (Vec<_>, Vec<_>) =
+            facts.filter(|(name, _)| is_fact(name)).partition(|(_, fact)| fact.to_string().len() <= LONGEST);
+        let message = told.iter().fold(here, |message, (name, fact)| message.with_value(name, fact));
+        let omitted: Vec<_> = omitted.into_iter().map(|(name, _)| name).collect();
+        Ok(if omitted.is_empty() { message } else { message.with_value("omitted", &json!(omitted)) })
     }
 
     fn listen(heard: Message) -> Answer<Option<Value>> {
@@ -59,6 +67,16 @@ mod tests {
     use vocable_word::{Refusal, testing::FakeAgent};
 
     use super::*;
+
+    #[test]
+    fn what_is_too_long_for_a_header_is_left_out_and_named() {
+        let jobs: Vec<_> = (0..1000).map(|n| format!("job{n}.vm1")).collect();
+        let _guest = FakeAgent::guest("vm1");
+        let said = Hello::say(json!({"agent": "0.3.0", "jobs": jobs})).unwrap();
+        assert!(said.headers.iter().all(|(name, _)| name != "jobs"));
+        assert_eq!(said.need("omitted"), Ok(r#"["jobs"]"#));
+        assert_eq!(said.need("agent"), Ok("0.3.0"));
+    }
 
     #[test]
     fn a_guest_tells_who_it_is_and_what_it_knows() {
