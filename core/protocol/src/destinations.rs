@@ -40,9 +40,27 @@ impl Mailbox {
     }
 }
 
+/// Whether a guest may be called so: 1 to 64 letters, digits, `.`, `_` or `-`, beginning with a letter or digit. An id is
+/// part of destinations and of `guest:/path`.
+pub fn is_guest_id(id: &str) -> bool {
+    id.len() <= 64
+        && id.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && id.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_fit_for_a_destination() {
+        for id in ["a", "vm1", "0800270A0B0C", "a.b_c-d", &"x".repeat(64)] {
+            assert!(is_guest_id(id), "{id}");
+        }
+        for id in ["", ".a", "-a", "a b", "a/b", "a:b", "ü", "*", &"x".repeat(65)] {
+            assert!(!is_guest_id(id), "{id}");
+        }
+    }
 
     #[test]
     fn a_destination_names_its_guest() {

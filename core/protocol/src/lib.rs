@@ -26,7 +26,7 @@ mod program;
 mod results;
 mod usage;
 
-pub use self::destinations::{HOST, Mailbox};
+pub use self::destinations::{HOST, Mailbox, is_guest_id};
 pub use self::events::Event;
 pub use self::excerpt::excerpt;
 pub use self::facts::{Facts, FilesFact};
