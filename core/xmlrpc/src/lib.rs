@@ -15,7 +15,6 @@
 
 mod value;
 
-mod excerpt;
 mod message;
 
 mod parse;
@@ -26,11 +25,11 @@ mod params;
 mod json;
 mod serde;
 
-pub use excerpt::excerpt;
 pub use json::{JsonError, from_json, shown_json, to_json, write_json};
 pub use message::{Call, Fault, Response, code};
 pub use params::{FromValue, Mismatch, Options, Params, invalid_parameter};
 pub use parse::{Limits, ParseError, parse_call, parse_response};
 pub use serde::{DATE_TIME, Problem, ValueError, from_value, to_value};
 pub use value::Value;
+pub use vocable_protocol::excerpt;
 pub use write::{WriteError, write_answer, write_call, write_fault, write_response};

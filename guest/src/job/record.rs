@@ -5,10 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::WhenFull;
-use super::limits::Limit;
+use vocable_protocol::{Limit, OnDisconnect, TerminalSize};
+
 use super::processes::Identity;
-use super::program::{OnDisconnect, Size};
 
 /// Everything a supervisor needs to know: it has neither agent nor configuration to ask.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -37,13 +36,13 @@ pub(crate) struct Record {
     pub(crate) input: bool,
     /// The size of its terminal when it begins, if it has one.
     #[serde(default)]
-    pub(crate) tty: Option<Size>,
+    pub(crate) tty: Option<TerminalSize>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) grace: Duration,
     pub(crate) on_disconnect: OnDisconnect,
     /// Bytes, both streams together.
     pub(crate) spool_limit: u64,
-    pub(crate) when_spool_full: WhenFull,
+    pub(crate) when_spool_full: WhenSpoolFull,
 }
 
 impl Record {
@@ -52,6 +51,18 @@ impl Record {
     pub(crate) fn needs_launcher(&self) -> bool {
         self.user.is_some() || self.nice.is_some() || !self.limits.is_empty() || self.tty.is_some()
     }
+}
+
+/// What happens to a command that has written more than its spool may hold.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum WhenSpoolFull {
+    /// What it writes beyond is left out, and its results say how much.
+    Drop,
+    /// It is ended, and its results say so.
+    Kill,
+    /// It blocks in its next write until the host has taken some of it, the disk has room again, or it is ended.
+    Pause,
 }
 
 /// Who supervises a job: the document `supervisor.json`.

@@ -1,6 +1,6 @@
-//! What commands find around them: the environment, the working directory, the user.  The agent's
-//! own environment is not handed on, since it may hold secrets: of that only `PATH`, `LANG`,
-//! `LC_ALL` and `TZ`.
+//! What all jobs of an agent share, and what commands find around them: the environment, the working directory, the user.
+//! The agent's own environment is not handed on, since it may hold secrets: of that only `PATH`, `LANG`, `LC_ALL` and
+//! `TZ`.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,20 +9,22 @@ use std::sync::Mutex;
 use nix::unistd::{Uid, User as Passwd};
 
 use super::JobsConfig;
-use super::cgroup;
-use super::error::{JobError, excerpt};
-use super::folder::Folder;
-use super::processes;
-use super::program::{CommandId, Program};
-use super::record::User;
+use super::error::JobError;
 use super::spare::Spare;
+use crate::job::cgroup;
+use crate::job::command_id::CommandId;
+use crate::job::folder::Folder;
+use crate::job::processes;
+use crate::job::record::User;
+use crate::private;
+use vocable_protocol::{Program, excerpt};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const HANDED_ON: [&str; 3] = ["LANG", "LC_ALL", "TZ"];
 
 /// The configuration, and what was found out about the machine when the jobs were opened.
 #[derive(Debug)]
-pub(super) struct Surroundings {
+pub(super) struct JobContext {
     pub(super) config: JobsConfig,
     pub(super) boot_id: String,
     /// A supervisor for the next job.
@@ -35,10 +37,10 @@ pub(super) struct Surroundings {
     own: Option<Passwd>,
 }
 
-impl Surroundings {
+impl JobContext {
     /// Makes the folder of the jobs, and makes its path absolute: supervisors work elsewhere.
-    pub(super) fn find(mut config: JobsConfig) -> Result<Self, JobError> {
-        Folder::new(&config.dir).create_with_parents().map_err(JobError::io("create", &config.dir))?;
+    pub(super) fn prepare(mut config: JobsConfig) -> Result<Self, JobError> {
+        private::folder(&config.dir).map_err(JobError::io("create", &config.dir))?;
         config.dir = config.dir.canonicalize().map_err(JobError::io("resolve", &config.dir))?;
         // What is recorded below is only as durable as the way to it.
         config
@@ -65,15 +67,11 @@ impl Surroundings {
             Ok(number) => Passwd::from_uid(Uid::from_raw(number)),
             Err(_) => Passwd::from_name(name),
         };
+        let invalid = |reason: String| Err(JobError::invalid("option \"user\"", reason));
         match found {
             Ok(Some(user)) => Ok(Some(user)),
-            Ok(None) => {
-                Err(JobError::invalid("option \"user\"", format!("there is no user {}", excerpt(name))))
-            }
-            Err(cause) => Err(JobError::invalid(
-                "option \"user\"",
-                format!("{} cannot be looked up: {cause}", excerpt(name)),
-            )),
+            Ok(None) => invalid(format!("there is no user {}", excerpt(name))),
+            Err(cause) => invalid(format!("{} cannot be looked up: {cause}", excerpt(name))),
         }
     }
 
@@ -86,7 +84,7 @@ impl Surroundings {
             env.extend(home(user));
         }
         env.extend(self.config.env.clone());
-        env.extend(program.env.iter().cloned());
+        env.extend(program.env.clone());
         env
     }
 

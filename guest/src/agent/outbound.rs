@@ -10,7 +10,7 @@ use vocable_runtime::{Envelope, HAIL, is_word_name, wrap_raw};
 use vocable_stomp::client::{Client, ClientError, Delivery};
 use vocable_stomp::{Command as Verb, Frame};
 
-use super::HOST;
+use vocable_protocol::{HOST, Mailbox, header};
 
 /// The body of a frame where a broker does not say what it takes.
 const USUAL_BODY: usize = 1 << 20;
@@ -20,7 +20,7 @@ const LONGEST_HEADER: usize = 8 << 10;
 
 /// Why a message is not on its way.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unsent {
+pub(super) enum SendError {
     /// The client does not take it.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -66,14 +66,14 @@ pub(super) enum TooLarge {
 
 /// The way to the host. Clones are the same one.
 #[derive(Clone)]
-pub(super) struct Line {
+pub(super) struct Outbound {
     guest: Arc<str>,
     client: Client,
     /// The most bytes that the body of a frame may have.
     limit: Arc<AtomicUsize>,
 }
 
-impl Line {
+impl Outbound {
     /// That of a guest of that name.
     pub(super) fn new(guest: &str, client: Client) -> Self {
         Self { guest: guest.into(), client, limit: Arc::new(AtomicUsize::new(USUAL_BODY)) }
@@ -81,7 +81,7 @@ impl Line {
 
     /// A broker has accepted this guest, and may have said how many bytes it takes. Gives the most that a message may
     /// have.
-    pub(super) fn connected(&self, told: Option<usize>) -> usize {
+    pub(super) fn set_limit(&self, told: Option<usize>) -> usize {
         let limit = told.unwrap_or(USUAL_BODY);
         self.limit.store(limit, Ordering::Relaxed);
         limit
@@ -93,13 +93,13 @@ impl Line {
     }
 
     /// Queues a message, as soon as there is room for it.
-    pub(super) async fn send(&self, message: Envelope) -> Result<(), Unsent> {
+    pub(super) async fn send(&self, message: Envelope) -> Result<(), SendError> {
         self.check(&message)?;
         Ok(self.client.send(self.frame(message)).await?)
     }
 
     /// Queues a message if there is room for it now.
-    pub(super) fn try_send(&self, message: Envelope) -> Result<(), Unsent> {
+    pub(super) fn try_send(&self, message: Envelope) -> Result<(), SendError> {
         self.check(&message)?;
         Ok(self.client.try_send(self.frame(message))?)
     }
@@ -110,7 +110,7 @@ impl Line {
             Ok(()) => reply,
             Err(error) => {
                 warn!(guest = &*self.guest, word = word_of(&reply.body), "not answered: {error}");
-                let asked = reply.header("in-reply-to").unwrap_or(HAIL).to_owned();
+                let asked = reply.header(header::IN_REPLY_TO).unwrap_or(HAIL).to_owned();
                 refusal(&reply.body, "too-large", &error.to_string(), &asked)
             }
         };
@@ -126,7 +126,7 @@ impl Line {
     }
 
     fn frame(&self, message: Envelope) -> Frame {
-        let to = format!("/queue/vocable.out.{}", self.guest);
+        let to = Mailbox::FromGuest.of(&self.guest);
         message
             .headers
             .into_iter()

@@ -9,9 +9,9 @@ use std::process::Command;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 
-use super::error::excerpt;
+use vocable_protocol::{Failure, FailureCode, excerpt};
+
 use super::record::Record;
-use super::results::{Failure, FailureCode};
 
 /// What a process is made of.
 pub(crate) struct Launch<'a> {
@@ -96,7 +96,7 @@ impl<'a> Launch<'a> {
         for folder in path.split(':') {
             match self.executable(self.directory.join(folder).join(self.cmd)) {
                 Ok(program) => return Ok(program),
-                Err(failure) if failure.code == FailureCode::NotFound => {}
+                Err(failure) if failure.is(FailureCode::NotFound) => {}
                 Err(failure) => refused = refused.or(Some(failure)),
             }
         }
@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    fn code(cmd: &str, directory: &Path, path: &str) -> Option<FailureCode> {
+    fn code(cmd: &str, directory: &Path, path: &str) -> Option<String> {
         let env = [("PATH".to_owned(), path.to_owned())];
         let launch = Launch { cmd, args: &[], env: &env, directory };
         launch.command().err().map(|failure| failure.code)
@@ -149,18 +149,18 @@ mod tests {
         assert_eq!(code("tool", Path::new("/"), &format!("/nowhere:{here}")), None);
         assert_eq!(code("tool", dir.path(), "."), None);
         assert_eq!(code("./tool", dir.path(), ""), None);
-        assert_eq!(code("tool", Path::new("/"), "/nowhere"), Some(FailureCode::NotFound));
-        assert_eq!(code("./tool", Path::new("/"), here), Some(FailureCode::NotFound));
-        assert_eq!(code("text", Path::new("/"), here), Some(FailureCode::NotExecutable));
-        assert_eq!(code("./", dir.path(), here), Some(FailureCode::NotExecutable));
+        assert_eq!(code("tool", Path::new("/"), "/nowhere"), Some(FailureCode::NotFound.into()));
+        assert_eq!(code("./tool", Path::new("/"), here), Some(FailureCode::NotFound.into()));
+        assert_eq!(code("text", Path::new("/"), here), Some(FailureCode::NotExecutable.into()));
+        assert_eq!(code("./", dir.path(), here), Some(FailureCode::NotExecutable.into()));
     }
 
     #[test]
     fn a_missing_directory_is_named_with_the_program() {
         let launch = Launch { cmd: "/bin/true", args: &[], env: &[], directory: Path::new("/no/such/place") };
         let failure = launch.command().unwrap_err();
-        assert_eq!(failure.code, FailureCode::NoDirectory);
+        assert!(failure.is(FailureCode::NoDirectory));
         assert!(failure.message.contains("/bin/true") && failure.message.contains("/no/such/place"));
-        assert_eq!(code("true", Path::new("/etc/passwd"), "/bin"), Some(FailureCode::NoDirectory));
+        assert_eq!(code("true", Path::new("/etc/passwd"), "/bin"), Some(FailureCode::NoDirectory.into()));
     }
 }

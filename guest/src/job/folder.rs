@@ -16,9 +16,9 @@
 //! supervisor.log   what a supervisor in trouble had to say
 //! ```
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -27,13 +27,10 @@ use nix::unistd::mkfifo;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::Part;
-use super::record::Record;
-use super::results::Results;
+use vocable_protocol::{Part, Results};
 
-/// Output may be confidential: nothing here is for other users.
-const PRIVATE_FILE: u32 = 0o600;
-const PRIVATE_FOLDER: u32 = 0o700;
+use super::record::Record;
+use crate::private;
 
 /// A full disk must not keep a job from saying how it ended, so the room is taken beforehand.
 const ROOM_FOR_RESULT: usize = 4096;
@@ -66,16 +63,6 @@ pub(crate) struct Folder(PathBuf);
 impl Folder {
     pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
-    }
-
-    /// Makes the folder, which must not exist.
-    pub(crate) fn create(&self) -> io::Result<()> {
-        DirBuilder::new().mode(PRIVATE_FOLDER).create(&self.0)
-    }
-
-    /// Makes sure that the folder exists, and the way to it.
-    pub(crate) fn create_with_parents(&self) -> io::Result<()> {
-        DirBuilder::new().mode(PRIVATE_FOLDER).recursive(true).create(&self.0)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -140,12 +127,12 @@ impl Folder {
 
     /// Makes one of the two FIFOs.
     pub(crate) fn make_fifo(path: &Path) -> io::Result<()> {
-        Ok(mkfifo(path, Mode::from_bits_truncate(PRIVATE_FILE))?)
+        Ok(mkfifo(path, Mode::from_bits_truncate(private::FILE_MODE))?)
     }
 
     /// Takes the room `result.json` will need.
     pub(crate) fn reserve_result(&self) -> io::Result<()> {
-        private(&new(&self.result()), false)?.write_all(&[b' '; ROOM_FOR_RESULT])
+        private::file(&new(&self.result()), false)?.write_all(&[b' '; ROOM_FOR_RESULT])
     }
 
     /// Puts the results in place, for everybody to see; [`sync_result`](Self::sync_result) makes
@@ -153,7 +140,7 @@ impl Folder {
     pub(crate) fn write_result(&self, results: &Results) -> io::Result<()> {
         let json = serde_json::to_vec(results)?;
         // Over what was reserved.
-        let file = private(&new(&self.result()), false)?;
+        let file = private::file(&new(&self.result()), false)?;
         file.write_all_at(&json, 0)?;
         file.set_len(json.len() as u64)?;
         fs::rename(new(&self.result()), self.result())
@@ -175,7 +162,7 @@ impl Folder {
     /// Writes the record, which must not exist; when this returns, it survives a crash of the
     /// machine.  A record that cannot be read was cut off by one, and its job never started.
     pub(crate) fn write_record(&self, record: &Record) -> io::Result<()> {
-        let mut file = private_new(&self.record())?;
+        let mut file = private::new_file(&self.record())?;
         file.write_all(&serde_json::to_vec(record)?)?;
         file.sync_all()?;
         File::open(&self.0)?.sync_all()?;
@@ -184,7 +171,7 @@ impl Folder {
 
     /// Writes a document that need not survive the machine, but is never seen half written.
     pub(crate) fn write_briefly(path: &Path, document: &impl Serialize) -> io::Result<()> {
-        private(&new(path), true)?.write_all(&serde_json::to_vec(document)?)?;
+        private::file(&new(path), true)?.write_all(&serde_json::to_vec(document)?)?;
         fs::rename(new(path), path)
     }
 
@@ -199,7 +186,7 @@ impl Folder {
         let mut json = serde_json::to_vec(freed)?;
         json.resize(ROOM_FOR_FREED, b' ');
         // Over what was reserved: a full disk is when room is wanted most.
-        let file = private(&self.0.join(FREED), false)?;
+        let file = private::file(&self.0.join(FREED), false)?;
         file.write_all_at(&json, 0)?;
         file.sync_all()
     }
@@ -232,16 +219,6 @@ fn new(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     name.into()
-}
-
-/// Opens a file for writing that only its owner may read.
-pub(crate) fn private(path: &Path, truncate: bool) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(truncate).mode(PRIVATE_FILE).open(path)
-}
-
-/// Makes a file that must not exist yet.
-pub(crate) fn private_new(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(path)
 }
 
 /// Opens one end of a FIFO, never waiting for the other.

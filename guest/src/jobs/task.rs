@@ -4,23 +4,24 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
-use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use nix::fcntl::Flock;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
+use vocable_protocol::{Part, Results};
 
-use super::environment::Surroundings;
+use super::context::JobContext;
 use super::error::JobError;
-use super::follow::{self, News, Reporter};
-use super::program::{CommandId, Order};
-use super::record::{Record, unix_time};
+use super::follow::{self, JobUpdate, Reporter};
+use super::program::CheckedProgram;
 use super::recovery::{self, Found, FoundState};
-use super::results::Results;
-use super::{JobEvent, JobInfo, Part, Started};
+use super::{JobEvent, JobInfo, Started};
+use crate::job::command_id::CommandId;
+use crate::job::record::{Record, unix_time};
+use crate::timer::sleep_until;
 
 /// How many commands are remembered at most, running, waiting for their acknowledgement or kept
 /// after it: a thousand bytes each in memory, a folder each on the disk.  The oldest of those that
@@ -29,8 +30,8 @@ const MOST_KNOWN: usize = 10_000;
 
 /// How many may be on their way out beside these, and in one go.  A disk that cannot keep up with
 /// that holds up new commands.
-const MOST_LEAVING: usize = 1_000;
-const LEAVE_AT_ONCE: usize = 64;
+const MOST_BEING_REMOVED: usize = 1_000;
+const REMOVED_AT_ONCE: usize = 64;
 
 /// A time nobody lives to see is one the clock may not be able to count.
 const LONGEST_KEPT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -40,11 +41,11 @@ type Reply<T> = oneshot::Sender<T>;
 /// What can be asked of the owner.
 #[derive(Debug)]
 pub(super) enum Request {
-    Acknowledged { cmd_id: CommandId, reply: Reply<Result<(), JobError>> },
-    Knows { cmd_id: CommandId, reply: Reply<bool> },
+    Acknowledge { cmd_id: CommandId, reply: Reply<Result<(), JobError>> },
+    IsKnown { cmd_id: CommandId, reply: Reply<bool> },
     List { reply: Reply<Vec<JobInfo>> },
-    Start { cmd_id: CommandId, order: Box<Order>, reply: Reply<Result<Started, JobError>> },
-    Untold { reply: Reply<Vec<String>> },
+    Start { cmd_id: CommandId, program: Box<CheckedProgram>, reply: Reply<Result<Started, JobError>> },
+    Unacknowledged { reply: Reply<Vec<String>> },
 }
 
 /// What the owner knows of one job.
@@ -92,22 +93,22 @@ impl Outbox {
 }
 
 /// The owner.
-pub(super) struct Keeper {
-    shared: Arc<Surroundings>,
+pub(super) struct JobsTask {
+    context: Arc<JobContext>,
     jobs: BTreeMap<CommandId, Job>,
     /// How many of them have no results yet.
     running: usize,
     /// Those that have yet to be acknowledged.
-    untold: BTreeSet<CommandId>,
+    unacknowledged: BTreeSet<CommandId>,
     /// When acknowledged jobs are to be forgotten: all that are kept, the oldest first.
     forget_at: BTreeSet<(Instant, CommandId)>,
     /// Those whose folders are to be removed, or are being removed.
-    leaving: VecDeque<CommandId>,
+    being_removed: VecDeque<CommandId>,
     /// How many are remembered at most.
     most_known: usize,
     requests: mpsc::Receiver<Request>,
-    news: mpsc::Receiver<(CommandId, News)>,
-    reporter: mpsc::Sender<(CommandId, News)>,
+    updates: mpsc::Receiver<(CommandId, JobUpdate)>,
+    reporter: mpsc::Sender<(CommandId, JobUpdate)>,
     outbox: Outbox,
     tasks: JoinSet<()>,
     /// One at most.
@@ -115,32 +116,32 @@ pub(super) struct Keeper {
     _lock: Flock<File>,
 }
 
-impl Keeper {
+impl JobsTask {
     pub(super) fn new(
-        shared: Arc<Surroundings>,
+        context: Arc<JobContext>,
         lock: Flock<File>,
         requests: mpsc::Receiver<Request>,
         found: Vec<Found>,
     ) -> Self {
-        let (reporter, news) = mpsc::channel(64);
-        let mut keeper = Self {
-            shared,
+        let (reporter, updates) = mpsc::channel(64);
+        let mut task = Self {
+            context,
             jobs: BTreeMap::new(),
             running: 0,
-            untold: BTreeSet::new(),
+            unacknowledged: BTreeSet::new(),
             forget_at: BTreeSet::new(),
-            leaving: VecDeque::new(),
+            being_removed: VecDeque::new(),
             most_known: MOST_KNOWN,
             requests,
-            news,
+            updates,
             reporter,
             outbox: Outbox::default(),
             tasks: JoinSet::new(),
             removals: JoinSet::new(),
             _lock: lock,
         };
-        found.into_iter().for_each(|found| keeper.take_up(found));
-        keeper
+        found.into_iter().for_each(|found| task.take_up(found));
+        task
     }
 
     /// Until nobody can ask any more.
@@ -152,13 +153,13 @@ impl Keeper {
                     Some(request) => self.serve(request),
                     None => return,
                 },
-                Some((cmd_id, news)) = self.news.recv() => self.hear(cmd_id, news),
+                Some((cmd_id, update)) = self.updates.recv() => self.on_update(cmd_id, update),
                 permit = events.reserve(), if !self.outbox.is_empty() => match permit {
                     Ok(permit) => if let Some(event) = self.next_event() { permit.send(event) },
                     // Nobody listens any more.
                     Err(_) => self.outbox = Outbox::default(),
                 },
-                () = sleep_until_some(forget) => self.forget_due(),
+                () = sleep_until(forget) => self.forget_due(),
                 Some(removed) = self.removals.join_next() => self.removed(removed.unwrap_or_default()),
                 Some(ended) = self.tasks.join_next() => if let Err(error) = ended {
                     tracing::error!(%error, "a task of the jobs failed");
@@ -169,56 +170,56 @@ impl Keeper {
 
     fn serve(&mut self, request: Request) {
         match request {
-            Request::Acknowledged { cmd_id, reply } => self.acknowledge(cmd_id, reply),
-            Request::Knows { cmd_id, reply } => drop(reply.send(self.jobs.contains_key(&cmd_id))),
+            Request::Acknowledge { cmd_id, reply } => self.acknowledge(cmd_id, reply),
+            Request::IsKnown { cmd_id, reply } => drop(reply.send(self.jobs.contains_key(&cmd_id))),
             Request::List { reply } => {
                 let _ = reply.send(self.jobs.values().map(|job| job.info.clone()).collect());
             }
-            Request::Start { cmd_id, order, reply } => self.start(cmd_id, *order, reply),
-            Request::Untold { reply } => {
-                let _ = reply.send(self.untold.iter().map(CommandId::to_string).collect());
+            Request::Start { cmd_id, program, reply } => self.start(cmd_id, *program, reply),
+            Request::Unacknowledged { reply } => {
+                let _ = reply.send(self.unacknowledged.iter().map(CommandId::to_string).collect());
             }
         }
     }
 
-    fn start(&mut self, cmd_id: CommandId, order: Order, reply: Reply<Result<Started, JobError>>) {
+    fn start(&mut self, cmd_id: CommandId, program: CheckedProgram, reply: Reply<Result<Started, JobError>>) {
         if let Some(job) = self.jobs.get_mut(&cmd_id) {
-            return job.start_again(&order.digest, reply);
+            return job.start_again(&program.digest, reply);
         }
         if let Err(refusal) = self.make_room() {
             let _ = reply.send(Err(refusal));
             return;
         }
-        self.add(&cmd_id, Job::ordered(&cmd_id, &order, reply));
+        self.add(&cmd_id, Job::requested(&cmd_id, &program, reply));
         let reporter = self.reporter(cmd_id);
-        self.tasks.spawn(follow::begin(self.shared.clone(), order, reporter));
+        self.tasks.spawn(follow::begin(self.context.clone(), program, reporter));
     }
 
     /// Makes sure that there is room for one more.
     fn make_room(&mut self) -> Result<(), JobError> {
-        let limit = self.shared.config.max_running;
+        let limit = self.context.config.max_running;
         if self.running >= limit {
             return Err(JobError::TooManyRunning { limit });
         }
-        while self.jobs.len() >= self.most_known + self.leaving.len() {
+        while self.jobs.len() >= self.most_known + self.being_removed.len() {
             let limit = self.most_known;
             let (_, oldest) = self.forget_at.pop_first().ok_or(JobError::TooManyKnown { limit })?;
-            self.leave(oldest);
+            self.remove(oldest);
         }
-        if self.leaving.len() > MOST_LEAVING {
-            return Err(JobError::SlowDisk { leaving: self.leaving.len() });
+        if self.being_removed.len() > MOST_BEING_REMOVED {
+            return Err(JobError::SlowDisk { leaving: self.being_removed.len() });
         }
         Ok(())
     }
 
     fn add(&mut self, cmd_id: &CommandId, job: Job) {
         self.running += 1;
-        self.untold.insert(cmd_id.clone());
+        self.unacknowledged.insert(cmd_id.clone());
         self.jobs.insert(cmd_id.clone(), job);
     }
 
     fn reporter(&self, cmd_id: CommandId) -> Reporter {
-        Reporter { cmd_id, news: self.reporter.clone() }
+        Reporter { cmd_id, updates: self.reporter.clone() }
     }
 
     /// A job that was there before this agent.
@@ -231,19 +232,19 @@ impl Keeper {
                 }
                 tracing::info!(cmd = %cmd_id, "a command is started that was recorded when the agent ended");
                 let reporter = self.reporter(cmd_id);
-                self.tasks.spawn(follow::begin_recorded(self.shared.clone(), record, reporter));
+                self.tasks.spawn(follow::begin_recorded(self.context.clone(), record, reporter));
             }
             FoundState::Running { events } => {
-                let folder = self.shared.folder(&cmd_id);
-                self.output(&cmd_id, folder.spooled(Part::Out), folder.spooled(Part::Err));
+                let folder = self.context.folder(&cmd_id);
+                self.on_output(&cmd_id, folder.spooled(Part::Out), folder.spooled(Part::Err));
                 tracing::info!(cmd = %cmd_id, "a command goes on that was started before this agent");
                 let reporter = self.reporter(cmd_id);
-                self.tasks.spawn(follow::take_up(self.shared.clone(), record, events, reporter));
+                self.tasks.spawn(follow::take_up(self.context.clone(), record, events, reporter));
             }
-            FoundState::Ended { results, acknowledged: None } => self.ended(&cmd_id, *results),
+            FoundState::Ended { results, acknowledged: None } => self.on_end(&cmd_id, *results),
             FoundState::Ended { results, acknowledged: Some(when) } => {
                 let age = SystemTime::now().duration_since(when).unwrap_or_default();
-                let left = self.shared.config.keep.saturating_sub(age);
+                let left = self.context.config.keep.saturating_sub(age);
                 if let Some(job) = self.jobs.get_mut(&cmd_id) {
                     job.info.acknowledge(*results);
                     self.running -= 1;
@@ -253,26 +254,26 @@ impl Keeper {
         }
     }
 
-    fn hear(&mut self, cmd_id: CommandId, news: News) {
-        match news {
-            News::Acknowledged => self.forget_after(self.shared.config.keep, cmd_id),
-            News::Ended(results) => self.ended(&cmd_id, *results),
-            News::Full => tracing::warn!(cmd = %cmd_id, "the output spool of a command takes no more"),
-            News::Output { out, err } => self.output(&cmd_id, out, err),
-            News::Refused(refusal) => {
+    fn on_update(&mut self, cmd_id: CommandId, update: JobUpdate) {
+        match update {
+            JobUpdate::Acknowledged => self.forget_after(self.context.config.keep, cmd_id),
+            JobUpdate::Ended(results) => self.on_end(&cmd_id, *results),
+            JobUpdate::Full => tracing::warn!(cmd = %cmd_id, "the output spool of a command takes no more"),
+            JobUpdate::Output { out, err } => self.on_output(&cmd_id, out, err),
+            JobUpdate::Refused(refusal) => {
                 if let Some(job) = self.jobs.remove(&cmd_id) {
                     self.running -= usize::from(job.info.results.is_none());
-                    self.untold.remove(&cmd_id);
+                    self.unacknowledged.remove(&cmd_id);
                     job.refuse(refusal);
                 }
             }
-            News::Taken(bytes) => {
+            JobUpdate::Taken(bytes) => {
                 if let Some(job) = self.jobs.get_mut(&cmd_id) {
                     job.info.input_taken = bytes;
                     self.outbox.push(&cmd_id, Subject::Input);
                 }
             }
-            News::Started => {
+            JobUpdate::Started => {
                 if let Some(job) = self.jobs.get_mut(&cmd_id) {
                     job.has_started();
                 }
@@ -281,7 +282,7 @@ impl Keeper {
     }
 
     /// Announces totals that are new.
-    fn output(&mut self, cmd_id: &CommandId, out: u64, err: u64) {
+    fn on_output(&mut self, cmd_id: &CommandId, out: u64, err: u64) {
         let Some(job) = self.jobs.get_mut(cmd_id) else { return };
         let totals = [(Part::Out, &mut job.info.out_bytes, out), (Part::Err, &mut job.info.err_bytes, err)];
         for (part, known, total) in totals {
@@ -292,8 +293,8 @@ impl Keeper {
         }
     }
 
-    fn ended(&mut self, cmd_id: &CommandId, results: Results) {
-        self.output(cmd_id, results.out_bytes, results.err_bytes);
+    fn on_end(&mut self, cmd_id: &CommandId, results: Results) {
+        self.on_output(cmd_id, results.out_bytes, results.err_bytes);
         let Some(job) = self.jobs.get_mut(cmd_id) else { return };
         job.has_started();
         tracing::debug!(cmd = %cmd_id, state = ?results.state, code = ?results.exit_code_or_signal, "a command ended");
@@ -323,9 +324,9 @@ impl Keeper {
             Some(job) if job.info.acknowledged => Ok(()),
             Some(job) => {
                 job.info.acknowledged = true;
-                self.untold.remove(&cmd_id);
+                self.unacknowledged.remove(&cmd_id);
                 let reporter = self.reporter(cmd_id);
-                self.tasks.spawn(follow::mark_acknowledged(self.shared.clone(), reporter, reply));
+                self.tasks.spawn(follow::mark_acknowledged(self.context.clone(), reporter, reply));
                 return;
             }
         };
@@ -334,7 +335,7 @@ impl Keeper {
 
     /// Keeps an acknowledged job for so long, if there is room.
     fn forget_after(&mut self, time: Duration, cmd_id: CommandId) {
-        self.untold.remove(&cmd_id);
+        self.unacknowledged.remove(&cmd_id);
         // What it was asked to do was of interest as long as it was not told.
         self.jobs.get_mut(&cmd_id).into_iter().for_each(|job| job.info.args = Vec::new());
         let when = Instant::now() + time.min(LONGEST_KEPT);
@@ -345,46 +346,50 @@ impl Keeper {
         let now = Instant::now();
         while self.forget_at.first().is_some_and(|(when, _)| *when <= now) {
             if let Some((_, cmd_id)) = self.forget_at.pop_first() {
-                self.leave(cmd_id);
+                self.remove(cmd_id);
             }
         }
     }
 
     /// Has the folder of a job removed.  Until it is, the job is known.
-    fn leave(&mut self, cmd_id: CommandId) {
-        self.leaving.push_back(cmd_id);
-        self.remove_some();
+    fn remove(&mut self, cmd_id: CommandId) {
+        self.being_removed.push_back(cmd_id);
+        self.remove_next();
     }
 
-    fn remove_some(&mut self) {
-        if self.removals.is_empty() && !self.leaving.is_empty() {
-            let some = self.leaving.iter().take(LEAVE_AT_ONCE).cloned().collect();
-            self.removals.spawn(recovery::discard_all(self.shared.clone(), some));
+    fn remove_next(&mut self) {
+        if self.removals.is_empty() && !self.being_removed.is_empty() {
+            let some = self.being_removed.iter().take(REMOVED_AT_ONCE).cloned().collect();
+            self.removals.spawn(recovery::discard_all(self.context.clone(), some));
         }
     }
 
     fn removed(&mut self, gone: Vec<CommandId>) {
         // They are the first of those that leave; none if the task failed, which is then tried again.
         for cmd_id in gone {
-            self.leaving.pop_front();
+            self.being_removed.pop_front();
             self.jobs.remove(&cmd_id);
         }
-        self.remove_some();
+        self.remove_next();
     }
 }
 
 impl Job {
-    fn ordered(cmd_id: &CommandId, order: &Order, reply: Reply<Result<Started, JobError>>) -> Self {
+    fn requested(
+        cmd_id: &CommandId,
+        program: &CheckedProgram,
+        reply: Reply<Result<Started, JobError>>,
+    ) -> Self {
         let info = JobInfo {
             cmd_id: cmd_id.to_string(),
-            cmd: order.program.cmd.clone(),
-            args: order.program.args.clone(),
-            user: order.options.user.clone(),
+            cmd: program.program.cmd.clone(),
+            args: program.program.args.clone(),
+            user: program.options.user.clone(),
             recorded: unix_time(),
-            on_disconnect: order.options.on_disconnect,
+            on_disconnect: program.options.on_disconnect,
             ..JobInfo::default()
         };
-        Self { digest: order.digest.clone(), info, waiting: vec![(reply, false)], started: false }
+        Self { digest: program.digest.clone(), info, waiting: vec![(reply, false)], started: false }
     }
 
     fn recorded(record: &Record) -> Self {
@@ -437,28 +442,22 @@ impl JobInfo {
     }
 }
 
-async fn sleep_until_some(when: Option<Instant>) {
-    match when {
-        Some(when) => sleep_until(when).await,
-        None => pending().await,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::results::{Failure, FailureCode};
     use super::super::tests::test_config;
     use super::*;
+    use crate::private;
     use std::path::Path;
     use std::sync::LazyLock;
+    use vocable_protocol::{Failure, FailureCode};
 
-    fn keeper(dir: &Path, most_known: usize) -> Keeper {
-        let shared = Surroundings::find(test_config(dir)).unwrap();
-        let lock = recovery::lock(&shared.config.dir).unwrap();
+    fn task(dir: &Path, most_known: usize) -> JobsTask {
+        let context = JobContext::prepare(test_config(dir)).unwrap();
+        let lock = recovery::lock(&context.config.dir).unwrap();
         // Nobody asks but the test.
-        let mut keeper = Keeper::new(Arc::new(shared), lock, mpsc::channel(1).1, Vec::new());
-        keeper.most_known = most_known;
-        keeper
+        let mut task = JobsTask::new(Arc::new(context), lock, mpsc::channel(1).1, Vec::new());
+        task.most_known = most_known;
+        task
     }
 
     fn record(cmd_id: &CommandId) -> Record {
@@ -478,7 +477,7 @@ mod tests {
         Results::not_started(Failure::new(FailureCode::NotStarted, "a test"), 0.0)
     }
 
-    impl Keeper {
+    impl JobsTask {
         /// A command that has ended at once: all but the process.
         fn ends(&mut self, cmd_id: &CommandId) -> Result<(), JobError> {
             self.make_room()?;
@@ -500,65 +499,65 @@ mod tests {
     async fn a_command_every_second_for_a_week_is_taken_and_what_is_remembered_stays_bounded() {
         const WEEK: usize = 7 * 24 * 60 * 60;
         let dir = tempfile::tempdir().unwrap();
-        let mut keeper = keeper(dir.path(), MOST_KNOWN);
+        let mut task = task(dir.path(), MOST_KNOWN);
         for n in 0..WEEK {
             let cmd_id: CommandId = format!("r{n}.vm1").parse().unwrap();
-            while keeper.leaving.len() > MOST_LEAVING / 2 {
-                keeper.removal().await;
+            while task.being_removed.len() > MOST_BEING_REMOVED / 2 {
+                task.removal().await;
             }
-            keeper.ends(&cmd_id).unwrap();
-            keeper.hear(cmd_id, News::Acknowledged);
-            assert!(keeper.jobs.len() <= MOST_KNOWN + MOST_LEAVING);
+            task.ends(&cmd_id).unwrap();
+            task.on_update(cmd_id, JobUpdate::Acknowledged);
+            assert!(task.jobs.len() <= MOST_KNOWN + MOST_BEING_REMOVED);
         }
-        assert_eq!((keeper.running, keeper.untold.len()), (0, 0));
-        assert!(keeper.forget_at.len() <= MOST_KNOWN && keeper.outbox.is_empty());
+        assert_eq!((task.running, task.unacknowledged.len()), (0, 0));
+        assert!(task.forget_at.len() <= MOST_KNOWN && task.outbox.is_empty());
     }
 
     #[tokio::test]
     async fn the_oldest_that_are_acknowledged_leave_the_disk_and_the_newest_stay() {
         let dir = tempfile::tempdir().unwrap();
-        let mut keeper = keeper(dir.path(), 100);
+        let mut task = task(dir.path(), 100);
         let id = |n: usize| format!("c{n}").parse::<CommandId>().unwrap();
         for n in 0..1000 {
-            let folder = keeper.shared.folder(&id(n));
-            folder.create().unwrap();
+            let folder = task.context.folder(&id(n));
+            private::new_folder(folder.path()).unwrap();
             folder.write_result(&results()).unwrap();
-            keeper.ends(&id(n)).unwrap();
-            keeper.hear(id(n), News::Acknowledged);
+            task.ends(&id(n)).unwrap();
+            task.on_update(id(n), JobUpdate::Acknowledged);
         }
-        while !keeper.leaving.is_empty() {
-            keeper.removal().await;
+        while !task.being_removed.is_empty() {
+            task.removal().await;
         }
-        let is_there = |n: &usize| keeper.shared.folder(&id(*n)).path().exists();
+        let is_there = |n: &usize| task.context.folder(&id(*n)).path().exists();
         assert_eq!((0..1000).filter(is_there).collect::<Vec<_>>(), (900..1000).collect::<Vec<_>>());
-        assert_eq!(keeper.jobs.len(), 100);
+        assert_eq!(task.jobs.len(), 100);
     }
 
     #[tokio::test]
     async fn only_what_the_host_has_yet_to_take_refuses_more() {
         let dir = tempfile::tempdir().unwrap();
-        let mut keeper = keeper(dir.path(), 10);
+        let mut task = task(dir.path(), 10);
         let id = |n: usize| format!("c{n}").parse::<CommandId>().unwrap();
-        (0..10).for_each(|n| keeper.ends(&id(n)).unwrap());
-        assert!(matches!(keeper.ends(&id(10)), Err(JobError::TooManyKnown { limit: 10 })));
-        keeper.hear(id(3), News::Acknowledged);
-        keeper.ends(&id(10)).unwrap();
-        keeper.removal().await;
-        assert!(!keeper.jobs.contains_key(&id(3)) && keeper.jobs.contains_key(&id(0)));
-        assert!(matches!(keeper.ends(&id(11)), Err(JobError::TooManyKnown { limit: 10 })));
+        (0..10).for_each(|n| task.ends(&id(n)).unwrap());
+        assert!(matches!(task.ends(&id(10)), Err(JobError::TooManyKnown { limit: 10 })));
+        task.on_update(id(3), JobUpdate::Acknowledged);
+        task.ends(&id(10)).unwrap();
+        task.removal().await;
+        assert!(!task.jobs.contains_key(&id(3)) && task.jobs.contains_key(&id(0)));
+        assert!(matches!(task.ends(&id(11)), Err(JobError::TooManyKnown { limit: 10 })));
     }
 
     #[tokio::test]
     async fn a_disk_that_is_too_slow_to_forget_holds_up_new_commands() {
         let dir = tempfile::tempdir().unwrap();
-        let mut keeper = keeper(dir.path(), 1);
-        let refused = (0..10 * MOST_LEAVING).find_map(|n| {
+        let mut task = task(dir.path(), 1);
+        let refused = (0..10 * MOST_BEING_REMOVED).find_map(|n| {
             let cmd_id: CommandId = format!("c{n}").parse().unwrap();
-            let taken = keeper.ends(&cmd_id);
-            keeper.hear(cmd_id, News::Acknowledged);
+            let taken = task.ends(&cmd_id);
+            task.on_update(cmd_id, JobUpdate::Acknowledged);
             taken.err()
         });
         assert!(matches!(refused, Some(JobError::SlowDisk { .. })), "{refused:?}");
-        assert!(keeper.jobs.len() <= MOST_LEAVING + 2);
+        assert!(task.jobs.len() <= MOST_BEING_REMOVED + 2);
     }
 }

@@ -14,40 +14,42 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 
 use super::blocking;
-use super::environment::Surroundings;
-use super::error::{JobError, excerpt};
-use super::launch::Launch;
-use super::program::{Order, Program};
+use super::context::JobContext;
+use super::error::JobError;
+use super::program::CheckedProgram;
+use crate::job::launch::Launch;
+use vocable_protocol::{OptionName, Program, excerpt};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a program left that was read to its end.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Output {
+pub(crate) struct Output {
     /// Whether it ended by itself, not by a signal.
-    pub finished: bool,
+    pub(crate) finished: bool,
     /// Its exit code if it finished, otherwise the signal's number.
-    pub exit_code_or_signal: i32,
+    pub(crate) exit_code_or_signal: i32,
     /// All of its standard output.
-    pub out: Vec<u8>,
+    pub(crate) out: Vec<u8>,
     /// All of its standard error.
-    pub err: Vec<u8>,
+    pub(crate) err: Vec<u8>,
 }
 
 /// See [`Jobs::run_once`](super::Jobs::run_once).
 pub(super) async fn run(
-    shared: Arc<Surroundings>,
+    context: Arc<JobContext>,
     program: Program,
     max_output: usize,
 ) -> Result<Output, JobError> {
-    let Order { program, options, .. } = program.check()?;
-    if let Some((name, _)) = program.options.iter().find(|(name, _)| name != "stdin" && name != "timeout") {
+    let CheckedProgram { program, options, .. } = CheckedProgram::new(program)?;
+    let allowed = [OptionName::Stdin, OptionName::Timeout].map(OptionName::as_str);
+    if let Some(name) = program.options.keys().find(|name| !allowed.contains(&name.as_str())) {
         return Err(JobError::invalid(format!("option {}", excerpt(name)), "is for commands that are jobs"));
     }
     let cmd = program.cmd.clone();
     let timeout = options.timeout.unwrap_or(DEFAULT_TIMEOUT);
     let with_stdin = options.stdin.is_some();
-    let (mut child, mut group) = blocking(move || spawn(&shared, &program, with_stdin)).await?;
+    let (mut child, mut group) = blocking(move || spawn(&context, &program, with_stdin)).await?;
     let read = read_to_end(&mut child, &mut group, options.stdin.unwrap_or_default(), max_output);
     match tokio::time::timeout(timeout, read).await {
         Ok(Ok((status, out, err))) => Ok(Output {
@@ -90,9 +92,9 @@ enum Stop {
     TooMuch,
 }
 
-fn spawn(shared: &Surroundings, program: &Program, with_stdin: bool) -> Result<(Child, Group), JobError> {
-    let env = shared.environment(shared.look_up(None)?.as_ref(), program);
-    let directory = shared.directory(program);
+fn spawn(context: &JobContext, program: &Program, with_stdin: bool) -> Result<(Child, Group), JobError> {
+    let env = context.environment(context.look_up(None)?.as_ref(), program);
+    let directory = context.directory(program);
     let launch = Launch { cmd: &program.cmd, args: &program.args, env: &env, directory: &directory };
     let mut command = Command::from(launch.command()?);
     command

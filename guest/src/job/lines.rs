@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::program::Size;
+use vocable_protocol::TerminalSize;
 
 /// What a supervisor tells, over `events`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -62,7 +62,7 @@ pub(crate) enum Control {
     /// There is more in the file of the input, or its end is marked.
     Input,
     /// The terminal has another size.
-    Resize(Size),
+    Resize(TerminalSize),
     /// So many bytes of each stream are with the host: room may be made of them.
     Taken { out: u64, err: u64 },
 }
@@ -81,7 +81,7 @@ impl fmt::Display for Control {
                 writeln!(f)
             }
             Self::Input => writeln!(f, "input"),
-            Self::Resize(Size { rows, columns }) => writeln!(f, "resize {rows} {columns}"),
+            Self::Resize(TerminalSize { rows, columns }) => writeln!(f, "resize {rows} {columns}"),
             Self::Taken { out, err } => writeln!(f, "taken {out} {err}"),
         }
     }
@@ -103,7 +103,7 @@ impl FromStr for Control {
                 Ok(Self::Taken { out: out.parse().map_err(|_| ())?, err: err.parse().map_err(|_| ())? })
             }
             ["input"] => Ok(Self::Input),
-            ["resize", rows, columns] => Ok(Self::Resize(Size {
+            ["resize", rows, columns] => Ok(Self::Resize(TerminalSize {
                 rows: rows.parse().map_err(|_| ())?,
                 columns: columns.parse().map_err(|_| ())?,
             })),
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(lines.take::<Event>(text.as_bytes()), events);
         let graces = [None, Some(Duration::from_millis(1500))];
         let cancel = |signal| graces.map(|grace| Control::Cancel { grace, signal });
-        let more = [Control::Input, Control::Resize(Size { rows: 24, columns: 80 })];
+        let more = [Control::Input, Control::Resize(TerminalSize { rows: 24, columns: 80 })];
         let asked = [cancel(None), cancel(Some(2)), more].concat();
         let text: String = asked.iter().map(Control::to_string).collect();
         assert_eq!(lines.take::<Control>(text.as_bytes()), asked);

@@ -20,10 +20,9 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::sys::signal::{self, Signal};
 use nix::unistd::{AccessFlags, Pid, access, geteuid};
-use sha2::{Digest, Sha256};
+use vocable_protocol::sha256_hex;
 
 use super::processes::Identity;
-use super::program::hexadecimal;
 
 /// What is of use for a command's figures; computing time and the processes need none.
 const CONTROLLERS: [&str; 2] = ["memory", "io"];
@@ -33,7 +32,7 @@ const DEEPEST: usize = 8;
 
 /// The group in which those of the commands are made.
 #[derive(Debug)]
-pub(super) struct Parent {
+pub(crate) struct Parent {
     folder: PathBuf,
     /// What the names of all groups of this agent begin with, so that two agents do not meet.
     prefix: String,
@@ -41,26 +40,25 @@ pub(super) struct Parent {
 
 impl Parent {
     /// The group that the agent with this folder of jobs may divide, if there is one.
-    pub(super) fn find(jobs: &Path) -> Option<Self> {
+    pub(crate) fn find(jobs: &Path) -> Option<Self> {
         let own = own()?;
         let (folder, delegated) = divisible(&own)?;
         if delegated {
             switch_on(&folder);
         }
-        let agent: String =
-            hexadecimal(&Sha256::digest(jobs.as_os_str().as_encoded_bytes())).chars().take(8).collect();
+        let agent: String = sha256_hex(jobs.as_os_str().as_encoded_bytes()).chars().take(8).collect();
         let parent = Self { folder, prefix: format!("vocable-{agent}-") };
         tracing::debug!(folder = %parent.folder.display(), "each command gets a cgroup of its own");
         Some(parent)
     }
 
     /// What the path of each group begins with; the rest is the supervisor's.
-    pub(super) fn path_prefix(&self) -> PathBuf {
+    pub(crate) fn path_prefix(&self) -> PathBuf {
         self.folder.join(&self.prefix)
     }
 
     /// Removes groups in which nobody is any more, of commands that outlived their supervisors.
-    pub(super) fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if entry.file_name().to_str().is_some_and(|name| name.starts_with(&self.prefix)) {
                 remove(&entry.path());
@@ -120,7 +118,7 @@ impl Group {
 
 /// Removes a group with those that the command made in it, unless somebody is in one of them: the command itself, or
 /// processes that it left in the background.
-pub(super) fn remove(group: &Path) {
+pub(crate) fn remove(group: &Path) {
     if processes(group).is_empty() {
         remove_empty(group);
     }
@@ -135,7 +133,7 @@ fn remove_empty(group: &Path) {
 }
 
 /// Kills whoever is in the group and in those below it; `false` if there was nobody.
-pub(super) fn kill(group: &Path) -> bool {
+pub(crate) fn kill(group: &Path) -> bool {
     let members = processes(group);
     // Kernels before 5.14 do not do it for the whole group.
     if !members.is_empty() && fs::write(group.join("cgroup.kill"), "1").is_err() {
@@ -148,24 +146,24 @@ pub(super) fn kill(group: &Path) -> bool {
 
 /// What a group says of all the processes in it and below it; a figure whose controller is not switched on is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Books {
+pub(crate) struct Books {
     /// Seconds.
-    pub(super) user_s: f64,
+    pub(crate) user_s: f64,
     /// Seconds.
-    pub(super) system_s: f64,
+    pub(crate) system_s: f64,
     /// Bytes of memory that belong to no file, and of files as far as they are mapped; what processes share is counted
     /// once, and what is kept of files that nobody has mapped is not counted.
-    pub(super) memory_bytes: Option<u64>,
+    pub(crate) memory_bytes: Option<u64>,
     /// Bytes read from and written to storage.
-    pub(super) storage_bytes: Option<(u64, u64)>,
+    pub(crate) storage_bytes: Option<(u64, u64)>,
     /// How many processes there are.
-    pub(super) processes: usize,
+    pub(crate) processes: usize,
 }
 
 impl Books {
     /// The books of the group of a command; `None` where there is no such group.  The supervisor is no process of the
     /// command, also when it is inside; the little it computed and the few pages it touched there count.
-    pub(super) fn of(group: &Path, supervisor: i32) -> Option<Self> {
+    pub(crate) fn of(group: &Path, supervisor: i32) -> Option<Self> {
         let read = |name: &str| fs::read_to_string(group.join(name)).ok();
         let (user_s, system_s) = computing(&read("cpu.stat")?)?;
         Some(Self {

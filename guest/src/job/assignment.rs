@@ -18,10 +18,14 @@ use rustix::net::{
     SendFlags, recvmsg, sendmsg,
 };
 
-use crate::jobs::folder::Folder;
+use super::folder::Folder;
 
 /// Stands for the folder of a job in the arguments of a supervisor that has none yet.
 pub(crate) const SPARE: &str = "-";
+
+/// The variable with what the path of each command's cgroup begins with; without it there are none. Only for supervisors
+/// that wait: who has a job at once has no time to enter one.
+pub(crate) const GROUPS: &str = "VOCABLE_SUPERVISOR_GROUPS";
 
 /// `control`, `events` and the log, in the order of standard input, output and error.
 const FILES: usize = 3;
@@ -44,7 +48,7 @@ pub(crate) fn send(line: &UnixStream, folder: &Path, files: &[File; FILES]) -> i
 }
 
 /// Whether there is neither a job nor the end of the agent for so long.
-pub(super) fn is_quiet(time: Duration) -> bool {
+pub(crate) fn is_quiet(time: Duration) -> bool {
     let input = io::stdin();
     let ready = poll(&mut [PollFd::new(&input, PollFlags::IN)], time.try_into().ok().as_ref());
     matches!(ready, Ok(0))
@@ -52,7 +56,7 @@ pub(super) fn is_quiet(time: Duration) -> bool {
 
 /// Waits for a job, makes its files standard input, output and error, and gives its folder; `None` when there will be
 /// none.
-pub(super) fn wait() -> io::Result<Option<Folder>> {
+pub(crate) fn wait() -> io::Result<Option<Folder>> {
     let line = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let Some((path, files)) = receive(line)? else { return Ok(None) };
     let [control, events, log] = files;

@@ -1,28 +1,30 @@
 //! What a guest can do for its words: run programs, look after commands, and say other words.
 
-use crate::agent::{HOST, Wish};
+use crate::agent::SayRequest;
 use crate::jobs::{self, JobError, Jobs};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use vocable_protocol::{HOST, Part, excerpt};
 use vocable_runtime::{Caller, Output, Powers, Program, Refusal, Role, Shelves, Soon};
 
 /// The most a word may read of what a program it runs writes: beyond that the program is refused, not cut.
 const MOST_OUTPUT: usize = 1 << 20;
 
 /// The guest's powers.
-pub struct GuestPowers {
+pub(crate) struct GuestCapabilities {
     id: String,
     ip: String,
     jobs: Jobs,
-    wishes: mpsc::Sender<Wish>,
+    say_requests: mpsc::Sender<SayRequest>,
     shelves: Shelves,
 }
 
-impl GuestPowers {
+impl GuestCapabilities {
     /// Powers of the guest of that name, at that address.
-    pub fn new(id: String, ip: String, jobs: Jobs, wishes: mpsc::Sender<Wish>) -> Self {
-        Self { id, ip, jobs, wishes, shelves: Shelves::default() }
+    pub(crate) fn new(id: String, ip: String, jobs: Jobs, say_requests: mpsc::Sender<SayRequest>) -> Self {
+        Self { id, ip, jobs, say_requests, shelves: Shelves::default() }
     }
 }
 
@@ -35,12 +37,21 @@ fn refusal(error: JobError) -> Refusal {
     }
 }
 
-fn program(program: Program) -> jobs::Program {
+/// A program as words ask for it. An option that is given twice is a mistake.
+fn program(program: Program) -> Result<vocable_protocol::Program, Refusal> {
     let Program { cmd, args, env, path, options } = program;
-    jobs::Program { cmd, args, env, path, options }
+    let mut known = BTreeMap::new();
+    for (name, value) in options {
+        if known.contains_key(&name) {
+            return Err(Refusal::Invalid(format!("option {}: is given twice", excerpt(&name))));
+        }
+        known.insert(name, value);
+    }
+    let env = env.into_iter().collect();
+    Ok(vocable_protocol::Program { cmd, args, env, path, options: known, shortened: false })
 }
 
-impl Powers for GuestPowers {
+impl Powers for GuestCapabilities {
     fn role(&self) -> Role {
         Role::Guest
     }
@@ -76,21 +87,21 @@ impl Powers for GuestPowers {
             }
             let leaving = || Refusal::Failed("speech: the guest agent is stopping".to_owned());
             let (reply, said) = oneshot::channel();
-            self.wishes.send(Wish { word, args, reply }).await.map_err(|_| leaving())?;
+            self.say_requests.send(SayRequest { word, args, reply }).await.map_err(|_| leaving())?;
             said.await.map_err(|_| leaving())?.map_err(Refusal::Failed)
         })
     }
 
     fn process_run<'a>(&'a self, _: Caller<'a>, wanted: Program) -> Soon<'a, Output> {
         Box::pin(async move {
-            let output = self.jobs.run_once(program(wanted), MOST_OUTPUT).await.map_err(refusal)?;
+            let output = self.jobs.run_once(program(wanted)?, MOST_OUTPUT).await.map_err(refusal)?;
             let jobs::Output { finished, exit_code_or_signal, out, err } = output;
             Ok(Output { finished, exit_code_or_signal, out, err })
         })
     }
 
     fn jobs_start<'a>(&'a self, _: Caller<'a>, cmd_id: String, wanted: Program) -> Soon<'a, ()> {
-        Box::pin(async move { self.jobs.start(&cmd_id, program(wanted)).await.map(drop).map_err(refusal) })
+        Box::pin(async move { self.jobs.start(&cmd_id, program(wanted)?).await.map(drop).map_err(refusal) })
     }
 
     fn jobs_signal<'a>(&'a self, _: Caller<'a>, cmd_id: String, number: i32) -> Soon<'a, ()> {
@@ -145,11 +156,9 @@ impl Powers for GuestPowers {
         max: u32,
     ) -> Soon<'a, Vec<u8>> {
         Box::pin(async move {
-            let part = match part.as_str() {
-                "out" => jobs::Part::Out,
-                "err" => jobs::Part::Err,
-                _ => return Err(Refusal::Invalid("jobs: the part is out or err".to_owned())),
-            };
+            let neither =
+                |_| Refusal::Invalid(format!("jobs: part {} is neither out nor err", excerpt(&part)));
+            let part: Part = part.parse().map_err(neither)?;
             self.jobs.read(&cmd_id, part, offset, max as usize).await.map_err(refusal)
         })
     }
