@@ -1,6 +1,7 @@
 //! The API of the host agent.
 
 pub mod agent;
+pub mod cmd;
 pub mod system;
 
 pub mod attach;
@@ -14,9 +15,8 @@ pub mod target;
 #[cfg(feature = "client")]
 pub mod client;
 
-mod part;
 mod types;
 
 pub use method::Method;
-pub use part::Part;
 pub use types::{Any, AnyStruct, Bytes, DateTime, Text, UnixTime};
+pub use vocable_protocol::Part;

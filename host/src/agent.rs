@@ -11,6 +11,7 @@ pub(crate) mod control;
 pub(crate) mod events;
 pub(crate) mod handle;
 pub(crate) mod powers;
+pub(crate) mod reports;
 pub(crate) mod request;
 pub(crate) mod retention;
 pub(crate) mod roster;

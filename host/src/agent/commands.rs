@@ -8,100 +8,16 @@
 //! Pure: it decides what an event does to a command, and says what has to be written down; [`crate::agent::store`] writes.
 //! Telling twice changes nothing, and everything a guest says of a command is checked against what was asked of it.
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use time::OffsetDateTime;
-use vocable_api::Part;
+use vocable_protocol::Part;
+
+pub(crate) use vocable_api::cmd::State;
+pub(crate) use vocable_protocol::{Failure, Program};
 
 mod brief;
-
-/// What to run. The fields are those of the word that carries it.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) struct Program {
-    /// The program, as given: no shell.
-    pub(crate) cmd: String,
-    /// Its arguments.
-    #[serde(default)]
-    pub(crate) args: Vec<String>,
-    /// Variables added to the guest's environment.
-    #[serde(default)]
-    pub(crate) env: BTreeMap<String, String>,
-    /// Working directory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) path: Option<String>,
-    /// Open-ended: stdin, timeout and so on The guest refuses what it does not know.
-    #[serde(default)]
-    pub(crate) options: BTreeMap<String, String>,
-    /// Whether this is the beginning only, for lists.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) shortened: bool,
-}
-
-/// How far a command is.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum State {
-    /// Somebody stopped it.
-    Cancelled,
-    /// It ended by itself or by a signal of its own.
-    Done,
-    /// It never ran.
-    Failed,
-    /// What became of it is not known.
-    Lost,
-    /// Not yet taken by the guest.
-    Queued,
-    /// The guest has started it.
-    Running,
-    /// Its time ran out.
-    Timeout,
-}
-
-impl State {
-    /// The name it has everywhere.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cancelled => "cancelled",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Lost => "lost",
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Timeout => "timeout",
-        }
-    }
-
-    /// The state of that name.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        let all = [
-            Self::Cancelled,
-            Self::Done,
-            Self::Failed,
-            Self::Lost,
-            Self::Queued,
-            Self::Running,
-            Self::Timeout,
-        ];
-        all.into_iter().find(|state| state.as_str() == name)
-    }
-
-    /// Whether nothing more will happen.
-    pub(crate) const fn is_over(self) -> bool {
-        !matches!(self, Self::Queued | Self::Running)
-    }
-}
-
-/// Why a command was not run or not finished, by its slug.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) struct Failure {
-    /// `not-found`, `guest-offline` …
-    pub(crate) code: String,
-    /// One sentence.
-    pub(crate) message: String,
-}
 
 /// One command on one guest, as it is written down.
 #[derive(Clone, Debug, PartialEq)]
@@ -417,7 +333,7 @@ impl Active {
         if !results.get("finished").is_some_and(Value::is_boolean) {
             return Err(BookError::Malformed { id: id(), missing: "finished (boolean)" });
         }
-        let told = results.get("state").and_then(Value::as_str).and_then(State::from_name);
+        let told = results.get("state").and_then(Value::as_str).and_then(|state| state.parse::<State>().ok());
         let state = told.filter(|state| state.is_over()).unwrap_or(State::Done);
         // Of a command nobody saw the end of there is no code.
         if state != State::Lost && !results.get("exitCodeOrSignal").is_some_and(Value::is_i64) {

@@ -4,17 +4,22 @@
 use crate::agent::commands::{Command, State};
 use crate::agent::handle::{Found, Handle, understood};
 use crate::agent::request::{Request, Said};
+use crate::agent::store::Filter;
 use base64::prelude::*;
 use futures_util::stream::{self, StreamExt};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 use vocable_api::fault::{Fault, FaultKind};
+use vocable_protocol::{TerminalSize, Usage};
 use vocable_runtime::Lexicon;
 
 /// How long a guest may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Commands that are measured together.
+const MAX_MEASURED: u32 = 1000;
 /// Octets of input in one message.
 const PIECE: usize = 256 * 1024;
 /// Guests asked at the same time.
@@ -22,6 +27,12 @@ const ASKED_AT_ONCE: usize = 256;
 /// How long to wait for the word that there is room for input before the guest is asked again: the word may be lost.
 const NO_WORD: Duration = Duration::from_secs(2);
 
+/// How long a command is fed before its guest is looked at again.
+const FEEDING: Duration = Duration::from_secs(20);
+/// The pause before a guest that is offline is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A deadline that no caller waits for.
+const FOREVER: Duration = Duration::from_secs(3600);
 /// How long the end of a command may be on its way when its guest says that it is over.
 const ON_ITS_WAY: Duration = Duration::from_secs(2);
 
@@ -35,7 +46,7 @@ pub(crate) struct Signal {
 }
 
 impl Signal {
-    /// What asks a program to end, in a way that it can hear.
+    /// What asks a program to end, in a way that it can catch.
     pub(crate) const TERM: i32 = 15;
 
     /// The facts of `signal-requested` for a command.
@@ -126,12 +137,12 @@ impl Handle {
         Ok(now.state.is_over())
     }
 
-    /// What commands use now: each guest is asked once for all of its.
-    pub(crate) async fn usage(
-        &self,
-        lexicon: &Lexicon,
-        commands: Vec<Command>,
-    ) -> Result<Vec<Told<Value>>, Fault> {
+    /// What a command, the commands of a run, or all that run use now: each guest is asked once for all of its.
+    pub(crate) async fn usage(&self, lexicon: &Lexicon, id: Option<&str>) -> Result<Vec<Told<Usage>>, Fault> {
+        let commands = match id {
+            Some(id) => self.meant(id).await?,
+            None => self.list(Filter { limit: MAX_MEASURED, ..Filter::default() }).await?,
+        };
         let mut by_guest: BTreeMap<String, Vec<Command>> = BTreeMap::new();
         for command in commands {
             by_guest.entry(command.guest.clone()).or_default().push(command);
@@ -176,6 +187,35 @@ impl Handle {
                 (false, false) => Taken { offset: so_far.offset.min(taken.offset), over: false },
             })
         })
+    }
+
+    /// Sends a command input, however long it takes until it reads it and its guest is online.
+    pub(crate) async fn feed(
+        &self,
+        lexicon: &Lexicon,
+        id: &str,
+        offset: u64,
+        bytes: &[u8],
+        end: bool,
+    ) -> Result<Taken, Fault> {
+        let until = offset + bytes.len() as u64;
+        let mut at = offset;
+        loop {
+            self.begun(id, Instant::now() + FOREVER).await?;
+            let rest =
+                usize::try_from(at - offset).ok().and_then(|from| bytes.get(from..)).unwrap_or_default();
+            match self.input(lexicon, id, at, rest, end, Instant::now() + FEEDING).await {
+                Ok(taken) if taken.over || taken.offset < at || taken.offset >= until && !end => {
+                    return Ok(taken);
+                }
+                Ok(taken) => at = taken.offset.min(until),
+                Err(fault) if fault.kind.transient() && fault.kind != FaultKind::Stopping => {
+                    // The guest is offline; commands go on without it, and so do we, later.
+                    self.watch(id, Instant::now() + PAUSE, |command| command.state.is_over()).await?;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
     }
 
     async fn give(
@@ -232,13 +272,8 @@ impl Handle {
     }
 
     /// Gives the terminal of a command, or of all commands of a run, another size.
-    pub(crate) async fn resize(
-        &self,
-        lexicon: &Lexicon,
-        id: &str,
-        rows: u16,
-        columns: u16,
-    ) -> Result<(), Fault> {
+    pub(crate) async fn resize(&self, lexicon: &Lexicon, id: &str, size: TerminalSize) -> Result<(), Fault> {
+        let TerminalSize { rows, columns } = size;
         for command in self.meant(id).await? {
             if self.begun(&command.id, Instant::now() + PATIENCE).await?.state.is_over() {
                 continue;
@@ -274,12 +309,15 @@ impl Handle {
 }
 
 /// What a guest's answer says of one command.
-fn used(command: Command, told: &Result<Value, Fault>) -> Told<Value> {
+fn used(command: Command, told: &Result<Value, Fault>) -> Told<Usage> {
     let not_running = |why: String| Err(Fault::new(FaultKind::Finished, why));
     let answer = match told {
         Err(fault) if command.state == State::Running => Err(fault.clone()),
         Ok(by_id) if command.state == State::Running => match by_id.get(&command.id) {
-            Some(usage @ Value::Object(_)) => Ok(usage.clone()),
+            Some(usage @ Value::Object(_)) => Usage::deserialize(usage).map_err(|error| {
+                let text = format!("{}: no usage of {}: {error}", command.guest, command.id);
+                Fault::new(FaultKind::WordFailed, text)
+            }),
             Some(Value::String(why)) => not_running(why.clone()),
             _ => not_running(format!("{} says nothing of {}", command.guest, command.id)),
         },

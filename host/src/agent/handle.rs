@@ -8,7 +8,7 @@ use crate::agent::request::{Answer, Reply, Request, RosterView, Said, Selected, 
 use crate::agent::store::{Cursor, Filter, Run, Space, Store, StoreError, Stretch};
 use crate::shape::{self, Bounds};
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::error;
 use vocable_api::Part;
 use vocable_api::clock::Now;
+use vocable_api::cmd::GuestLimit;
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_api::target::{Target, is_guest_id};
 use vocable_config::Size;
@@ -49,8 +50,8 @@ pub(crate) struct Terms {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) alive: bool,
     /// At most so many of them, by chance.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) limit: Option<Share>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "limit_as_kept")]
+    pub(crate) limit: Option<GuestLimit>,
     /// It waits so long, seconds, for guests that are away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) queue_s: Option<f64>,
@@ -66,33 +67,21 @@ impl Terms {
     }
 }
 
-/// A part of the guests: a number of them, or a percentage.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Share {
-    /// So many.
-    Guests(usize),
-    /// So much of a hundred, rounded up.
-    Percent(usize),
+/// How many of so many guests that is.
+const fn limited(limit: GuestLimit, all: usize) -> usize {
+    match limit {
+        GuestLimit::Guests(number) => number,
+        GuestLimit::Percent(percent) => (all * percent).div_ceil(100),
+    }
 }
 
-impl Share {
-    /// Reads `10` or `10%`; nothing of anybody makes no sense.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let number = |text: &str| text.parse::<usize>().ok().filter(|number| *number > 0);
-        match text.strip_suffix('%') {
-            Some(percent) => number(percent).filter(|percent| *percent <= 100).map(Self::Percent),
-            None => number(text).map(Self::Guests),
-        }
-    }
-
-    /// How many that is.
-    const fn of(self, all: usize) -> usize {
-        match self {
-            Self::Guests(number) => number,
-            Self::Percent(percent) => (all * percent).div_ceil(100),
-        }
-    }
+/// As it is written down to recognise the same request.
+fn limit_as_kept<S: Serializer>(limit: &Option<GuestLimit>, serializer: S) -> Result<S::Ok, S::Error> {
+    let kept = limit.map(|limit| match limit {
+        GuestLimit::Guests(number) => ("guests", number),
+        GuestLimit::Percent(percent) => ("percent", percent),
+    });
+    serializer.collect_map(kept)
 }
 
 /// A run or a command, whichever the caller's id names.
@@ -224,8 +213,8 @@ impl Handle {
         if terms.alive {
             selected.retain(|it| it.away.is_none());
         }
-        if let Some(share) = terms.limit {
-            let most = share.of(selected.len());
+        if let Some(limit) = terms.limit {
+            let most = limited(limit, selected.len());
             while selected.len() > most {
                 let by_chance = random_below(selected.len())?;
                 selected.swap_remove(by_chance);

@@ -178,7 +178,7 @@ impl Powers for HostPowers {
             let sender = guest(caller, "commands")?;
             let unknown =
                 || Refusal::Invalid(format!("commands: part {} is neither out nor err", excerpt(&part)));
-            let part = Part::from_name(&part).ok_or_else(unknown)?;
+            let part: Part = part.parse().map_err(|_| unknown())?;
             self.handle.take_output(sender, &cmd_id, part, offset, bytes.into()).await.map_err(not_taken)
         })
     }
