@@ -62,8 +62,37 @@ impl Ran {
     }
 }
 
+impl Host {
+    /// Has a program run, with options of `cmd.run`, and does not wait for it.
+    pub fn starts_with(&self, target: &str, line: &[&str], options: Value) -> Command<'_> {
+        let (cmd, args) = line.split_first().unwrap();
+        let id = self.call("cmd.run", json!([target, cmd, args, options])).unwrap();
+        Command::new(self, id.as_str().unwrap().to_owned())
+    }
+
+    /// Has a program run and does not wait for it.
+    pub fn starts(&self, target: &str, line: &[&str]) -> Command<'_> {
+        self.starts_with(target, line, json!({}))
+    }
+
+    /// Has a program run, and waits for what comes of it.
+    pub fn runs(&self, target: &str, line: &[&str]) -> Ran {
+        self.starts(target, line).ends()
+    }
+
+    /// Has a shell run a script, and waits for what comes of it.
+    pub fn shell(&self, target: &str, script: &str) -> Ran {
+        self.runs(target, &["sh", "-c", script])
+    }
+
+    /// A command that was asked for before.
+    pub fn command(&self, id: &str) -> Command<'_> {
+        Command::new(self, id.to_owned())
+    }
+}
+
 impl<'a> Command<'a> {
-    pub(crate) fn new(host: &'a Host, id: String) -> Self {
+    fn new(host: &'a Host, id: String) -> Self {
         Self { host, id }
     }
 

@@ -51,8 +51,24 @@ pub struct Guest {
     former: String,
 }
 
+impl Host {
+    /// A guest that is to be started.
+    pub fn guest(&self, id: &str) -> GuestPlan<'_> {
+        GuestPlan::new(self, id)
+    }
+
+    /// Guests that have joined.
+    pub fn guests<const N: usize>(&self, ids: [&str; N]) -> [Guest; N] {
+        let started = ids.map(|id| self.guest(id).starts());
+        for id in ids {
+            self.hears("guest.joined", id);
+        }
+        started
+    }
+}
+
 impl<'a> GuestPlan<'a> {
-    pub(crate) fn new(host: &'a Host, id: &str) -> Self {
+    fn new(host: &'a Host, id: &str) -> Self {
         let token = host.call("guest.token", json!([id])).unwrap();
         Self {
             host,
@@ -284,8 +300,8 @@ fn processes() -> impl Iterator<Item = i32> {
 
 /// The environment of a process, as it was started with; nothing if it is gone.
 fn environment(pid: i32) -> Vec<String> {
-    let octets = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    octets.split(|octet| *octet == 0).map(|variable| String::from_utf8_lossy(variable).into_owned()).collect()
+    let bytes = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    bytes.split(|byte| *byte == 0).map(|variable| String::from_utf8_lossy(variable).into_owned()).collect()
 }
 
 impl Start {

@@ -1,7 +1,5 @@
 //! A host agent: its endpoint, its events, its command line.
 
-use crate::command::{Command, Ran};
-use crate::guest::{Guest, GuestPlan};
 use crate::process::Process;
 use crate::{PATIENCE, files};
 use nix::sys::signal::Signal;
@@ -9,7 +7,7 @@ use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command as Program, ExitStatus};
+use std::process::{Command, ExitStatus};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -128,20 +126,6 @@ impl Host {
         &self.process
     }
 
-    /// A guest that is to be started.
-    pub fn guest(&self, id: &str) -> GuestPlan<'_> {
-        GuestPlan::new(self, id)
-    }
-
-    /// Guests that have joined.
-    pub fn guests<const N: usize>(&self, ids: [&str; N]) -> [Guest; N] {
-        let started = ids.map(|id| self.guest(id).starts());
-        for id in ids {
-            self.hears("guest.joined", id);
-        }
-        started
-    }
-
     /// Where and how to call it, for another thread. A restart makes it stale.
     pub fn endpoint(&self) -> Endpoint {
         Endpoint { url: format!("http://{}", self.api()), token: self.token() }
@@ -200,35 +184,8 @@ impl Host {
         self.call("guest.why", json!([guest])).unwrap()["verdict"].as_str().unwrap().to_owned()
     }
 
-    /// Has a program run, with options of `cmd.run`, and does not wait for it.
-    pub fn starts_with(&self, target: &str, line: &[&str], options: Value) -> Command<'_> {
-        let (cmd, args) = line.split_first().unwrap();
-        let id = self.call("cmd.run", json!([target, cmd, args, options])).unwrap();
-        Command::new(self, id.as_str().unwrap().to_owned())
-    }
-
-    /// Has a program run and does not wait for it.
-    pub fn starts(&self, target: &str, line: &[&str]) -> Command<'_> {
-        self.starts_with(target, line, json!({}))
-    }
-
-    /// Has a program run, and waits for what comes of it.
-    pub fn runs(&self, target: &str, line: &[&str]) -> Ran {
-        self.starts(target, line).ends()
-    }
-
-    /// Has a shell run a script, and waits for what comes of it.
-    pub fn shell(&self, target: &str, script: &str) -> Ran {
-        self.runs(target, &["sh", "-c", script])
-    }
-
-    /// A command that was asked for before.
-    pub fn command(&self, id: &str) -> Command<'_> {
-        Command::new(self, id.to_owned())
-    }
-
     /// This host's command line, to be run by hand.
-    pub fn command_line(&self, arguments: &[&str]) -> Program {
+    pub fn command_line(&self, arguments: &[&str]) -> Command {
         let mut command = vocable(self.folder());
         command.args(arguments);
         command
@@ -291,27 +248,27 @@ impl Happened {
 }
 
 /// Runs a command line to its end.
-pub fn typed(command: &mut Program) -> Typed {
+pub fn typed(command: &mut Command) -> Typed {
     let mut process = Process::start("vocable", command);
     let (out, status) = process.finishes();
     Typed { code: status.code(), out, err: process.all_logged() }
 }
 
 /// `vocable` with the configuration of that folder and nothing of the user's.
-pub fn vocable(folder: &Path) -> Program {
+pub fn vocable(folder: &Path) -> Command {
     let mut command = program("vocable");
     command.env("VOCABLE_CONFIG", folder.join("vocable.toml"));
     command
 }
 
 /// A program under test, without the user's own settings.
-pub fn program(name: &str) -> Program {
+pub fn program(name: &str) -> Command {
     program_at(&files::program(name))
 }
 
 /// The program in that file, without the variables that are ours.
-pub fn program_at(file: &Path) -> Program {
-    let mut command = Program::new(file);
+pub fn program_at(file: &Path) -> Command {
+    let mut command = Command::new(file);
     let ours = |name: &OsStr| name.to_string_lossy().starts_with("VOCABLE_");
     for (name, _) in std::env::vars_os().filter(|(name, _)| ours(name)) {
         command.env_remove(name);

@@ -1,9 +1,8 @@
-//! An HTTP client with bad manners: it sends what it is told, octet for octet, and reads answers.
+//! An HTTP client with bad manners: it sends what it is told, byte for byte, and reads answers.
 
 use crate::PATIENCE;
-use crate::host::Host;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// An answer that was received.
@@ -32,26 +31,26 @@ pub struct Caller {
 
 impl Caller {
     /// Connects; says nothing.
-    pub fn dial(host: &Host) -> Self {
-        let stream = TcpStream::connect_timeout(&host.api(), PATIENCE).unwrap();
+    pub fn dial(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self { stream: BufReader::new(stream) }
     }
 
     /// Sends anything; whether the agent still takes it.
-    pub fn sends(&mut self, octets: &[u8]) -> bool {
-        self.stream.get_mut().write_all(octets).is_ok()
+    pub fn sends(&mut self, bytes: &[u8]) -> bool {
+        self.stream.get_mut().write_all(bytes).is_ok()
     }
 
     /// Sends a document, as an honest client does.
-    pub fn posts(&mut self, host: &Host, document: &[u8]) {
+    pub fn posts(&mut self, token: &str, document: &[u8]) {
         let length = format!("Content-Length: {}", document.len());
-        self.sends(head(host, &[&length]).as_bytes());
+        self.sends(head(token, &[&length]).as_bytes());
         self.sends(document);
     }
 
-    /// Sends that piece again and again, until the agent refuses or `most` octets are sent; how many it took.
+    /// Sends that piece again and again, until the agent refuses or `most` bytes are sent; how many it took.
     pub fn pours(&mut self, piece: &[u8], most: u64) -> u64 {
         let mut sent = 0;
         while sent < most && self.sends(piece) {
@@ -103,10 +102,9 @@ impl Caller {
 }
 
 /// The head of a call with the token, and these fields beside.
-pub fn head(host: &Host, fields: &[&str]) -> String {
+pub fn head(token: &str, fields: &[&str]) -> String {
     let mut head = format!(
-        "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/xml\r\nAuthorization: Bearer {}\r\n",
-        host.token()
+        "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/xml\r\nAuthorization: Bearer {token}\r\n"
     );
     for field in fields {
         head += field;

@@ -515,7 +515,7 @@ fn a_folder_gives_way_to_nothing_else_either_way_unless_delete_says_so() {
     let renamed =
         host.call("file.rename", json!(["vm1", "/inbox/one/folder", "/inbox/one/lib"])).unwrap_err();
     assert!(renamed.contains("cannot overwrite directory 'vm1:/inbox/one/lib'"), "{renamed}");
-    let mut caller = Caller::dial(&host);
+    let mut caller = Caller::dial(host.api());
     let head = "PUT /files/vm1/inbox/one/lib HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3";
     caller.sends(format!("{head}\r\nAuthorization: Bearer {}\r\n\r\nnew", host.token()).as_bytes());
     let answer = caller.answer().unwrap();

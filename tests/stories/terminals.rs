@@ -141,7 +141,7 @@ fn who_may_not_call_may_not_attach_and_who_writes_is_written_down() {
     host.hears("cmd.started", "vm1");
     let bearer = format!("Authorization: Bearer {}", host.token());
     let knock = |path: &str, fields: &[&str]| {
-        let mut caller = Caller::dial(&host);
+        let mut caller = Caller::dial(host.api());
         let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
         let fields = [&[upgrade], fields].concat().join("\r\n");
