@@ -57,11 +57,11 @@ pub struct Config {
     pub silence: Duration,
     /// For the digest of a whole file, which the server has to read for it.
     pub digest: Duration,
-    /// Of a line; octets.
+    /// Of a line; bytes.
     pub line: usize,
     /// Of a listing.
     pub entries: usize,
-    /// Of a listing; octets.
+    /// Of a listing; bytes.
     pub listing: usize,
     /// Calls on their way at a time.
     pub in_flight: usize,
@@ -131,7 +131,7 @@ pub enum Error {
     },
     /// An answer that makes no sense.
     #[error("the answer to {what} makes no sense: {why}")]
-    Nonsense {
+    BadReply {
         /// To which request.
         what: String,
         /// Why.
@@ -157,7 +157,6 @@ pub enum Error {
 
 impl Error {
     /// The server's reason, if it is a refusal.
-    #[must_use]
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Refused { code, .. } => Some(*code),
@@ -166,13 +165,12 @@ impl Error {
     }
 
     /// Whether the connection can't be used any more: another one might succeed.
-    #[must_use]
     pub fn is_lost(&self) -> bool {
         matches!(
             self,
             Self::Broke(_)
                 | Self::Closed { .. }
-                | Self::Nonsense { .. }
+                | Self::BadReply { .. }
                 | Self::Silent { .. }
                 | Self::Limit { .. }
         )
@@ -196,16 +194,13 @@ struct About {
 }
 
 impl Client {
-    /// Logs in by the first way that works.
-    ///
-    /// # Errors
-    /// If none does, or not in time.
+    /// Logs in by the first way that works; fails if none does, or not in time.
     pub async fn login(stream: impl Into<Stream>, logins: &[Login], config: Config) -> Result<Self, Error> {
         let (mut input, mut output) = stream.into().split();
         let limit = config.handshake;
         let hello = async {
             let subject = login::run(&mut input, &mut output, logins).await?;
-            let ours = login::hello(&mut input, &mut output).await?;
+            let ours = login::has_extensions(&mut input, &mut output).await?;
             Ok((subject, ours))
         };
         let silent = Error::Silent { what: "the login".into(), after: limit };
@@ -218,19 +213,16 @@ impl Client {
     }
 
     /// Who the server takes this for, as far as it said so at login: `method:name`.
-    #[must_use]
     pub fn subject(&self) -> &str {
         &self.about.subject
     }
 
     /// Whether the server knows our own requests.
-    #[must_use]
     pub fn is_ours(&self) -> bool {
         self.about.ours
     }
 
     /// Whether no call can succeed any more.
-    #[must_use]
     pub fn is_closed(&self) -> bool {
         self.jobs.is_closed()
     }

@@ -64,7 +64,7 @@ impl Inside {
 
 impl Stranger {
     /// When another one needs the room.
-    pub(super) async fn is_sent_away(&self) {
+    pub(super) async fn evicted(&self) {
         self.ended.cancelled().await;
     }
 }

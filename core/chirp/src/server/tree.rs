@@ -75,7 +75,7 @@ impl Tree {
         check_names(&roots)?;
         let mount = |root: Root| match root.dir.as_fd().try_clone_to_owned() {
             Ok(fd) => Ok(Mount { name: root.name, fd: Arc::new(fd), write: root.write, local: root.local }),
-            Err(source) => Err(ConfigError::Unusable { name: crate::show(&root.name), source }),
+            Err(source) => Err(ConfigError::Unusable { name: crate::excerpt(&root.name), source }),
         };
         Ok(Self { mounts: roots.into_iter().map(mount).collect::<Result<_, _>>()? })
     }
