@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// The longest name or pattern, in octets.
+/// The longest name or pattern, in bytes.
 pub const MAX_DESTINATION: usize = 512;
 
 /// What a destination does with a message.
@@ -205,7 +205,7 @@ pub enum DestinationError {
         stray: char,
     },
     /// Longer than [`MAX_DESTINATION`].
-    #[error("destination of {0} octets, the limit is {MAX_DESTINATION}")]
+    #[error("destination of {0} bytes, the limit is {MAX_DESTINATION}")]
     Long(usize),
     /// Neither queue nor topic.
     #[error("destination {:?} begins with neither /queue/ nor /topic/", excerpt(.0))]
@@ -314,7 +314,7 @@ mod tests {
         );
         assert_eq!(
             said(&format!("/queue/{}", "é".repeat(300))),
-            "destination of 607 octets, the limit is 512"
+            "destination of 607 bytes, the limit is 512"
         );
         assert!(matches!(Pattern::parse("/queue/>.a"), Err(DestinationError::RestInside(_))));
         assert!(said(&"x".repeat(500)).len() < 200, "hostile text is not echoed whole");

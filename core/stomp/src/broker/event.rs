@@ -54,7 +54,7 @@ pub enum BrokerEvent {
         destination: Destination,
         /// How many messages.
         messages: usize,
-        /// Their octets.
+        /// Their bytes.
         bytes: usize,
     },
     /// A message was refused because its queue is full.
@@ -160,7 +160,7 @@ pub enum Ending {
     Silent(Duration),
     /// The broker shuts down.
     Shutdown,
-    /// The client did not read what it was sent, and that many octets waited for it.
+    /// The client did not read what it was sent, and that many bytes waited for it.
     SlowConsumer(usize),
 }
 
@@ -176,7 +176,7 @@ impl fmt::Display for Ending {
             Self::Refused(reason) => write!(f, "refused: {reason}"),
             Self::Silent(time) => write!(f, "no heart-beat for {time:?}"),
             Self::Shutdown => f.write_str("the broker shuts down"),
-            Self::SlowConsumer(waiting) => write!(f, "slow consumer: {waiting} octets wait to be read by it"),
+            Self::SlowConsumer(waiting) => write!(f, "slow consumer: {waiting} bytes wait to be read by it"),
         }
     }
 }
@@ -196,7 +196,7 @@ pub struct ConnectionInfo {
     pub last_byte: Option<Instant>,
     /// The version agreed upon.
     pub version: Version,
-    /// Octets that wait to be written to it.
+    /// Bytes that wait to be written to it.
     pub outgoing_bytes: usize,
     /// Messages delivered to it that it has not acknowledged.
     pub unacknowledged: usize,
@@ -219,7 +219,7 @@ pub struct QueueInfo {
     pub ready: usize,
     /// Messages delivered and not acknowledged.
     pub unacknowledged: usize,
-    /// Octets of both.
+    /// Bytes of both.
     pub bytes: usize,
     /// Subscriptions that it goes to.
     pub consumers: usize,

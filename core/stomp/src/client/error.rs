@@ -29,11 +29,11 @@ pub enum ClientError {
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// The frame would not even fit into the empty queue.
-    #[error("the frame weighs {weight} octets, more than the limit of {limit} that may wait to be sent")]
+    #[error("the frame weighs {weight} bytes, more than the limit of {limit} that may wait to be sent")]
     FrameTooLarge {
-        /// What it weighs, in octets.
+        /// What it weighs, in bytes.
         weight: usize,
-        /// The limit, in octets.
+        /// The limit, in bytes.
         limit: usize,
     },
     /// The message is one of a subscription with [`AckMode::Auto`](super::AckMode::Auto), or the broker gave nothing
@@ -60,9 +60,9 @@ pub enum ClientError {
         version: Version,
     },
     /// As much waits to be sent as may.
-    #[error("more than {limit} octets wait to be sent")]
+    #[error("more than {limit} bytes wait to be sent")]
     QueueFull {
-        /// The limit, in octets.
+        /// The limit, in bytes.
         limit: usize,
     },
     /// The broker answered the frame with `ERROR`.

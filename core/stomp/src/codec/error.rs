@@ -3,7 +3,6 @@
 //! No header is echoed: it may be a passcode. Headers are told apart by their number, the first being 1.
 
 use crate::frame::{Command, Version};
-use std::io;
 
 /// Why bytes are not a frame. The connection they came on cannot be read any further.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -15,11 +14,11 @@ pub enum DecodeError {
         command: Command,
     },
     /// The body is longer than [`Limits::body`](super::Limits::body).
-    #[error("the body of {command} is longer than the limit of {limit} octets")]
+    #[error("the body of {command} is longer than the limit of {limit} bytes")]
     BodyTooLong {
         /// The frame's command.
         command: Command,
-        /// The limit, in octets.
+        /// The limit, in bytes.
         limit: usize,
     },
     /// STOMP 1.2, "Augmented BNF": no CR within a header, except before the LF.
@@ -28,18 +27,18 @@ pub enum DecodeError {
         /// Its number.
         header: usize,
     },
-    /// `content-length` is not a decimal number of octets.
-    #[error("the content-length of {command} is not a number of octets")]
+    /// `content-length` is not a decimal number of bytes.
+    #[error("the content-length of {command} is not a number of bytes")]
     ContentLengthInvalid {
         /// The frame's command.
         command: Command,
     },
     /// No NUL where `content-length` says that the body ends.
-    #[error("no NUL follows the {length} octets that the content-length of {command} announces")]
+    #[error("no NUL follows the {length} bytes that the content-length of {command} announces")]
     ContentLengthWrong {
         /// The frame's command.
         command: Command,
-        /// The octets announced.
+        /// The bytes announced.
         length: usize,
     },
     /// The input ended within a frame.
@@ -58,11 +57,11 @@ pub enum DecodeError {
         header: usize,
     },
     /// The line is longer than [`Limits::line`](super::Limits::line).
-    #[error("header {header} is longer than the limit of {limit} octets a line")]
+    #[error("header {header} is longer than the limit of {limit} bytes a line")]
     LineTooLong {
         /// Its number.
         header: usize,
-        /// The limit, in octets.
+        /// The limit, in bytes.
         limit: usize,
     },
     /// Headers are text in UTF-8 (STOMP 1.1 and 1.2, "Value Encoding").
@@ -119,11 +118,11 @@ pub enum EncodeError {
         version: Version,
     },
     /// The frame brings a `content-length` that is not the length of its body.
-    #[error("the content-length of {command} is not the {length} octets of its body (leave it out)")]
+    #[error("the content-length of {command} is not the {length} bytes of its body (leave it out)")]
     ContentLengthWrong {
         /// The frame's command.
         command: Command,
-        /// The octets that the body has.
+        /// The bytes that the body has.
         length: usize,
     },
     /// A header has no name.
@@ -148,18 +147,4 @@ pub enum EncodeError {
         /// The version of the connection.
         version: Version,
     },
-}
-
-/// What a [`FrameCodec`](super::FrameCodec) on a socket can run into.
-#[derive(Debug, thiserror::Error)]
-pub enum CodecError {
-    /// The peer sent what is no frame.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    /// The frame cannot be sent.
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
-    /// The socket failed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
 }

@@ -28,7 +28,7 @@ pub(super) struct Publication {
     /// The sender's own headers, in their order.
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Bytes,
-    /// Octets that it is counted as.
+    /// Bytes that it is counted as.
     pub(super) weight: usize,
 }
 

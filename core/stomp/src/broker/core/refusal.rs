@@ -45,7 +45,7 @@ pub enum Refusal {
         name: String,
     },
     /// The message does not fit into the queue.
-    #[error("{destination} is full: it holds {held} octets, {more} more exceed the limit of {limit}")]
+    #[error("{destination} is full: it holds {held} bytes, {more} more exceed the limit of {limit}")]
     Full {
         /// The queue.
         destination: Destination,
