@@ -42,7 +42,7 @@ impl Com {
     }
 
     /// VBoxSVC has gone. A client never finds another one: it has to be made anew.
-    pub(crate) fn lose(&self) {
+    pub(crate) fn mark_lost(&self) {
         self.lost.set(true);
     }
 

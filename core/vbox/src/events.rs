@@ -105,7 +105,7 @@ impl Listening {
         while !self.is_stopped() {
             let Some(event) = subscription.next()? else { continue };
             match read(&event) {
-                Ok(Some(event)) => self.tell(event),
+                Ok(Some(event)) => self.publish(event),
                 Ok(None) => {}
                 // What it was about may be gone already.
                 Err(error) => tracing::debug!("an event of VirtualBox's is not understood: {error}"),
@@ -119,7 +119,7 @@ impl Listening {
         self.stop.load(Ordering::Acquire)
     }
 
-    fn tell(&self, event: Event) {
+    fn publish(&self, event: Event) {
         // Nobody may be listening.
         let _ = self.events.send(event);
     }

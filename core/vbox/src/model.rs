@@ -55,7 +55,7 @@ impl Reporter {
         self.0.is_some()
     }
 
-    pub(crate) fn tell(&self, progress: Progress) {
+    pub(crate) fn report(&self, progress: Progress) {
         if let Some(tell) = &self.0 {
             tell(progress);
         }

@@ -153,7 +153,7 @@ pub(crate) fn remove_interface(com: &Com, name: &str) -> Result<Step<()>, Error>
     let host: Object = com.virtualbox()?.get(&calls::HOST, &[])?;
     let id: String = host_interface(com, name)?.get(&calls::INTERFACE_ID, &[])?;
     let progress = host.get(&calls::REMOVE_HOST_ONLY, &[In::Text(&id)])?;
-    Ok(Step::after(progress, &calls::REMOVE_HOST_ONLY, |_| Ok(Step::Done(()))))
+    Ok(Step::done_after(progress, &calls::REMOVE_HOST_ONLY, ()))
 }
 
 /// Gives the host an address on a host-only interface.

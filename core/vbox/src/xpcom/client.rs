@@ -23,7 +23,7 @@ pub(crate) struct Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Woken {
     /// Something was processed, the time is over, or somebody interrupted it.
-    Well,
+    Working,
     /// The queue does not work.
     Broken,
 }
@@ -66,7 +66,7 @@ impl Client {
         // SAFETY: this is the thread that VirtualBox was initialised on: `Client` is neither Send nor Sync.
         match unsafe { (self.library.table.process_event_queue)(most) } {
             // Processed, interrupted (two of them), or the time is over.
-            0..=3 => Woken::Well,
+            0..=3 => Woken::Working,
             _ => Woken::Broken,
         }
     }
