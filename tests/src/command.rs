@@ -115,15 +115,15 @@ impl<'a> Command<'a> {
     }
 
     /// Waits until there is so much standard output here.
-    pub fn has_written(&self, octets: u64) -> &Self {
-        let from = json!({"until": "output", "out_offset": octets - 1});
+    pub fn has_written(&self, bytes: u64) -> &Self {
+        let from = json!({"until": "output", "out_offset": bytes - 1});
         let deadline = Instant::now() + PATIENCE;
         let mut report = self.polled();
-        while report["out_bytes"].as_u64().unwrap() < octets && is_under_way(&report) {
+        while report["out_bytes"].as_u64().unwrap() < bytes && is_under_way(&report) {
             assert!(Instant::now() < deadline, "{} does not write so much: {report:#}", self.id);
             report = self.host.call("cmd.wait", json!([self.id, 20.0, from])).unwrap();
         }
-        assert!(report["out_bytes"].as_u64().unwrap() >= octets, "{report:#}");
+        assert!(report["out_bytes"].as_u64().unwrap() >= bytes, "{report:#}");
         self
     }
 
@@ -138,8 +138,8 @@ impl<'a> Command<'a> {
         loop {
             let from = json!({"until": "output", "out_offset": out.len(), "err_offset": err.len()});
             let report = self.host.call("cmd.wait", json!([self.id, 20.0, from])).unwrap();
-            out.extend(octets(&report["out"]));
-            err.extend(octets(&report["err"]));
+            out.extend(bytes(&report["out"]));
+            err.extend(bytes(&report["err"]));
             let all_here = !is_under_way(&report) && report["more"] == false;
             if all_here || enough(&report, &out) {
                 return Ran { report, out, err };
@@ -155,7 +155,7 @@ pub fn is_under_way(report: &Value) -> bool {
 }
 
 /// Output as it stands in a report: text, or base64.
-pub fn octets(output: &Value) -> Vec<u8> {
+pub fn bytes(output: &Value) -> Vec<u8> {
     match output {
         Value::String(text) => text.clone().into_bytes(),
         other => BASE64_STANDARD.decode(other["b64"].as_str().unwrap()).unwrap(),

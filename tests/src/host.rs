@@ -1,7 +1,7 @@
 //! A host agent: its endpoint, its events, its command line.
 
 use crate::process::Process;
-use crate::{PATIENCE, files};
+use crate::{PATIENCE, files, http, replies};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
@@ -135,7 +135,11 @@ impl Host {
     pub fn call(&self, method: &str, params: Value) -> Answer {
         let params = params.as_array().unwrap().iter().cloned().map(|it| from_json(it).unwrap()).collect();
         match self.client.call(method, params, PATIENCE) {
-            Ok(value) => Ok(to_json(&value)),
+            Ok(value) => {
+                let reply = to_json(&value);
+                replies::check(method, &reply, || http::json(self.api(), &self.token(), "/api/openapi.json"));
+                Ok(reply)
+            }
             Err(ClientError::Fault(fault)) => Err(fault.text().to_owned()),
             Err(error) => panic!("{method}: {error}"),
         }

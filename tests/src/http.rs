@@ -101,6 +101,16 @@ impl Caller {
     }
 }
 
+/// What the endpoint has at that path, which is JSON.
+pub fn json(address: SocketAddr, token: &str, path: &str) -> serde_json::Value {
+    let mut caller = Caller::dial(address);
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
+    caller.sends(head.as_bytes());
+    let answer = caller.answer().unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    serde_json::from_str(&answer.body).unwrap()
+}
+
 /// The head of a call with the token, and these fields beside.
 pub fn head(token: &str, fields: &[&str]) -> String {
     let mut head = format!(

@@ -1,7 +1,7 @@
 //! The test bed of the stories: the real programs as processes, in a temporary folder and on loopback.
 //!
 //! In reading order: [`process`] (a program that runs, what it says, and its end); [`host`] (a host agent: its
-//! endpoint, its events, its command line); [`command`] (what is run, and what came of it); [`guest`] (a guest agent);
+//! endpoint, its events, its command line); [`replies`] (what it replies against what it declares); [`command`] (what is run, and what came of it); [`guest`] (a guest agent);
 //! [`gate`] (lets a command go on when the story says so); [`proxy`] (a network between the two that can be cut);
 //! [`isolation`] (mounts and networks of the story's own); [`random`] (chance that can be had again); [`stomp`] and
 //! [`http`] (clients with bad manners); [`raw_guest`] (a guest without an agent, which means harm); [`impostor`] (whoever
@@ -21,6 +21,8 @@
 pub mod process;
 
 pub mod host;
+
+pub mod replies;
 
 pub mod command;
 

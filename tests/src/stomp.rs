@@ -103,17 +103,17 @@ impl Stomp {
 
     /// Sends a frame. Header values are sent as they are.
     pub fn sends(&mut self, verb: &str, headers: &[(&str, &str)], body: &[u8]) {
-        self.sends_octets(&frame(verb, headers, body));
+        self.sends_bytes(&frame(verb, headers, body));
     }
 
     /// Sends anything. The broker may hang up at any time: that is told by the next read.
-    pub fn sends_octets(&mut self, octets: &[u8]) {
-        let _ = self.stream.get_mut().write_all(octets);
+    pub fn sends_bytes(&mut self, bytes: &[u8]) {
+        let _ = self.stream.get_mut().write_all(bytes);
     }
 
     /// Says a word as a guest does.
     pub fn says(&mut self, guest: &str, word: &str, headers: &[(&str, &str)], body: &str) {
-        self.sends_octets(&saying(guest, word, headers, body));
+        self.sends_bytes(&saying(guest, word, headers, body));
     }
 
     /// The next frame; none if the broker has hung up.

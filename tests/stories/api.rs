@@ -173,9 +173,9 @@ fn a_guest_is_pinged_whatever_words_it_has() {
 fn a_word_is_installed_over_the_api_and_a_broken_one_changes_nothing() {
     let host = Host::start();
     let component = std::fs::read(word("word-df")).unwrap();
-    let b64 = |octets: &[u8]| json!({"b64": base64(octets)});
-    let install = |name: &str, octets: &[u8], options: Value| {
-        host.call("word.install", json!([name, b64(octets), options]))
+    let b64 = |bytes: &[u8]| json!({"b64": base64(bytes)});
+    let install = |name: &str, bytes: &[u8], options: Value| {
+        host.call("word.install", json!([name, b64(bytes), options]))
     };
     let broken = install("DF", b"\0asm no component", json!({})).unwrap_err();
     assert!(broken.starts_with("word-invalid: DF was not installed"), "{broken}");
@@ -213,9 +213,9 @@ fn an_agent_that_is_asked_to_stop_stops() {
     assert!(host.process().ends().success());
 }
 
-fn base64(octets: &[u8]) -> String {
+fn base64(bytes: &[u8]) -> String {
     use base64::Engine as _;
-    base64::prelude::BASE64_STANDARD.encode(octets)
+    base64::prelude::BASE64_STANDARD.encode(bytes)
 }
 
 /// An example of the documentation, run against this host.

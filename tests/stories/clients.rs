@@ -152,7 +152,7 @@ fn the_command_line_of_xmlrpc_c() {
     gate.open();
     // It takes no document of more than 512 KiB.
     let done = shows(&["cmd.wait", &id, "d/20"], &["'done'", "Integer: 1500000", "'created'"]);
-    assert!(done.out.len() > 256 * 1024, "{} octets", done.out.len());
+    assert!(done.out.len() > 256 * 1024, "{} bytes", done.out.len());
 }
 
 /// A script without parameters, to be run by its path.

@@ -205,21 +205,21 @@ fn input_is_streamed_while_the_command_runs() {
 
 #[test]
 fn much_input_arrives_whole_though_the_guest_agent_is_killed_meanwhile() {
-    const OCTETS: usize = 12 << 20;
+    const BYTES: usize = 12 << 20;
     let host = Host::start();
     let mut vm1 = host.guest("vm1").joins();
-    let all: Vec<u8> = (0..=250).cycle().take(OCTETS).collect();
+    let all: Vec<u8> = (0..=250).cycle().take(BYTES).collect();
     let arguments = ["run", "-i", "vm1", "--id", "much", "--", "sh", "-c", "echo ready; exec sha256sum"];
     let (mut typed, mut input) = Process::start_fed("vocable run -i", &mut host.command_line(&arguments));
     assert_eq!(typed.next_line(), "ready");
-    let (first, rest) = all.split_at(OCTETS / 2);
+    let (first, rest) = all.split_at(BYTES / 2);
     input.write_all(first).unwrap();
     vm1.is_killed();
     vm1.starts_again();
     host.hears("guest.joined", "vm1");
     input.write_all(rest).unwrap();
     drop(input);
-    let digest: String = Sha256::digest(&all).iter().map(|octet| format!("{octet:02x}")).collect();
+    let digest: String = Sha256::digest(&all).iter().map(|byte| format!("{byte:02x}")).collect();
     let (out, status) = typed.finishes();
     assert_eq!((String::from_utf8(out).unwrap(), status.code()), (format!("{digest}  -\n"), Some(0)));
 }

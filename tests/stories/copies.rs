@@ -39,8 +39,8 @@ fn make_tree(top: &Path, files: usize) {
     fs::set_permissions(top.join("read-only"), fs::Permissions::from_mode(0o555)).unwrap();
 }
 
-fn noise(octets: usize) -> Vec<u8> {
-    (0..octets as u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).take(octets).collect()
+fn noise(bytes: usize) -> Vec<u8> {
+    (0..bytes as u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).take(bytes).collect()
 }
 
 /// Names, kinds, modes, times and digests of everything below a folder.

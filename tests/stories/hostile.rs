@@ -33,9 +33,9 @@ impl Besieged {
         assert!(answer.status == 200 && answer.body.contains("<name>words_api</name>"), "{answer:?}");
     }
 
-    fn has_grown_at_most(&self, octets: u64) {
+    fn has_grown_at_most(&self, bytes: u64) {
         let grown = self.host.process().peak_memory() - self.before;
-        assert!(grown <= octets, "grown by {} KiB, more than {} KiB", grown / 1024, octets / 1024);
+        assert!(grown <= bytes, "grown by {} KiB, more than {} KiB", grown / 1024, bytes / 1024);
     }
 }
 
@@ -46,7 +46,7 @@ fn call(params: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A thousand million laughs in a few hundred octets.
+/// A thousand million laughs in a few hundred bytes.
 fn laughs() -> Vec<u8> {
     let mut document = "<?xml version=\"1.0\"?><!DOCTYPE lolz [<!ENTITY lol \"lol\">".to_owned();
     let mut last = "lol".to_owned();
@@ -172,9 +172,9 @@ fn slow_senders_keep_nobody_waiting() {
             caller
         })
         .collect();
-    for octet in "<methodCall>".bytes() {
+    for byte in "<methodCall>".bytes() {
         for caller in slow.iter_mut().skip(1).step_by(2) {
-            assert!(caller.sends(&[octet]), "given up too early");
+            assert!(caller.sends(&[byte]), "given up too early");
         }
         besieged.serves_others();
     }
@@ -185,9 +185,9 @@ fn slow_senders_keep_nobody_waiting() {
 #[test]
 fn text_that_is_none_is_told_as_such() {
     let besieged = Besieged::start();
-    let text = |octets: &[u8]| {
+    let text = |bytes: &[u8]| {
         let open = b"<methodCall><methodName>word.ask</methodName><params><param><value><string>";
-        [open, octets, b"</string></value></param></params></methodCall>"].concat()
+        [open, bytes, b"</string></value></param></params></methodCall>"].concat()
     };
     let declared = |encoding: &str| {
         format!("<?xml version=\"1.0\" encoding=\"{encoding}\"?><methodCall><methodName>a</methodName></methodCall>")
@@ -225,7 +225,7 @@ fn lengths_that_are_wrong_end_the_connection_and_call_nothing() {
     let with = |fields: &[&str], body: &str| head(&host.token(), fields) + body;
     let length = document.len();
     // Each, and the statuses that come before the agent hangs up.
-    for (what, octets, statuses) in [
+    for (what, bytes, statuses) in [
         ("no number", with(&["Content-Length: many"], &document), vec![400]),
         ("less than nothing", with(&["Content-Length: -5"], &document), vec![400]),
         ("a plus", with(&[&format!("Content-Length: +{length}")], &document), vec![400]),
@@ -242,7 +242,7 @@ fn lengths_that_are_wrong_end_the_connection_and_call_nothing() {
         ("a field without end", with(&[&format!("a: {}", "b".repeat(100_000))], ""), vec![431]),
     ] {
         let mut caller = Caller::dial(host.api());
-        caller.sends(octets.as_bytes());
+        caller.sends(bytes.as_bytes());
         caller.is_done();
         let answers = caller.is_hung_up_on();
         let came: Vec<_> = answers.iter().map(|answer| answer.status).collect();

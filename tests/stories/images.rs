@@ -63,8 +63,7 @@ fn a_disc_can_be_read_by_others_and_says_what_it_is() {
     let disc = host.folder().join("vm1.iso");
     assert_eq!(mode(&disc), 0o600, "there is a secret on it");
     let told = done(Command::new("xorriso").arg("-indev").arg(&disc).arg("-pvd_info"));
-    let told =
-        [told.stdout, told.stderr].map(|octets| String::from_utf8_lossy(&octets).into_owned()).concat();
+    let told = [told.stdout, told.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     assert!(told.lines().any(|line| line.starts_with("Volume Id") && line.ends_with("cidata")), "{told}");
     let folder = unpacked(&host);
     for (path, wanted) in [

@@ -34,7 +34,7 @@ fn a_guest_with_a_full_disk_holds_its_command_until_the_host_has_taken_some() {
     vm1.process().logs(&["takes no more", &command.id]);
     proxy.flows();
     let ran = command.ends().well();
-    assert!(ran.text() == lines(), "{} octets, and not those that were written", ran.out.len());
+    assert!(ran.text() == lines(), "{} bytes, and not those that were written", ran.out.len());
     assert!(ran.report.get("left_out").is_none(), "{:#}", ran.report);
     assert_eq!(std::fs::read_to_string(counter).unwrap(), "ran\n");
 }
@@ -94,7 +94,7 @@ fn a_host_with_a_full_disk_takes_nothing_and_loses_nothing() {
     proxy.cuts();
     host.hears("guest.joined", "vm1");
     let ran = command.ends().well();
-    assert!(ran.text() == lines(), "{} octets, and not those that were written", ran.out.len());
+    assert!(ran.text() == lines(), "{} bytes, and not those that were written", ran.out.len());
     for id in promised {
         assert_eq!(host.command(&id).ends().well().text(), "kept\n");
     }

@@ -14,8 +14,8 @@ fn a_connection_cut_in_the_middle_of_frames_loses_nothing() {
     let script = format!("echo ran >> {}; seq {LINES}; seq 10 >&2", counter.display());
     // In the middle of the first piece, of the header of a frame, and of whatever comes then.
     let command = host.starts("vm1", &["sh", "-c", &script]);
-    for (times, octets) in [(1, 150_001), (2, 500), (3, 700_003)] {
-        proxy.cuts_after(octets);
+    for (times, bytes) in [(1, 150_001), (2, 500), (3, 700_003)] {
+        proxy.cuts_after(bytes);
         proxy.was_cut(times);
     }
     let ran = command.ends().well();
@@ -25,7 +25,7 @@ fn a_connection_cut_in_the_middle_of_frames_loses_nothing() {
             all
         })
     };
-    assert!(ran.text() == lines(LINES), "{} octets, and not those that were written", ran.out.len());
+    assert!(ran.text() == lines(LINES), "{} bytes, and not those that were written", ran.out.len());
     assert_eq!(ran.errors(), lines(10));
     assert_eq!(std::fs::read_to_string(counter).unwrap(), "ran\n");
 }

@@ -149,7 +149,7 @@ fn garbage_and_bombs_end_their_own_connection_only() {
     ];
     for bomb in bombs {
         let mut vm6 = Stomp::log_in(host.broker(), "vm6", &token);
-        vm6.sends_octets(&bomb);
+        vm6.sends_bytes(&bomb);
         // It ends: whether the reason still gets through depends on how much was unread.
         vm6.is_refused();
     }

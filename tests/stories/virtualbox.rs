@@ -233,7 +233,7 @@ fn a_guest_lives_as_its_machine_does() {
         fat.prints("ready\n");
         let usage = host.call("cmd.usage", json!([fat.id])).unwrap()["commands"][0]["usage"].clone();
         assert_eq!((&usage["source"], &usage["processes"]), (&json!("cgroup"), &json!(2)), "{usage:#}");
-        assert!(usage["rss_bytes"].as_u64().is_some_and(|octets| octets > 300_000), "{usage:#}");
+        assert!(usage["rss_bytes"].as_u64().is_some_and(|bytes| bytes > 300_000), "{usage:#}");
         assert!(usage["cpu_s"].as_f64() > Some(0.0) && usage["written_bytes"].is_number(), "{usage:#}");
         host.call("cmd.cancel", json!([fat.id])).unwrap();
         assert_eq!(fat.ends().state(), "cancelled");

@@ -146,8 +146,8 @@ fn what_is_no_word_is_refused_with_its_file_and_the_reason() {
         ("cut.wasm", &sound[..sound.len() / 2], "not a sound component"),
         ("module.wasm", b"\0asm\x01\0\0\0", "a core module, not a component"),
     ];
-    for (name, octets, why) in bad {
-        std::fs::write(host.words().join(name), octets).unwrap();
+    for (name, bytes, why) in bad {
+        std::fs::write(host.words().join(name), bytes).unwrap();
         let event = host.hears("word.refused", name);
         assert!(event["text"].as_str().unwrap().contains(why), "{event:#}");
         host.process().logs(&[name, why]);
