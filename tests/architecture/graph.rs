@@ -31,7 +31,7 @@ impl Graph {
             modules.sort_unstable();
             if seen.insert(modules) {
                 let whole = [&[from.as_str()], &way[..]].concat();
-                circles.push(format!("circle {}", self.told(&whole)));
+                circles.push(format!("circle {}", self.describe(&whole)));
             }
         }
         circles
@@ -39,10 +39,10 @@ impl Graph {
 
     /// How one reaches the other, if it does.
     pub(crate) fn path(&self, from: &str, to: &str) -> Option<String> {
-        Some(self.told(&self.way(from, to)?))
+        Some(self.describe(&self.way(from, to)?))
     }
 
-    fn told(&self, way: &[&str]) -> String {
+    fn describe(&self, way: &[&str]) -> String {
         let mut text = way.join(" → ");
         for (from, to) in way.iter().zip(way.iter().skip(1)) {
             let places = &self.0[*from][*to];

@@ -1,6 +1,6 @@
 //! What is run, and what came of it.
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::host::Host;
 use base64::prelude::*;
 use serde_json::{Value, json};
@@ -117,7 +117,7 @@ impl<'a> Command<'a> {
     /// Waits until there is so much standard output here.
     pub fn has_written(&self, bytes: u64) -> &Self {
         let from = json!({"until": "output", "out_offset": bytes - 1});
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut report = self.polled();
         while report["out_bytes"].as_u64().unwrap() < bytes && is_under_way(&report) {
             assert!(Instant::now() < deadline, "{} does not write so much: {report:#}", self.id);
@@ -134,7 +134,7 @@ impl<'a> Command<'a> {
 
     fn follow(&self, mut enough: impl FnMut(&Value, &[u8]) -> bool) -> Ran {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let from = json!({"until": "output", "out_offset": out.len(), "err_offset": err.len()});
             let report = self.host.call("cmd.wait", json!([self.id, 20.0, from])).unwrap();

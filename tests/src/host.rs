@@ -1,7 +1,7 @@
 //! A host agent: its endpoint, its events, its command line.
 
 use crate::process::Process;
-use crate::{PATIENCE, files, http, replies};
+use crate::{TIMEOUT, files, http, replies};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
@@ -23,14 +23,14 @@ pub struct Host {
     process: Process,
     ready: Value,
     client: Client,
-    happened: Mutex<Happened>,
+    events: Mutex<Events>,
     env: Vec<(String, String)>,
     folder: TempDir,
 }
 
 /// Events so far; each can be awaited once.
 #[derive(Default)]
-struct Happened {
+struct Events {
     events: Vec<Option<Value>>,
     next: u64,
 }
@@ -88,7 +88,7 @@ impl Host {
         write_config(&folder.path().join("vocable.toml"), &config, settings);
         let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (process, ready, client) = serve(folder.path(), &env);
-        Self { process, ready, client, happened: Mutex::default(), env, folder }
+        Self { process, ready, client, events: Mutex::default(), env, folder }
     }
 
     /// Where everything of this story lies.
@@ -134,7 +134,7 @@ impl Host {
     /// Calls a method with a JSON array of parameters.
     pub fn call(&self, method: &str, params: Value) -> Answer {
         let params = params.as_array().unwrap().iter().cloned().map(|it| from_json(it).unwrap()).collect();
-        match self.client.call(method, params, PATIENCE) {
+        match self.client.call(method, params, TIMEOUT) {
             Ok(value) => {
                 let reply = to_json(&value);
                 replies::check(method, &reply, || http::json(self.api(), &self.token(), "/api/openapi.json"));
@@ -146,23 +146,23 @@ impl Host {
     }
 
     /// Waits for the next event of that kind about that guest, or with that text in it.
-    pub fn hears(&self, kind: &str, about: &str) -> Value {
-        self.hears_within(PATIENCE, kind, about)
+    pub fn awaits(&self, kind: &str, about: &str) -> Value {
+        self.awaits_within(TIMEOUT, kind, about)
     }
 
     /// The same, of something that may take its time.
-    pub fn hears_within(&self, patience: Duration, kind: &str, about: &str) -> Value {
-        let deadline = Instant::now() + patience;
+    pub fn awaits_within(&self, timeout: Duration, kind: &str, about: &str) -> Value {
+        let deadline = Instant::now() + timeout;
         loop {
-            if let Some(event) = self.happened.lock().unwrap().take(kind, about) {
+            if let Some(event) = self.events.lock().unwrap().take(kind, about) {
                 return event;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "{kind} of {about} did not happen");
-            let next = self.happened.lock().unwrap().next;
+            let next = self.events.lock().unwrap().next;
             let wait = left.min(Duration::from_secs(20)).as_secs_f64();
-            let news = self.call("agent.events", json!([next, wait])).unwrap();
-            self.happened.lock().unwrap().add(&news);
+            let reply = self.call("agent.events", json!([next, wait])).unwrap();
+            self.events.lock().unwrap().add(&reply);
         }
     }
 
@@ -175,7 +175,7 @@ impl Host {
 
     /// Waits until a guest has given a sign of life beyond so many.
     pub fn beats_again(&self, guest: &str, before: u64) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while self.about(guest)["beats"].as_u64().unwrap() <= before {
             assert!(Instant::now() < deadline, "{guest} gives no sign of life");
             // Signs of life are no events.
@@ -215,7 +215,7 @@ impl Host {
     /// Starts it again, over the same state. Its addresses are new, its events begin again.
     pub fn starts_again(&mut self) {
         (self.process, self.ready, self.client) = serve(self.folder.path(), &self.env);
-        self.happened = Mutex::default();
+        self.events = Mutex::default();
     }
 }
 
@@ -231,15 +231,15 @@ impl Endpoint {
     pub fn call(&self, method: &str, params: &Value) -> Result<Value, ClientError> {
         let params = params.as_array().unwrap().iter().cloned().map(|it| from_json(it).unwrap()).collect();
         let client = Client::new(&self.url, self.token.as_str())?;
-        client.call(method, params, PATIENCE).map(|value| to_json(&value))
+        client.call(method, params, TIMEOUT).map(|value| to_json(&value))
     }
 }
 
-impl Happened {
-    fn add(&mut self, news: &Value) {
-        assert_eq!(news["dropped"], 0, "events are missing");
-        self.events.extend(news["events"].as_array().unwrap().iter().cloned().map(Some));
-        self.next = news["next"].as_u64().unwrap();
+impl Events {
+    fn add(&mut self, reply: &Value) {
+        assert_eq!(reply["dropped"], 0, "events are missing");
+        self.events.extend(reply["events"].as_array().unwrap().iter().cloned().map(Some));
+        self.next = reply["next"].as_u64().unwrap();
     }
 
     fn take(&mut self, kind: &str, about: &str) -> Option<Value> {

@@ -1,6 +1,6 @@
 //! An HTTP client with bad manners: it sends what it is told, byte for byte, and reads answers.
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -32,9 +32,9 @@ pub struct Caller {
 impl Caller {
     /// Connects; says nothing.
     pub fn dial(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         Self { stream: BufReader::new(stream) }
     }
 
@@ -86,7 +86,7 @@ impl Caller {
     pub fn is_kept(&mut self) -> bool {
         self.stream.get_ref().set_read_timeout(Some(Duration::from_millis(1))).unwrap();
         let ended = matches!(self.stream.fill_buf(), Ok([]));
-        self.stream.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        self.stream.get_ref().set_read_timeout(Some(TIMEOUT)).unwrap();
         !ended
     }
 

@@ -8,7 +8,7 @@
 //! listens where somebody else is expected); [`terminal`] (a person at a terminal); [`files`] (where programs and words
 //! are found); [`peers`] (other people's programs).
 //!
-//! Nothing waits by sleeping: everything awaits an event, for [`PATIENCE`] at most. Everything ends with the story:
+//! Nothing waits by sleeping: everything awaits an event, for [`TIMEOUT`] at most. Everything ends with the story:
 //! agents, supervisors and commands are killed when their bed is dropped, and their logs are shown if it failed.
 #![allow(
     clippy::expect_used,
@@ -53,7 +53,7 @@ pub mod peers;
 use std::time::Duration;
 
 /// How long anything may take on a busy machine before the story has failed.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a story goes on that may go on for as long as one likes: `VOCABLE_SECONDS`.
 pub fn seconds() -> Duration {

@@ -79,7 +79,7 @@ impl Proxy {
     /// Waits until the fuse has burnt so many times.
     pub fn was_cut(&self, times: usize) {
         let mut state = self.shared.state.lock().unwrap();
-        let deadline = std::time::Instant::now() + crate::PATIENCE;
+        let deadline = std::time::Instant::now() + crate::TIMEOUT;
         while state.cuts < times {
             let left = deadline.saturating_duration_since(std::time::Instant::now());
             assert!(!left.is_zero(), "the guest has not sent enough for the connection to be cut");

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use vocable_tests::PATIENCE;
+use vocable_tests::TIMEOUT;
 use vocable_tests::files::{drop_into, word};
 use vocable_tests::gate::Gate;
 use vocable_tests::host::{Host, Typed, typed};
@@ -12,8 +12,8 @@ use vocable_tests::peers;
 
 /// A request with the token; the connection with its answer still to read, after the head.
 fn asks(host: &Host, verb: &str, path: &str, fields: &str, body: &str) -> (u16, BufReader<TcpStream>) {
-    let mut stream = TcpStream::connect_timeout(&host.api(), PATIENCE).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = TcpStream::connect_timeout(&host.api(), TIMEOUT).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let head = format!(
         "{verb} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {}\r\n{fields}\
          Content-Length: {}\r\n\r\n",
@@ -163,7 +163,7 @@ fn a_guest_is_pinged_whatever_words_it_has() {
     let status = host.call("agent.status", json!([])).unwrap();
     assert_eq!((&status["guests_online"], &status["commands_running"]), (&json!(1), &json!(0)), "{status}");
     vm1.is_killed();
-    host.hears("guest.lost", "vm1");
+    host.awaits("guest.lost", "vm1");
     let fault = host.call("guest.ping", json!(["vm1", 5])).unwrap_err();
     assert!(fault.starts_with("guest-offline: vm1 does not answer"), "{fault}");
     assert!(host.call("guest.ping", json!(["vm9"])).unwrap_err().starts_with("no-such-guest: "));
@@ -293,7 +293,7 @@ fn a_job_is_opened_watched_and_closed_and_the_same_job_is_one() {
 
 /// How a job ended.
 fn job_over(host: &Host, id: &str) -> Value {
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + TIMEOUT;
     loop {
         let told = host.call("job.status", json!([id])).unwrap();
         if matches!(told["state"].as_str(), Some("done" | "failed" | "aborted")) {

@@ -43,7 +43,7 @@ fn bed() -> (Host, Guest) {
     let plan = host.guest("vm1");
     drop_into(&plan.words(), &word("word-echo"), "echo.wasm");
     drop_into(&host.words(), &word("word-echo"), "echo.wasm");
-    host.hears("word.loaded", "ECHO");
+    host.awaits("word.loaded", "ECHO");
     let vm1 = plan.joins();
     (host, vm1)
 }

@@ -67,7 +67,7 @@ fn output_of_many_times_the_spool_goes_through_it_whole_while_others_run() {
             // What was freed cannot be told again by the next agent, and need not be.
             vm1.stops(Signal::SIGKILL);
             vm1.starts_again();
-            host.hears("guest.joined", "vm1");
+            host.awaits("guest.joined", "vm1");
         }
     }
     assert!(most > 0 && most <= SPOOL + (64 << 10), "{most} bytes of disk");

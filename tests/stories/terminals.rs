@@ -138,7 +138,7 @@ fn input_arrives_while_it_is_typed() {
 fn who_may_not_call_may_not_attach_and_who_writes_is_written_down() {
     let (host, _vm1) = bed();
     let command = host.starts_with("vm1", &["cat"], json!({"stream_stdin": true}));
-    host.hears("cmd.started", "vm1");
+    host.awaits("cmd.started", "vm1");
     let bearer = format!("Authorization: Bearer {}", host.token());
     let knock = |path: &str, fields: &[&str]| {
         let mut caller = Caller::dial(host.api());

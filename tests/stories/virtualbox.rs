@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use vocable_tests::PATIENCE;
+use vocable_tests::TIMEOUT;
 use vocable_tests::host::Host;
 
 #[path = "../../core/vbox/tests/real/root.rs"]
@@ -29,7 +29,7 @@ fn as_in_2010(host: &Host) {
     };
     let local = |name: &str| format!("{FILES}/{name}");
     let is_there = || {
-        let (latest, mut next) = (Instant::now() + PATIENCE, json!(0));
+        let (latest, mut next) = (Instant::now() + TIMEOUT, json!(0));
         while call("ping", json!([MACHINE, 20])) != true {
             assert!(Instant::now() < latest, "{MACHINE} does not answer");
             // Until something happens, or for a second.
@@ -191,7 +191,7 @@ fn a_guest_lives_as_its_machine_does() {
         vm(&host, &["snapshot", "restore", MACHINE, "booted", "--yes"]);
         vm(&host, &["start", MACHINE, "--no-agent"]);
         step("the machine runs");
-        host.hears_within(Duration::from_secs(600), "guest.alive", GUEST);
+        host.awaits_within(Duration::from_secs(600), "guest.alive", GUEST);
         step("the guest has joined");
         let found = machine(&host);
         assert_eq!((&found["guest"], &found["guest_online"]), (&json!(GUEST), &json!(true)), "{found}");
@@ -220,11 +220,11 @@ fn a_guest_lives_as_its_machine_does() {
 
         // Paused it says nothing; the host notices, and knows why.
         vm(&host, &["pause", MACHINE]);
-        host.hears("guest.lost", GUEST);
+        host.awaits("guest.lost", GUEST);
         step("it is missed while it is paused");
         assert!(host.why(MACHINE).contains("paused"), "{}", host.why(MACHINE));
         vm(&host, &["resume", MACHINE]);
-        host.hears("guest.alive", GUEST);
+        host.awaits("guest.alive", GUEST);
         step("it is back");
 
         // Its kernel keeps the books of a command, with the controllers that not every test machine has.
@@ -245,7 +245,7 @@ fn a_guest_lives_as_its_machine_does() {
         let unknown = host.starts(GUEST, &["sh", "-c", "echo ready; sleep 1000"]);
         unknown.prints("ready\n");
         vm(&host, &["poweroff", MACHINE, "--yes"]);
-        host.hears("guest.lost", GUEST);
+        host.awaits("guest.lost", GUEST);
         vm(&host, &["snapshot", "restore", MACHINE, "joined", "--yes"]);
         vm(&host, &["start", MACHINE]);
         let after = host.shell(GUEST, "cat /tmp/later || echo nothing of that").well();
@@ -262,7 +262,7 @@ fn a_guest_lives_as_its_machine_does() {
 
         // Its power button: it says goodbye and ends.
         vm(&host, &["stop", MACHINE, "--yes"]);
-        host.hears("guest.left", GUEST);
+        host.awaits("guest.left", GUEST);
         assert_eq!(machine(&host)["state"], "poweroff");
         step("it has said goodbye and is off");
     });
