@@ -83,6 +83,7 @@ impl Default for Config {
 
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum Error {
     /// A name that can't be sent.
     #[error(transparent)]
@@ -92,67 +93,31 @@ pub enum Error {
     Broke(#[source] io::Error),
     /// It is closed already.
     #[error("the connection is closed: {why}")]
-    Closed {
-        /// Since when.
-        why: String,
-    },
+    Closed { why: String },
     /// What came isn't what its digest says.
     #[error("{what} was not sent as it is: the digest differs")]
-    Digest {
-        /// Of what.
-        what: String,
-    },
+    Digest { what: String },
     /// A key can't be used.
     #[error(transparent)]
     Key(#[from] BadKey),
     /// More than is taken.
     #[error("{what} has more than {limit} {unit}")]
-    Limit {
-        /// What.
-        what: String,
-        /// How much is taken.
-        limit: u64,
-        /// Of what.
-        unit: &'static str,
-    },
+    Limit { what: String, limit: u64, unit: &'static str },
     /// Something on this side.
     #[error("{path}: {source}")]
-    Local {
-        /// Where.
-        path: String,
-        /// What.
-        source: io::Error,
-    },
+    Local { path: String, source: io::Error },
     /// Nobody is let in that way.
     #[error("the server lets nobody in by {tried}: check its logins")]
-    Login {
-        /// All that was tried.
-        tried: String,
-    },
+    Login { tried: String },
     /// An answer that makes no sense.
     #[error("the answer to {what} makes no sense: {why}")]
-    BadReply {
-        /// To which request.
-        what: String,
-        /// Why.
-        why: &'static str,
-    },
+    BadReply { what: String, why: &'static str },
     /// The server won't.
     #[error("{what}: {code}")]
-    Refused {
-        /// Which request.
-        what: String,
-        /// Its reason.
-        code: Code,
-    },
+    Refused { what: String, code: Code },
     /// Nothing came.
     #[error("no answer to {what} within {after:?}")]
-    Silent {
-        /// To which request.
-        what: String,
-        /// How long it was waited for.
-        after: Duration,
-    },
+    Silent { what: String, after: Duration },
 }
 
 impl Error {

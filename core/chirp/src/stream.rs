@@ -158,7 +158,6 @@ enum Sink {
     Other(tokio::io::WriteHalf<Box<dyn Duplex>>),
 }
 
-/// The writing half.
 pub(crate) struct Output {
     sink: Sink,
     /// The same socket once more, for the thread that sends files.

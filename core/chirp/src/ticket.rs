@@ -17,16 +17,14 @@ const SHORTEST: usize = 128;
 
 /// What should be a key, and isn't one.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum BadKey {
     /// Neither of the two PEM forms.
     #[error("not an RSA key in PEM form (-----BEGIN …)")]
     Pem,
     /// Too easy to break.
     #[error("an RSA key of {bits} bits is too short: make one of 2048")]
-    Short {
-        /// What it has.
-        bits: usize,
-    },
+    Short { bits: usize },
     /// The signature could not be made.
     #[error("signing failed: {0}")]
     Sign(rsa::Error),

@@ -70,7 +70,6 @@ struct Entry {
     credit: Arc<Semaphore>,
     /// Bytes that the peer may send.
     room: u32,
-    /// Bytes that have come.
     offset: u64,
     stop: CancellationToken,
 }

@@ -18,7 +18,6 @@ macro_rules! calls {
             need: $need,
         };)*
 
-        /// All of them.
         pub(crate) static ALL: &[&Call] = &[$(&$key),*];
     };
 }

@@ -46,7 +46,6 @@ impl Com {
         self.lost.set(true);
     }
 
-    /// Whether VBoxSVC has gone.
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.get()
     }

@@ -15,7 +15,6 @@ use tokio::sync::broadcast;
 /// How long one wait for an event takes at most: so long does it take to stop.
 const WAIT_MS: i32 = 500;
 
-/// What is listened for.
 const WANTED: &[u32] = &[
     values::ON_DATA,
     values::ON_EXTRA,

@@ -11,7 +11,6 @@ use tokio::sync::oneshot;
 
 /// Work that is done, or has to wait.
 pub(crate) enum Step<T> {
-    /// It is done.
     Done(T),
     /// VirtualBox is at it.
     Wait(Waiting<T>),
@@ -34,7 +33,6 @@ impl<T, F: FnOnce(&Com, Result<(), Error>) -> Result<Step<T>, Error>> Next<T> fo
     }
 }
 
-/// Whether something is true.
 type Check = dyn Fn(&Com) -> Result<bool, Error>;
 
 enum Until {
@@ -203,7 +201,6 @@ fn report(progress: &Object, reporter: &Reporter, shown: &mut Option<Progress>) 
     Ok(())
 }
 
-/// How an operation ended.
 fn check(progress: &Object, call: &'static str) -> Result<(), Error> {
     let result: i32 = progress.get(&calls::PROGRESS_RESULT, &[])?;
     let code = Code(result as u32);

@@ -41,7 +41,6 @@ pub(crate) type Request = Box<dyn FnOnce(&Com) -> Option<Box<dyn Job>> + Send>;
 
 /// What the thread is sent.
 enum Message {
-    /// Do this.
     Do(Request),
     /// Finish, without what is still under way.
     End,
@@ -100,7 +99,6 @@ impl Worker {
         Ok((Self { sending }, ended))
     }
 
-    /// Sends a request.
     pub(crate) fn send(&self, request: Request) -> Result<(), Error> {
         self.sending.send(Message::Do(request))
     }
@@ -167,7 +165,6 @@ struct Connection {
     events: broadcast::Sender<Event>,
 }
 
-/// How serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     /// Somebody closed it.

@@ -33,11 +33,9 @@ pub(super) enum Expect {
 pub(super) enum Piece {
     /// How long it is, and the line before it.
     Head(u64, BytesMut),
-    /// Some of it.
     Bytes(Vec<u8>),
 }
 
-/// What came.
 #[derive(Debug, Default)]
 pub(super) struct Reply {
     pub(super) result: u64,
@@ -67,7 +65,6 @@ impl Reader<'_> {
         Ok(u64::try_from(number).map_err(|_| Code::from_number(number)))
     }
 
-    /// What follows a result.
     pub(super) async fn rest(&mut self, result: u64, expect: Expect) -> Result<Reply, Error> {
         let mut reply = Reply { result, ..Reply::default() };
         match expect {

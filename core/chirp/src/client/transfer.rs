@@ -219,7 +219,6 @@ impl Incoming {
         Ok(work.1)
     }
 
-    /// How it ended.
     pub(super) async fn end(&mut self) -> Result<Reply, Error> {
         let answer = self.answer.take().ok_or_else(|| self.client.closed())?;
         answer.await.map_err(|_| self.client.closed())?

@@ -160,35 +160,20 @@ impl Default for Limits {
 
 /// What can't be served.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum ConfigError {
     /// A root by a name that can't be one.
     #[error("a root can't be called {name}: one name without slashes, or / if it is the only one")]
-    Name {
-        /// What it should have been called.
-        name: String,
-    },
+    Name { name: String },
     /// A pattern that is none.
     #[error("not a pattern of subjects: {pattern}: {source}")]
-    Pattern {
-        /// It.
-        pattern: String,
-        /// Why not.
-        source: globset::Error,
-    },
+    Pattern { pattern: String, source: globset::Error },
     /// Two of one name.
     #[error("two roots are called {name}")]
-    Twice {
-        /// That one.
-        name: String,
-    },
+    Twice { name: String },
     /// It could not be used.
     #[error("the root {name} can't be used: {source}")]
-    Unusable {
-        /// That one.
-        name: String,
-        /// Why not.
-        source: std::io::Error,
-    },
+    Unusable { name: String, source: std::io::Error },
 }
 
 pub(super) fn check_names(roots: &[Root]) -> Result<(), ConfigError> {

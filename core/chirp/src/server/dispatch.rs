@@ -20,7 +20,6 @@ pub(super) struct Job {
 
 /// What belongs to a request.
 pub(super) enum Body {
-    /// All of it.
     Here(BytesMut),
     /// It is still to be read: so many bytes.
     Coming(u64),
@@ -258,7 +257,6 @@ fn fail(code: Code, out: &mut BytesMut) -> Option<Then> {
     None
 }
 
-/// A result.
 pub(super) fn number(number: u64, out: &mut BytesMut) {
     out.put_slice(format!("{number}\n").as_bytes());
 }

@@ -11,7 +11,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// One open file.
 pub(super) struct Opened {
     pub(super) file: Arc<File>,
     pub(super) write: bool,
@@ -32,7 +31,6 @@ pub(super) enum Need {
     Write,
 }
 
-/// One client's state.
 pub(super) struct Files {
     pub(super) shared: Arc<Shared>,
     pub(super) subject: Subject,

@@ -228,7 +228,6 @@ impl Upload {
         }
     }
 
-    /// Checks what has arrived.
     fn arrived(mut self) -> Result<Arrived, Code> {
         if let Some(code) = self.failed {
             return Err(code);

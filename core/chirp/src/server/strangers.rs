@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
-/// All of a server.
 #[derive(Debug, Default)]
 pub(super) struct Strangers {
     most: usize,

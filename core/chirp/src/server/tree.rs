@@ -65,7 +65,6 @@ pub(super) struct Mount {
     pub(super) local: Option<PathBuf>,
 }
 
-/// The roots.
 pub(super) struct Tree {
     mounts: Vec<Mount>,
 }
@@ -94,7 +93,6 @@ impl Tree {
         }
     }
 
-    /// Where it leads.
     pub(super) fn find(&self, path: &[u8], links: Links) -> Result<Place, Code> {
         let names = normalize(path)?;
         if let Some(found) = self.find_fast(&names) {

@@ -93,7 +93,7 @@ async fn every_verb_does_what_it_says() {
     client.unlink("/d/moved").await.unwrap();
     client.rmall("/d").await.unwrap();
     assert_eq!(client.stat("/d").await.unwrap_err().code(), Some(Code::DoesntExist));
-    assert_eq!(client.stat("/d").await.unwrap_err().to_string(), "stat /d: nothing of that name is there");
+    assert_eq!(client.stat("/d").await.unwrap_err().to_string(), "stat /d: no such file or directory");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,45 +51,22 @@ use std::time::Instant;
 
 /// What is to be done outside.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the fields are what their names say")]
 pub enum Output {
     /// The connection is logged in: from the next frame on it is read by that version.
-    Accepted {
-        /// Which.
-        connection: ConnectionId,
-        /// The version agreed upon.
-        version: Version,
-        /// The heart-beats agreed upon.
-        heart_beats: Agreed,
-    },
+    Accepted { connection: ConnectionId, version: Version, heart_beats: Agreed },
     /// The connection was asked for a proof: one more frame is to be read from it, as one before the login.
-    Challenged {
-        /// Which.
-        connection: ConnectionId,
-    },
+    Challenged { connection: ConnectionId },
     /// Write what was handed over so far, then close. Nothing else follows for this connection.
-    Close {
-        /// Which.
-        connection: ConnectionId,
-    },
+    Close { connection: ConnectionId },
     /// Tell the owner.
     Event(BrokerEvent),
     /// Stop reading from it.
-    Pause {
-        /// Which.
-        connection: ConnectionId,
-    },
+    Pause { connection: ConnectionId },
     /// Go on reading from it.
-    Resume {
-        /// Which.
-        connection: ConnectionId,
-    },
+    Resume { connection: ConnectionId },
     /// Write a frame, in the version of that connection (or any, before it has one).
-    Send {
-        /// To which.
-        connection: ConnectionId,
-        /// What.
-        frame: Frame,
-    },
+    Send { connection: ConnectionId, frame: Frame },
 }
 
 /// The broker without its sockets.

@@ -192,18 +192,14 @@ impl fmt::Display for Pattern {
 
 /// Why a text names no destination.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum DestinationError {
     /// Two dots in a row, or one at an end, or nothing behind `/queue/`.
     #[error("destination {:?} has an empty segment", excerpt(.0))]
     EmptySegment(String),
     /// A control character, or a wildcard inside a segment.
     #[error("destination {:?} has {stray:?}, which is not allowed there", excerpt(.name))]
-    Character {
-        /// The name.
-        name: String,
-        /// What is in it.
-        stray: char,
-    },
+    Character { name: String, stray: char },
     /// Longer than [`MAX_DESTINATION`].
     #[error("destination of {0} bytes, the limit is {MAX_DESTINATION}")]
     Long(usize),

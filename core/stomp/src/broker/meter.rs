@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Counters of one connection.
 #[derive(Debug)]
 pub(super) struct Meter {
     start: Instant,
@@ -34,7 +33,6 @@ impl Meter {
         written - self.reported.load(Ordering::Relaxed) >= report_after
     }
 
-    /// Something was written.
     pub(super) fn note_write(&self) {
         self.writes.fetch_add(1, Ordering::Relaxed);
     }

@@ -34,7 +34,6 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long no connection is accepted after the system could not accept one, such as for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What happens on connections.
 pub(super) enum Input {
     Accepted(TcpStream, SocketAddr),
     Closed(ConnectionId, Ending),
@@ -80,7 +79,6 @@ pub(super) struct Server {
     sender: mpsc::Sender<Input>,
     /// Links that were dropped. Unbounded, because it is said only once in a link's life, and cannot wait.
     closed_links: mpsc::UnboundedReceiver<ConnectionId>,
-    /// For new links.
     link_closed: mpsc::UnboundedSender<ConnectionId>,
     requests: mpsc::Receiver<Request>,
     events: broadcast::Sender<BrokerEvent>,

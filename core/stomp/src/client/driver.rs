@@ -106,7 +106,6 @@ impl<D: Dial> Driver<D> {
         Self { dial, config, state, connections: 0 }
     }
 
-    /// Connects again and again.
     pub(super) async fn run(mut self) {
         let mut failures = 0;
         while let Some(Lost { failure, lasted }) = self.connection().await {

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 /// Events that may wait; each is small or counts by its bytes.
 const EVENTS: usize = 64;
 
-/// The sending side.
 #[derive(Debug)]
 pub(super) struct Inbox {
     sender: mpsc::Sender<Event>,

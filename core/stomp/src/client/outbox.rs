@@ -124,7 +124,6 @@ impl Outbox {
         }
     }
 
-    /// Encodes a heart-beat.
     pub(super) fn heart_beat(&mut self) {
         self.bytes.put_u8(b'\n');
         self.encoded.push_back((1, None));

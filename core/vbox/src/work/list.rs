@@ -15,7 +15,6 @@ pub(crate) const ADAPTERS: u32 = 8;
 /// Notes on a machine that are read. VirtualBox's own programs leave a dozen.
 const MOST_EXTRA: usize = 200;
 
-/// Which VirtualBox this is.
 pub(crate) fn version(com: &Com) -> Result<Version, Error> {
     let virtualbox = com.virtualbox()?;
     Ok(Version {
@@ -26,7 +25,6 @@ pub(crate) fn version(com: &Com) -> Result<Version, Error> {
     })
 }
 
-/// All registered machines.
 pub(crate) fn machines(com: &Com) -> Result<Vec<Machine>, Error> {
     let machines: Vec<Object> = com.virtualbox()?.get(&calls::MACHINES, &[])?;
     let mut described = Vec::new();

@@ -51,7 +51,6 @@ impl Client {
         client.object.is_some().then_some(client).ok_or(Error::Null { call: CALL })
     }
 
-    /// The client object.
     pub(crate) fn object(&self) -> Result<&Object, Error> {
         self.object.as_ref().ok_or(Error::Closed)
     }
@@ -113,7 +112,6 @@ pub(crate) struct Attached {
 }
 
 impl Attached {
-    /// Attaches this thread.
     pub(crate) fn new(library: &'static Library) -> Result<Self, Error> {
         // SAFETY: it takes nothing, and is for exactly this.
         let code = Code(unsafe { (library.table.client_thread_initialize)() });

@@ -131,7 +131,6 @@ impl Held {
         self.message.publication.weight
     }
 
-    /// Where it belongs.
     pub(super) fn queue(&self) -> &Destination {
         &self.message.publication.destination
     }

@@ -52,7 +52,6 @@ impl Queue {
         self.bytes == 0 && self.ready.is_empty() && self.given == 0 && self.exact_consumers == 0
     }
 
-    /// Adds a new message.
     pub(super) fn push(&mut self, held: Held) {
         self.bytes += held.weight();
         self.ready.insert(held.message.sequence, held);
