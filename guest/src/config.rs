@@ -1,5 +1,6 @@
 //! The configuration of a guest: every key of `default.toml`, read and checked.
 
+use crate::job::record::WhenSpoolFull;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +10,7 @@ use vocable_logging::LogSettings;
 use vocable_runtime::settings::WordsSettings;
 
 /// How the configuration of guests is found and read.
-pub const APPLICATION: Application = Application {
+pub(crate) const APPLICATION: Application = Application {
     name: "vocable",
     file_name: "guest.toml",
     default: include_str!("default.toml"),
@@ -20,72 +21,68 @@ pub const APPLICATION: Application = Application {
 
 /// Every key. What they mean is said in `default.toml`.
 #[derive(Clone, Debug, Deserialize)]
-#[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
-pub struct Config {
-    pub id: String,
-    pub interface: String,
-    pub broker: String,
-    pub token_file: PathBuf,
-    pub heartbeat: Span,
-    pub beacon: Span,
-    pub state: PathBuf,
-    pub cache: PathBuf,
-    pub reconnect: Reconnect,
-    pub jobs: Jobs,
-    pub files: Files,
-    pub words: WordsSettings,
-    pub log: LogSettings,
+pub(crate) struct Config {
+    pub(crate) id: String,
+    pub(crate) interface: String,
+    pub(crate) broker: String,
+    pub(crate) token_file: PathBuf,
+    pub(crate) heartbeat: Span,
+    pub(crate) beacon: Span,
+    pub(crate) state: PathBuf,
+    pub(crate) cache: PathBuf,
+    pub(crate) reconnect: Reconnect,
+    pub(crate) jobs: Jobs,
+    pub(crate) files: Files,
+    pub(crate) words: WordsSettings,
+    pub(crate) log: LogSettings,
 }
 
 /// `[reconnect]`
 #[derive(Clone, Debug, Deserialize)]
-#[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
-pub struct Reconnect {
-    pub first: Span,
-    pub most: Span,
-    pub jitter: f64,
+pub(crate) struct Reconnect {
+    pub(crate) first: Span,
+    pub(crate) most: Span,
+    pub(crate) jitter: f64,
 }
 
 /// `[jobs]`
 #[derive(Clone, Debug, Deserialize)]
-#[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
-pub struct Jobs {
-    pub spool_limit: Size,
-    pub when_spool_full: WhenSpoolFull,
-    pub kill_after: Span,
-    pub keep: Span,
-    pub home: PathBuf,
-    pub env: BTreeMap<String, String>,
-    pub max_running: usize,
-    pub cgroup: Cgroup,
+pub(crate) struct Jobs {
+    pub(crate) spool_limit: Size,
+    pub(crate) when_spool_full: WhenSpoolFull,
+    pub(crate) kill_after: Span,
+    pub(crate) keep: Span,
+    pub(crate) home: PathBuf,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) max_running: usize,
+    pub(crate) cgroup: Cgroup,
 }
 
 /// `[files]`
 #[derive(Clone, Debug, Deserialize)]
-#[expect(missing_docs, reason = "default.toml documents the keys, once, where people read them")]
-pub struct Files {
-    pub roots: Vec<FilesRoot>,
-    pub listen: Listen,
-    pub addresses: Vec<IpAddr>,
-    pub keep_free: Size,
-    pub max_connections: usize,
+pub(crate) struct Files {
+    pub(crate) roots: Vec<FilesRoot>,
+    pub(crate) listen: Listen,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) keep_free: Size,
+    pub(crate) max_connections: usize,
 }
 
 /// One of `files.roots`: a folder that the host may reach.
 #[derive(Clone, Debug, Deserialize)]
-pub struct FilesRoot {
+pub(crate) struct FilesRoot {
     /// The folder; a relative path is one below the state folder.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// What the host calls it: `/`, or a name below it. Without one, the folder's own name.
-    pub at: Option<String>,
+    pub(crate) at: Option<String>,
     /// Whether the host may change what is in it.
     #[serde(default)]
-    pub write: bool,
+    pub(crate) write: bool,
 }
 
 impl FilesRoot {
     /// What the host calls it.
-    pub fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         let name = || self.path.file_name().map(|name| name.to_string_lossy().into_owned());
         self.at.clone().unwrap_or_else(|| format!("/{}", name().unwrap_or_default()))
     }
@@ -93,7 +90,7 @@ impl FilesRoot {
 
 /// Where files are served over TCP.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Listen {
+pub(crate) enum Listen {
     /// At the address from which the broker is reached, any free port.
     Auto,
     /// Nowhere: through the bus only.
@@ -119,27 +116,15 @@ impl<'de> Deserialize<'de> for Listen {
 /// Whether commands get cgroups of their own.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Cgroup {
+pub(crate) enum Cgroup {
     /// Where one may be made.
     Auto,
     /// None does.
     Off,
 }
 
-/// What happens to a command that has written more than its spool may hold.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WhenSpoolFull {
-    /// What it writes beyond is left out, and the result says how much.
-    Drop,
-    /// It is ended, and the result says so.
-    Kill,
-    /// It blocks until somebody makes room or it is ended.
-    Pause,
-}
-
 /// What the types alone do not say.
-pub fn check(config: &Config) -> Vec<Finding> {
+pub(crate) fn check(config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
     if !(0.0..=1.0).contains(&config.reconnect.jitter) {
         found.push(Finding::error("reconnect.jitter", "expected a number from 0 to 1"));

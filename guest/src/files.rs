@@ -5,17 +5,13 @@
 //! the host cannot reach the guest, or where there is no credential to prove anything by.
 
 use crate::config::{Config, FilesRoot, Listen};
-use crate::run::StartError;
+use crate::private;
 use bytes::Bytes;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use hmac::{Hmac, KeyInit, Mac};
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -24,21 +20,26 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use vocable_chirp::server::{self, Limits, Logins, Peer, Root, Server};
 use vocable_chirp::{Secret, Stream};
+use vocable_protocol::{FILES_SERVICE, FilesFact, Mailbox, files_secret};
 use vocable_stomp::client::Client;
 use vocable_stomp::{Command as Verb, Frame};
 use vocable_streams::{Incoming, Mux, Packet};
 
-/// Where streams from the host come through: `/queue/vocable.stream.in.<id>`, which only this guest may read.
-pub const STREAMS_TO: &str = "/queue/vocable.stream.in.";
-/// Where streams to the host go: `/queue/vocable.stream.out.<id>`, which only this guest may write to.
-pub const STREAMS_FROM: &str = "/queue/vocable.stream.out.";
-/// What a stream has to ask for.
-const SERVICE: &str = "chirp";
 /// Who the host is to the server.
-const HOST: &str = "bus:host";
+const HOST_PEER: &str = "bus:host";
+
+/// Why the files cannot be served as configured.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FilesError {
+    /// The server does not take the configuration.
+    #[error("files: {0}")]
+    Server(String),
+    #[error("{path}: {source}")]
+    Folder { path: PathBuf, source: io::Error },
+}
 
 /// Everything that is ready before the guest joins.
-pub struct Files {
+pub(crate) struct Files {
     id: String,
     server: Server,
     listener: Option<TcpListener>,
@@ -46,8 +47,8 @@ pub struct Files {
     home: String,
 }
 
-/// Something the agent has heard for the files.
-enum News {
+/// What the agent passes on to the task of the streams.
+enum BusEvent {
     /// A packet of a stream.
     Packet(Bytes),
     /// The connection is gone, and with it whatever was on its way.
@@ -56,18 +57,18 @@ enum News {
 
 /// What the agent has of them.
 #[derive(Clone)]
-pub struct FilesHandle(mpsc::UnboundedSender<News>);
+pub(crate) struct FilesHandle(mpsc::UnboundedSender<BusEvent>);
 
 impl FilesHandle {
     /// A packet of a stream has come. The host sends no more of them than it has credit for.
-    pub fn packet(&self, body: Bytes) {
+    pub(crate) fn packet(&self, body: Bytes) {
         // After its end nobody is interested.
-        let _ = self.0.send(News::Packet(body));
+        let _ = self.0.send(BusEvent::Packet(body));
     }
 
     /// The connection is gone.
-    pub fn disconnected(&self) {
-        let _ = self.0.send(News::Disconnected);
+    pub(crate) fn disconnected(&self) {
+        let _ = self.0.send(BusEvent::Disconnected);
     }
 }
 
@@ -75,18 +76,18 @@ impl Files {
     /// Opens the folders, makes those that are below the state folder, and listens. `ip` is the address towards the host.
     ///
     /// # Errors
-    /// [`StartError`] if a folder is missing. An address that cannot be listened on is a warning: the bus remains.
-    pub async fn open(
+    /// [`FilesError`] if a folder is missing. An address that cannot be listened on is a warning: the bus remains.
+    pub(crate) async fn open(
         config: &Config,
         id: &str,
         passcode: Option<&str>,
         ip: &str,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Self, FilesError> {
         let roots = config.files.roots.iter().map(|root| open_root(&config.state, root));
         let roots = roots.collect::<Result<Vec<_>, _>>()?;
         let home = config.files.roots.iter().find(|root| root.write).or(config.files.roots.first());
         let home = home.map_or_else(|| "/".to_owned(), FilesRoot::place);
-        let tokens = passcode.and_then(|passcode| Some((secret(id, passcode)?, HOST.to_owned())));
+        let tokens = passcode.and_then(|passcode| Some((secret(id, passcode)?, HOST_PEER.to_owned())));
         let logins = Logins {
             tokens: tokens.into_iter().collect(),
             addresses: config.files.addresses.clone(),
@@ -99,7 +100,7 @@ impl Files {
             ..Limits::default()
         };
         let server = Server::new(server::Config { roots, logins, limits, ..server::Config::default() })
-            .map_err(|error| StartError::Files(error.to_string()))?;
+            .map_err(|error| FilesError::Server(error.to_string()))?;
         let listener = match address(config.files.listen, ip) {
             Some(_) if !can_log_in => {
                 info!(guest = id, "files go through the bus only: without a credential nobody could log in");
@@ -112,17 +113,14 @@ impl Files {
     }
 
     /// What the host is told of it when the guest joins.
-    pub fn fact(&self) -> Value {
+    pub(crate) fn fact(&self) -> FilesFact {
         let port = self.listener.as_ref().and_then(|listener| listener.local_addr().ok()).map(|it| it.port());
-        match port {
-            Some(port) => json!({"home": self.home, "port": port}),
-            None => json!({"home": self.home}),
-        }
+        FilesFact { home: Some(self.home.clone()), port }
     }
 
     /// Serves until cancelled. The handle is for what the agent hears.
-    pub fn serve(self, client: Client, stop: CancellationToken) -> (FilesHandle, JoinSet<()>) {
-        let (news, heard) = mpsc::unbounded_channel();
+    pub(crate) fn serve(self, client: Client, stop: CancellationToken) -> (FilesHandle, JoinSet<()>) {
+        let (bus, bus_events) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
         if let Some(listener) = self.listener {
             let (server, stop) = (self.server.clone(), stop.clone());
@@ -132,8 +130,8 @@ impl Files {
                 }
             });
         }
-        tasks.spawn(streams(self.id, self.server, client, heard, stop));
-        (FilesHandle(news), tasks)
+        tasks.spawn(streams(self.id, self.server, client, bus_events, stop));
+        (FilesHandle(bus), tasks)
     }
 }
 
@@ -142,7 +140,7 @@ async fn streams(
     id: String,
     server: Server,
     client: Client,
-    mut heard: mpsc::UnboundedReceiver<News>,
+    mut bus_events: mpsc::UnboundedReceiver<BusEvent>,
     stop: CancellationToken,
 ) {
     let (mux, mut packets) = match Mux::new(vocable_streams::Limits::default()) {
@@ -153,8 +151,8 @@ async fn streams(
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            Some(news) = heard.recv() => match news {
-                News::Packet(body) => match Packet::decode(body) {
+            Some(event) = bus_events.recv() => match event {
+                BusEvent::Packet(body) => match Packet::decode(body) {
                     Ok(packet) => {
                         if let Some(incoming) = mux.deliver(packet) {
                             begin(&mut sessions, &server, incoming);
@@ -162,11 +160,11 @@ async fn streams(
                     }
                     Err(error) => debug!(guest = id, "{error}"),
                 },
-                News::Disconnected => mux.clear(),
+                BusEvent::Disconnected => mux.clear(),
             },
             Some(packet) = packets.recv() => {
                 let frame = Frame::new(Verb::Send)
-                    .with("destination", format!("{STREAMS_FROM}{id}"))
+                    .with("destination", Mailbox::StreamsFromGuest.of(&id))
                     .with_body(packet.encode());
                 if let Err(error) = client.send(frame).await {
                     debug!(guest = id, "not sent: {error}");
@@ -179,32 +177,22 @@ async fn streams(
 }
 
 fn begin(sessions: &mut JoinSet<()>, server: &Server, incoming: Incoming) {
-    if incoming.service != SERVICE {
+    if incoming.service != FILES_SERVICE {
         // Dropped, it ends; the host learns that nobody is there.
         return debug!("there is no service {:?}", incoming.service);
     }
     let server = server.clone();
     sessions.spawn(async move {
-        let served = server.serve(Stream::other(incoming.stream), Peer::Trusted(HOST.to_owned())).await;
+        let served = server.serve(Stream::other(incoming.stream), Peer::Trusted(HOST_PEER.to_owned())).await;
         if let Err(error) = served {
             debug!("a session through the bus ended: {error}");
         }
     });
 }
 
-/// What both sides derive from the guest's credential, of which the host knows the digest only: HMAC-SHA256, keyed with
-/// that digest, of a label and the guest's id. Either side proves that it knows it, and somebody who listens learns neither
-/// it nor the credential.
 fn secret(id: &str, passcode: &str) -> Option<Secret> {
-    let digest = Sha256::digest(passcode.trim());
-    let mac = Hmac::<Sha256>::new_from_slice(&digest).ok()?;
-    let octets = mac.chain_update(b"vocable files 1 ").chain_update(id.as_bytes()).finalize().into_bytes();
-    let hex = octets.iter().fold(String::new(), |mut hex, octet| {
-        // Writing into a String cannot fail.
-        let _ = write!(hex, "{octet:02x}");
-        hex
-    });
-    Secret::from_hex(&hex).ok()
+    let secret = files_secret(id, &Sha256::digest(passcode.trim()).into())?;
+    Secret::from_hex(&hex::encode(secret)).ok()
 }
 
 fn address(listen: Listen, ip: &str) -> Option<SocketAddr> {
@@ -225,13 +213,12 @@ async fn listen(address: SocketAddr, id: &str) -> Option<TcpListener> {
     }
 }
 
-fn open_root(state: &Path, root: &FilesRoot) -> Result<Root, StartError> {
+fn open_root(state: &Path, root: &FilesRoot) -> Result<Root, FilesError> {
     // A relative path is one below the state folder, and made there.
     let path: PathBuf = state.join(&root.path);
-    let failed = |source: io::Error| StartError::File { path: path.clone(), source };
+    let failed = |source: io::Error| FilesError::Folder { path: path.clone(), source };
     if root.path.is_relative() {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
-        made.map_err(failed)?;
+        private::folder(&path).map_err(failed)?;
     }
     let dir = Dir::open_ambient_dir(&path, ambient_authority()).map_err(failed)?;
     let opened = Root::new(root.place(), dir);

@@ -6,10 +6,11 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use vocable_protocol::is_guest_id;
 
 /// Why a guest does not know who it is.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum IdentityError {
+pub(crate) enum IdentityError {
     /// No route leads out, and no card was named.
     #[error(
         "no default route, so no network card to take the id from; set id or interface in the configuration"
@@ -28,15 +29,15 @@ pub enum IdentityError {
 
 /// The default route: through which card, to which gateway.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct DefaultRoute {
+pub(crate) struct DefaultRoute {
     /// The card's name, such as `eth0`.
-    pub interface: String,
+    pub(crate) interface: String,
     /// The other end.
-    pub gateway: Ipv4Addr,
+    pub(crate) gateway: Ipv4Addr,
 }
 
 /// Finds the default route of the lowest metric in the text of `/proc/net/route`.
-pub fn default_route(table: &str) -> Option<DefaultRoute> {
+pub(crate) fn default_route(table: &str) -> Option<DefaultRoute> {
     let row = |line: &str| {
         let fields: Vec<_> = line.split_whitespace().collect();
         let [interface, destination, gateway, flags, _, _, metric, mask, ..] = fields.as_slice() else {
@@ -47,7 +48,7 @@ pub fn default_route(table: &str) -> Option<DefaultRoute> {
         if *destination != "00000000" || *mask != "00000000" || !via_gateway {
             return None;
         }
-        // The kernel prints the four octets as one number in the byte order of the machine.
+        // The kernel prints the four bytes as one number in the byte order of the machine.
         let gateway = Ipv4Addr::from(u32::from_str_radix(gateway, 16).ok()?.to_ne_bytes());
         Some((metric.parse::<u32>().ok()?, DefaultRoute { interface: (*interface).to_owned(), gateway }))
     };
@@ -55,7 +56,7 @@ pub fn default_route(table: &str) -> Option<DefaultRoute> {
 }
 
 /// A MAC address in its canonical form, `08:00:27:0A:0B:0C`; none for the all-zero address of the loopback.
-pub fn canonical_mac(text: &str) -> Option<String> {
+pub(crate) fn canonical_mac(text: &str) -> Option<String> {
     let digits: String =
         text.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_ascii_uppercase();
     if digits.len() != 12 || digits.chars().all(|c| c == '0') {
@@ -68,18 +69,18 @@ pub fn canonical_mac(text: &str) -> Option<String> {
 
 /// What is known of this machine.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// The default route.
-    pub route: Option<DefaultRoute>,
+    pub(crate) route: Option<DefaultRoute>,
     /// The MAC of the card that leads to the host.
-    pub mac: Option<String>,
+    pub(crate) mac: Option<String>,
     /// Changes with every boot.
-    pub boot_id: Option<String>,
+    pub(crate) boot_id: Option<String>,
 }
 
 impl Machine {
-    /// Looks around; `interface` names the card whose MAC counts, if it is not that of the default route.
-    pub fn look(interface: Option<&str>) -> Self {
+    /// Reads it from the system; `interface` names the card whose MAC counts, if it is not that of the default route.
+    pub(crate) fn detect(interface: Option<&str>) -> Self {
         let route = read("/proc/net/route").and_then(|table| default_route(&table));
         let card = interface.or(route.as_ref().map(|route| route.interface.as_str()));
         let mac = card
@@ -91,12 +92,9 @@ impl Machine {
 
     /// The id to go by: the configured one, else the MAC without its colons (an id is part of destinations and of
     /// `guest:/path`, where colons mean something).
-    pub fn id(&self, configured: &str) -> Result<String, IdentityError> {
+    pub(crate) fn id(&self, configured: &str) -> Result<String, IdentityError> {
         if configured != "auto" {
-            let fits = configured.len() <= 64
-                && configured.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && configured.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-            return match fits {
+            return match is_guest_id(configured) {
                 true => Ok(configured.to_owned()),
                 false => Err(IdentityError::BadId(configured.chars().take(80).collect())),
             };
@@ -109,7 +107,7 @@ impl Machine {
     }
 
     /// Where the broker is: as configured, else STOMP's port at the default gateway.
-    pub fn broker(&self, configured: &str) -> Result<String, IdentityError> {
+    pub(crate) fn broker(&self, configured: &str) -> Result<String, IdentityError> {
         const STOMP_PORT: u16 = 61613;
         match (configured, &self.route) {
             ("auto", Some(route)) => Ok(format!("{}:{STOMP_PORT}", route.gateway)),

@@ -23,23 +23,15 @@
 //! - An agent run by a service manager must be stopped alone (systemd: `KillMode=process`), or its
 //!   jobs are stopped with it.
 
-pub(crate) mod cgroup;
-pub(crate) mod control;
-mod environment;
+mod context;
+mod control;
 mod error;
-pub(crate) mod folder;
 mod follow;
-mod keeper;
-pub(crate) mod launch;
-pub(crate) mod limits;
-pub(crate) mod lines;
-mod once;
-pub(crate) mod processes;
-pub(crate) mod program;
-pub(crate) mod record;
+mod program;
 mod recovery;
-pub(crate) mod results;
+mod run_once;
 mod spare;
+mod task;
 mod usage;
 
 #[cfg(test)]
@@ -47,95 +39,61 @@ pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
+use vocable_protocol::{OnDisconnect, Part, Program, Results};
 
-pub use self::control::Input;
-pub use self::error::JobError;
-pub use self::once::Output;
-pub use self::program::{OnDisconnect, Program};
-pub use self::results::{Failure, FailureCode, LeftOut, Resources, Results, State};
-pub use self::usage::{Usage, UsageSource};
+pub(crate) use self::error::JobError;
+pub(crate) use self::run_once::Output;
 
-use self::environment::Surroundings;
-use self::folder::{Folder, Freed, open_fifo};
-use self::keeper::{Keeper, Request};
-use self::lines::Control;
-use self::program::CommandId;
+use self::context::JobContext;
+use self::program::CheckedProgram;
+use self::task::{JobsTask, Request};
+use crate::job::cgroup;
+use crate::job::command_id::CommandId;
+use crate::job::folder::{Folder, Freed, open_fifo};
+use crate::job::lines::Control;
+use crate::job::record::WhenSpoolFull;
 
 /// How an agent keeps its jobs.
 #[derive(Clone, Debug)]
-pub struct JobsConfig {
+pub(crate) struct JobsConfig {
     /// The folder of all jobs; made if it is missing.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// The executable that calls [`supervisor::main`](crate::supervisor::main) …
-    pub supervisor: PathBuf,
+    pub(crate) supervisor: PathBuf,
     /// … given these arguments and the folder of the job.
-    pub supervisor_args: Vec<OsString>,
+    pub(crate) supervisor_args: Vec<OsString>,
     /// Bytes of output kept for a command until the host has them, both streams together.  What is in its pipes at
     /// its end (64 KiB each unless the program changes that) comes on top, so that it is not lost.
-    pub spool_limit: u64,
+    pub(crate) spool_limit: u64,
     /// What to do with a command that writes more, or fills the disk.
-    pub when_spool_full: WhenFull,
+    pub(crate) when_spool_full: WhenSpoolFull,
     /// Commands at a time.
-    pub max_running: usize,
+    pub(crate) max_running: usize,
     /// The working directory of commands that ask for none.
-    pub default_dir: PathBuf,
+    pub(crate) default_dir: PathBuf,
     /// Added to the environment of every command.
-    pub env: BTreeMap<String, String>,
+    pub(crate) env: BTreeMap<String, String>,
     /// How long an acknowledged command is remembered, unless there are too many of them.
-    pub keep: Duration,
+    pub(crate) keep: Duration,
     /// Whether each command gets a cgroup of its own, where that is possible.
-    pub cgroups: bool,
+    pub(crate) cgroups: bool,
 }
 
-/// What to do when a job's spool takes no more.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WhenFull {
-    /// Read on, and keep no more; its results say how much was left out.
-    Drop,
-    /// End the command; its results say what was left out.
-    Kill,
-    /// Read no more: the command waits in its next write until the host has taken some of it, the
-    /// disk has room again, or it is ended.
-    #[default]
-    Pause,
-}
-
-/// Which of a command's two output streams.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Part {
-    /// Standard error.
-    Err,
-    /// Standard output.
-    Out,
-}
-
-impl Part {
-    /// The name on the wire, and of the spool file.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Err => "err",
-            Self::Out => "out",
-        }
-    }
-}
-
-/// What the agent hears of its jobs.
+/// What the agent is told of its jobs.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(
     clippy::large_enum_variant,
     reason = "one at a time is on its way, and results are what it is all about"
 )]
-pub enum JobEvent {
+pub(crate) enum JobEvent {
     /// The results are there; [`Output`](Self::Output) has told of all the output before.
     Ended {
         /// The command.
@@ -163,42 +121,42 @@ pub enum JobEvent {
 
 /// The answer to [`Jobs::start`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Started {
+pub(crate) struct Started {
     /// The command was known already; nothing was started.
-    pub already: bool,
+    pub(crate) already: bool,
 }
 
 /// One line of the list of jobs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct JobInfo {
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct JobInfo {
     /// The command.
-    pub cmd_id: String,
+    pub(crate) cmd_id: String,
     /// Its program, as asked for.
-    pub cmd: String,
+    pub(crate) cmd: String,
     /// The program's arguments.
-    pub args: Vec<String>,
+    pub(crate) args: Vec<String>,
     /// Whose rights it has, if not the agent's.
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
     /// When it was asked for, in seconds since 1970.
-    pub recorded: f64,
+    pub(crate) recorded: f64,
     /// What is to become of it if the agent loses its host.
-    pub on_disconnect: OnDisconnect,
+    pub(crate) on_disconnect: OnDisconnect,
     /// Bytes of standard output announced so far.
-    pub out_bytes: u64,
+    pub(crate) out_bytes: u64,
     /// Bytes of standard error announced so far.
-    pub err_bytes: u64,
+    pub(crate) err_bytes: u64,
     /// Bytes of streamed input it is known to have read.
-    pub input_taken: u64,
+    pub(crate) input_taken: u64,
     /// How it went; `None` as long as it runs.
-    pub results: Option<Results>,
+    pub(crate) results: Option<Results>,
     /// Whether its results have been acknowledged.
-    pub acknowledged: bool,
+    pub(crate) acknowledged: bool,
 }
 
 /// The jobs of this agent: a handle to the task that owns them.
 #[derive(Clone, Debug)]
-pub struct Jobs {
-    shared: Arc<Surroundings>,
+pub(crate) struct Jobs {
+    context: Arc<JobContext>,
     requests: mpsc::Sender<Request>,
 }
 
@@ -206,42 +164,48 @@ impl Jobs {
     /// Opens the folder, follows again the jobs in it that run, and announces again what was not
     /// acknowledged.  The jobs are kept until the handle in third place is dropped, or all `Jobs`
     /// are; the commands themselves go on regardless.
-    pub async fn open(
+    pub(crate) async fn open(
         config: JobsConfig,
     ) -> Result<(Self, mpsc::Receiver<JobEvent>, AbortOnDropHandle<()>), JobError> {
-        let (shared, lock, found) = blocking(move || {
-            let shared = Surroundings::find(config)?;
-            let lock = recovery::lock(&shared.config.dir)?;
-            let found = recovery::scan(&shared)?;
-            shared.cgroups.iter().for_each(cgroup::Parent::sweep);
-            Ok((Arc::new(shared), lock, found))
+        let (context, lock, found) = blocking(move || {
+            let context = JobContext::prepare(config)?;
+            let lock = recovery::lock(&context.config.dir)?;
+            let found = recovery::scan(&context)?;
+            context.cgroups.iter().for_each(cgroup::Parent::sweep);
+            Ok((Arc::new(context), lock, found))
         })
         .await?;
-        shared.have_spare();
-        let (requests, asked) = mpsc::channel(64);
+        context.prepare_spare();
+        let (requests, incoming) = mpsc::channel(64);
         // One: what waits longer waits with the owner, who lets new totals replace old ones.
-        let (events, heard) = mpsc::channel(1);
-        let keeper = Keeper::new(shared.clone(), lock, asked, found);
-        let task = AbortOnDropHandle::new(tokio::spawn(keeper.run(events)));
-        Ok((Self { shared, requests }, heard, task))
+        let (events, announced) = mpsc::channel(1);
+        let task = JobsTask::new(context.clone(), lock, incoming, found);
+        let task = AbortOnDropHandle::new(tokio::spawn(task.run(events)));
+        Ok((Self { context, requests }, announced, task))
     }
 
     /// Records the command and starts it.  When this returns it can be signalled; a program that
     /// could not be started is no error here but the state `failed` of its results.
     ///
     /// An id that is known already, with the same program, starts nothing.
-    pub async fn start(&self, cmd_id: &str, program: Program) -> Result<Started, JobError> {
+    pub(crate) async fn start(&self, cmd_id: &str, program: Program) -> Result<Started, JobError> {
         let cmd_id = cmd_id.parse()?;
-        let order = Box::new(program.check()?);
-        self.ask(|reply| Request::Start { cmd_id, order, reply }).await?
+        let program = Box::new(CheckedProgram::new(program)?);
+        self.request(|reply| Request::Start { cmd_id, program, reply }).await?
     }
 
     /// Reads at most `max` bytes of a stream, from an offset in bytes.  Less comes only at the end
     /// of what is there; nothing comes from behind it.
-    pub async fn read(&self, cmd_id: &str, part: Part, offset: u64, max: usize) -> Result<Vec<u8>, JobError> {
+    pub(crate) async fn read(
+        &self,
+        cmd_id: &str,
+        part: Part,
+        offset: u64,
+        max: usize,
+    ) -> Result<Vec<u8>, JobError> {
         let (folder, cmd_id) = self.folder(cmd_id)?;
         blocking(move || {
-            known(&folder, &cmd_id)?;
+            require_known(&folder, &cmd_id)?;
             read_spool(&folder, &cmd_id, part, offset, max)
         })
         .await
@@ -249,7 +213,7 @@ impl Jobs {
 
     /// The host has so many bytes of each stream of a command: of a command that runs, room may be
     /// made of them.
-    pub async fn taken(&self, cmd_id: &str, out: u64, err: u64) -> Result<(), JobError> {
+    pub(crate) async fn acknowledge_output(&self, cmd_id: &str, out: u64, err: u64) -> Result<(), JobError> {
         let (folder, _) = self.folder(cmd_id)?;
         blocking(move || {
             // Of one that has ended there is nobody who needs room.
@@ -264,50 +228,50 @@ impl Jobs {
         .await
     }
 
-    /// Where what can be read of both streams begins: all before it was freed, and is with the host.
-    pub async fn readable_from(&self, cmd_id: &str) -> Result<(u64, u64), JobError> {
+    /// How much of both streams was freed from their beginnings, and is with the host.
+    pub(crate) async fn freed(&self, cmd_id: &str) -> Result<(u64, u64), JobError> {
         let (folder, _) = self.folder(cmd_id)?;
         let Freed { out, err } = blocking(move || Ok(folder.freed())).await?;
         Ok((out, err))
     }
 
     /// Every command that is remembered, by id.
-    pub async fn list(&self) -> Result<Vec<JobInfo>, JobError> {
-        self.ask(|reply| Request::List { reply }).await
+    pub(crate) async fn list(&self) -> Result<Vec<JobInfo>, JobError> {
+        self.request(|reply| Request::List { reply }).await
     }
 
     /// The commands of which not everything was acknowledged.
-    pub async fn untold(&self) -> Result<Vec<String>, JobError> {
-        self.ask(|reply| Request::Untold { reply }).await
+    pub(crate) async fn unacknowledged(&self) -> Result<Vec<String>, JobError> {
+        self.request(|reply| Request::Unacknowledged { reply }).await
     }
 
     /// Whether a command of that id is remembered: then nothing starts it again.
-    pub async fn knows(&self, cmd_id: &str) -> Result<bool, JobError> {
+    pub(crate) async fn is_known(&self, cmd_id: &str) -> Result<bool, JobError> {
         let cmd_id = cmd_id.parse()?;
-        self.ask(|reply| Request::Knows { cmd_id, reply }).await
+        self.request(|reply| Request::IsKnown { cmd_id, reply }).await
     }
 
     /// The host has the results: they are not announced again, the output is removed, and after the
     /// configured time the command is forgotten.
-    pub async fn acknowledged(&self, cmd_id: &str) -> Result<(), JobError> {
+    pub(crate) async fn acknowledge(&self, cmd_id: &str) -> Result<(), JobError> {
         let cmd_id = cmd_id.parse()?;
-        self.ask(|reply| Request::Acknowledged { cmd_id, reply }).await?
+        self.request(|reply| Request::Acknowledge { cmd_id, reply }).await?
     }
 
     /// Runs a program that is no job: it is read to its end, and killed with its whole process
     /// group when it takes longer than its `timeout` (default 10 s), writes more than `max_output`
     /// bytes, or when the caller no longer waits.  Of the options only `stdin` and `timeout` are
     /// for such a program.
-    pub async fn run_once(&self, program: Program, max_output: usize) -> Result<Output, JobError> {
-        once::run(self.shared.clone(), program, max_output).await
+    pub(crate) async fn run_once(&self, program: Program, max_output: usize) -> Result<Output, JobError> {
+        run_once::run(self.context.clone(), program, max_output).await
     }
 
     fn folder(&self, cmd_id: &str) -> Result<(Folder, CommandId), JobError> {
         let cmd_id = cmd_id.parse()?;
-        Ok((self.shared.folder(&cmd_id), cmd_id))
+        Ok((self.context.folder(&cmd_id), cmd_id))
     }
 
-    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, JobError> {
+    async fn request<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, JobError> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(request(reply)).await.map_err(|_| JobError::Closed)?;
         answer.await.map_err(|_| JobError::Closed)
@@ -321,7 +285,7 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(JobError::Closed))
 }
 
-fn known(folder: &Folder, cmd_id: &CommandId) -> Result<(), JobError> {
+fn require_known(folder: &Folder, cmd_id: &CommandId) -> Result<(), JobError> {
     if folder.record().exists() { Ok(()) } else { Err(JobError::Unknown { cmd_id: cmd_id.to_string() }) }
 }
 
@@ -335,12 +299,12 @@ fn read_spool(
     let path = folder.spool(part);
     let from = folder.freed().of(part);
     if offset < from {
-        return Err(JobError::Freed { cmd_id: cmd_id.to_string(), part: part.as_str(), from });
+        return Err(JobError::Freed { cmd_id: cmd_id.to_string(), part, from });
     }
     let left = folder.spooled(part).saturating_sub(offset);
     let mut bytes = vec![0; usize::try_from(left).unwrap_or(max).min(max)];
     if !bytes.is_empty() {
-        let file = std::fs::File::open(&path).map_err(JobError::io("open", &path))?;
+        let file = File::open(&path).map_err(JobError::io("open", &path))?;
         file.read_exact_at(&mut bytes, offset).map_err(JobError::io("read", &path))?;
     }
     Ok(bytes)

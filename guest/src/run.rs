@@ -1,27 +1,27 @@
 //! All of the guest agent put together: from its configuration to its last word.
 
 use crate::agent::{Agent, Parts};
-use crate::config::{Cgroup, Config, WhenSpoolFull};
-use crate::files::{Files, STREAMS_TO};
+use crate::capabilities::GuestCapabilities;
+use crate::config::{Cgroup, Config};
+use crate::files::{Files, FilesError};
 use crate::identity::{IdentityError, Machine};
-use crate::jobs::{JobError, Jobs, JobsConfig, WhenFull};
-use crate::powers::GuestPowers;
-use serde_json::{Map, Value, json};
+use crate::jobs::{JobError, Jobs, JobsConfig};
+use crate::private;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use vocable_protocol::{Facts, Mailbox};
 use vocable_runtime::settings::Reload;
 use vocable_runtime::{Compiler, Engine, EngineConfig, Lexicon};
 use vocable_stomp::client::{AckMode, Client, ClientConfig, Credentials, Reconnect, Secret, Subscription};
 
 /// Why the agent cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// Nobody knows who this guest is or where its host.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -32,8 +32,8 @@ pub enum StartError {
     #[error(transparent)]
     Words(#[from] vocable_runtime::EngineError),
     /// The files cannot be served as configured.
-    #[error("files: {0}")]
-    Files(String),
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// A file or folder refused.
     #[error("{path}: {source}")]
     File {
@@ -51,22 +51,23 @@ pub enum StartError {
 }
 
 /// The hidden first argument that makes this program the supervisor of the job in the folder that follows.
-pub const SUPERVISE: &str = "supervise";
-/// Events of words and wishes of theirs that may wait for the agent.
-const WAITING: usize = 64;
+pub(crate) const SUPERVISE: &str = "supervise";
+/// Messages that words want said and that may wait for the agent.
+const SAY_REQUESTS: usize = 64;
 
 /// Runs the agent until cancelled.
-pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartError> {
-    let machine = Machine::look(Some(config.interface.as_str()).filter(|name| *name != "auto"));
+pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), StartError> {
+    let machine = Machine::detect(Some(config.interface.as_str()).filter(|name| *name != "auto"));
     let id = machine.id(&config.id)?;
     let address = machine.broker(&config.broker)?;
     let passcode = credential(&config.token_file)?;
-    make_private(&config.state)?;
+    private::folder(&config.state)
+        .map_err(|source| StartError::File { path: config.state.clone(), source })?;
     let (jobs, job_events, _jobs_task) = Jobs::open(jobs_config(&config)).await?;
-    let (wishes, wished) = mpsc::channel(WAITING);
+    let (say_sender, say_requests) = mpsc::channel(SAY_REQUESTS);
     let ip = own_ip(&address);
     let files = Files::open(&config, &id, passcode.as_deref(), &ip).await?;
-    let powers = Arc::new(GuestPowers::new(id.clone(), ip, jobs.clone(), wishes));
+    let capabilities = Arc::new(GuestCapabilities::new(id.clone(), ip, jobs.clone(), say_sender));
     let engine = Engine::new(EngineConfig {
         pooling: false,
         cache: Some(config.cache.join("words")),
@@ -75,7 +76,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     })?;
     let (lexicon, problems) = Lexicon::open(
         engine,
-        powers,
+        capabilities,
         config.words.policies(),
         vocable_words::BUILT_IN,
         config.words.dirs.clone(),
@@ -94,11 +95,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     let names: Vec<_> = lexicon.words().into_iter().map(|word| word.name).collect();
     info!(guest = id, broker = address, "words: {}", names.join(" "));
     let client = client_config(&config, &id, address, passcode);
-    let mailbox = Subscription::new("mailbox", format!("/queue/vocable.in.{id}"), AckMode::ClientIndividual);
-    let streams = Subscription::new("streams", format!("{STREAMS_TO}{id}"), AckMode::Auto);
+    let mailbox = Subscription::new("mailbox", Mailbox::ToGuest.of(&id), AckMode::ClientIndividual);
+    let streams = Subscription::new("streams", Mailbox::StreamsToGuest.of(&id), AckMode::Auto);
     let (client, bus, _client_task) = Client::start(client, vec![mailbox, streams]);
-    let mut facts = facts(&config, &machine);
-    facts.insert("files".to_owned(), files.fact());
+    let facts = Facts { files: Some(files.fact()), ..facts(&config, machine) };
     let files_stop = stop.child_token();
     let (files, mut files_tasks) = files.serve(client.clone(), files_stop.clone());
     let beacon = config.beacon.duration();
@@ -114,7 +114,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
         words,
         jobs,
         job_events,
-        wishes: wished,
+        say_requests,
         files,
     };
     Agent::run(parts, stop).await;
@@ -147,11 +147,7 @@ fn jobs_config(config: &Config) -> JobsConfig {
         supervisor: PathBuf::from("/proc/self/exe"),
         supervisor_args: vec![SUPERVISE.into()],
         spool_limit: config.jobs.spool_limit.bytes(),
-        when_spool_full: match config.jobs.when_spool_full {
-            WhenSpoolFull::Drop => WhenFull::Drop,
-            WhenSpoolFull::Kill => WhenFull::Kill,
-            WhenSpoolFull::Pause => WhenFull::Pause,
-        },
+        when_spool_full: config.jobs.when_spool_full,
         max_running: config.jobs.max_running,
         default_dir: config.jobs.home.clone(),
         env: config.jobs.env.clone(),
@@ -174,15 +170,14 @@ fn credential(path: &Path) -> Result<Option<String>, StartError> {
 }
 
 /// What the host is told of this guest when it joins.
-fn facts(config: &Config, machine: &Machine) -> Map<String, Value> {
-    let known = json!({
-        "agent": env!("CARGO_PKG_VERSION"),
-        "beacon": config.beacon.duration().as_secs_f64().to_string(),
-        "boot-id": machine.boot_id,
-        "mac": machine.mac,
-    });
-    let members = known.as_object().cloned().unwrap_or_default();
-    members.into_iter().filter(|(_, value)| !value.is_null()).collect()
+fn facts(config: &Config, machine: Machine) -> Facts {
+    Facts {
+        agent: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        beacon: Some(config.beacon.duration().as_secs_f64().to_string()),
+        boot_id: machine.boot_id,
+        mac: machine.mac,
+        ..Facts::default()
+    }
 }
 
 /// The address this machine would send from to reach the broker: asking the kernel sends nothing.
@@ -193,9 +188,4 @@ fn own_ip(broker: &str) -> String {
         socket.local_addr()
     };
     local().map(|address| address.ip().to_string()).unwrap_or_default()
-}
-
-fn make_private(folder: &Path) -> Result<(), StartError> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|source| StartError::File { path: folder.into(), source })
 }

@@ -2,7 +2,7 @@
 //! ends it when its time is over, and leaves the results; so a job outlives the agent that asked
 //! for it.  It is this executable under a hidden first argument, it is synchronous, and it talks
 //! to nobody but the agent, over two FIFOs as standard input and output: those it was born with, or, if it was
-//! started before there was a job, got with it ([`assignment`]).
+//! started before there was a job, got with it ([`assignment`](crate::job::assignment)).
 //!
 //! ```text
 //! agent ──control──▶ supervisor ──▶ program ──▶ its children
@@ -27,7 +27,6 @@
 //! The results do not say what was never known: see [`Results`].
 
 mod announcer;
-pub(crate) mod assignment;
 mod ending;
 mod input;
 mod job;
@@ -47,22 +46,19 @@ use nix::sys::prctl::set_child_subreaper;
 use nix::unistd::setsid;
 
 use self::announcer::Announcer;
-use self::assignment::SPARE;
 use self::input::Input;
 use self::job::{Job, Wakes};
 use self::terminal::Terminal;
-use crate::jobs::Part;
-use crate::jobs::cgroup::Group;
-use crate::jobs::folder::{Folder, private_new, read_json};
-use crate::jobs::launch::Launch;
-use crate::jobs::lines::Event;
-use crate::jobs::processes::Identity;
-use crate::jobs::record::{Record, Supervisor, unix_time};
-use crate::jobs::results::{Failure, FailureCode, Results};
+use vocable_protocol::{Failure, FailureCode, Part, Results};
 
-/// The variable with what the path of each command's cgroup begins with; without it there are none.  Only for supervisors
-/// that wait: who has a job at once has no time to enter one.
-pub(crate) const GROUPS: &str = "VOCABLE_SUPERVISOR_GROUPS";
+use crate::job::assignment::{self, GROUPS, SPARE};
+use crate::job::cgroup::Group;
+use crate::job::folder::{Folder, read_json};
+use crate::job::launch::Launch;
+use crate::job::lines::Event;
+use crate::job::processes::Identity;
+use crate::job::record::{Record, Supervisor, unix_time};
+use crate::private;
 
 /// How long nothing is asked for until a supervisor that waits enters a cgroup.
 const QUIET: Duration = Duration::from_millis(50);
@@ -70,7 +66,7 @@ const QUIET: Duration = Duration::from_millis(50);
 /// Watches over the job in this folder until it has ended; what `main` does under the hidden
 /// argument.  [`SPARE`] is no folder: then one is assigned later, or none.  Success means that the results are in the
 /// folder and on the disk, however the job went.
-pub fn main(job_dir: &Path) -> ExitCode {
+pub(crate) fn main(job_dir: &Path) -> ExitCode {
     let done = if launcher::is_this() {
         launcher::launch(&Folder::new(job_dir))
     } else {
@@ -144,9 +140,9 @@ pub(crate) fn supervise(folder: &Folder, group: Option<Group>) -> io::Result<()>
 /// Makes what has to be there before the program is started, its spool first.
 fn prepare(folder: &Folder, group: Option<&Group>) -> io::Result<[File; 2]> {
     // A job whose spool exists has been started before, and is never started again.
-    let out = private_new(&folder.spool(Part::Out))?;
+    let out = private::new_file(&folder.spool(Part::Out))?;
     let rest = || {
-        let err = private_new(&folder.spool(Part::Err))?;
+        let err = private::new_file(&folder.spool(Part::Err))?;
         folder.reserve_result()?;
         let myself =
             Supervisor { process: Identity::own()?, group: group.map(|group| group.folder().to_owned()) };
@@ -285,7 +281,7 @@ mod tests {
         std::fs::create_dir(dir.path().join("result.json.new")).unwrap();
         prepare(&folder, None).unwrap_err();
         assert!(!folder.spool(Part::Out).exists());
-        private_new(&folder.spool(Part::Out)).unwrap();
+        private::new_file(&folder.spool(Part::Out)).unwrap();
         prepare(&folder, None).unwrap_err();
         assert!(folder.spool(Part::Out).exists());
     }

@@ -11,7 +11,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use vocable::client::{Client, ClientError};
+use vocable_api::client::{Client, ClientError};
 use vocable_xmlrpc::{from_json, to_json};
 
 /// What a call gives: the result, or the fault's text, which begins with its slug.
@@ -134,7 +134,7 @@ impl Host {
     /// Calls a method with a JSON array of parameters.
     pub fn call(&self, method: &str, params: Value) -> Answer {
         let params = params.as_array().unwrap().iter().cloned().map(|it| from_json(it).unwrap()).collect();
-        match self.client.call(method, params, TIMEOUT) {
+        match self.client.call_by_name(method, params, TIMEOUT) {
             Ok(value) => {
                 let reply = to_json(&value);
                 replies::check(method, &reply, || http::json(self.api(), &self.token(), "/api/openapi.json"));
@@ -231,7 +231,7 @@ impl Endpoint {
     pub fn call(&self, method: &str, params: &Value) -> Result<Value, ClientError> {
         let params = params.as_array().unwrap().iter().cloned().map(|it| from_json(it).unwrap()).collect();
         let client = Client::new(&self.url, self.token.as_str())?;
-        client.call(method, params, TIMEOUT).map(|value| to_json(&value))
+        client.call_by_name(method, params, TIMEOUT).map(|value| to_json(&value))
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) struct HostClock {
 
 impl HostClock {
     /// A message that says `host` has come at `own`.
-    pub(super) fn heard(&mut self, own: i64, host: i64) {
+    pub(super) fn observed(&mut self, own: i64, host: i64) {
         let ahead = host.saturating_sub(own);
         self.ahead = Some(self.ahead.map_or(ahead, |known| known.max(ahead)));
     }
@@ -25,7 +25,7 @@ impl HostClock {
     pub(super) fn answered(&mut self, asked: i64, own: i64, host: i64) {
         let most = host.saturating_sub(asked);
         self.ahead = self.ahead.filter(|known| *known <= most);
-        self.heard(own, host);
+        self.observed(own, host);
     }
 
     /// What the host's clock shows at least, when our own shows that.
@@ -43,18 +43,18 @@ mod tests {
     fn the_latest_time_counts_however_long_others_have_waited() {
         let mut clock = HostClock::default();
         assert_eq!(clock.at_least(5), None);
-        clock.heard(100, 1_000);
-        clock.heard(200, 400);
+        clock.observed(100, 1_000);
+        clock.observed(200, 400);
         assert_eq!(clock.at_least(250), Some(1_150));
-        clock.heard(260, 2_000);
+        clock.observed(260, 2_000);
         assert_eq!(clock.at_least(260), Some(2_000));
     }
 
     #[test]
     fn a_clock_that_was_set_back_is_believed_when_it_is_asked() {
         let mut clock = HostClock::default();
-        clock.heard(0, 1_000_000);
-        clock.heard(10, 5_000);
+        clock.observed(0, 1_000_000);
+        clock.observed(10, 5_000);
         assert_eq!(clock.at_least(10), Some(1_000_010), "that message may just be old");
         clock.answered(20, 30, 6_000);
         assert_eq!(clock.at_least(30), Some(6_000));
@@ -78,7 +78,7 @@ mod tests {
                     clock.answered(asked, own, said);
                     prop_assert!(host(own) - clock.at_least(own).unwrap() <= waited);
                 } else {
-                    clock.heard(own, host(own - waited.min(own)));
+                    clock.observed(own, host(own - waited.min(own)));
                 }
                 prop_assert!(clock.at_least(own).is_some_and(|time| time <= host(own)));
             }
@@ -88,7 +88,7 @@ mod tests {
         fn wild_times_are_survived(times in prop::collection::vec((any::<i64>(), any::<i64>(), any::<i64>()), 0..20)) {
             let mut clock = HostClock::default();
             for (asked, own, host) in times {
-                clock.heard(own, host);
+                clock.observed(own, host);
                 clock.answered(asked, own, host);
                 clock.at_least(own);
             }

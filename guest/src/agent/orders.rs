@@ -45,7 +45,7 @@ pub(super) enum Verdict<T> {
         now: i64,
     },
     /// It is to be heard.
-    Hear(T),
+    Accept(T),
 }
 
 /// The orders of one host.
@@ -74,24 +74,24 @@ impl<T> Orders<T> {
     }
 
     /// An order of so many bytes has come that is valid until then.
-    pub(super) fn arrived(&mut self, order: T, valid_until: i64, bytes: usize, own: i64) {
+    pub(super) fn push(&mut self, order: T, valid_until: i64, bytes: usize, own: i64) {
         self.bytes += bytes;
         self.held.push_back(Held { order, valid_until, bytes, since: own });
     }
 
     /// A message of the host has come that says what its clock showed.
-    pub(super) fn host_said(&mut self, own: i64, host: i64, in_reply_to: Option<&str>) {
+    pub(super) fn host_time(&mut self, own: i64, host: i64, in_reply_to: Option<&str>) {
         match self.asked.take_if(|(id, _)| in_reply_to == Some(&**id)) {
             Some((_, asked)) => {
                 self.answered = Some(own);
                 self.clock.answered(asked, own, host);
             }
-            None => self.clock.heard(own, host),
+            None => self.clock.observed(own, host),
         }
     }
 
     /// The question has an answer. One that did not say what the clock shows leaves what is known.
-    pub(super) fn was_answered(&mut self, id: &str, own: i64) {
+    pub(super) fn answered_without_time(&mut self, id: &str, own: i64) {
         if self.asked.take_if(|(asked, _)| asked == id).is_some() {
             self.answered = Some(own);
         }
@@ -126,7 +126,7 @@ impl<T> Orders<T> {
         self.bytes -= bytes;
         Some(match now {
             Some(now) => Verdict::Expired { order, valid_until, now },
-            None => Verdict::Hear(order),
+            None => Verdict::Accept(order),
         })
     }
 
@@ -144,32 +144,32 @@ mod tests {
     /// Asks and is answered in the same moment.
     fn told(orders: &mut Orders<u32>, own: i64, host: i64) {
         orders.ask(format!("t{own}"), own);
-        orders.host_said(own, host, Some(&format!("t{own}")));
+        orders.host_time(own, host, Some(&format!("t{own}")));
     }
 
     #[test]
     fn an_order_waits_for_the_hosts_time_and_then_for_nothing() {
         let mut orders = Orders::default();
-        orders.arrived(1, 1_000, 10, 0);
-        orders.host_said(0, 900, None);
+        orders.push(1, 1_000, 10, 0);
+        orders.host_time(0, 900, None);
         assert_eq!(orders.next(0), None, "the message that says so may have waited, too");
         assert!(orders.has_to_ask(0));
         told(&mut orders, 5, 950);
-        assert_eq!(orders.next(5), Some(Verdict::Hear(1)));
-        orders.arrived(2, 2_000, 10, 100);
-        assert_eq!(orders.next(100), Some(Verdict::Hear(2)), "the time is known by now");
+        assert_eq!(orders.next(5), Some(Verdict::Accept(1)));
+        orders.push(2, 2_000, 10, 100);
+        assert_eq!(orders.next(100), Some(Verdict::Accept(2)), "the time is known by now");
         assert!(!orders.has_to_ask(100) && orders.deadline().is_none());
     }
 
     #[test]
     fn what_has_waited_too_long_in_the_mailbox_expires() {
         let mut orders = Orders::default();
-        orders.arrived(1, 1_000, 10, 0);
-        orders.host_said(0, 500, None);
-        orders.arrived(2, 9_000, 10, 0);
+        orders.push(1, 1_000, 10, 0);
+        orders.host_time(0, 500, None);
+        orders.push(2, 9_000, 10, 0);
         told(&mut orders, 3, 5_000);
         assert_eq!(orders.next(3), Some(Verdict::Expired { order: 1, valid_until: 1_000, now: 5_000 }));
-        assert_eq!(orders.next(3), Some(Verdict::Hear(2)));
+        assert_eq!(orders.next(3), Some(Verdict::Accept(2)));
     }
 
     #[test]
@@ -177,34 +177,34 @@ mod tests {
         let mut orders = Orders::default();
         told(&mut orders, 0, 1_000_000);
         // An order of a clock that shows 500 now.
-        orders.arrived(1, 700, 10, 50);
-        orders.host_said(50, 500, None);
+        orders.push(1, 700, 10, 50);
+        orders.host_time(50, 500, None);
         assert_eq!(orders.next(50), None);
         assert!(orders.has_to_ask(50));
         told(&mut orders, 51, 501);
-        assert_eq!(orders.next(51), Some(Verdict::Hear(1)));
+        assert_eq!(orders.next(51), Some(Verdict::Accept(1)));
     }
 
     #[test]
     fn a_host_that_does_not_tell_its_time_holds_up_nothing_for_long() {
         let mut orders = Orders::default();
-        orders.arrived(1, 1_000, 10, 0);
+        orders.push(1, 1_000, 10, 0);
         assert_eq!((orders.next(0), orders.deadline()), (None, Some(LONGEST)));
-        assert_eq!(orders.next(LONGEST), Some(Verdict::Hear(1)));
+        assert_eq!(orders.next(LONGEST), Some(Verdict::Accept(1)));
         orders.ask("t".into(), LONGEST);
-        orders.arrived(2, 1_000, 10, LONGEST);
-        orders.was_answered("t", LONGEST + 1);
-        assert_eq!(orders.next(LONGEST + 1), Some(Verdict::Hear(2)));
+        orders.push(2, 1_000, 10, LONGEST);
+        orders.answered_without_time("t", LONGEST + 1);
+        assert_eq!(orders.next(LONGEST + 1), Some(Verdict::Accept(2)));
     }
 
     #[test]
     fn another_connection_is_asked_again() {
         let mut orders = Orders::default();
         told(&mut orders, 0, 100);
-        orders.arrived(1, 1_000, 10, 0);
+        orders.push(1, 1_000, 10, 0);
         orders.connection_lost();
         assert_eq!(orders.next(0), None, "it comes again");
-        orders.arrived(1, 1_000, 10, 5_000);
+        orders.push(1, 1_000, 10, 5_000);
         assert_eq!(orders.next(5_000), None);
         assert!(orders.has_to_ask(5_000));
         told(&mut orders, 5_001, 9_000);
@@ -214,9 +214,9 @@ mod tests {
     #[test]
     fn more_than_the_broker_gives_out_is_never_held() {
         let mut orders = Orders::default();
-        (0..=u32::try_from(MOST).unwrap()).for_each(|n| orders.arrived(n, 1_000, 1, 0));
-        assert_eq!((orders.next(0), orders.next(0)), (Some(Verdict::Hear(0)), None));
-        orders.arrived(999, 1_000, MOST_BYTES, 0);
+        (0..=u32::try_from(MOST).unwrap()).for_each(|n| orders.push(n, 1_000, 1, 0));
+        assert_eq!((orders.next(0), orders.next(0)), (Some(Verdict::Accept(0)), None));
+        orders.push(999, 1_000, MOST_BYTES, 0);
         assert_eq!(std::iter::from_fn(|| orders.next(0)).count(), MOST);
         assert_eq!(orders.next(0), None, "the large one alone is within the bound");
     }
@@ -233,15 +233,15 @@ mod tests {
             for (n, (passes, valid_for, answered_after)) in steps.into_iter().enumerate() {
                 own += passes;
                 let valid_until = host(own) + valid_for;
-                orders.arrived(n, valid_until, 1, own);
+                orders.push(n, valid_until, 1, own);
                 due.push(valid_until);
                 let asked = own;
                 orders.ask("t".into(), own);
                 own += answered_after;
-                orders.host_said(own, host(asked), Some("t"));
+                orders.host_time(own, host(asked), Some("t"));
                 while let Some(verdict) = orders.next(own) {
                     match verdict {
-                        Verdict::Hear(n) => prop_assert!(due[n] >= host(asked)),
+                        Verdict::Accept(n) => prop_assert!(due[n] >= host(asked)),
                         Verdict::Expired { order, now, .. } => prop_assert!(due[order] < now && now <= host(own)),
                     }
                 }

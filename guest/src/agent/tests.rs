@@ -1,10 +1,10 @@
 //! The agent over a real broker, with real words and commands; the host is the test.
 
 use super::*;
+use crate::capabilities::GuestCapabilities;
 use crate::config::Config;
 use crate::files::Files;
 use crate::jobs::tests::test_config;
-use crate::powers::GuestPowers;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -65,7 +65,7 @@ impl Host {
 }
 
 /// The two words that commands need, compiled once.
-async fn words(powers: GuestPowers) -> Lexicon {
+async fn words(capabilities: GuestCapabilities) -> Lexicon {
     static CACHE: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
     let engine =
         Engine::new(EngineConfig { cache: Some(CACHE.path().join("words")), ..EngineConfig::default() });
@@ -75,7 +75,7 @@ async fn words(powers: GuestPowers) -> Lexicon {
     let words: Vec<_> =
         vocable_words::BUILT_IN.iter().copied().filter(|word| names.contains(&word.name)).collect();
     let (lexicon, problems) =
-        Lexicon::open(engine.unwrap(), Arc::new(powers), policies, &words, Vec::new()).await;
+        Lexicon::open(engine.unwrap(), Arc::new(capabilities), policies, &words, Vec::new()).await;
     assert_eq!(problems, []);
     lexicon
 }
@@ -106,7 +106,7 @@ impl Dial for Once {
 /// One process of the guest's agent.
 struct Guest {
     jobs: Jobs,
-    wishes: mpsc::Sender<Wish>,
+    say_requests: mpsc::Sender<SayRequest>,
     agent: AbortOnDropHandle<()>,
     jobs_task: AbortOnDropHandle<()>,
     client_task: AbortOnDropHandle<()>,
@@ -126,16 +126,17 @@ impl Guest {
 
     async fn over(
         dir: &Path,
-        (client, bus, client_task): (Client, mpsc::Receiver<Event>, AbortOnDropHandle<()>),
+        (client, bus, client_task): (Client, mpsc::Receiver<BusEvent>, AbortOnDropHandle<()>),
     ) -> Self {
         let (jobs, job_events, jobs_task) = Jobs::open(test_config(dir)).await.unwrap();
-        let (wishes, wished) = mpsc::channel(1);
-        let lexicon = words(GuestPowers::new("g1".into(), String::new(), jobs.clone(), wishes.clone())).await;
+        let (say_sender, say_requests) = mpsc::channel(1);
+        let lexicon =
+            words(GuestCapabilities::new("g1".into(), String::new(), jobs.clone(), say_sender.clone())).await;
         let files = Files::open(&config(dir), "g1", None, "127.0.0.1").await.unwrap();
         let (files, files_tasks) = files.serve(client.clone(), CancellationToken::new());
         let parts = Parts {
             id: "g1".into(),
-            facts: Map::new(),
+            facts: Facts::default(),
             beacon: Duration::from_secs(3600),
             kill_after: Duration::from_secs(3600),
             client,
@@ -144,11 +145,11 @@ impl Guest {
             lexicon,
             jobs: jobs.clone(),
             job_events,
-            wishes: wished,
+            say_requests,
             files,
         };
         let agent = AbortOnDropHandle::new(tokio::spawn(Agent::run(parts, CancellationToken::new())));
-        Self { jobs, wishes, agent, jobs_task, client_task, _files: files_tasks }
+        Self { jobs, say_requests: say_sender, agent, jobs_task, client_task, _files: files_tasks }
     }
 
     /// Ends as by SIGKILL: nothing is said.
@@ -157,21 +158,6 @@ impl Guest {
             task.abort();
             let _ = task.await;
         }
-    }
-}
-
-#[test]
-fn want_of_room_is_told_from_what_is_wrong() {
-    let error = |kind: &str, text: &str| AskError { kind: kind.into(), text: text.into() };
-    for text in [
-        "no-space: c1 is held up: 1 GiB are here",
-        "c1: busy reading what is here of its output; tell it again",
-    ] {
-        assert!(is_no_room(&error("failed", text)), "{text}");
-    }
-    assert!(is_no_room(&error("busy", "")));
-    for text in ["c1: out continues at 5, and only 4 octets are here", "it is busy", ""] {
-        assert!(!is_no_room(&error("failed", text)), "{text}");
     }
 }
 
@@ -200,11 +186,11 @@ async fn answers_to_a_process_that_was_killed_do_not_make_the_next_forget_a_resu
     host.says("CMD_RESULTS", &[("in-reply-to", "1")]).await;
     host.says("?", &[("asked", "h2")]).await;
     assert_eq!(host.hears().await.header("in-reply-to"), Some("h2"));
-    assert_eq!(guest.jobs.untold().await.unwrap(), ["c1"]);
+    assert_eq!(guest.jobs.unacknowledged().await.unwrap(), ["c1"]);
     host.answers(&again).await;
     let mark = dir.path().join("jobs/c1/acknowledged");
     crate::jobs::tests::until(|| mark.exists()).await;
-    assert!(guest.jobs.untold().await.unwrap().is_empty());
+    assert!(guest.jobs.unacknowledged().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -241,7 +227,7 @@ async fn an_order_that_expired_in_the_mailbox_starts_nothing() {
     assert!(text.contains("1970-01-01T00:00:05Z") && text.contains("nothing was run"), "{text}");
     assert_eq!(taken.unwrap().header("refusal"), None);
     assert_eq!(told.unwrap().header("cmd-id"), Some("good"));
-    assert!(!guest.jobs.knows("late").await.unwrap());
+    assert!(!guest.jobs.is_known("late").await.unwrap());
     // An order that was carried out when it came the first time is not said to have expired.
     host.says("RUN_CMD", &order("h4", "good", "5000")).await;
     // It looks late: before anything is refused, the host is asked again.
@@ -312,7 +298,7 @@ async fn a_way_to_the_host_that_is_full_does_not_stop_the_agent() {
     }
     for _ in 0..3 {
         let (reply, answer) = oneshot::channel();
-        guest.wishes.send(Wish { word: "NOPE".into(), args: "{}".into(), reply }).await.unwrap();
+        guest.say_requests.send(SayRequest { word: "NOPE".into(), args: "{}".into(), reply }).await.unwrap();
         let answer = tokio::time::timeout(DEADLINE, answer).await.expect("the agent is stuck").unwrap();
         assert!(answer.unwrap_err().contains("NOPE"));
     }

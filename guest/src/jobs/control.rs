@@ -3,7 +3,7 @@
 //! Streamed input goes through a file in the job's folder.  Its length is how much has come, so that
 //! the same piece told twice is written once, and neither the agent nor its death loses any.  The
 //! supervisor copies from the file into the program, makes holes of what has been read, and tells how
-//! far it is; input waits at the sender while the program has more than [`WINDOW`] yet to read.
+//! far it is; input waits at the sender while the program has more than [`INPUT_WINDOW`] yet to read.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -11,38 +11,25 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use serde::Serialize;
 
 use super::error::JobError;
-use super::folder::{Folder, open_fifo, private, read_json};
-use super::lines::Control;
-use super::processes::Snapshot;
-use super::program::{CommandId, Size};
-use super::record::Supervisor;
-use super::usage::Usage;
-use super::{Jobs, blocking, known};
-
-/// Bytes of input that may wait for the program to read them.
-pub(crate) const WINDOW: u64 = 1 << 20;
-
-/// How it stands with the streamed input of a command.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-pub struct Input {
-    /// Up to here it has come; the next piece belongs here.
-    pub offset: u64,
-    /// Up to here the program has read it.
-    pub taken: u64,
-    /// Whether no more will come.
-    pub end: bool,
-}
+use super::{Jobs, blocking, require_known, usage};
+use crate::job::INPUT_WINDOW;
+use crate::job::command_id::CommandId;
+use crate::job::folder::{Folder, open_fifo, read_json};
+use crate::job::lines::Control;
+use crate::job::processes::Snapshot;
+use crate::job::record::Supervisor;
+use crate::private;
+use vocable_protocol::{InputStatus, TerminalSize, Usage};
 
 impl Jobs {
     /// Sends one signal to every process of the command, and says to how many.
-    pub async fn signal(&self, cmd_id: &str, signal: i32) -> Result<usize, JobError> {
-        let signal = checked(signal)?;
+    pub(crate) async fn signal(&self, cmd_id: &str, signal: i32) -> Result<usize, JobError> {
+        let signal = signal_of(signal)?;
         let (folder, cmd_id) = self.folder(cmd_id)?;
         blocking(move || {
-            let (snapshot, supervisor) = running(&folder, &cmd_id)?;
+            let (snapshot, supervisor) = require_running(&folder, &cmd_id)?;
             let processes = snapshot.descendants(supervisor.process.pid);
             Ok(processes.into_iter().filter(|process| process.signal(signal)).count())
         })
@@ -52,19 +39,19 @@ impl Jobs {
     /// Ends the command: the signal to every process of it, after the grace (its own, if none is
     /// given) SIGKILL.  Gives how many processes there were.  This asks for the end;
     /// [`JobEvent::Ended`](super::JobEvent::Ended) tells of it.
-    pub async fn cancel(
+    pub(crate) async fn cancel(
         &self,
         cmd_id: &str,
         signal: i32,
         grace: Option<Duration>,
     ) -> Result<usize, JobError> {
-        let signal = checked(signal)?;
+        let signal = signal_of(signal)?;
         let (folder, cmd_id) = self.folder(cmd_id)?;
         blocking(move || {
-            let (snapshot, supervisor) = running(&folder, &cmd_id)?;
+            let (snapshot, supervisor) = require_running(&folder, &cmd_id)?;
             // A supervisor that is older than this agent knows of no signal.
             let signal = Some(signal).filter(|signal| *signal != Signal::SIGTERM).map(|signal| signal as i32);
-            tell(&folder, &cmd_id, Control::Cancel { grace, signal })?;
+            send(&folder, &cmd_id, Control::Cancel { grace, signal })?;
             Ok(snapshot
                 .descendants(supervisor.process.pid)
                 .iter()
@@ -75,11 +62,11 @@ impl Jobs {
     }
 
     /// What the command uses now, all its processes together.
-    pub async fn usage(&self, cmd_id: &str) -> Result<Usage, JobError> {
+    pub(crate) async fn usage(&self, cmd_id: &str) -> Result<Usage, JobError> {
         let (folder, cmd_id) = self.folder(cmd_id)?;
         blocking(move || {
-            let (snapshot, supervisor) = running(&folder, &cmd_id)?;
-            Ok(Usage::of(&snapshot, &supervisor))
+            let (snapshot, supervisor) = require_running(&folder, &cmd_id)?;
+            Ok(usage::measure(&snapshot, &supervisor))
         })
         .await
     }
@@ -87,49 +74,49 @@ impl Jobs {
     /// Takes standard input that belongs at `offset`, and its `end`.  Of what is here already
     /// nothing is taken again; of what would leave a gap, or would make more wait than the program
     /// may be behind, nothing or a part: the answer says from where to go on.
-    pub async fn input(
+    pub(crate) async fn input(
         &self,
         cmd_id: &str,
         offset: u64,
         bytes: Vec<u8>,
         end: bool,
-    ) -> Result<Input, JobError> {
+    ) -> Result<InputStatus, JobError> {
         let (folder, cmd_id) = self.folder(cmd_id)?;
-        let shared = self.shared.clone();
+        let context = self.context.clone();
         blocking(move || {
-            in_progress(&folder, &cmd_id)?;
+            require_unfinished(&folder, &cmd_id)?;
             let taken = {
-                let _one_at_a_time = shared.input.lock();
-                take(&folder, &cmd_id, offset, &bytes, end)?
+                let _one_at_a_time = context.input.lock();
+                append(&folder, &cmd_id, offset, &bytes, end)?
             };
-            tell(&folder, &cmd_id, Control::Input)?;
+            send(&folder, &cmd_id, Control::Input)?;
             Ok(taken)
         })
         .await
     }
 
     /// Tells the command the new size of its terminal.
-    pub async fn resize(&self, cmd_id: &str, rows: u16, columns: u16) -> Result<(), JobError> {
+    pub(crate) async fn resize(&self, cmd_id: &str, rows: u16, columns: u16) -> Result<(), JobError> {
         if rows == 0 || columns == 0 {
             return Err(JobError::invalid("size", format!("{rows}x{columns} has no room for anything")));
         }
         let (folder, cmd_id) = self.folder(cmd_id)?;
         blocking(move || {
-            in_progress(&folder, &cmd_id)?;
-            tell(&folder, &cmd_id, Control::Resize(Size { rows, columns }))
+            require_unfinished(&folder, &cmd_id)?;
+            send(&folder, &cmd_id, Control::Resize(TerminalSize { rows, columns }))
         })
         .await
     }
 }
 
-fn checked(signal: i32) -> Result<Signal, JobError> {
+fn signal_of(signal: i32) -> Result<Signal, JobError> {
     Signal::try_from(signal)
         .map_err(|_| JobError::invalid("signal", format!("{signal} is no signal, there are 1 to 31")))
 }
 
 /// A job that has no results yet.
-fn in_progress(folder: &Folder, cmd_id: &CommandId) -> Result<(), JobError> {
-    known(folder, cmd_id)?;
+fn require_unfinished(folder: &Folder, cmd_id: &CommandId) -> Result<(), JobError> {
+    require_known(folder, cmd_id)?;
     if folder.result().exists() {
         return Err(JobError::NotRunning { cmd_id: cmd_id.to_string() });
     }
@@ -137,8 +124,8 @@ fn in_progress(folder: &Folder, cmd_id: &CommandId) -> Result<(), JobError> {
 }
 
 /// The process table with the supervisor of a running job in it.
-fn running(folder: &Folder, cmd_id: &CommandId) -> Result<(Snapshot, Supervisor), JobError> {
-    in_progress(folder, cmd_id)?;
+fn require_running(folder: &Folder, cmd_id: &CommandId) -> Result<(Snapshot, Supervisor), JobError> {
+    require_unfinished(folder, cmd_id)?;
     let not_running = || JobError::NotRunning { cmd_id: cmd_id.to_string() };
     let supervisor: Supervisor = read_json(&folder.supervisor()).map_err(|_| not_running())?;
     let snapshot = Snapshot::take().map_err(JobError::io("read", "/proc".as_ref()))?;
@@ -149,7 +136,7 @@ fn running(folder: &Folder, cmd_id: &CommandId) -> Result<(Snapshot, Supervisor)
 }
 
 /// Writes a line to the supervisor.
-fn tell(folder: &Folder, cmd_id: &CommandId, what: Control) -> Result<(), JobError> {
+fn send(folder: &Folder, cmd_id: &CommandId, what: Control) -> Result<(), JobError> {
     let not_running = |_| JobError::NotRunning { cmd_id: cmd_id.to_string() };
     let control = open_fifo(&folder.control(), false, true).map_err(not_running)?;
     match nix::unistd::write(&control, what.to_string().as_bytes()) {
@@ -160,26 +147,26 @@ fn tell(folder: &Folder, cmd_id: &CommandId, what: Control) -> Result<(), JobErr
     }
 }
 
-fn take(
+fn append(
     folder: &Folder,
     cmd_id: &CommandId,
     offset: u64,
     bytes: &[u8],
     end: bool,
-) -> Result<Input, JobError> {
+) -> Result<InputStatus, JobError> {
     let path = folder.input();
     let file = OpenOptions::new().write(true).open(&path).map_err(|_| {
         JobError::invalid("input", format!("{cmd_id} was started without streamed input (option \"input\")"))
     })?;
     let have = file.metadata().map_err(JobError::io("look at", &path))?.len();
     let taken = taken(folder);
-    let known = |offset, end| Input { offset, taken, end };
+    let status = |offset, end| InputStatus { offset, taken, end };
     if folder.input_end().exists() {
-        return Ok(known(have, true));
+        return Ok(status(have, true));
     }
-    let Some(skipped) = have.checked_sub(offset) else { return Ok(known(have, false)) };
+    let Some(skipped) = have.checked_sub(offset) else { return Ok(status(have, false)) };
     let fresh = bytes.get(usize::try_from(skipped).unwrap_or(usize::MAX)..).unwrap_or_default();
-    let room = usize::try_from((taken + WINDOW).saturating_sub(have)).unwrap_or(usize::MAX);
+    let room = usize::try_from((taken + INPUT_WINDOW).saturating_sub(have)).unwrap_or(usize::MAX);
     let now = fresh.get(..room.min(fresh.len())).unwrap_or_default();
     if let Err(cause) = file.write_all_at(now, have) {
         // The length is the truth, also of a disk that filled up in the middle.
@@ -188,9 +175,9 @@ fn take(
     }
     let is_all = now.len() == fresh.len();
     if end && is_all {
-        private(&folder.input_end(), true).map_err(JobError::io("write", &folder.input_end()))?;
+        private::file(&folder.input_end(), true).map_err(JobError::io("write", &folder.input_end()))?;
     }
-    Ok(known(have + now.len() as u64, end && is_all))
+    Ok(status(have + now.len() as u64, end && is_all))
 }
 
 /// How much of its input the program has read; nothing, before anybody said.
@@ -201,7 +188,6 @@ fn taken(folder: &Folder) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::folder::private_new;
     use super::*;
     use proptest::prelude::*;
 
@@ -213,24 +199,24 @@ mod tests {
     fn input_beyond_what_the_program_may_be_behind_waits_at_the_sender() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(dir.path());
-        private_new(&folder.input()).unwrap();
-        let much = vec![7; usize::try_from(WINDOW).unwrap() + 5];
-        let first = take(&folder, &id(), 0, &much, true).unwrap();
-        assert_eq!(first, Input { offset: WINDOW, taken: 0, end: false });
+        private::new_file(&folder.input()).unwrap();
+        let much = vec![7; usize::try_from(INPUT_WINDOW).unwrap() + 5];
+        let first = append(&folder, &id(), 0, &much, true).unwrap();
+        assert_eq!(first, InputStatus { offset: INPUT_WINDOW, taken: 0, end: false });
         fs::write(folder.input_taken(), "3\n").unwrap();
-        let more = take(&folder, &id(), 0, &much, true).unwrap();
-        assert_eq!(more, Input { offset: WINDOW + 3, taken: 3, end: false });
+        let more = append(&folder, &id(), 0, &much, true).unwrap();
+        assert_eq!(more, InputStatus { offset: INPUT_WINDOW + 3, taken: 3, end: false });
         fs::write(folder.input_taken(), "99").unwrap();
-        let all = take(&folder, &id(), WINDOW, &much[..5], true).unwrap();
-        assert_eq!(all, Input { offset: WINDOW + 5, taken: 99, end: true });
-        let late = take(&folder, &id(), WINDOW + 5, b"more", false).unwrap();
-        assert_eq!(late.offset, WINDOW + 5, "nothing comes after the end");
+        let all = append(&folder, &id(), INPUT_WINDOW, &much[..5], true).unwrap();
+        assert_eq!(all, InputStatus { offset: INPUT_WINDOW + 5, taken: 99, end: true });
+        let late = append(&folder, &id(), INPUT_WINDOW + 5, b"more", false).unwrap();
+        assert_eq!(late.offset, INPUT_WINDOW + 5, "nothing comes after the end");
     }
 
     #[test]
     fn a_command_without_streamed_input_says_so() {
         let dir = tempfile::tempdir().unwrap();
-        let refused = take(&Folder::new(dir.path()), &id(), 0, b"x", false).unwrap_err();
+        let refused = append(&Folder::new(dir.path()), &id(), 0, b"x", false).unwrap_err();
         assert!(refused.to_string().contains("option \"input\""), "{refused}");
     }
 
@@ -241,12 +227,12 @@ mod tests {
         ) {
             let dir = tempfile::tempdir().unwrap();
             let folder = Folder::new(dir.path());
-            private_new(&folder.input()).unwrap();
+            private::new_file(&folder.input()).unwrap();
             let all: Vec<u8> = (0..60).collect();
             let mut have = 0;
             for (from, length) in pieces {
                 let piece = &all[from..(from + length).min(60)];
-                let now = take(&folder, &id(), from as u64, piece, false).unwrap().offset;
+                let now = append(&folder, &id(), from as u64, piece, false).unwrap().offset;
                 let expected = if from as u64 <= have { have.max((from + piece.len()) as u64) } else { have };
                 prop_assert_eq!(now, expected);
                 have = now;

@@ -1,16 +1,17 @@
 //! What can go wrong with a job on the agent's side.  How a *program* failed to start is no error
-//! of the agent: it is a [`Failure`](super::results::Failure) inside the job's results.
+//! of the agent: it is a [`Failure`] inside the job's results.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::results::Failure;
+use vocable_protocol::{Failure, OptionError, Part, excerpt};
+
+use crate::job::command_id::InvalidId;
 
 /// Why the agent refused or could not do what was asked of its jobs.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum JobError {
+pub(crate) enum JobError {
     /// The task that owns the jobs has ended.
     #[error("the jobs of this agent are closed")]
     Closed,
@@ -26,7 +27,7 @@ pub enum JobError {
         /// The command.
         cmd_id: String,
         /// `out` or `err`.
-        part: &'static str,
+        part: Part,
         /// What is still here begins there.
         from: u64,
     },
@@ -124,9 +125,14 @@ impl JobError {
     }
 }
 
-/// At most 80 characters of what somebody sent, harmless to print.
-pub(super) fn excerpt(text: &str) -> String {
-    const MOST: usize = 80;
-    let shown: String = text.chars().take(MOST).flat_map(char::escape_debug).take(MOST).collect();
-    if text.chars().count() > MOST { format!("\"{shown}...\"") } else { format!("\"{shown}\"") }
+impl From<OptionError> for JobError {
+    fn from(error: OptionError) -> Self {
+        Self::invalid(format!("option {}", excerpt(&error.option)), error.reason)
+    }
+}
+
+impl From<InvalidId> for JobError {
+    fn from(InvalidId(reason): InvalidId) -> Self {
+        Self::invalid("cmd-id", reason)
+    }
 }

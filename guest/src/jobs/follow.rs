@@ -11,20 +11,22 @@ use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot};
 
 use super::blocking;
-use super::environment::Surroundings;
+use super::context::JobContext;
 use super::error::JobError;
-use super::folder::{Folder, open_fifo, private, private_new};
-use super::lines::{Event, Lines};
-use super::program::{CommandId, Order};
-use super::record::{Record, User, unix_time};
+use super::program::CheckedProgram;
 use super::recovery;
-use super::results::Results;
+use crate::job::command_id::CommandId;
+use crate::job::folder::{Folder, open_fifo};
+use crate::job::lines::{Event, Lines};
+use crate::job::record::{Record, User, unix_time};
+use crate::private;
+use vocable_protocol::Results;
 
 /// How long a full disk is left alone before it is tried again.
 const FULL_DISK_PAUSE: Duration = Duration::from_secs(1);
 
-/// What such a task tells the owner of the jobs.
-pub(super) enum News {
+/// What such a task reports to the owner of the jobs.
+pub(super) enum JobUpdate {
     /// The mark of it is made, or cannot be.
     Acknowledged,
     Ended(Box<Results>),
@@ -44,13 +46,13 @@ pub(super) enum News {
 #[derive(Clone)]
 pub(super) struct Reporter {
     pub(super) cmd_id: CommandId,
-    pub(super) news: mpsc::Sender<(CommandId, News)>,
+    pub(super) updates: mpsc::Sender<(CommandId, JobUpdate)>,
 }
 
 impl Reporter {
-    async fn tell(&self, news: News) {
+    async fn send(&self, update: JobUpdate) {
         // The owner ends these tasks with itself.
-        let _ = self.news.send((self.cmd_id.clone(), news)).await;
+        let _ = self.updates.send((self.cmd_id.clone(), update)).await;
     }
 }
 
@@ -65,50 +67,54 @@ struct Prepared {
 }
 
 /// Starts a job and follows it to its end.
-pub(super) async fn begin(shared: Arc<Surroundings>, order: Order, reporter: Reporter) {
-    match record_and_start(&shared, order, &reporter.cmd_id).await {
-        Ok((record, events, supervisor)) => follow(&shared, record, events, Some(supervisor), reporter).await,
-        Err(refusal) => reporter.tell(News::Refused(refusal)).await,
+pub(super) async fn begin(context: Arc<JobContext>, program: CheckedProgram, reporter: Reporter) {
+    match record_and_start(&context, program, &reporter.cmd_id).await {
+        Ok((record, events, supervisor)) => {
+            follow(&context, record, events, Some(supervisor), reporter).await;
+        }
+        Err(refusal) => reporter.send(JobUpdate::Refused(refusal)).await,
     }
 }
 
 async fn record_and_start(
-    shared: &Arc<Surroundings>,
-    order: Order,
+    context: &Arc<JobContext>,
+    program: CheckedProgram,
     cmd_id: &CommandId,
 ) -> Result<(Record, Receiver, Child), JobError> {
     let prepared = {
-        let (shared, cmd_id) = (shared.clone(), cmd_id.clone());
-        blocking(move || prepare(&shared, &cmd_id, order)).await?
+        let (context, cmd_id) = (context.clone(), cmd_id.clone());
+        blocking(move || prepare(&context, &cmd_id, program)).await?
     };
-    let started = start(shared, prepared);
+    let started = start(context, prepared);
     if started.is_err() {
-        recovery::discard_later(shared.folder(cmd_id), cmd_id.clone()).await;
+        recovery::discard_later(context.folder(cmd_id), cmd_id.clone()).await;
     }
     started
 }
 
 /// Starts a job that an agent before this one recorded and could not start any more.
-pub(super) async fn begin_recorded(shared: Arc<Surroundings>, record: Record, reporter: Reporter) {
-    let folder = shared.folder(&reporter.cmd_id);
+pub(super) async fn begin_recorded(context: Arc<JobContext>, record: Record, reporter: Reporter) {
+    let folder = context.folder(&reporter.cmd_id);
     let prepared = blocking(move || {
         let found = connect(&folder).map_err(JobError::io("connect to", folder.path()));
         found.map(|(events, stdio)| Prepared { folder, record, events, stdio })
     });
-    match prepared.await.and_then(|prepared| start(&shared, prepared)) {
-        Ok((record, events, supervisor)) => follow(&shared, record, events, Some(supervisor), reporter).await,
+    match prepared.await.and_then(|prepared| start(&context, prepared)) {
+        Ok((record, events, supervisor)) => {
+            follow(&context, record, events, Some(supervisor), reporter).await;
+        }
         Err(refusal) => {
             tracing::error!(cmd = %reporter.cmd_id, %refusal, "a command that was recorded is not started");
-            recovery::discard_later(shared.folder(&reporter.cmd_id), reporter.cmd_id.clone()).await;
-            reporter.tell(News::Refused(refusal)).await;
+            recovery::discard_later(context.folder(&reporter.cmd_id), reporter.cmd_id.clone()).await;
+            reporter.send(JobUpdate::Refused(refusal)).await;
         }
     }
 }
 
 /// Takes up a job whose supervisor was found running.
-pub(super) async fn take_up(shared: Arc<Surroundings>, record: Record, events: File, reporter: Reporter) {
+pub(super) async fn take_up(context: Arc<JobContext>, record: Record, events: File, reporter: Reporter) {
     match Receiver::from_file(events) {
-        Ok(events) => follow(&shared, record, events, None, reporter).await,
+        Ok(events) => follow(&context, record, events, None, reporter).await,
         Err(error) => tracing::error!(cmd = %reporter.cmd_id, %error, "a running command cannot be followed"),
     }
 }
@@ -116,48 +122,48 @@ pub(super) async fn take_up(shared: Arc<Surroundings>, record: Record, events: F
 /// Marks a job as acknowledged, for the next agent to see, and removes what the host has: only the record and the
 /// results are of use any more.
 pub(super) async fn mark_acknowledged(
-    shared: Arc<Surroundings>,
+    context: Arc<JobContext>,
     reporter: Reporter,
     reply: oneshot::Sender<Result<(), JobError>>,
 ) {
-    let folder = shared.folder(&reporter.cmd_id);
+    let folder = context.folder(&reporter.cmd_id);
     let marked = blocking(move || {
         let mark = folder.acknowledged();
-        private(&mark, true).map_err(JobError::io("write", &mark))?;
+        private::file(&mark, true).map_err(JobError::io("write", &mark))?;
         folder.strip();
         Ok(())
     })
     .await;
     let _ = reply.send(marked);
-    reporter.tell(News::Acknowledged).await;
+    reporter.send(JobUpdate::Acknowledged).await;
 }
 
 async fn follow(
-    shared: &Surroundings,
+    context: &JobContext,
     record: Record,
     mut events: Receiver,
     supervisor: Option<Child>,
     reporter: Reporter,
 ) {
-    let folder = shared.folder(&reporter.cmd_id);
+    let folder = context.folder(&reporter.cmd_id);
     let mut lines = Lines::default();
     let mut bytes = [0; 4096];
-    'told: while let Ok(length @ 1..) = events.read(&mut bytes).await {
+    'events: while let Ok(length @ 1..) = events.read(&mut bytes).await {
         for event in lines.take(bytes.get(..length).unwrap_or_default()) {
             match event {
-                Event::Ended => break 'told,
-                Event::Full => reporter.tell(News::Full).await,
-                Event::Output { out, err } => reporter.tell(News::Output { out, err }).await,
+                Event::Ended => break 'events,
+                Event::Full => reporter.send(JobUpdate::Full).await,
+                Event::Output { out, err } => reporter.send(JobUpdate::Output { out, err }).await,
                 Event::Started => {
-                    reporter.tell(News::Started).await;
-                    shared.have_spare();
+                    reporter.send(JobUpdate::Started).await;
+                    context.prepare_spare();
                 }
-                Event::Taken { bytes } => reporter.tell(News::Taken(bytes)).await,
+                Event::Taken { bytes } => reporter.send(JobUpdate::Taken(bytes)).await,
             }
         }
     }
     if let Some(results) = kept_results(&folder, record, &reporter.cmd_id).await {
-        reporter.tell(News::Ended(Box::new(results))).await;
+        reporter.send(JobUpdate::Ended(Box::new(results))).await;
     }
     if let Some(mut supervisor) = supervisor
         && let Err(error) = supervisor.wait().await
@@ -195,11 +201,11 @@ async fn kept_results(folder: &Folder, record: Record, cmd_id: &CommandId) -> Op
 }
 
 /// Puts the job on the disk.  When this returns it is there for good; on failure nothing is.
-fn prepare(shared: &Surroundings, cmd_id: &CommandId, order: Order) -> Result<Prepared, JobError> {
-    let stdin = order.options.stdin.clone();
-    let record = record(shared, cmd_id, order)?;
-    let folder = shared.folder(cmd_id);
-    folder.create().map_err(JobError::io("create", folder.path()))?;
+fn prepare(context: &JobContext, cmd_id: &CommandId, program: CheckedProgram) -> Result<Prepared, JobError> {
+    let stdin = program.options.stdin.clone();
+    let record = record(context, cmd_id, program)?;
+    let folder = context.folder(cmd_id);
+    private::new_folder(folder.path()).map_err(JobError::io("create", folder.path()))?;
     match fill(&folder, &record, stdin.as_deref()).and_then(|()| connect(&folder)) {
         Ok((events, stdio)) => Ok(Prepared { folder, record, events, stdio }),
         Err(cause) => {
@@ -209,16 +215,16 @@ fn prepare(shared: &Surroundings, cmd_id: &CommandId, order: Order) -> Result<Pr
     }
 }
 
-fn record(shared: &Surroundings, cmd_id: &CommandId, order: Order) -> Result<Record, JobError> {
-    let Order { program, options, digest } = order;
-    let user = shared.look_up(options.user.as_deref())?;
+fn record(context: &JobContext, cmd_id: &CommandId, program: CheckedProgram) -> Result<Record, JobError> {
+    let CheckedProgram { program, options, digest } = program;
+    let user = context.look_up(options.user.as_deref())?;
     Ok(Record {
         cmd_id: cmd_id.to_string(),
         program_sha256: digest,
-        boot_id: shared.boot_id.clone(),
+        boot_id: context.boot_id.clone(),
         recorded: unix_time(),
-        env: shared.environment(user.as_ref(), &program),
-        directory: shared.directory(&program),
+        env: context.environment(user.as_ref(), &program),
+        directory: context.directory(&program),
         cmd: program.cmd,
         args: program.args,
         user: options.user.and(user.as_ref().map(User::from)),
@@ -230,17 +236,17 @@ fn record(shared: &Surroundings, cmd_id: &CommandId, order: Order) -> Result<Rec
         timeout: options.timeout,
         grace: options.grace,
         on_disconnect: options.on_disconnect,
-        spool_limit: shared.config.spool_limit,
-        when_spool_full: shared.config.when_spool_full,
+        spool_limit: context.config.spool_limit,
+        when_spool_full: context.config.when_spool_full,
     })
 }
 
 fn fill(folder: &Folder, record: &Record, stdin: Option<&[u8]>) -> std::io::Result<()> {
     if let Some(stdin) = stdin {
-        std::io::Write::write_all(&mut private_new(&folder.stdin())?, stdin)?;
+        std::io::Write::write_all(&mut private::new_file(&folder.stdin())?, stdin)?;
     }
     if record.input {
-        private_new(&folder.input())?;
+        private::new_file(&folder.input())?;
     }
     folder.write_record(record)
 }
@@ -255,17 +261,17 @@ fn connect(folder: &Folder) -> std::io::Result<(File, [File; 3])> {
         }
     }
     let events = open_fifo(&folder.events(), true, false)?;
-    let told = open_fifo(&folder.events(), false, true)?;
+    let theirs = open_fifo(&folder.events(), false, true)?;
     // Read and write, so that it does not end when an agent does.
     let control = open_fifo(&folder.control(), true, true)?;
-    let log = private(&folder.log(), true)?;
-    Ok((events, [control, told, log]))
+    let log = private::file(&folder.log(), true)?;
+    Ok((events, [control, theirs, log]))
 }
 
-fn start(shared: &Surroundings, prepared: Prepared) -> Result<(Record, Receiver, Child), JobError> {
+fn start(context: &JobContext, prepared: Prepared) -> Result<(Record, Receiver, Child), JobError> {
     let Prepared { folder, record, events, stdio } = prepared;
     let receiver = Receiver::from_file(events).map_err(JobError::io("listen to", &folder.events()))?;
     let supervisor =
-        shared.supervise(folder.path(), stdio).map_err(JobError::io("start", &shared.config.supervisor))?;
+        context.supervise(folder.path(), stdio).map_err(JobError::io("start", &context.config.supervisor))?;
     Ok((record, receiver, supervisor))
 }

@@ -11,26 +11,27 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use sha2::{Digest, Sha256};
 
-use super::cgroup;
-use super::environment::Surroundings;
+use super::blocking;
+use super::context::JobContext;
 use super::error::JobError;
-use super::folder::{Folder, open_fifo, private, read_json};
-use super::processes::Snapshot;
-use super::program::{CommandId, hexadecimal};
-use super::record::{Record, Supervisor, unix_time};
-use super::results::{Failure, FailureCode, Results, State};
-use super::{Part, blocking};
+use crate::job::cgroup;
+use crate::job::command_id::CommandId;
+use crate::job::folder::{Folder, open_fifo, read_json};
+use crate::job::processes::Snapshot;
+use crate::job::record::{Record, Supervisor, unix_time};
+use crate::private;
+use vocable_protocol::{EndState, Failure, FailureCode, Part, Results};
 
 /// How long the lock of an agent that was killed may be held by a process it had just begun to start, which has its files
 /// open until it has become another program.
-const OF_A_DEAD_AGENT: Duration = Duration::from_secs(2);
+const STALE_LOCK: Duration = Duration::from_secs(2);
 
 /// Keeps a second agent out of the folder, for as long as it is held.
 pub(super) fn lock(dir: &Path) -> Result<Flock<File>, JobError> {
     // No job can have this name: it has a character that no id has.
     let path = dir.join("lock~");
-    let mut file = private(&path, false).map_err(JobError::io("open", &path))?;
-    let deadline = Instant::now() + OF_A_DEAD_AGENT;
+    let mut file = private::file(&path, false).map_err(JobError::io("open", &path))?;
+    let deadline = Instant::now() + STALE_LOCK;
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => return Ok(lock),
@@ -64,22 +65,22 @@ pub(super) enum FoundState {
 }
 
 /// Finds every job.
-pub(super) fn scan(shared: &Surroundings) -> Result<Vec<Found>, JobError> {
-    let dir = &shared.config.dir;
+pub(super) fn scan(context: &JobContext) -> Result<Vec<Found>, JobError> {
+    let dir = &context.config.dir;
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).map_err(JobError::io("read", dir))? {
         let name = entry.map_err(JobError::io("read", dir))?.file_name();
         let Some(cmd_id) = name.to_str().and_then(|name| name.parse::<CommandId>().ok()) else { continue };
-        found.extend(look_at(shared, cmd_id));
+        found.extend(inspect(context, cmd_id));
     }
     Ok(found)
 }
 
-fn look_at(shared: &Surroundings, cmd_id: CommandId) -> Option<Found> {
-    let folder = shared.folder(&cmd_id);
+fn inspect(context: &JobContext, cmd_id: CommandId) -> Option<Found> {
+    let folder = context.folder(&cmd_id);
     match read_json::<Record>(&folder.record()) {
         Ok(record) => {
-            let state = state(shared, &folder, &record);
+            let state = state(context, &folder, &record);
             Some(Found { cmd_id, record, state })
         }
         // The agent or the machine ended while it was asked: nothing was promised, nothing was run.
@@ -113,16 +114,16 @@ pub(super) async fn discard_later(folder: Folder, cmd_id: CommandId) {
 }
 
 /// The same of several, one after the other; gives which.
-pub(super) async fn discard_all(shared: Arc<Surroundings>, cmd_ids: Vec<CommandId>) -> Vec<CommandId> {
+pub(super) async fn discard_all(context: Arc<JobContext>, cmd_ids: Vec<CommandId>) -> Vec<CommandId> {
     let work = move || {
-        cmd_ids.iter().for_each(|cmd_id| discard(&shared.folder(cmd_id), cmd_id));
+        cmd_ids.iter().for_each(|cmd_id| discard(&context.folder(cmd_id), cmd_id));
         Ok(cmd_ids)
     };
     blocking(work).await.unwrap_or_default()
 }
 
-fn state(shared: &Surroundings, folder: &Folder, record: &Record) -> FoundState {
-    let is_of_this_boot = record.boot_id == shared.boot_id;
+fn state(context: &JobContext, folder: &Folder, record: &Record) -> FoundState {
+    let is_of_this_boot = record.boot_id == context.boot_id;
     if let Ok(Some(results)) = folder.read_result() {
         // Results are there before the disk has all of the output; if the machine stopped in between, the host may
         // have yet to hear what is gone.
@@ -194,8 +195,8 @@ pub(super) fn results(folder: &Folder, record: &Record) -> io::Result<Results> {
         };
     }
     end_remains(folder);
-    let message = match last_words(folder) {
-        Some(words) => format!("the supervisor of the command ended before it: {words}"),
+    let message = match last_log_line(folder) {
+        Some(line) => format!("the supervisor of the command ended before it: {line}"),
         None => "the supervisor of the command ended before it, without a word; it may have been killed"
             .to_owned(),
     };
@@ -204,8 +205,8 @@ pub(super) fn results(folder: &Folder, record: &Record) -> io::Result<Results> {
 
 /// The results of a job that nobody has started.
 fn not_started(folder: &Folder, record: &Record) -> Results {
-    let message = match last_words(folder) {
-        Some(words) => format!("the command could not be started; nothing was run: {words}"),
+    let message = match last_log_line(folder) {
+        Some(line) => format!("the command could not be started; nothing was run: {line}"),
         None => "the command was recorded but never started; nothing was run".to_owned(),
     };
     Results::not_started(Failure::new(FailureCode::NotStarted, message), record.recorded)
@@ -216,7 +217,7 @@ fn lost(folder: &Folder, record: &Record, failure: Failure) -> Results {
     let (out_bytes, out_sha256) = digest(folder, Part::Out);
     let (err_bytes, err_sha256) = digest(folder, Part::Err);
     let results = Results {
-        state: State::Lost,
+        state: EndState::Lost,
         finished: false,
         exit_code_or_signal: None,
         resources: None,
@@ -260,11 +261,11 @@ fn digest(folder: &Folder, part: Part) -> (u64, Option<String>) {
             length += read as u64;
         }
     }
-    (length, Some(hexadecimal(&digest.finalize())))
+    (length, Some(hex::encode(digest.finalize())))
 }
 
 /// The last line a supervisor in trouble wrote.
-fn last_words(folder: &Folder) -> Option<String> {
+fn last_log_line(folder: &Folder) -> Option<String> {
     const LONGEST: usize = 200;
     let log = fs::read(folder.log()).ok()?;
     let log = String::from_utf8_lossy(&log).into_owned();
@@ -276,11 +277,11 @@ fn last_words(folder: &Folder) -> Option<String> {
 /// that.  Without a cgroup, what had left the session *and* its parents cannot be told from strangers any more, and
 /// goes on.
 fn end_remains(folder: &Folder) {
-    const PATIENCE: Duration = Duration::from_secs(2);
+    const TIMEOUT: Duration = Duration::from_secs(2);
     const PAUSE: Duration = Duration::from_millis(5);
     let Ok(Supervisor { process, group }) = read_json(&folder.supervisor()) else { return };
     let group = group.as_deref();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline {
         let Ok(snapshot) = Snapshot::take() else { return };
         let remains = snapshot.remains_of_session(process);

@@ -11,9 +11,8 @@ use std::sync::PoisonError;
 
 use tokio::process::{Child, Command};
 
-use super::environment::Surroundings;
-use crate::supervisor::GROUPS;
-use crate::supervisor::assignment::{SPARE, send};
+use super::context::JobContext;
+use crate::job::assignment::{GROUPS, SPARE, send};
 
 /// A supervisor without a job.  It ends when this is dropped.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ impl Spare {
     }
 }
 
-impl Surroundings {
+impl JobContext {
     /// Gives a job to a supervisor; `stdio` is what it reads, writes and logs to.
     pub(super) fn supervise(&self, folder: &Path, stdio: [File; 3]) -> io::Result<Child> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -39,13 +38,13 @@ impl Surroundings {
         {
             return Ok(process);
         }
-        let [control, told, log] = stdio;
+        let [control, events, log] = stdio;
         let mut command = self.supervisor(folder);
-        command.stdin(Stdio::from(control)).stdout(Stdio::from(told)).stderr(Stdio::from(log)).spawn()
+        command.stdin(Stdio::from(control)).stdout(Stdio::from(events)).stderr(Stdio::from(log)).spawn()
     }
 
     /// Starts a supervisor for the next job, unless there is one.
-    pub(super) fn have_spare(&self) {
+    pub(super) fn prepare_spare(&self) {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         if spare.is_none() {
             match self.start_spare() {

@@ -19,12 +19,17 @@ use tempfile::TempDir;
 use tokio::sync::mpsc::Receiver;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::processes::Snapshot;
-use super::{JobEvent, Jobs, JobsConfig, Part, Program, Results, WhenFull};
+use vocable_protocol::{
+    EndState, FailureCode, InputStatus, OnDisconnect, Part, Program, Results, UsageSource, sha256_hex,
+};
+
+use super::{JobEvent, Jobs, JobsConfig};
+use crate::job::processes::Snapshot;
+use crate::job::record::WhenSpoolFull;
 use crate::supervisor;
 
 /// Nothing here takes nearly as long, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Tells the test below that it is wanted as a supervisor: a filter that matches no test.
 const AS_SUPERVISOR: &str = "as-supervisor";
@@ -50,7 +55,7 @@ pub(crate) fn test_config(dir: &Path) -> JobsConfig {
             .map(Into::into)
             .to_vec(),
         spool_limit: 1 << 30,
-        when_spool_full: WhenFull::Pause,
+        when_spool_full: WhenSpoolFull::Pause,
         max_running: 300,
         default_dir: dir.to_owned(),
         env: BTreeMap::from([("FROM_AGENT".to_owned(), "yes".to_owned())]),
@@ -101,7 +106,7 @@ impl Bed {
     }
 
     async fn hear(&mut self) {
-        match tokio::time::timeout(PATIENCE, self.events.recv()).await.unwrap().unwrap() {
+        match tokio::time::timeout(DEADLINE, self.events.recv()).await.unwrap().unwrap() {
             JobEvent::Output { cmd_id, part, bytes } => {
                 let before = self.totals.insert((cmd_id, part), bytes);
                 assert!(before.is_none_or(|before| before < bytes), "totals only grow");
@@ -164,7 +169,7 @@ fn shell(script: &str) -> Program {
 }
 
 fn option(mut program: Program, name: &str, value: &str) -> Program {
-    program.options.push((name.to_owned(), value.to_owned()));
+    program.options.insert(name.to_owned(), value.to_owned());
     program
 }
 
@@ -186,7 +191,7 @@ fn processes_with(argument: &str) -> usize {
 
 /// Waits for processes that are nobody's children here, so that nothing tells of their end.
 pub(crate) async fn until(condition: impl Fn() -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + DEADLINE;
     while !condition() {
         assert!(tokio::time::Instant::now() < deadline, "it never came to pass");
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use crate::jobs::lines::Event;
+use crate::job::lines::Event;
 
 /// Short enough for a person at a terminal.
 const INTERVAL: Duration = Duration::from_millis(20);

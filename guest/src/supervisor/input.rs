@@ -14,15 +14,16 @@ use std::path::PathBuf;
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
 use rustix::event::PollFlags;
 
-use crate::jobs::control::WINDOW;
-use crate::jobs::folder::{Folder, private};
+use crate::job::INPUT_WINDOW;
+use crate::job::folder::Folder;
+use crate::private;
 
 /// One write: as much as a pipe takes, unless somebody changed it.
 const BLOCK: usize = 64 * 1024;
 
 /// So much more must have been read before it is announced again: a sender that waits because the
 /// program is a whole window behind always hears of the next step.
-const STEP: u64 = WINDOW / 4;
+const STEP: u64 = INPUT_WINDOW / 4;
 
 /// What a terminal takes for the end of the input, unless the program says otherwise.
 const END_OF_TRANSMISSION: u8 = 4;
@@ -52,7 +53,7 @@ impl Input {
             // Holes are made by writing.
             file: OpenOptions::new().read(true).write(true).open(folder.input())?,
             end: folder.input_end(),
-            told: private(&folder.input_taken(), true)?,
+            told: private::file(&folder.input_taken(), true)?,
             sink: Some(sink),
             is_terminal,
             taken: 0,
@@ -142,7 +143,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
-    use crate::jobs::folder::private_new;
+    use crate::private;
 
     struct Bed {
         _dir: tempfile::TempDir,
@@ -156,7 +157,7 @@ mod tests {
     fn bed() -> Bed {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(dir.path());
-        let file = private_new(&folder.input()).unwrap();
+        let file = private::new_file(&folder.input()).unwrap();
         let (reader, writer) = io::pipe().unwrap();
         let input = Input::new(&folder, File::from(OwnedFd::from(writer)), false).unwrap();
         Bed { _dir: dir, folder, file, have: 0, input, reader }
@@ -181,7 +182,7 @@ mod tests {
         bed.gives(b"one ");
         bed.input.feed(PollFlags::OUT);
         bed.gives(b"two");
-        private(&bed.folder.input_end(), true).unwrap();
+        private::file(&bed.folder.input_end(), true).unwrap();
         bed.input.look();
         bed.input.feed(PollFlags::OUT);
         assert!(bed.input.sink().is_none());

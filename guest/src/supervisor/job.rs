@@ -8,8 +8,9 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::time::TimeVal;
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -22,13 +23,12 @@ use super::ending::{Cause, Ending, Step};
 use super::input::Input;
 use super::spool::Spool;
 use super::terminal;
-use crate::jobs::cgroup::Group;
-use crate::jobs::folder::{Folder, Freed};
-use crate::jobs::lines::{Control, Event, Lines};
-use crate::jobs::processes::signal_descendants;
-use crate::jobs::record::{Record, unix_time};
-use crate::jobs::results::{Failure, FailureCode, Resources, Results, State};
-use crate::jobs::{Part, WhenFull};
+use crate::job::cgroup::Group;
+use crate::job::folder::{Folder, Freed};
+use crate::job::lines::{Control, Event, Lines};
+use crate::job::processes::signal_descendants;
+use crate::job::record::{Record, WhenSpoolFull, unix_time};
+use vocable_protocol::{EndState, Failure, FailureCode, Part, Resources, Results};
 
 /// How long the supervisor stays in the cgroup of its command, where what it writes into the spool would be put down to
 /// the command.  For a command that lives shorter it need not be moved at all.
@@ -101,7 +101,7 @@ pub(super) struct Job {
     ending: Ending,
     /// What the tree hears first when it is to end.
     gentle: Signal,
-    when_full: WhenFull,
+    when_full: WhenSpoolFull,
     announcer: Announcer,
     group: Option<Group>,
     leave_group_at: Instant,
@@ -225,7 +225,7 @@ impl Job {
             state: self.state(),
             finished,
             exit_code_or_signal,
-            resources: getrusage(UsageWho::RUSAGE_CHILDREN).ok().map(Resources::from),
+            resources: getrusage(UsageWho::RUSAGE_CHILDREN).ok().map(resources),
             started,
             ended: if self.status.is_some() { self.ended } else { unix_time() },
             out_bytes,
@@ -237,12 +237,12 @@ impl Job {
         }
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> EndState {
         match (self.ending.cause(), self.status) {
-            (Some(Cause::Cancelled | Cause::SpoolFull), _) => State::Cancelled,
-            (Some(Cause::TimedOut), _) => State::Timeout,
-            (None, Some(Status::Exited(_) | Status::Signalled(_))) => State::Done,
-            (None, _) => State::Lost,
+            (Some(Cause::Cancelled | Cause::SpoolFull), _) => EndState::Cancelled,
+            (Some(Cause::TimedOut), _) => EndState::Timeout,
+            (None, Some(Status::Exited(_) | Status::Signalled(_))) => EndState::Done,
+            (None, _) => EndState::Lost,
         }
     }
 
@@ -333,12 +333,12 @@ impl Job {
             if self.spool.full().is_some() {
                 self.announcer.tell(Event::Full);
                 match self.when_full {
-                    WhenFull::Drop => self.spool.discard(),
-                    WhenFull::Kill => {
+                    WhenSpoolFull::Drop => self.spool.discard(),
+                    WhenSpoolFull::Kill => {
                         self.spool.discard();
                         self.end(Cause::SpoolFull, None);
                     }
-                    WhenFull::Pause => {}
+                    WhenSpoolFull::Pause => {}
                 }
             }
         }
@@ -444,6 +444,29 @@ impl Job {
         if signal_descendants(Pid::this().as_raw(), signal).is_err() {
             let _ = killpg(Pid::from_raw(self.program), signal);
         }
+    }
+}
+
+fn resources(usage: Usage) -> Resources {
+    // One division, so that the number survives being written as a decimal.
+    let seconds = |time: TimeVal| (time.tv_sec() * 1_000_000 + time.tv_usec()) as f64 / 1e6;
+    Resources {
+        ru_utime: seconds(usage.user_time()),
+        ru_stime: seconds(usage.system_time()),
+        ru_maxrss: usage.max_rss(),
+        ru_ixrss: usage.shared_integral(),
+        ru_idrss: usage.unshared_data_integral(),
+        ru_isrss: usage.unshared_stack_integral(),
+        ru_minflt: usage.minor_page_faults(),
+        ru_majflt: usage.major_page_faults(),
+        ru_nswap: usage.full_swaps(),
+        ru_inblock: usage.block_reads(),
+        ru_oublock: usage.block_writes(),
+        ru_msgsnd: usage.ipc_sends(),
+        ru_msgrcv: usage.ipc_receives(),
+        ru_nsignals: usage.signals(),
+        ru_nvcsw: usage.voluntary_context_switches(),
+        ru_nivcsw: usage.involuntary_context_switches(),
     }
 }
 

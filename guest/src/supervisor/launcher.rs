@@ -9,13 +9,15 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
+use nix::sys::resource::{RLIM_INFINITY, Resource, rlim_t, setrlimit};
 use nix::unistd::{Gid, Uid, initgroups, setgid, setsid, setuid};
 use rustix::process::{ioctl_tiocsctty, setpriority_process};
 
-use crate::jobs::folder::{Folder, private_new, read_json};
-use crate::jobs::launch::Launch;
-use crate::jobs::record::{Record, User};
-use crate::jobs::results::{Failure, FailureCode};
+use crate::job::folder::{Folder, read_json};
+use crate::job::launch::Launch;
+use crate::job::record::{Record, User};
+use crate::private;
+use vocable_protocol::{Failure, FailureCode, Limit, LimitedResource};
 
 /// No reason is nearly as long, but for one that names a path; that is cut off by nothing, only not reserved.
 const ROOM_FOR_REASON: usize = 1024;
@@ -46,13 +48,13 @@ pub(super) fn launch(folder: &Folder) -> io::Result<ExitCode> {
     let record: Record = read_json(&folder.record())?;
     // Opened while there still is the right to, and the room is taken beforehand: a reason that a full disk does not take
     // would make this the program's own end.
-    let report = private_new(&folder.start_failure())?;
+    let report = private::new_file(&folder.start_failure())?;
     report.write_all_at(&[b' '; ROOM_FOR_REASON], 0)?;
     let failure = become_program(&record);
     let json = serde_json::to_vec(&failure)?;
     report.write_all_at(&json, 0)?;
     report.set_len(json.len() as u64)?;
-    Ok(ExitCode::from(u8::try_from(failure.code.exit_code()).unwrap_or(u8::MAX)))
+    Ok(ExitCode::FAILURE)
 }
 
 /// Why the launcher of a record that needs one could not become the program, if it could not.
@@ -97,7 +99,25 @@ fn set_limits(record: &Record) -> Result<(), String> {
     if let Some(nice) = record.nice {
         setpriority_process(None, nice).map_err(|cause| format!("niceness {nice} cannot be set: {cause}"))?;
     }
-    record.limits.iter().try_for_each(|limit| limit.apply())
+    record.limits.iter().try_for_each(set_limit)
+}
+
+/// Sets a limit for the calling process and all that will descend from it.
+fn set_limit(limit: &Limit) -> Result<(), String> {
+    let resource = match limit.name {
+        LimitedResource::As => Resource::RLIMIT_AS,
+        LimitedResource::Core => Resource::RLIMIT_CORE,
+        LimitedResource::Cpu => Resource::RLIMIT_CPU,
+        LimitedResource::Data => Resource::RLIMIT_DATA,
+        LimitedResource::Fsize => Resource::RLIMIT_FSIZE,
+        LimitedResource::Memlock => Resource::RLIMIT_MEMLOCK,
+        LimitedResource::Nofile => Resource::RLIMIT_NOFILE,
+        LimitedResource::Nproc => Resource::RLIMIT_NPROC,
+        LimitedResource::Rss => Resource::RLIMIT_RSS,
+        LimitedResource::Stack => Resource::RLIMIT_STACK,
+    };
+    let value = limit.value.map_or(RLIM_INFINITY, rlim_t::from);
+    setrlimit(resource, value, value).map_err(|cause| format!("limit {} cannot be set: {cause}", limit.name))
 }
 
 fn become_user(user: &User) -> Result<(), String> {

@@ -11,11 +11,9 @@ use nix::fcntl::{FallocateFlags, FcntlArg, fallocate, fcntl};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sha2::{Digest, Sha256};
 
-use crate::jobs::Part;
-use crate::jobs::folder::Freed;
-use crate::jobs::program::hexadecimal;
-use crate::jobs::results::LeftOut;
-use crate::reports::INLINE;
+use crate::job::INLINE;
+use crate::job::folder::Freed;
+use vocable_protocol::{LeftOut, Part};
 
 /// One read from a pipe: the capacity of a pipe unless somebody changed it.
 const BLOCK: usize = 64 * 1024;
@@ -248,7 +246,7 @@ impl Spool {
 
     /// SHA-256 of what is in the spool, of each stream.
     pub(super) fn digests(&self) -> (String, String) {
-        let digest = |stream: &Stream| hexadecimal(&stream.digest.clone().finalize());
+        let digest = |stream: &Stream| hex::encode(stream.digest.clone().finalize());
         (digest(&self.out), digest(&self.err))
     }
 
@@ -407,7 +405,7 @@ mod tests {
         bed.spool.drain(Instant::now());
         assert_eq!(bed.spool.totals(), (3, 4));
         assert_eq!(bed.files.each_mut().map(content), [b"one".to_vec(), b"two!".to_vec()]);
-        assert_eq!(bed.spool.digests().0, hexadecimal(&Sha256::digest(b"one")));
+        assert_eq!(bed.spool.digests().0, vocable_protocol::sha256_hex(b"one"));
         assert_eq!(bed.spool.left_out(), None);
         bed.spool.sync().unwrap();
     }
@@ -470,7 +468,7 @@ mod tests {
         let there = content(&mut bed.files[0]);
         assert_eq!((there.len(), &there[freed..]), (written.len(), &written[freed..]));
         assert!(there[..freed].iter().all(|byte| *byte == 0), "it is gone from the disk");
-        assert_eq!(bed.spool.digests().0, hexadecimal(&Sha256::digest(&written)));
+        assert_eq!(bed.spool.digests().0, vocable_protocol::sha256_hex(&written));
         assert_eq!(bed.spool.left_out(), None);
     }
 

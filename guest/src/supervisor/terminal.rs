@@ -10,7 +10,7 @@ use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::unistd::{Uid, fchown};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::jobs::program::Size;
+use vocable_protocol::TerminalSize;
 
 /// Both sides of a terminal.
 pub(super) struct Terminal {
@@ -22,7 +22,7 @@ pub(super) struct Terminal {
 
 impl Terminal {
     /// A new one, which belongs to that user if not to ours.
-    pub(super) fn open(size: Size, owner: Option<u32>) -> io::Result<Self> {
+    pub(super) fn open(size: TerminalSize, owner: Option<u32>) -> io::Result<Self> {
         // Neither side is inherited but as what it is given as, nor becomes our own terminal.
         let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
         grantpt(&master)?;
@@ -43,7 +43,7 @@ impl Terminal {
 }
 
 /// Gives the terminal another size; the kernel tells the program.
-pub(super) fn resize(ours: &File, Size { rows, columns }: Size) -> io::Result<()> {
+pub(super) fn resize(ours: &File, TerminalSize { rows, columns }: TerminalSize) -> io::Result<()> {
     Ok(tcsetwinsize(ours, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 })?)
 }
 
@@ -57,9 +57,10 @@ mod tests {
 
     #[test]
     fn both_sides_hear_each_other_and_agree_about_the_size() {
-        let Terminal { mut ours, mut theirs } = Terminal::open(Size { rows: 24, columns: 80 }, None).unwrap();
+        let Terminal { mut ours, mut theirs } =
+            Terminal::open(TerminalSize { rows: 24, columns: 80 }, None).unwrap();
         assert!(isatty(&theirs));
-        resize(&ours, Size { rows: 50, columns: 132 }).unwrap();
+        resize(&ours, TerminalSize { rows: 50, columns: 132 }).unwrap();
         let size = tcgetwinsize(&theirs).unwrap();
         assert_eq!((size.ws_row, size.ws_col), (50, 132));
         theirs.write_all(b"hello\n").unwrap();

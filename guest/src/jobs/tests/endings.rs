@@ -1,6 +1,6 @@
 //! How jobs end, and that nothing of them is left when they are made to.
 
-use super::super::{FailureCode, JobError, OnDisconnect, State, UsageSource};
+use super::super::JobError;
 use super::*;
 
 /// Three ways to get away from a parent, each of them asleep for so long.
@@ -14,7 +14,7 @@ async fn a_signal_is_told_from_an_exit_code() {
     for signal in [9, 15, 11, 34] {
         let results = bed.run(&format!("s{signal}"), shell(&format!("kill -{signal} $$"))).await;
         assert_eq!((results.finished, results.exit_code_or_signal), (false, Some(signal)));
-        assert_eq!(results.state, State::Done);
+        assert_eq!(results.state, EndState::Done);
     }
 }
 
@@ -27,7 +27,7 @@ async fn a_timeout_ends_the_whole_tree_however_detached() {
     let results = bed.run("late", option(option(asked, "timeout", "0.5"), "grace", "5")).await;
     assert_eq!(
         (results.state, results.finished, results.exit_code_or_signal),
-        (State::Timeout, false, Some(15))
+        (EndState::Timeout, false, Some(15))
     );
     assert!((0.4..30.0).contains(&(results.ended - results.started)));
     assert_eq!(processes_with(&time), 0);
@@ -39,7 +39,7 @@ async fn who_ignores_sigterm_is_killed_after_the_grace() {
     let time = unique_time();
     let asked = shell(&format!("trap '' TERM; (trap '' TERM; sleep {time}) & sleep {time}"));
     let results = bed.run("stubborn", option(option(asked, "timeout", "0.2"), "grace", "0.3")).await;
-    assert_eq!((results.state, results.exit_code_or_signal), (State::Timeout, Some(9)));
+    assert_eq!((results.state, results.exit_code_or_signal), (EndState::Timeout, Some(9)));
     assert_eq!(processes_with(&time), 0);
 }
 
@@ -53,7 +53,7 @@ async fn a_program_that_cleans_up_in_its_grace_keeps_its_exit_code() {
     let results = bed.end_of("tidy").await;
     assert_eq!(
         (results.state, results.finished, results.exit_code_or_signal),
-        (State::Cancelled, true, Some(5))
+        (EndState::Cancelled, true, Some(5))
     );
     assert_eq!(bed.text("tidy", Part::Out).await, "ready\nbye\n");
 }
@@ -66,7 +66,7 @@ async fn a_second_cancel_can_shorten_the_grace() {
     bed.jobs.cancel("hurry", 15, Some(Duration::from_secs(3600))).await.unwrap();
     bed.jobs.cancel("hurry", 15, Some(Duration::ZERO)).await.unwrap();
     let results = bed.end_of("hurry").await;
-    assert_eq!((results.state, results.exit_code_or_signal), (State::Cancelled, Some(9)));
+    assert_eq!((results.state, results.exit_code_or_signal), (EndState::Cancelled, Some(9)));
     assert!(matches!(bed.jobs.cancel("hurry", 15, None).await, Err(JobError::NotRunning { .. })));
 }
 
@@ -87,7 +87,7 @@ async fn a_signal_reaches_every_process() {
     until(|| processes_with(&time) >= 4).await;
     assert!(bed.jobs.signal("tree", 9).await.unwrap() >= 5);
     let results = bed.end_of("tree").await;
-    assert_eq!((results.state, results.exit_code_or_signal), (State::Done, Some(9)));
+    assert_eq!((results.state, results.exit_code_or_signal), (EndState::Done, Some(9)));
     until(|| processes_with(&time) == 0).await;
     assert!(matches!(bed.jobs.signal("tree", 9).await, Err(JobError::NotRunning { .. })));
     assert!(matches!(bed.jobs.signal("tree", 65).await, Err(JobError::Invalid { .. })));
@@ -99,7 +99,7 @@ async fn background_processes_do_not_hold_up_the_end_and_are_left_alone() {
     let mut bed = Bed::new().await;
     let time = unique_time();
     let results = bed.run("daemon", shell(&format!("echo $$; sleep {time} & exit 0"))).await;
-    assert_eq!((results.state, results.exit_code_or_signal), (State::Done, Some(0)));
+    assert_eq!((results.state, results.exit_code_or_signal), (EndState::Done, Some(0)));
     until(|| processes_with(&time) == 1).await;
     let id = bed.text("daemon", Part::Out).await.trim().parse().unwrap();
     nix::sys::signal::killpg(nix::unistd::Pid::from_raw(id), nix::sys::signal::SIGKILL).unwrap();
@@ -140,15 +140,15 @@ async fn usage_is_that_of_all_processes_while_they_run() {
 async fn an_acknowledged_command_is_forgotten_after_its_time() {
     let mut bed = Bed::with(|config| config.keep = Duration::ZERO).await;
     bed.start("brief", shell("echo hi; sleep 1000")).await;
-    assert!(matches!(bed.jobs.acknowledged("brief").await, Err(JobError::NotEnded { .. })));
+    assert!(matches!(bed.jobs.acknowledge("brief").await, Err(JobError::NotEnded { .. })));
     bed.jobs.cancel("brief", 15, Some(Duration::ZERO)).await.unwrap();
     bed.end_of("brief").await;
     let folder = bed.dir.path().join("jobs/brief");
     assert!(folder.exists());
-    bed.jobs.acknowledged("brief").await.unwrap();
+    bed.jobs.acknowledge("brief").await.unwrap();
     until(|| !folder.exists()).await;
     assert!(matches!(bed.jobs.read("brief", Part::Out, 0, 9).await, Err(JobError::Unknown { .. })));
-    assert!(matches!(bed.jobs.acknowledged("never").await, Err(JobError::Unknown { .. })));
+    assert!(matches!(bed.jobs.acknowledge("never").await, Err(JobError::Unknown { .. })));
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn the_list_tells_what_runs_and_what_ended() {
     let mut bed = Bed::new().await;
     bed.start("runs", option(program("sleep", &["1000"]), "on-disconnect", "kill")).await;
     bed.run("ended", shell("echo out; exit 2")).await;
-    bed.jobs.acknowledged("ended").await.unwrap();
+    bed.jobs.acknowledge("ended").await.unwrap();
     let list = bed.jobs.list().await.unwrap();
     let [ended, runs] = list.as_slice() else { panic!("{list:?}") };
     assert_eq!((runs.cmd.as_str(), runs.args.as_slice()), ("sleep", &["1000".to_owned()][..]));
@@ -177,6 +177,6 @@ async fn a_supervisor_told_to_end_cancels_its_job() {
     bed.start("shutdown", shell(&format!("sleep {time}"))).await;
     restarts::kill_supervisor(&bed, "shutdown", nix::sys::signal::SIGTERM);
     let results = bed.end_of("shutdown").await;
-    assert_eq!((results.state, results.exit_code_or_signal), (State::Cancelled, Some(15)));
-    assert_eq!(results.error.map(|error| error.code), None::<FailureCode>);
+    assert_eq!((results.state, results.exit_code_or_signal), (EndState::Cancelled, Some(15)));
+    assert_eq!(results.error.map(|error| error.code), None);
 }

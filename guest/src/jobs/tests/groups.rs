@@ -5,22 +5,22 @@ use std::path::PathBuf;
 use nix::sys::signal::{SIGKILL, kill};
 use nix::unistd::Pid;
 
-use super::super::cgroup::Parent;
-use super::super::folder::{Folder, read_json};
-use super::super::record::Supervisor;
-use super::super::{JobError, State, UsageSource};
+use super::super::JobError;
 use super::restarts::{kill_supervisor, supervisor};
 use super::*;
+use crate::job::cgroup::Parent;
+use crate::job::folder::{Folder, read_json};
+use crate::job::record::Supervisor;
 
 /// Jobs with cgroups, where this machine lets us make them.
 async fn with_groups() -> Option<Bed> {
     let bed = Bed::with(|config| config.cgroups = true).await;
-    if bed.jobs.shared.cgroups.is_none() {
+    if bed.jobs.context.cgroups.is_none() {
         eprintln!("skipped: no cgroup (version 2) may be divided by this user here");
         return None;
     }
     // Commands that are asked for sooner get none.
-    until(|| groups(&bed.jobs.shared.config).iter().any(|group| !members(group).is_empty())).await;
+    until(|| groups(&bed.jobs.context.config).iter().any(|group| !members(group).is_empty())).await;
     Some(bed)
 }
 
@@ -35,7 +35,7 @@ fn groups(config: &JobsConfig) -> Vec<PathBuf> {
 
 /// Ends the agent, as often as not before its supervisors; the next one finds nothing but empty groups.
 async fn over(bed: Bed) {
-    let config = bed.jobs.shared.config.clone();
+    let config = bed.jobs.context.config.clone();
     let _dir = bed.stop().await;
     until(|| {
         Parent::find(&config.dir).unwrap().sweep();
@@ -79,7 +79,7 @@ async fn usage_is_what_the_cgroup_says() {
     until(|| members(&group).len() == 3).await;
     assert_eq!(bed.jobs.usage("busy").await.unwrap().processes, 3);
     bed.jobs.cancel("busy", 15, Some(Duration::ZERO)).await.unwrap();
-    assert_eq!(bed.end_of("busy").await.state, State::Cancelled);
+    assert_eq!(bed.end_of("busy").await.state, EndState::Cancelled);
     until(|| !group.exists()).await;
     assert!(matches!(bed.jobs.usage("busy").await, Err(JobError::NotRunning { .. })));
     over(bed).await;
@@ -96,7 +96,7 @@ async fn nobody_leaves_the_cgroup_of_a_command_whose_supervisor_was_killed() {
     until(|| processes_with(&time) == 2).await;
     let group = group(&bed, "lost");
     kill_supervisor(&bed, "lost", SIGKILL);
-    assert_eq!(bed.end_of("lost").await.state, State::Lost);
+    assert_eq!(bed.end_of("lost").await.state, EndState::Lost);
     assert_eq!(processes_with(&time), 0);
     until(|| !group.exists()).await;
     over(bed).await;
@@ -107,11 +107,11 @@ async fn processes_in_the_background_keep_their_cgroup_until_the_agent_comes_aga
     let Some(mut bed) = with_groups().await else { return };
     let time = unique_time();
     let results = bed.run("daemon", shell(&format!("sleep {time} & exit 0"))).await;
-    assert_eq!(results.state, State::Done);
+    assert_eq!(results.state, EndState::Done);
     let group = group(&bed, "daemon");
     until(|| members(&group).len() == 1).await;
     let daemon = members(&group).concat();
-    let cgroups = || Parent::find(&bed.jobs.shared.config.dir).unwrap();
+    let cgroups = || Parent::find(&bed.jobs.context.config.dir).unwrap();
     // What it may have made in its own, and not be in yet, is left alone as well.
     let below = group.join("below");
     std::fs::create_dir(&below).unwrap();
@@ -125,7 +125,7 @@ async fn processes_in_the_background_keep_their_cgroup_until_the_agent_comes_aga
 }
 
 fn spare(bed: &Bed) -> i32 {
-    let spare = bed.jobs.shared.spare.lock().unwrap();
+    let spare = bed.jobs.context.spare.lock().unwrap();
     i32::try_from(spare.as_ref().unwrap().pid().unwrap()).unwrap()
 }
 
@@ -137,9 +137,9 @@ async fn the_next_command_has_a_supervisor_already() {
     assert_eq!(supervisor(&bed, "next"), waiting);
     bed.output_of("next", Part::Out, 4).await;
     bed.jobs.cancel("next", 15, Some(Duration::ZERO)).await.unwrap();
-    assert_eq!(bed.end_of("next").await.state, State::Cancelled);
+    assert_eq!(bed.end_of("next").await.state, EndState::Cancelled);
     // There is one again, for the one after that, once it was heard that this one had started.
-    until(|| bed.jobs.shared.spare.lock().unwrap().is_some()).await;
+    until(|| bed.jobs.context.spare.lock().unwrap().is_some()).await;
     let waiting = spare(&bed);
     bed.run("last", shell("true")).await;
     assert_eq!(supervisor(&bed, "last"), waiting);

@@ -1,15 +1,15 @@
 //! Streamed input and terminals, over real programs.
 
-use super::super::control::WINDOW;
-use super::super::{Input, JobError, State};
+use super::super::JobError;
 use super::*;
+use crate::job::INPUT_WINDOW;
 
 fn streamed(program: Program) -> Program {
     option(program, "input", "streamed")
 }
 
 impl Bed {
-    async fn gives(&self, cmd_id: &str, offset: u64, bytes: &[u8], end: bool) -> Input {
+    async fn gives(&self, cmd_id: &str, offset: u64, bytes: &[u8], end: bool) -> InputStatus {
         self.jobs.input(cmd_id, offset, bytes.to_vec(), end).await.unwrap()
     }
 
@@ -23,7 +23,7 @@ impl Bed {
                 return assert_eq!(now.offset, all.len() as u64);
             }
             at = now.offset;
-            while self.taken.get(cmd_id).is_none_or(|taken| taken + WINDOW <= at) {
+            while self.taken.get(cmd_id).is_none_or(|taken| taken + INPUT_WINDOW <= at) {
                 self.hear().await;
             }
         }
@@ -38,8 +38,8 @@ async fn input_comes_piece_by_piece_and_twice_is_once() {
     assert_eq!(bed.gives("cat", 3, b"\ntw", false).await.offset, 6, "it was there");
     assert_eq!(bed.gives("cat", 9, b"lost", false).await.offset, 6, "a gap is not filled");
     bed.output_of("cat", Part::Out, 6).await;
-    assert_eq!(bed.gives("cat", 6, b"o\n", true).await, Input { offset: 8, taken: 6, end: true });
-    assert_eq!(bed.end_of("cat").await.state, State::Done);
+    assert_eq!(bed.gives("cat", 6, b"o\n", true).await, InputStatus { offset: 8, taken: 6, end: true });
+    assert_eq!(bed.end_of("cat").await.state, EndState::Done);
     assert_eq!(bed.text("cat", Part::Out).await, "<one>\n<two>\nend\n");
     let late = bed.jobs.input("cat", 8, b"x".to_vec(), false).await;
     assert!(matches!(late, Err(JobError::NotRunning { .. })), "{late:?}");
@@ -49,7 +49,7 @@ async fn input_comes_piece_by_piece_and_twice_is_once() {
 async fn input_without_end_keeps_its_place_and_is_all_there() {
     let mut bed = Bed::new().await;
     let all: Vec<u8> = (0..=255_u8).cycle().take(5 << 20).collect();
-    let digest = crate::jobs::program::hexadecimal(&<sha2::Sha256 as sha2::Digest>::digest(&all));
+    let digest = sha256_hex(&all);
     bed.start("sum", streamed(program("sha256sum", &[]))).await;
     bed.feeds("sum", &all).await;
     bed.end_of("sum").await;
@@ -63,7 +63,7 @@ async fn the_death_of_the_agent_is_not_the_end_of_the_input() {
     bed.gives("cat", 0, b"before ", false).await;
     let mut bed = bed.again().await;
     assert_eq!(bed.gives("cat", 0, b"before and after", true).await.offset, 16);
-    assert_eq!(bed.end_of("cat").await.state, State::Done);
+    assert_eq!(bed.end_of("cat").await.state, EndState::Done);
     assert_eq!(bed.text("cat", Part::Out).await, "before and after");
 }
 
@@ -73,7 +73,7 @@ async fn a_program_that_does_not_read_holds_nothing_up() {
     bed.start("deaf", streamed(shell("exec <&-; echo deaf; exec sleep 0.5"))).await;
     bed.output_of("deaf", Part::Out, 5).await;
     bed.feeds("deaf", &vec![b'x'; 3 << 20]).await;
-    assert_eq!(bed.end_of("deaf").await.state, State::Done);
+    assert_eq!(bed.end_of("deaf").await.state, EndState::Done);
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn a_terminal_has_a_size_keys_and_one_stream() {
     // What a person types to end a line that goes on: nothing more comes.
     bed.gives("tty", 4, b"", true).await;
     let results = bed.end_of("tty").await;
-    assert_eq!((results.state, results.exit_code_or_signal, results.err_bytes), (State::Done, Some(0), 0));
+    assert_eq!((results.state, results.exit_code_or_signal, results.err_bytes), (EndState::Done, Some(0), 0));
     let text = bed.text("tty", Part::Out).await;
     assert!(text.contains("24 80\r\noops\r\n"), "{text:?}");
     assert!(text.contains("50 132\r\n") && text.ends_with("bye\r\n"), "{text:?}");
@@ -114,7 +114,7 @@ async fn a_cancel_can_begin_with_any_signal() {
     bed.output_of("int", Part::Out, 6).await;
     assert!(bed.jobs.cancel("int", 2, None).await.unwrap() >= 1);
     let results = bed.end_of("int").await;
-    assert_eq!((results.state, results.exit_code_or_signal), (State::Cancelled, Some(7)));
+    assert_eq!((results.state, results.exit_code_or_signal), (EndState::Cancelled, Some(7)));
     let wrong = bed.jobs.cancel("int", 0, None).await.unwrap_err();
     assert!(wrong.to_string().contains("0 is no signal"), "{wrong}");
 }

@@ -1,9 +1,5 @@
 //! What a command writes: every byte, in order, or a number that says how many are missing.
 
-use sha2::{Digest, Sha256};
-
-use super::super::program::hexadecimal;
-use super::super::{FailureCode, State};
 use super::*;
 
 #[tokio::test]
@@ -13,8 +9,8 @@ async fn both_streams_are_kept_apart_with_their_digests() {
     assert_eq!(bed.jobs.read("both", Part::Out, 0, 100).await.unwrap(), b"a\0\xffz");
     assert_eq!(bed.jobs.read("both", Part::Err, 0, 100).await.unwrap(), "é".as_bytes());
     assert_eq!((results.out_bytes, results.err_bytes, results.left_out), (4, 2, None));
-    assert_eq!(results.out_sha256, Some(hexadecimal(&Sha256::digest(b"a\0\xffz"))));
-    assert_eq!(results.err_sha256, Some(hexadecimal(&Sha256::digest("é"))));
+    assert_eq!(results.out_sha256, Some(sha256_hex(b"a\0\xffz")));
+    assert_eq!(results.err_sha256, Some(sha256_hex("é")));
 }
 
 #[tokio::test]
@@ -48,7 +44,7 @@ async fn sixty_four_mebibytes_arrive_whole_and_take_no_memory() {
     let results = bed.run("big", shell(&format!("yes 0123456789abcde | head -c {LENGTH}"))).await;
     assert_eq!(results.out_bytes, LENGTH as u64);
     let line = b"0123456789abcde\n".repeat(LENGTH / 16);
-    assert_eq!(results.out_sha256, Some(hexadecimal(&Sha256::digest(&line))));
+    assert_eq!(results.out_sha256, Some(sha256_hex(&line)));
     assert!(bed.jobs.read("big", Part::Out, LENGTH as u64 - 16, 100).await.unwrap() == b"0123456789abcde\n");
 }
 
@@ -73,7 +69,7 @@ async fn a_full_spool_holds_the_command_until_it_is_cancelled_and_nothing_it_wro
     bed.output_of("held", Part::Out, 70_000).await;
     bed.jobs.cancel("held", 15, None).await.unwrap();
     let results = bed.end_of("held").await;
-    assert_eq!((results.state, results.err_bytes, results.left_out), (State::Cancelled, 30_000, None));
+    assert_eq!((results.state, results.err_bytes, results.left_out), (EndState::Cancelled, 30_000, None));
     // At most what is in a pipe comes on top.
     assert!((70_001..=70_000 + 65_536).contains(&results.out_bytes), "{}", results.out_bytes);
 }
@@ -83,25 +79,25 @@ async fn a_command_that_ends_while_its_spool_is_full_loses_nothing() {
     let mut bed = Bed::with(|config| config.spool_limit = 10_000).await;
     let results = bed.run("ends", shell("head -c 30000 /dev/zero; echo end >&2")).await;
     let totals = (results.out_bytes, results.err_bytes);
-    assert_eq!((results.state, totals, results.left_out), (State::Done, (30_000, 4), None));
+    assert_eq!((results.state, totals, results.left_out), (EndState::Done, (30_000, 4), None));
 }
 
 #[tokio::test]
 async fn output_that_just_fits_is_not_too_much() {
     let mut bed = Bed::with(|config| config.spool_limit = 70_000).await;
     let results = bed.run("fits", shell("head -c 70000 /dev/zero")).await;
-    assert_eq!((results.state, results.out_bytes, results.left_out), (State::Done, 70_000, None));
+    assert_eq!((results.state, results.out_bytes, results.left_out), (EndState::Done, 70_000, None));
 }
 
 #[tokio::test]
 async fn what_does_not_fit_is_left_out_and_told_where_that_is_configured() {
     let mut bed = Bed::with(|config| {
         config.spool_limit = 10_000;
-        config.when_spool_full = WhenFull::Drop;
+        config.when_spool_full = WhenSpoolFull::Drop;
     })
     .await;
     let results = bed.run("goes-on", shell("head -c 70000 /dev/zero; echo end >&2")).await;
-    assert_eq!((results.state, results.out_bytes + results.err_bytes), (State::Done, 10_000));
+    assert_eq!((results.state, results.out_bytes + results.err_bytes), (EndState::Done, 10_000));
     let left_out = results.left_out.unwrap();
     assert_eq!(left_out.out + left_out.err, 70_004 - 10_000);
 }
@@ -110,13 +106,13 @@ async fn what_does_not_fit_is_left_out_and_told_where_that_is_configured() {
 async fn a_full_spool_ends_the_command_where_that_is_configured() {
     let mut bed = Bed::with(|config| {
         config.spool_limit = 10_000;
-        config.when_spool_full = WhenFull::Kill;
+        config.when_spool_full = WhenSpoolFull::Kill;
     })
     .await;
     let results = bed.run("ended", shell("trap '' PIPE; exec yes")).await;
-    assert_eq!((results.state, results.out_bytes), (State::Cancelled, 10_000));
+    assert_eq!((results.state, results.out_bytes), (EndState::Cancelled, 10_000));
     assert!(results.left_out.unwrap().out > 0);
     let error = results.error.unwrap();
-    assert_eq!(error.code, FailureCode::SpoolFull);
+    assert_eq!(error.code, FailureCode::SpoolFull.as_str());
     assert!(error.message.contains("spool_limit"), "{}", error.message);
 }

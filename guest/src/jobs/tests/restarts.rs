@@ -3,11 +3,11 @@
 use nix::sys::signal::{SIGKILL, Signal, kill};
 use nix::unistd::Pid;
 
-use super::super::folder::{Folder, read_json};
-use super::super::processes::Identity;
-use super::super::record::Record;
-use super::super::{FailureCode, JobError, State};
+use super::super::JobError;
 use super::*;
+use crate::job::folder::{Folder, read_json};
+use crate::job::processes::Identity;
+use crate::job::record::Record;
 
 fn folder(bed: &Bed, cmd_id: &str) -> Folder {
     Folder::new(bed.dir.path().join("jobs").join(cmd_id))
@@ -31,7 +31,7 @@ async fn a_running_command_is_followed_again_by_the_next_agent() {
     bed.output_of("lives", Part::Out, 4).await;
     std::fs::write(bed.dir.path().join("go"), "").unwrap();
     let results = bed.end_of("lives").await;
-    assert_eq!((results.state, results.exit_code_or_signal), (State::Done, Some(6)));
+    assert_eq!((results.state, results.exit_code_or_signal), (EndState::Done, Some(6)));
     assert_eq!(bed.text("lives", Part::Out).await, "one\ntwo\n");
 }
 
@@ -61,7 +61,7 @@ async fn a_killed_agent_takes_no_command_with_it() {
     std::fs::write(dir.path().join("go"), "").unwrap();
     let mut bed = Bed::open(dir, |_| {}).await;
     let results = bed.end_of("orphan").await;
-    assert_eq!((results.state, results.exit_code_or_signal), (State::Done, Some(8)));
+    assert_eq!((results.state, results.exit_code_or_signal), (EndState::Done, Some(8)));
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn an_end_is_announced_after_every_restart_until_it_is_acknowledged() {
     let first = bed.run("again", shell("echo text; exit 1")).await;
     let mut bed = bed.again().await;
     assert_eq!(bed.end_of("again").await, first);
-    bed.jobs.acknowledged("again").await.unwrap();
+    bed.jobs.acknowledge("again").await.unwrap();
     let mut bed = bed.again().await;
     let list = bed.jobs.list().await.unwrap();
     assert!(list.iter().any(|job| job.cmd_id == "again" && job.acknowledged && job.results.is_some()));
@@ -96,7 +96,7 @@ async fn the_time_of_an_acknowledged_command_goes_on_over_a_restart() {
     let mut bed = Bed::new().await;
     bed.run("old", shell("true")).await;
     assert!(folder(&bed, "old").spool(Part::Out).exists());
-    bed.jobs.acknowledged("old").await.unwrap();
+    bed.jobs.acknowledge("old").await.unwrap();
     assert!(!folder(&bed, "old").spool(Part::Out).exists(), "the host has it");
     let path = folder(&bed, "old").path().to_owned();
     let dir = bed.stop().await;
@@ -115,9 +115,9 @@ async fn a_killed_supervisor_means_a_lost_job_that_keeps_its_output_and_leaves_n
     until(|| processes_with(&time) == 3).await;
     kill_supervisor(&bed, "lost", SIGKILL);
     let results = bed.end_of("lost").await;
-    assert_eq!((results.state, results.finished, results.exit_code_or_signal), (State::Lost, false, None));
+    assert_eq!((results.state, results.finished, results.exit_code_or_signal), (EndState::Lost, false, None));
     assert_eq!((results.out_bytes, &results.resources), (5, &None));
-    assert_eq!(results.error.as_ref().unwrap().code, FailureCode::SupervisorGone);
+    assert_eq!(results.error.as_ref().unwrap().code, FailureCode::SupervisorGone.as_str());
     assert_eq!(bed.text("lost", Part::Out).await, "kept\n");
     until(|| processes_with(&time) == 0).await;
     assert_eq!(bed.again().await.end_of("lost").await, results);
@@ -132,7 +132,7 @@ async fn a_supervisor_that_died_without_an_agent_is_found_out() {
     let dir = bed.stop().await;
     kill(Pid::from_raw(pid), SIGKILL).unwrap();
     let mut bed = Bed::open(dir, |_| {}).await;
-    assert_eq!(bed.end_of("lost").await.state, State::Lost);
+    assert_eq!(bed.end_of("lost").await.state, EndState::Lost);
     until(|| processes_with(&time) == 0).await;
 }
 
@@ -149,7 +149,10 @@ async fn after_a_restart_of_the_guest_an_unfinished_job_is_lost() {
     let mut bed = Bed::open(dir, |_| {}).await;
     let results = bed.end_of("before").await;
     let error = results.error.unwrap();
-    assert_eq!((results.state, error.code, results.out_bytes), (State::Lost, FailureCode::GuestRestarted, 5));
+    assert_eq!(
+        (results.state, error.code, results.out_bytes),
+        (EndState::Lost, FailureCode::GuestRestarted.into(), 5)
+    );
     assert!(error.message.contains("the guest was restarted"));
 }
 
@@ -173,8 +176,8 @@ async fn results_whose_output_did_not_come_to_the_disk_before_the_machine_stoppe
             states.insert(cmd_id, (results.state, results.out_bytes));
         }
     }
-    assert_eq!(states["torn"], (State::Lost, 2));
-    assert_eq!(states["whole"], (State::Done, 5));
+    assert_eq!(states["torn"], (EndState::Lost, 2));
+    assert_eq!(states["whole"], (EndState::Done, 5));
     drop(jobs);
 }
 
@@ -194,11 +197,11 @@ async fn a_job_that_was_recorded_and_not_started_any_more_is_started_once_by_the
     }
     let mut bed = Bed::open(dir, |_| {}).await;
     let results = bed.end_of("recorded").await;
-    assert_eq!((results.state, results.error), (State::Done, None));
+    assert_eq!((results.state, results.error), (EndState::Done, None));
     assert!(mark.exists());
     std::fs::remove_file(&mark).unwrap();
     let mut bed = bed.again().await;
-    assert_eq!(bed.end_of("recorded").await.state, State::Done);
+    assert_eq!(bed.end_of("recorded").await.state, EndState::Done);
     assert!(!mark.exists(), "it has run once already");
 }
 
@@ -221,7 +224,7 @@ async fn that_nothing_was_run_is_told_only_when_no_agent_will_run_it() {
     assert!(too_early.is_err(), "the next agent would start it: {too_early:?}");
     std::fs::remove_dir(&in_the_way).unwrap();
     let results = bed.end_of("recorded").await;
-    assert_eq!(results.error.as_ref().unwrap().code, FailureCode::NotStarted);
+    assert_eq!(results.error.as_ref().unwrap().code, FailureCode::NotStarted.as_str());
     assert!(!folder.spool(Part::Out).exists());
     assert_eq!(bed.again().await.end_of("recorded").await, results);
 }

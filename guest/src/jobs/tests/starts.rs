@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use base64::Engine;
 
-use super::super::{FailureCode, JobError, State};
+use super::super::JobError;
 use super::*;
 
 #[tokio::test]
@@ -13,7 +13,7 @@ async fn an_exit_code_is_the_programs_own() {
     for code in [0, 1, 42, 125, 255] {
         let results = bed.run(&format!("exit-{code}"), shell(&format!("exit {code}"))).await;
         assert_eq!((results.finished, results.exit_code_or_signal), (true, Some(code)));
-        assert_eq!((results.state, results.error), (State::Done, None));
+        assert_eq!((results.state, results.error), (EndState::Done, None));
         assert!(results.started > 1e9 && results.ended >= results.started);
     }
 }
@@ -30,7 +30,7 @@ async fn a_program_gets_its_arguments_environment_directory_and_input() {
         "stdin",
         &stdin,
     );
-    asked.env = vec![("MINE".into(), "a=b".into()), ("HOME".into(), "/h".into())];
+    asked.env = [("MINE".into(), "a=b".into()), ("HOME".into(), "/h".into())].into();
     asked.path = Some("/usr".into());
     let results = bed.run("all", asked).await;
     assert_eq!(results.exit_code_or_signal, Some(0));
@@ -108,7 +108,7 @@ async fn what_cannot_be_started_says_why_and_names_program_and_directory() {
         let error = results.error.unwrap();
         assert_eq!(
             (error.code, results.state, results.exit_code_or_signal),
-            (code, State::Failed, Some(exit))
+            (code.into(), EndState::Failed, Some(exit))
         );
         assert!(error.message.contains(named), "{name}: {}", error.message);
     }
@@ -196,10 +196,10 @@ async fn limits_and_niceness_are_the_programs_alone() {
     let asked =
         option(shell("ulimit -n >&2; ulimit -c >&2; cut -d' ' -f19 /proc/self/stat >&2"), "nice", "7");
     let results = bed.run("limited", option(asked, "limits", "nofile=77,core=0,fsize=1MiB")).await;
-    assert_eq!((results.state, results.exit_code_or_signal), (State::Done, Some(0)));
+    assert_eq!((results.state, results.exit_code_or_signal), (EndState::Done, Some(0)));
     assert_eq!(bed.text("limited", Part::Err).await, "77\n0\n7\n");
     let failed = bed.run("missing", option(program("no-such-tool", &[]), "nice", "1")).await;
-    assert_eq!((failed.state, failed.error.unwrap().code), (State::Failed, FailureCode::NotFound));
+    assert_eq!((failed.state, failed.error.unwrap().code), (EndState::Failed, FailureCode::NotFound.into()));
 }
 
 #[tokio::test]
@@ -211,7 +211,7 @@ async fn a_command_has_the_rights_of_its_user() {
         assert!(bed.text("id", Part::Err).await.starts_with("nobody\n/"));
     } else {
         let error = results.error.unwrap();
-        assert_eq!(error.code, FailureCode::NotStarted);
+        assert_eq!(error.code, FailureCode::NotStarted.as_str());
         assert!(error.message.contains("nobody"));
     }
 }

@@ -1,0 +1,231 @@
+//! What the host can do for its words: the roster and the books of commands, in which a word acts only for the guest
+//! being listened to, and saying other words.
+
+use crate::agent::handle::{Handle, TakeError};
+use crate::agent::request::{Request, Unheard};
+use crate::shape::{self, Bounds};
+use serde_json::{Map, Value, json};
+use vocable_api::Part;
+use vocable_api::clock::Now;
+use vocable_api::fault::Fault;
+use vocable_runtime::{Caller, Powers, Refusal, Role, Shelves, Soon};
+use vocable_xmlrpc::excerpt;
+
+/// The name of the host on the bus.
+pub(crate) const HOST: &str = "host";
+/// The fact that names the commands a guest has yet to tell of.
+const JOBS: &str = "jobs";
+/// Bytes of facts that are kept of a guest.
+const MOST_FACTS: usize = 16 << 10;
+/// Bytes of an address or a reason.
+const MOST_TEXT: usize = 1024;
+
+/// The host's powers.
+pub(crate) struct HostPowers {
+    handle: Handle,
+    shelves: Shelves,
+}
+
+impl HostPowers {
+    /// Powers over what is at the other end of the handle.
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle, shelves: Shelves::default() }
+    }
+}
+
+/// The guest being listened to; roster and books are closed to a word that only speaks.
+fn guest<'a>(caller: Caller<'a>, interface: &str) -> Result<&'a str, Refusal> {
+    caller.sender.ok_or_else(|| Refusal::Denied(format!("{interface}: only while listening to a guest")))
+}
+
+/// The guest being listened to, if it speaks of itself.
+fn itself<'a>(caller: Caller<'a>, id: &str) -> Result<&'a str, Refusal> {
+    let sender = guest(caller, "roster")?;
+    if sender == id {
+        return Ok(sender);
+    }
+    Err(Refusal::Denied(format!("roster: {} is not {sender}", excerpt(id))))
+}
+
+/// Reads what a guest told, within bounds: what is too much of it is replaced by a marker, since a guest that is refused
+/// for ever could never tell its end.
+fn object(text: &str, what: &str) -> Result<Map<String, Value>, Refusal> {
+    match shape::parse(text, Bounds::TOLD) {
+        Ok(Value::Object(members)) => Ok(members),
+        Ok(_) => Err(Refusal::Invalid(format!("{what}: expected a JSON object"))),
+        Err(error) => Err(Refusal::Invalid(format!("{what}: {error}"))),
+    }
+}
+
+/// What a guest tells of itself when it joins, no more than is kept of it. The commands it names are not kept.
+fn facts_of(mut told: Map<String, Value>) -> Map<String, Value> {
+    let jobs = told.remove(JOBS);
+    let mut facts = shape::fit(told, MOST_FACTS, &[]);
+    facts.extend(jobs.map(|jobs| (JOBS.to_owned(), jobs)));
+    facts
+}
+
+fn failed(fault: Fault) -> Refusal {
+    Refusal::Failed(fault.to_string())
+}
+
+/// What the guest should do about it: try again later, or never.
+fn not_taken(error: TakeError) -> Refusal {
+    match error {
+        TakeError::Unheard(Unheard::Unknown(_) | Unheard::NotYours { .. }) | TakeError::Inline(_) => {
+            Refusal::Invalid(error.to_string())
+        }
+        TakeError::Unheard(Unheard::Books(crate::agent::commands::BookError::Malformed { .. })) => {
+            Refusal::Invalid(error.to_string())
+        }
+        TakeError::Unheard(Unheard::Books(_))
+        | TakeError::Held { .. }
+        | TakeError::Store(_)
+        | TakeError::Agent(_) => Refusal::Failed(error.to_string()),
+    }
+}
+
+impl Powers for HostPowers {
+    fn role(&self) -> Role {
+        Role::Host
+    }
+
+    fn id(&self) -> String {
+        HOST.to_owned()
+    }
+
+    fn ip(&self) -> String {
+        // Guests know where they found the broker; the host may have many addresses.
+        String::new()
+    }
+
+    fn interfaces(&self) -> &'static [&'static str] {
+        &["commands", "roster", "speech", "store"]
+    }
+
+    fn store_get<'a>(&'a self, caller: Caller<'a>, key: String) -> Soon<'a, Option<String>> {
+        self.shelves.get(caller, key)
+    }
+
+    fn store_set<'a>(&'a self, caller: Caller<'a>, key: String, value: String) -> Soon<'a, ()> {
+        self.shelves.set(caller, key, value)
+    }
+
+    fn store_remove<'a>(&'a self, caller: Caller<'a>, key: String) -> Soon<'a, ()> {
+        self.shelves.remove(caller, key)
+    }
+
+    fn speech_say<'a>(&'a self, _: Caller<'a>, word: String, to: String, args: String) -> Soon<'a, String> {
+        Box::pin(async move {
+            let say = |reply| Request::Say { word, to, args, reply };
+            self.handle.request(say).await.and_then(|said| said).map_err(failed)
+        })
+    }
+
+    fn roster_joined<'a>(
+        &'a self,
+        caller: Caller<'a>,
+        id: String,
+        ip: String,
+        facts: String,
+    ) -> Soon<'a, ()> {
+        Box::pin(async move {
+            let sender = itself(caller, &id)?.to_owned();
+            let facts = facts_of(object(&facts, "facts")?);
+            let ip = shape::shortened(&ip, MOST_TEXT);
+            self.handle.request(|reply| Request::Joined { sender, ip, facts, reply }).await.map_err(failed)
+        })
+    }
+
+    fn roster_alive<'a>(&'a self, caller: Caller<'a>, id: String) -> Soon<'a, ()> {
+        Box::pin(async move {
+            let sender = itself(caller, &id)?.to_owned();
+            self.handle.request(|reply| Request::Alive { sender, reply }).await.map_err(failed)
+        })
+    }
+
+    fn roster_left<'a>(&'a self, caller: Caller<'a>, id: String, reason: String) -> Soon<'a, ()> {
+        Box::pin(async move {
+            let sender = itself(caller, &id)?.to_owned();
+            let reason = shape::shortened(&reason, MOST_TEXT);
+            self.handle.request(|reply| Request::Left { sender, reason, reply }).await.map_err(failed)
+        })
+    }
+
+    fn roster_look_up<'a>(&'a self, _: Caller<'a>, id: String) -> Soon<'a, String> {
+        Box::pin(async move {
+            let view = self.handle.roster().await.map_err(failed)?;
+            let (guest, missed) = view
+                .guests
+                .get(&id)
+                .ok_or_else(|| Refusal::Invalid(format!("roster: no guest is called {}", excerpt(&id))))?;
+            let silent = guest.silent_for(Now::read()).map(|silent| silent.as_secs_f64());
+            Ok(json!({"id": id, "state": guest.state.as_str(), "ip": guest.ip, "facts": guest.facts,
+                "beats": guest.beats, "missed": missed, "silent_s": silent})
+            .to_string())
+        })
+    }
+
+    fn commands_output<'a>(
+        &'a self,
+        caller: Caller<'a>,
+        cmd_id: String,
+        part: String,
+        offset: u64,
+        bytes: Vec<u8>,
+    ) -> Soon<'a, ()> {
+        Box::pin(async move {
+            let sender = guest(caller, "commands")?;
+            let unknown =
+                || Refusal::Invalid(format!("commands: part {} is neither out nor err", excerpt(&part)));
+            let part = Part::from_name(&part).ok_or_else(unknown)?;
+            self.handle.take_output(sender, &cmd_id, part, offset, bytes.into()).await.map_err(not_taken)
+        })
+    }
+
+    fn commands_input_taken<'a>(&'a self, caller: Caller<'a>, cmd_id: String, offset: u64) -> Soon<'a, ()> {
+        Box::pin(async move {
+            let sender = guest(caller, "commands")?.to_owned();
+            let taken = |reply| Request::InputTaken { sender, id: cmd_id, offset, reply };
+            let taken = self.handle.request(taken).await.map_err(failed)?;
+            taken.map_err(|error| Refusal::Invalid(error.to_string()))
+        })
+    }
+
+    fn commands_finished<'a>(&'a self, caller: Caller<'a>, cmd_id: String, results: String) -> Soon<'a, ()> {
+        Box::pin(async move {
+            let sender = guest(caller, "commands")?;
+            let results = object(&results, "results")?;
+            self.handle.take_results(sender, &cmd_id, results).await.map_err(not_taken)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_facts_are_marked_and_the_rest_is_kept() {
+        let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
+        let told = format!(
+            "{{\"agent\": \"0.1.0\", \"deep\": {deep}, \"a\\u0001\": 1, \"mac\": \"{}\", \"jobs\": [\"a.vm1\"]}}",
+            "x".repeat(100_000)
+        );
+        let facts = facts_of(object(&told, "facts").unwrap());
+        assert_eq!(facts["agent"], "0.1.0");
+        assert_eq!(facts["jobs"], json!(["a.vm1"]));
+        assert_eq!(facts["a\\u{1}"], 1);
+        assert!(facts["mac"]["omitted"].is_string() && facts["deep"].to_string().contains("nested deeper"));
+    }
+
+    #[test]
+    fn results_that_are_odd_are_results_all_the_same() {
+        let deep = format!("{}1{}", "{\"x\":".repeat(100), "}".repeat(100));
+        let told = format!("{{\"finished\": true, \"exitCodeOrSignal\": 0, \"resources\": {deep}}}");
+        let results = object(&told, "results").unwrap();
+        assert_eq!(results["exitCodeOrSignal"], 0);
+        assert!(matches!(object("[1]", "results"), Err(Refusal::Invalid(_))));
+        assert!(matches!(object("{", "results"), Err(Refusal::Invalid(_))));
+    }
+}
