@@ -107,6 +107,13 @@ impl<'a> Command<'a> {
         self.host.call("cmd.poll", json!([self.id, far])).unwrap()
     }
 
+    /// What a list of commands says about it.
+    pub fn listed(&self) -> Value {
+        let all = self.host.call("cmd.list", json!([{"all": true}])).unwrap();
+        let found = all.as_array().unwrap().iter().find(|command| command["cmd_id"] == *self.id).cloned();
+        found.unwrap_or_else(|| panic!("no {} in {all}", self.id))
+    }
+
     /// Waits until it has written that to standard output.
     pub fn prints(&self, text: &str) -> &Self {
         let so_far = self.follow(|_, out| String::from_utf8_lossy(out).contains(text));

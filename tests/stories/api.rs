@@ -160,6 +160,8 @@ fn a_guest_is_pinged_whatever_words_it_has() {
     let ping = host.call("guest.ping", json!(["vm1"])).unwrap();
     assert!(ping["rtt_ms"].as_f64().unwrap() > 0.0, "{ping}");
     assert_eq!(host.call("guest.get", json!(["vm1"])).unwrap()["state"], "alive");
+    let capabilities = host.call("system.getCapabilities", json!([])).unwrap();
+    assert!(capabilities["xmlrpc"]["specUrl"].is_string(), "{capabilities}");
     let status = host.call("agent.status", json!([])).unwrap();
     assert_eq!((&status["guests_online"], &status["commands_running"]), (&json!(1), &json!(0)), "{status}");
     vm1.is_killed();
@@ -308,9 +310,12 @@ fn a_job_that_is_aborted_leaves_nothing_running() {
     let host = Host::start();
     let _vm1 = host.guest("vm1").joins();
     let gate = Gate::new(host.folder(), "gate");
-    let script = format!("{}; sleep 1000", gate.knock());
-    host.call("job.open", json!([{"vm": "vm1", "cmd": "sh", "args": ["-c", script], "id": "wu-3"}])).unwrap();
+    let fraction = host.folder().join("vm1/inbox/fraction");
+    let script = format!("echo 0.25 > {}; {}; sleep 1000", fraction.display(), gate.knock());
+    let spec = json!({"vm": "vm1", "cmd": "sh", "args": ["-c", script], "id": "wu-3", "fraction_file": "/inbox/fraction"});
+    host.call("job.open", json!([spec])).unwrap();
     gate.knocked();
+    assert_eq!(host.call("job.status", json!(["wu-3"])).unwrap()["fraction_done"], 0.25);
     let running = host.call("job.close", json!(["wu-3"])).unwrap_err();
     assert!(running.starts_with("wrong-state: job wu-3 is running"), "{running}");
     assert!(

@@ -575,6 +575,7 @@ fn a_missing_folder_is_one_failure_and_every_failure_names_its_file() {
     // A name of one letter is in every sentence, and is told all the same.
     fs::create_dir(host.folder().join("vm1/inbox/one")).unwrap();
     symlink("/etc", host.folder().join("vm1/outbox/e")).unwrap();
+    assert_eq!(host.call("file.list", json!(["vm1", "/outbox"])).unwrap()[0]["target"], "/etc");
     let typed = host.types(&["cp", "-r", "vm1:/outbox", text(&host.folder().join("back"))]);
     assert!(typed.err.contains("error[link-leads-out]: e: a link to /etc was not made"), "{typed:?}");
 }

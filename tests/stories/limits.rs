@@ -15,6 +15,7 @@ fn output_beyond_the_limit_is_held_up_and_whoever_ends_the_command_gets_all_of_i
     let told = command.polled();
     assert_eq!(told["state"], "running");
     assert!(told["paused"].as_str().unwrap().starts_with("the output limit of 1MiB is reached"), "{told}");
+    assert_eq!(command.listed()["paused"], told["paused"]);
     let taken = told["out_bytes"].as_u64().unwrap();
     assert!((1 << 20..2 << 20).contains(&taken), "{taken}");
     let why = host.call("guest.why", json!(["vm1"])).unwrap();

@@ -94,8 +94,10 @@ fn what_cannot_be_started_says_why() {
     let host = Host::start();
     let _vm1 = host.guest("vm1").joins();
     let refused = |line: &[&str], options: Value| {
-        let ran = host.starts_with("vm1", line, options).ends();
+        let command = host.starts_with("vm1", line, options);
+        let ran = command.ends();
         assert_eq!(ran.state(), "failed", "{:#}", ran.report);
+        assert_eq!(command.listed()["error"], ran.report["error"]);
         (ran.ending().1, ran.report["error"]["message"].as_str().unwrap().to_owned())
     };
     let (code, message) = refused(&["no-such-program"], json!({}));

@@ -53,6 +53,7 @@ fn as_in_2010(host: &Host) {
         }
     };
     assert_eq!((&results["out"], &results["exitCodeOrSignal"]), (&json!("42\n"), &json!(0)), "{results:?}");
+    assert_eq!(call("getCmdDetails", json!([id]))["vm"], GUEST);
     assert_eq!(call("pause", json!([MACHINE])), true);
     assert_eq!(call("getState", json!([MACHINE])), "paused");
     assert_eq!(call("unpause", json!([MACHINE])), true);
@@ -195,6 +196,8 @@ fn a_guest_lives_as_its_machine_does() {
         step("the guest has joined");
         let found = machine(&host);
         assert_eq!((&found["guest"], &found["guest_online"]), (&json!(GUEST), &json!(true)), "{found}");
+        assert_eq!(host.call("vm.get", json!([MACHINE])).unwrap()["guest"], GUEST);
+        assert_eq!(host.call("guest.get", json!([GUEST])).unwrap()["vm_state"], "running");
 
         // It does what it is told, in that kernel.
         let told = host.shell(GUEST, "cat /sys/class/net/eth0/address; uname -r; echo oops >&2; exit 3");

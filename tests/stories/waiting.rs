@@ -76,6 +76,7 @@ fn is_not_run_too_late(host: &Host, plan: GuestPlan<'_>) {
     let touch = ["touch", mark.to_str().unwrap()];
     let before = host.starts_with("vm1", &["true"], json!({"queue_s": 30.0}));
     before.ends().well();
+    assert!(before.listed()["expires_unix"].is_number(), "{:#}", before.listed());
 
     // The agent stands still, and does not know it; the order is in its connection.
     vm1.process().signal(Signal::SIGSTOP);
@@ -176,6 +177,7 @@ fn at_the_deadline_it_is_ended_wherever_it_is() {
     let (here, away) = (host.command(&format!("{}.vm1", run.id)), host.command(&format!("{}.vm2", run.id)));
     let ended = here.ends();
     assert_eq!((ended.state(), ended.ending()), ("cancelled", (false, 15)), "{ended:?}");
+    assert!(here.listed()["deadline_unix"].is_number(), "{:#}", here.listed());
     let unknown = away.ends();
     assert_eq!(
         (unknown.state(), &unknown.report["error"]["code"]),

@@ -85,6 +85,8 @@ fn a_word_dropped_in_is_a_method_until_it_is_taken_away() {
     assert!(answer[0]["answer"][0]["size"].as_f64().unwrap() > 0.0, "{answer:#}");
     let refused = host.call("word.DF", json!(["vm1", {"path": "/no/such"}])).unwrap();
     assert_eq!(refused[0]["error"]["code"], "word-failed", "{refused:#}");
+    let said = host.call("word.say", json!(["vm1", "DF", {"path": "/"}])).unwrap();
+    assert_eq!(said, json!([{"guest": "vm1", "ok": true}]));
     let typed = host.types(&["ask", "DF", "--to", "vm1", "path=/", "--json"]);
     assert_eq!(typed.code, Some(0), "{typed:?}");
 
