@@ -15,6 +15,7 @@ pub mod target;
 #[cfg(feature = "client")]
 pub mod client;
 
+mod fields;
 mod types;
 
 pub use method::Method;
