@@ -10,7 +10,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 use vocable_protocol::{OptionName, Program, STREAMED};
 use vocable_xmlrpc::{Value, from_value};
@@ -172,7 +171,7 @@ pub struct Cancel {
     /// Its name or number [default: TERM]
     pub signal: Option<Signal>,
     /// Seconds from there to KILL [default: the command's own]
-    pub grace_s: Option<Seconds>,
+    pub grace_s: Option<f64>,
 }
 
 /// Sends one signal to all processes of a command.
@@ -480,24 +479,6 @@ impl<'de> Deserialize<'de> for ByteCount {
     }
 }
 
-/// A length of time, seconds.
-#[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq)]
-#[schemars(inline)]
-pub struct Seconds(#[schemars(with = "f64")] pub Duration);
-
-impl<'de> Deserialize<'de> for Seconds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let time = Duration::try_from_secs_f64(f64::deserialize(deserializer)?);
-        time.map(Self).map_err(|_| de::Error::custom("expected a number of seconds from 0 on"))
-    }
-}
-
-impl Serialize for Seconds {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(self.0.as_secs_f64())
-    }
-}
-
 /// A length of time that is not 0, seconds.
 #[derive(Clone, Copy, Debug, JsonSchema, PartialEq, Serialize)]
 #[serde(transparent)]
@@ -666,8 +647,6 @@ mod tests {
         }
         let refused = from_value::<PositiveSeconds>(Value::Int(0)).unwrap_err();
         assert_eq!(refused.to_string(), "expected a number of seconds above 0");
-        let refused = from_value::<Seconds>(Value::Int(-1)).unwrap_err();
-        assert_eq!(refused.to_string(), "expected a number of seconds from 0 on");
         assert_eq!(from_value::<ByteCount>(Value::Int(-1)).unwrap(), ByteCount(0));
         let size = |rows: i32| Value::from([("rows", Value::Int(rows)), ("columns", Value::Int(80))]);
         assert_eq!(from_value::<TerminalSize>(size(24)).unwrap().to_string(), "24x80");

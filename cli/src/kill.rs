@@ -6,9 +6,7 @@ use super::{CliError, Session, command, completion, filter, human};
 use clap_complete::ArgValueCompleter;
 use serde::Serialize;
 use std::time::{Duration, Instant};
-use vocable_api::cmd::{
-    Cancel, Command, Failure, List, Seconds, SendSignal, Signal, SignalledCommand, State,
-};
+use vocable_api::cmd::{Cancel, Command, Failure, List, SendSignal, Signal, SignalledCommand, State};
 use vocable_config::Span;
 
 /// The grace of commands that were run without one.
@@ -68,7 +66,14 @@ pub(super) fn kill(session: &mut Session<'_>, args: &KillArgs) -> Result<u8, Cli
             None => Some(wait_for_end(session, args, &signalled, began)?),
         };
         is_done &= print(session, args, &signalled, command.as_ref(), began)?;
-        outcomes.push(Outcome::of(signalled, command));
+        let error = signalled.error.or_else(|| command.as_ref()?.error.clone());
+        outcomes.push(Outcome {
+            signalled: SignalledCommand { error, ..signalled },
+            ended: command.as_ref().map(|command| command.state.is_over()),
+            state: command.as_ref().map(|command| command.state),
+            finished: command.as_ref().and_then(|command| command.finished),
+            exit_code_or_signal: command.and_then(|command| command.exit_code_or_signal),
+        });
     }
     if session.terminal.is_json() {
         session.terminal.reply(&Outcomes { commands: outcomes })?;
@@ -119,7 +124,7 @@ fn send(session: &Session<'_>, args: &KillArgs, id: &str) -> Result<Vec<Signalle
     let reply = match args.signal {
         Some(signal) => session.agent.ask(&SendSignal { cmd_id, signal })?,
         None => {
-            let grace_s = args.grace.map(|grace| Seconds(grace.duration()));
+            let grace_s = args.grace.map(|grace| grace.duration().as_secs_f64());
             session.agent.ask(&Cancel { cmd_id, grace_s, ..Cancel::default() })?
         }
     };
@@ -205,30 +210,11 @@ struct Outcomes {
 /// What was done, and what came of it.
 #[derive(Serialize)]
 struct Outcome {
-    cmd_id: String,
-    guest: String,
-    signalled: Option<u64>,
-    error: Option<Failure>,
+    #[serde(flatten)]
+    signalled: SignalledCommand,
     ended: Option<bool>,
     state: Option<State>,
     finished: Option<bool>,
     #[serde(rename = "exitCodeOrSignal")]
     exit_code_or_signal: Option<i64>,
-}
-
-impl Outcome {
-    fn of(signalled: SignalledCommand, command: Option<Command>) -> Self {
-        let SignalledCommand { cmd_id, guest, signalled, error } = signalled;
-        let command = command.as_ref();
-        Self {
-            cmd_id,
-            guest,
-            signalled,
-            error: error.or_else(|| command?.error.clone()),
-            ended: command.map(|command| command.state.is_over()),
-            state: command.map(|command| command.state),
-            finished: command.and_then(|command| command.finished),
-            exit_code_or_signal: command.and_then(|command| command.exit_code_or_signal),
-        }
-    }
 }

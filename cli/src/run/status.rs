@@ -3,7 +3,6 @@
 use crate::ending::Ending;
 use crate::follow::Done;
 use crate::{CliError, human};
-use serde::Serialize;
 use serde_json::{Value as Json, json};
 use std::io;
 use std::path::Path;
@@ -21,24 +20,21 @@ pub(super) fn write_interrupted(file: &Path, id: &str) -> Result<(), CliError> {
     write_document(file, document(Err(&error)))
 }
 
-/// The ends of several commands.
-#[derive(Serialize)]
-struct DoneTogether {
-    by: &'static str,
-    commands: Vec<Done>,
-}
-
 fn document(ran: Result<&[Command], &CliError>) -> io::Result<Json> {
-    let ended = match ran {
-        Err(error) => return Ok(json!({"by": "vocable", "error": error.to_json()})),
-        Ok([only]) => to_value(&Done::of(only.clone())),
+    match ran {
+        Err(error) => Ok(json!({"by": "vocable", "error": error.to_json()})),
+        Ok([only]) => done(only),
         Ok(all) => {
             let is_theirs = all.iter().all(|command| Ending::of(command).is_its_own());
             let by = if is_theirs { "command" } else { "vocable" };
-            to_value(&DoneTogether { by, commands: all.iter().cloned().map(Done::of).collect() })
+            let commands = all.iter().map(done).collect::<io::Result<Vec<_>>>()?;
+            Ok(json!({"by": by, "commands": commands}))
         }
-    };
-    ended.map(|value| to_json(&value)).map_err(io::Error::other)
+    }
+}
+
+fn done(command: &Command) -> io::Result<Json> {
+    to_value(&Done::of(command.clone())).map(|value| to_json(&value)).map_err(io::Error::other)
 }
 
 fn write_document(file: &Path, document: io::Result<Json>) -> Result<(), CliError> {

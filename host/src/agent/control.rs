@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
+use vocable_api::cmd::InputTaken;
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_protocol::{TerminalSize, Usage};
 use vocable_runtime::Lexicon;
@@ -27,12 +28,10 @@ const ASKED_AT_ONCE: usize = 256;
 /// How long to wait for the word that there is room for input before the guest is asked again: the word may be lost.
 const NO_WORD: Duration = Duration::from_secs(2);
 
-/// How long a command is fed before its guest is looked at again.
-const FEEDING: Duration = Duration::from_secs(20);
+/// How long one attempt to feed a command lasts.
+const FEEDING: Duration = Duration::from_secs(3600);
 /// The pause before a guest that is offline is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A deadline that no caller waits for.
-const FOREVER: Duration = Duration::from_secs(3600);
 /// How long the end of a command may be on its way when its guest says that it is over.
 const ON_ITS_WAY: Duration = Duration::from_secs(2);
 
@@ -70,15 +69,6 @@ pub(crate) struct Told<T> {
     pub(crate) command: Command,
     /// What the guest answered.
     pub(crate) answer: Result<T, Fault>,
-}
-
-/// How far the input of a command is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Taken {
-    /// The next octet belongs here.
-    pub(crate) offset: u64,
-    /// Whether no more is wanted: it has ended, or the command has.
-    pub(crate) over: bool,
 }
 
 impl Handle {
@@ -171,20 +161,20 @@ impl Handle {
         octets: &[u8],
         end: bool,
         deadline: Instant,
-    ) -> Result<Taken, Fault> {
+    ) -> Result<InputTaken, Fault> {
         let commands = self.meant(id).await?;
         let giving = commands
             .into_iter()
             .map(|command| async move { self.give(lexicon, &command, offset, octets, end, deadline).await });
         let taken: Vec<_> = stream::iter(giving).buffered(ASKED_AT_ONCE).collect().await;
-        let nobody = Taken { offset: offset + octets.len() as u64, over: true };
+        let nobody = InputTaken { offset: offset + octets.len() as u64, over: true };
         taken.into_iter().try_fold(nobody, |so_far, taken| {
             let taken = taken?;
             Ok(match (so_far.over, taken.over) {
                 // Who wants no more keeps nobody waiting.
                 (true, _) => taken,
                 (false, true) => so_far,
-                (false, false) => Taken { offset: so_far.offset.min(taken.offset), over: false },
+                (false, false) => InputTaken { offset: so_far.offset.min(taken.offset), over: false },
             })
         })
     }
@@ -197,23 +187,17 @@ impl Handle {
         offset: u64,
         bytes: &[u8],
         end: bool,
-    ) -> Result<Taken, Fault> {
+    ) -> Result<InputTaken, Fault> {
         let until = offset + bytes.len() as u64;
-        let mut at = offset;
         loop {
-            self.begun(id, Instant::now() + FOREVER).await?;
-            let rest =
-                usize::try_from(at - offset).ok().and_then(|from| bytes.get(from..)).unwrap_or_default();
-            match self.input(lexicon, id, at, rest, end, Instant::now() + FEEDING).await {
-                Ok(taken) if taken.over || taken.offset < at || taken.offset >= until && !end => {
-                    return Ok(taken);
-                }
-                Ok(taken) => at = taken.offset.min(until),
+            match self.input(lexicon, id, offset, bytes, end, Instant::now() + FEEDING).await {
+                // It was not read yet.
+                Ok(InputTaken { offset: at, over: false }) if at >= offset && (at < until || end) => {}
                 Err(fault) if fault.kind.transient() && fault.kind != FaultKind::Stopping => {
                     // The guest is offline; commands go on without it, and so do we, later.
                     self.watch(id, Instant::now() + PAUSE, |command| command.state.is_over()).await?;
                 }
-                Err(fault) => return Err(fault),
+                taken => return taken,
             }
         }
     }
@@ -226,9 +210,9 @@ impl Handle {
         octets: &[u8],
         end: bool,
         deadline: Instant,
-    ) -> Result<Taken, Fault> {
+    ) -> Result<InputTaken, Fault> {
         let until = offset + octets.len() as u64;
-        let over = Taken { offset: until, over: true };
+        let over = InputTaken { offset: until, over: true };
         let mut at = offset;
         loop {
             let now = self.begun(&command.id, deadline).await?;
@@ -236,7 +220,7 @@ impl Handle {
                 return Ok(over);
             }
             if now.state == State::Queued {
-                return Ok(Taken { offset: at, over: false });
+                return Ok(InputTaken { offset: at, over: false });
             }
             let from = usize::try_from(at - offset).unwrap_or(usize::MAX);
             let rest = octets.get(from..).unwrap_or_default();
@@ -251,16 +235,16 @@ impl Handle {
             };
             let here = answer["offset"].as_u64().unwrap_or(at);
             if answer["end"] == true && (is_last || here <= at) {
-                return Ok(Taken { offset: here.max(at), over: true });
+                return Ok(InputTaken { offset: here.max(at), over: true });
             }
             if here < offset {
                 // Something before this was never here: only the caller can say what.
-                return Ok(Taken { offset: here, over: false });
+                return Ok(InputTaken { offset: here, over: false });
             }
             let moved = here > at;
             at = here.min(until);
             if at == until && !end || Instant::now() >= deadline {
-                return Ok(Taken { offset: at, over: false });
+                return Ok(InputTaken { offset: at, over: false });
             }
             if !moved {
                 let patience = deadline.min(Instant::now() + NO_WORD);

@@ -4,31 +4,17 @@ use crate::agent::commands::{Command, State};
 use crate::agent::handle::{Found, Handle};
 use crate::agent::store::Run;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use std::collections::BTreeMap;
 use tokio::time::{Instant, timeout_at};
-use vocable_api::cmd::Until;
+use vocable_api::attach::Offsets;
+use vocable_api::cmd::{Poll, Until};
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_protocol::Part;
 
-/// From where on a caller wants output.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct OutputOffsets {
-    /// Of standard output.
-    pub(crate) out: u64,
-    /// Of standard error.
-    pub(crate) err: u64,
-}
-
-/// What a caller wants of a command or run.
-#[derive(Debug)]
-pub(crate) struct WantedOutput {
-    /// From where on output is wanted, of those that `of_each` does not name.
-    pub(crate) from: OutputOffsets,
-    /// Of a run: only these commands, each from there on.
-    pub(crate) of_each: Option<BTreeMap<String, OutputOffsets>>,
-    /// Bytes of output, all commands together.
-    pub(crate) limit: usize,
-}
+/// Bytes of output in one answer, over all its commands, if the caller wants many: more is asked for with the next
+/// offset.
+const MAX_OUTPUT: usize = 1 << 20;
+/// The same if the caller does not say: xmlrpc-c takes no answer of more than 512 KiB, and base64 adds a third.
+const DEFAULT_OUTPUT: usize = 1 << 18;
 
 /// For what, and until when, a caller waits.
 #[derive(Clone, Copy, Debug)]
@@ -44,54 +30,47 @@ pub(crate) struct Report {
     pub(crate) out: Vec<u8>,
     pub(crate) err: Vec<u8>,
     /// Where the output goes on.
-    pub(crate) next: OutputOffsets,
+    pub(crate) next: Offsets,
 }
 
 /// What is reported of an id.
 #[derive(Debug)]
 pub(crate) enum Reported {
-    /// One command.
     Command(Box<Report>),
     /// A request to several guests: all its commands, and reports of those that are wanted.
     Run(Run, Vec<Command>, Vec<Report>),
 }
 
-impl WantedOutput {
-    fn from(&self, id: &str) -> OutputOffsets {
-        self.of_each.as_ref().and_then(|each| each.get(id)).copied().unwrap_or(self.from)
-    }
+/// From where on output of a command is wanted.
+fn start(wanted: &Poll, id: &str) -> Offsets {
+    let each = wanted.offsets.as_ref().and_then(|each| each.get(id));
+    let (out, err) = match each.map(Vec::as_slice) {
+        None => (wanted.out_offset, wanted.err_offset),
+        Some(pair) => (pair.first().copied(), pair.get(1).copied()),
+    };
+    Offsets { out: out.unwrap_or_default().0, err: err.unwrap_or_default().0 }
+}
 
-    fn includes(&self, id: &str) -> bool {
-        self.of_each.as_ref().is_none_or(|each| each.contains_key(id))
-    }
+/// Whether a command of a run is to be reported.
+fn is_wanted(wanted: &Poll, id: &str) -> bool {
+    wanted.offsets.as_ref().is_none_or(|each| each.contains_key(id))
 }
 
 impl WaitUntil {
-    fn is_over(self, command: &Command, from: OutputOffsets) -> bool {
+    fn is_over(self, command: &Command, from: Offsets) -> bool {
         let more = command.out_bytes > from.out || command.err_bytes > from.err;
         command.state.is_over() || self.until == Until::Output && more
     }
 }
 
-impl Report {
-    /// Whether there is more output already.
-    pub(crate) const fn has_more(&self) -> bool {
-        self.command.out_bytes > self.next.out || self.command.err_bytes > self.next.err
-    }
-}
-
 impl Handle {
     /// A command, or all commands of a run, with output; after waiting, if the caller wants to.
-    pub(crate) async fn report(
-        &self,
-        id: &str,
-        wanted: &WantedOutput,
-        wait: Option<WaitUntil>,
-    ) -> Result<Reported, Fault> {
-        let mut left = wanted.limit;
-        match self.find(id).await? {
+    pub(crate) async fn report(&self, wanted: &Poll, wait: Option<WaitUntil>) -> Result<Reported, Fault> {
+        let limit = wanted.max_output.map(|limit| usize::try_from(limit.0).unwrap_or(MAX_OUTPUT));
+        let mut left = limit.map_or(DEFAULT_OUTPUT, |limit| limit.clamp(1, MAX_OUTPUT));
+        match self.find(&wanted.cmd_id).await? {
             Found::Command(mut command) => {
-                let from = wanted.from(&command.id);
+                let from = start(wanted, &command.id);
                 if let Some(wait) = wait {
                     let enough = |command: &Command| wait.is_over(command, from);
                     *command = self.watch(&command.id, wait.deadline, enough).await?;
@@ -104,8 +83,8 @@ impl Handle {
                     self.wait_for_some(&mut commands, wanted, wait).await?;
                 }
                 let mut reports = Vec::new();
-                for command in commands.iter().filter(|command| wanted.includes(&command.id)) {
-                    let from = wanted.from(&command.id);
+                for command in commands.iter().filter(|command| is_wanted(wanted, &command.id)) {
+                    let from = start(wanted, &command.id);
                     reports.push(self.with_output(command.clone(), from, &mut left).await?);
                 }
                 Ok(Reported::Run(run, commands, reports))
@@ -117,21 +96,15 @@ impl Handle {
     async fn wait_for_some(
         &self,
         commands: &mut [Command],
-        wanted: &WantedOutput,
+        wanted: &Poll,
         wait: WaitUntil,
     ) -> Result<(), Fault> {
-        let is_wanted = |command: &&Command| wanted.includes(&command.id);
-        let mut waiting: FuturesUnordered<_> = commands
-            .iter()
-            .filter(is_wanted)
-            .map(|command| {
-                let (id, from) = (command.id.clone(), wanted.from(&command.id));
-                async move {
-                    // Many are waited for together: none is kept.
-                    self.watch(&id, wait.deadline, |command| wait.is_over(command, from)).await.map(drop)
-                }
-            })
-            .collect();
+        let waited_for = commands.iter().filter(|command| is_wanted(wanted, &command.id)).map(|command| {
+            let (id, from) = (command.id.clone(), start(wanted, &command.id));
+            // Many are waited for together: none is kept.
+            async move { self.watch(&id, wait.deadline, |it| wait.is_over(it, from)).await.map(drop) }
+        });
+        let mut waiting: FuturesUnordered<_> = waited_for.collect();
         while let Ok(Some(watched)) = timeout_at(wait.deadline, waiting.next()).await {
             watched?;
             if wait.until == Until::Output {
@@ -139,7 +112,7 @@ impl Handle {
             }
         }
         drop(waiting);
-        for command in commands.iter_mut().filter(|command| wanted.includes(&command.id)) {
+        for command in commands.iter_mut().filter(|command| is_wanted(wanted, &command.id)) {
             *command = self.watch(&command.id, Instant::now(), |_| true).await?;
             command.shorten();
         }
@@ -147,15 +120,10 @@ impl Handle {
     }
 
     /// A command with output from there on, no more than is `left` of the answer.
-    async fn with_output(
-        &self,
-        command: Command,
-        from: OutputOffsets,
-        left: &mut usize,
-    ) -> Result<Report, Fault> {
+    async fn with_output(&self, command: Command, from: Offsets, left: &mut usize) -> Result<Report, Fault> {
         let out = self.piece(&command, Part::Out, from.out, left).await?;
         let err = self.piece(&command, Part::Err, from.err, left).await?;
-        let next = OutputOffsets { out: from.out + out.len() as u64, err: from.err + err.len() as u64 };
+        let next = Offsets { out: from.out + out.len() as u64, err: from.err + err.len() as u64 };
         Ok(Report { command, out, err, next })
     }
 
@@ -184,8 +152,8 @@ impl Handle {
 
 /// Whether a command did what it was run for.
 pub(crate) fn is_ok(command: &Command) -> bool {
-    let told = |name: &str| command.results.as_ref().and_then(|results| results.get(name));
+    let result = |name: &str| command.results.as_ref().and_then(|results| results.get(name));
     command.state == State::Done
-        && told("finished").and_then(serde_json::Value::as_bool) == Some(true)
-        && told("exitCodeOrSignal").and_then(serde_json::Value::as_i64) == Some(0)
+        && result("finished").and_then(serde_json::Value::as_bool) == Some(true)
+        && result("exitCodeOrSignal").and_then(serde_json::Value::as_i64) == Some(0)
 }

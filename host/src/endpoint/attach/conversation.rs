@@ -4,7 +4,7 @@
 use super::Attach;
 use super::slots::Slot;
 use crate::agent::commands::Command;
-use crate::agent::control::{Signal, Taken};
+use crate::agent::control::Signal;
 use crate::agent::handle::Handle;
 use crate::endpoint::rpc::shown_command;
 use axum::extract::ws::{Message, WebSocket};
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep, timeout};
 use vocable_api::Part;
 use vocable_api::attach::{ClientMessage, FRAME, Offsets, ServerMessage, WINDOW, output_frame};
-use vocable_api::cmd::{self, TerminalSize};
+use vocable_api::cmd::{self, InputTaken, TerminalSize};
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_protocol::OptionName;
 
@@ -55,7 +55,7 @@ enum Next {
 
 /// What was passed on to the command.
 enum Fed {
-    Input(Taken),
+    Input(InputTaken),
     Size,
 }
 
@@ -182,7 +182,7 @@ impl Conversation<'_> {
         let mut ping = interval(PING_INTERVAL);
         let mut waiting: OptionFuture<_> = slot.map(|slot| Box::pin(slot.write_lock())).into();
         let mut write_lock = None;
-        let mut start: OptionFuture<BoxFuture<'_, Result<Taken, Fault>>> = None.into();
+        let mut start: OptionFuture<BoxFuture<'_, Result<InputTaken, Fault>>> = None.into();
         let mut may_write = false;
         let mut feeding: OptionFuture<BoxFuture<'_, Result<Fed, Fault>>> = None.into();
         let mut next: OptionFuture<BoxFuture<'_, Result<Next, Fault>>> = None.into();
@@ -358,14 +358,14 @@ impl Conversation<'_> {
 
 impl Input {
     /// It begins after what its guest has; returns where that is.
-    fn start(&mut self, taken: Taken) -> u64 {
+    fn start(&mut self, taken: InputTaken) -> u64 {
         self.is_over = taken.over;
         self.offset = if taken.over { 0 } else { taken.offset };
         self.offset
     }
 
     /// The guest has it up to there.
-    fn taken(&mut self, taken: Taken) -> Result<u64, Fault> {
+    fn taken(&mut self, taken: InputTaken) -> Result<u64, Fault> {
         self.is_over |= taken.over;
         if taken.offset < self.offset && !taken.over {
             let text = format!("the guest has the input up to byte {} only; the rest is gone", taken.offset);
@@ -398,7 +398,7 @@ impl Input {
         self.offset += bytes.len() as u64;
         if self.is_over {
             // Nobody reads it any more, as when a pipe's reader is gone; who types is not to wait.
-            return Some(ready(Ok(Fed::Input(Taken { offset: self.offset, over: true }))).boxed());
+            return Some(ready(Ok(Fed::Input(InputTaken { offset: self.offset, over: true }))).boxed());
         }
         self.is_over |= ends;
         let fed = async move { handle.feed(lexicon, id, offset, &bytes, ends).await.map(Fed::Input) };

@@ -3,21 +3,15 @@
 use super::{Context, Entry, deadline, fit_a_message, json_value, method};
 use crate::agent::commands::Command;
 use crate::agent::handle::{RunRequest, Terms};
-use crate::agent::reports::{OutputOffsets, Report, Reported, WaitUntil, WantedOutput, is_ok};
+use crate::agent::reports::{Report, Reported, WaitUntil, is_ok};
 use crate::agent::store::Filter;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use vocable_api::cmd::{self, ByteCount, Forget, List, Poll, Run, State, Summary, Wait};
+use vocable_api::cmd::{self, Forget, List, Poll, Run, State, Summary, Wait};
 use vocable_api::fault::Fault;
 use vocable_api::{Text, UnixTime};
 use vocable_xmlrpc::from_value;
 
-/// Bytes of output in one answer, over all its commands, if the caller wants many: more is asked for with the next
-/// offset.
-const MAX_OUTPUT: usize = 1 << 20;
-/// The same if the caller does not say: xmlrpc-c takes no answer of more than 512 KiB, and base64 adds a third.
-const DEFAULT_OUTPUT: usize = 1 << 18;
 /// Commands in one list, unless the caller wants fewer.
 const MAX_LISTED: u32 = 1000;
 
@@ -61,37 +55,14 @@ async fn forget(context: Context, request: Forget) -> Result<Vec<String>, Fault>
 }
 
 async fn poll(context: Context, request: Poll) -> Result<cmd::Command, Fault> {
-    let Poll { cmd_id, out_offset, err_offset, offsets, max_output } = request;
-    let wanted = wanted(out_offset, err_offset, offsets, max_output);
-    Ok(reported(context.handle.report(&cmd_id, &wanted, None).await?))
+    Ok(reported(context.handle.report(&request, None).await?))
 }
 
 async fn wait(context: Context, request: Wait) -> Result<cmd::Command, Fault> {
     let Wait { cmd_id, timeout_s, until, out_offset, err_offset, offsets, max_output } = request;
-    let wanted = wanted(out_offset, err_offset, offsets, max_output);
+    let wanted = Poll { cmd_id, out_offset, err_offset, offsets, max_output };
     let wait = WaitUntil { until: until.unwrap_or_default(), deadline: deadline(&context, timeout_s) };
-    Ok(reported(context.handle.report(&cmd_id, &wanted, Some(wait)).await?))
-}
-
-fn wanted(
-    out: Option<ByteCount>,
-    err: Option<ByteCount>,
-    each: Option<BTreeMap<String, Vec<ByteCount>>>,
-    limit: Option<ByteCount>,
-) -> WantedOutput {
-    let offsets = |out: Option<ByteCount>, err: Option<ByteCount>| OutputOffsets {
-        out: out.unwrap_or_default().0,
-        err: err.unwrap_or_default().0,
-    };
-    let pair =
-        |(id, pair): (String, Vec<ByteCount>)| (id, offsets(pair.first().copied(), pair.get(1).copied()));
-    let bytes =
-        |limit: ByteCount| usize::try_from(limit.0).map_or(MAX_OUTPUT, |limit| limit.clamp(1, MAX_OUTPUT));
-    WantedOutput {
-        from: offsets(out, err),
-        of_each: each.map(|each| each.into_iter().map(pair).collect()),
-        limit: limit.map_or(DEFAULT_OUTPUT, bytes),
-    }
+    Ok(reported(context.handle.report(&wanted, Some(wait)).await?))
 }
 
 fn reported(reported: Reported) -> cmd::Command {
@@ -119,8 +90,8 @@ fn reported(reported: Reported) -> cmd::Command {
 }
 
 fn with_output(report: Report) -> cmd::Command {
-    let more = report.has_more();
     let Report { command, out, err, next } = report;
+    let more = command.out_bytes > next.out || command.err_bytes > next.err;
     cmd::Command {
         out: Some(Text(out)),
         err: Some(Text(err)),

@@ -3,12 +3,14 @@
 use super::{Context, Entry, deadline, method};
 use crate::agent::control::{Signal, Told};
 use std::sync::Arc;
+use std::time::Duration;
 use vocable_api::clock::Now;
 use vocable_api::cmd::{
     self, Cancel, Failure, GetUsage, Input, InputTaken, Resize, SendSignal, Signalled, SignalledCommand,
     TerminalSize, Usages, UsedCommand,
 };
 use vocable_api::fault::Fault;
+use vocable_api::method::invalid;
 use vocable_protocol::Usage;
 
 pub(super) fn methods() -> Vec<Entry> {
@@ -17,8 +19,9 @@ pub(super) fn methods() -> Vec<Entry> {
 
 async fn cancel(context: Context, request: Cancel) -> Result<Signalled, Fault> {
     let signal = request.signal.unwrap_or(cmd::Signal::TERM);
-    let end = Some(request.grace_s.map(|grace| grace.0));
-    send(&context, &request.cmd_id, Signal { number: signal.number(), end }).await
+    let grace = request.grace_s.map(Duration::try_from_secs_f64).transpose();
+    let end = grace.map_err(|_| invalid::<Cancel>("grace_s", "expected a number of seconds from 0 on"))?;
+    send(&context, &request.cmd_id, Signal { number: signal.number(), end: Some(end) }).await
 }
 
 async fn signal(context: Context, request: SendSignal) -> Result<Signalled, Fault> {
@@ -65,8 +68,7 @@ async fn input(context: Context, request: Input) -> Result<InputTaken, Fault> {
     let Input { cmd_id, offset, data, close, timeout_s } = request;
     let deadline = deadline(&context, timeout_s.unwrap_or(f64::MAX));
     let (handle, lexicon, ends) = (&context.handle, &context.lexicon, close.unwrap_or(false));
-    let taken = handle.input(lexicon, &cmd_id, offset, &data.0, ends, deadline).await?;
-    Ok(InputTaken { offset: taken.offset, over: taken.over })
+    handle.input(lexicon, &cmd_id, offset, &data.0, ends, deadline).await
 }
 
 async fn resize(context: Context, request: Resize) -> Result<bool, Fault> {
