@@ -3,7 +3,7 @@
 use super::{Context, Entry, deadline, fit_a_message, json_value, method};
 use crate::agent::commands::Command;
 use crate::agent::handle::{RunRequest, Terms};
-use crate::agent::reports::{Report, Reported, WaitUntil, is_ok};
+use crate::agent::polling::{Report, Reported, WaitUntil, is_ok};
 use crate::agent::store::Filter;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
