@@ -7,29 +7,29 @@ use crate::fault::Fault;
 use crate::handle::{Handle, TakeError};
 use crate::request::{Request, Unheard};
 use crate::shape::{self, Bounds};
+use async_trait::async_trait;
 use serde_json::{Map, Value, json};
-use vocable_runtime::{Caller, Powers, Refusal, Role, Shelves, Soon};
-use vocable_xmlrpc::excerpt;
+use vocable_protocol::{Facts, excerpt};
+use vocable_runtime::capabilities::{Commands, Roster, Speech, Store};
+use vocable_runtime::{Caller, Capabilities, MemoryStore, Refusal, Role};
 
-/// The name of the host on the bus.
-pub const HOST: &str = "host";
-/// The fact that names the commands a guest has yet to tell of.
-const JOBS: &str = "jobs";
+pub use vocable_protocol::HOST;
+
 /// Bytes of facts that are kept of a guest.
 const MOST_FACTS: usize = 16 << 10;
 /// Bytes of an address or a reason.
 const MOST_TEXT: usize = 1024;
 
-/// The host's powers.
-pub struct HostPowers {
+/// The host, as its words see it.
+pub struct HostCapabilities {
     handle: Handle,
-    shelves: Shelves,
+    store: MemoryStore,
 }
 
-impl HostPowers {
-    /// Powers over what is at the other end of the handle.
+impl HostCapabilities {
+    /// What can be done with what is at the other end of the handle.
     pub fn new(handle: Handle) -> Self {
-        Self { handle, shelves: Shelves::default() }
+        Self { handle, store: MemoryStore::default() }
     }
 }
 
@@ -59,9 +59,9 @@ fn object(text: &str, what: &str) -> Result<Map<String, Value>, Refusal> {
 
 /// What a guest tells of itself when it joins, no more than is kept of it. The commands it names are not kept.
 fn facts_of(mut told: Map<String, Value>) -> Map<String, Value> {
-    let jobs = told.remove(JOBS);
+    let jobs = told.remove(Facts::JOBS);
     let mut facts = shape::fit(told, MOST_FACTS, &[]);
-    facts.extend(jobs.map(|jobs| (JOBS.to_owned(), jobs)));
+    facts.extend(jobs.map(|jobs| (Facts::JOBS.to_owned(), jobs)));
     facts
 }
 
@@ -85,7 +85,7 @@ fn not_taken(error: TakeError) -> Refusal {
     }
 }
 
-impl Powers for HostPowers {
+impl Capabilities for HostCapabilities {
     fn role(&self) -> Role {
         Role::Host
     }
@@ -99,105 +99,92 @@ impl Powers for HostPowers {
         String::new()
     }
 
-    fn interfaces(&self) -> &'static [&'static str] {
-        &["commands", "roster", "speech", "store"]
+    fn commands(&self) -> Option<&dyn Commands> {
+        Some(self)
     }
 
-    fn store_get<'a>(&'a self, caller: Caller<'a>, key: String) -> Soon<'a, Option<String>> {
-        self.shelves.get(caller, key)
+    fn roster(&self) -> Option<&dyn Roster> {
+        Some(self)
     }
 
-    fn store_set<'a>(&'a self, caller: Caller<'a>, key: String, value: String) -> Soon<'a, ()> {
-        self.shelves.set(caller, key, value)
+    fn speech(&self) -> Option<&dyn Speech> {
+        Some(self)
     }
 
-    fn store_remove<'a>(&'a self, caller: Caller<'a>, key: String) -> Soon<'a, ()> {
-        self.shelves.remove(caller, key)
+    fn store(&self) -> Option<&dyn Store> {
+        Some(&self.store)
+    }
+}
+
+#[async_trait]
+impl Speech for HostCapabilities {
+    async fn say(&self, _: Caller<'_>, word: String, to: String, args: String) -> Result<String, Refusal> {
+        let say = |reply| Request::Say { word, to, args, reply };
+        self.handle.request(say).await.and_then(|said| said).map_err(failed)
+    }
+}
+
+#[async_trait]
+impl Roster for HostCapabilities {
+    async fn joined(&self, caller: Caller<'_>, id: String, ip: String, facts: String) -> Result<(), Refusal> {
+        let sender = itself(caller, &id)?.to_owned();
+        let facts = facts_of(object(&facts, "facts")?);
+        let ip = shape::shortened(&ip, MOST_TEXT);
+        self.handle.request(|reply| Request::Joined { sender, ip, facts, reply }).await.map_err(failed)
     }
 
-    fn speech_say<'a>(&'a self, _: Caller<'a>, word: String, to: String, args: String) -> Soon<'a, String> {
-        Box::pin(async move {
-            let say = |reply| Request::Say { word, to, args, reply };
-            self.handle.request(say).await.and_then(|said| said).map_err(failed)
-        })
+    async fn alive(&self, caller: Caller<'_>, id: String) -> Result<(), Refusal> {
+        let sender = itself(caller, &id)?.to_owned();
+        self.handle.request(|reply| Request::Alive { sender, reply }).await.map_err(failed)
     }
 
-    fn roster_joined<'a>(
-        &'a self,
-        caller: Caller<'a>,
-        id: String,
-        ip: String,
-        facts: String,
-    ) -> Soon<'a, ()> {
-        Box::pin(async move {
-            let sender = itself(caller, &id)?.to_owned();
-            let facts = facts_of(object(&facts, "facts")?);
-            let ip = shape::shortened(&ip, MOST_TEXT);
-            self.handle.request(|reply| Request::Joined { sender, ip, facts, reply }).await.map_err(failed)
-        })
+    async fn left(&self, caller: Caller<'_>, id: String, reason: String) -> Result<(), Refusal> {
+        let sender = itself(caller, &id)?.to_owned();
+        let reason = shape::shortened(&reason, MOST_TEXT);
+        self.handle.request(|reply| Request::Left { sender, reason, reply }).await.map_err(failed)
     }
 
-    fn roster_alive<'a>(&'a self, caller: Caller<'a>, id: String) -> Soon<'a, ()> {
-        Box::pin(async move {
-            let sender = itself(caller, &id)?.to_owned();
-            self.handle.request(|reply| Request::Alive { sender, reply }).await.map_err(failed)
-        })
+    async fn look_up(&self, _: Caller<'_>, id: String) -> Result<String, Refusal> {
+        let view = self.handle.roster().await.map_err(failed)?;
+        let (guest, missed) = view
+            .guests
+            .get(&id)
+            .ok_or_else(|| Refusal::Invalid(format!("roster: no guest is called {}", excerpt(&id))))?;
+        let silent = guest.silent_for(Now::read()).map(|silent| silent.as_secs_f64());
+        Ok(json!({"id": id, "state": guest.state.as_str(), "ip": guest.ip, "facts": guest.facts,
+            "beats": guest.beats, "missed": missed, "silent_s": silent})
+        .to_string())
     }
+}
 
-    fn roster_left<'a>(&'a self, caller: Caller<'a>, id: String, reason: String) -> Soon<'a, ()> {
-        Box::pin(async move {
-            let sender = itself(caller, &id)?.to_owned();
-            let reason = shape::shortened(&reason, MOST_TEXT);
-            self.handle.request(|reply| Request::Left { sender, reason, reply }).await.map_err(failed)
-        })
-    }
-
-    fn roster_look_up<'a>(&'a self, _: Caller<'a>, id: String) -> Soon<'a, String> {
-        Box::pin(async move {
-            let view = self.handle.roster().await.map_err(failed)?;
-            let (guest, missed) = view
-                .guests
-                .get(&id)
-                .ok_or_else(|| Refusal::Invalid(format!("roster: no guest is called {}", excerpt(&id))))?;
-            let silent = guest.silent_for(Now::read()).map(|silent| silent.as_secs_f64());
-            Ok(json!({"id": id, "state": guest.state.as_str(), "ip": guest.ip, "facts": guest.facts,
-                "beats": guest.beats, "missed": missed, "silent_s": silent})
-            .to_string())
-        })
-    }
-
-    fn commands_output<'a>(
-        &'a self,
-        caller: Caller<'a>,
+#[async_trait]
+impl Commands for HostCapabilities {
+    async fn output(
+        &self,
+        caller: Caller<'_>,
         cmd_id: String,
         part: String,
         offset: u64,
         bytes: Vec<u8>,
-    ) -> Soon<'a, ()> {
-        Box::pin(async move {
-            let sender = guest(caller, "commands")?;
-            let unknown =
-                || Refusal::Invalid(format!("commands: part {} is neither out nor err", excerpt(&part)));
-            let part = Part::from_name(&part).ok_or_else(unknown)?;
-            self.handle.take_output(sender, &cmd_id, part, offset, bytes.into()).await.map_err(not_taken)
-        })
+    ) -> Result<(), Refusal> {
+        let sender = guest(caller, "commands")?;
+        let unknown =
+            || Refusal::Invalid(format!("commands: part {} is neither out nor err", excerpt(&part)));
+        let part = Part::from_name(&part).ok_or_else(unknown)?;
+        self.handle.take_output(sender, &cmd_id, part, offset, bytes.into()).await.map_err(not_taken)
     }
 
-    fn commands_input_taken<'a>(&'a self, caller: Caller<'a>, cmd_id: String, offset: u64) -> Soon<'a, ()> {
-        Box::pin(async move {
-            let sender = guest(caller, "commands")?.to_owned();
-            let taken = |reply| Request::InputTaken { sender, id: cmd_id, offset, reply };
-            let taken = self.handle.request(taken).await.map_err(failed)?;
-            taken.map_err(|error| Refusal::Invalid(error.to_string()))
-        })
+    async fn finished(&self, caller: Caller<'_>, cmd_id: String, results: String) -> Result<(), Refusal> {
+        let sender = guest(caller, "commands")?;
+        let results = object(&results, "results")?;
+        self.handle.take_results(sender, &cmd_id, results).await.map_err(not_taken)
     }
 
-    fn commands_finished<'a>(&'a self, caller: Caller<'a>, cmd_id: String, results: String) -> Soon<'a, ()> {
-        Box::pin(async move {
-            let sender = guest(caller, "commands")?;
-            let results = object(&results, "results")?;
-            self.handle.take_results(sender, &cmd_id, results).await.map_err(not_taken)
-        })
+    async fn input_taken(&self, caller: Caller<'_>, cmd_id: String, offset: u64) -> Result<(), Refusal> {
+        let sender = guest(caller, "commands")?.to_owned();
+        let taken = |reply| Request::InputTaken { sender, id: cmd_id, offset, reply };
+        let taken = self.handle.request(taken).await.map_err(failed)?;
+        taken.map_err(|error| Refusal::Invalid(error.to_string()))
     }
 }
 

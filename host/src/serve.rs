@@ -19,7 +19,7 @@ use crate::http::{self, HttpConfig, Identity, Listener};
 use crate::hypervisor::engine;
 use crate::hypervisor::machines::Machines;
 use crate::panics;
-use crate::powers::{HOST, HostPowers};
+use crate::powers::{HOST, HostCapabilities};
 use crate::retention::{self, Retention};
 use crate::roster::Patience;
 use crate::rpc::{self, About, Api, Context, Jobs};
@@ -168,7 +168,7 @@ impl Host {
             lazy: true,
         };
         let engine = Engine::new(engine).map_err(|error| CliError::new("words", error.to_string()))?;
-        let powers = Arc::new(HostPowers::new(handle.clone()));
+        let capabilities = Arc::new(HostCapabilities::new(handle.clone()));
         let installed = config.state.join(INSTALLED_WORDS);
         let mut dirs = config.words.dirs.clone();
         if dirs.last() != Some(&installed) {
@@ -176,7 +176,7 @@ impl Host {
         }
         let policies = config.words.policies();
         let (lexicon, problems) =
-            Lexicon::open(engine, powers, policies, vocable_words::BUILT_IN, dirs).await;
+            Lexicon::open(engine, capabilities, policies, vocable_words::BUILT_IN, dirs).await;
         lexicon.limit_messages(broker_config(&config).frames.body);
         for problem in problems {
             tracing::error!("{problem}");

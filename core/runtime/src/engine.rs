@@ -1,5 +1,24 @@
-//! WebAssembly, set up for words: one engine for an agent, its clock, its compiled-code cache, the
-//! functions a component can import. It runs nothing by itself.
+//! WebAssembly, set up for words: one engine for an agent, its clock, its compiled-code cache, the functions a component
+//! can import.
+//!
+//! - `component`: one component, examined; `call`: one call of it, a store with its limits (`call_clock`, `cpu_meter`), with
+//!   `host_functions`, and `stderr_tail` for the message about a crash;
+//! - `compiler`, `precompiled`: where its code comes from; `ticker`: the clock by which it is interrupted.
+
+mod call;
+mod call_clock;
+mod compiler;
+mod component;
+mod cpu_meter;
+mod host_functions;
+mod precompiled;
+mod stderr_tail;
+mod ticker;
+
+pub use self::compiler::{Compiler, compile_if_asked};
+
+pub(crate) use self::call::{Call, Fault, Scope};
+pub(crate) use self::component::{Content, WordComponent};
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -10,12 +29,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::call::Call;
-use crate::compiler::Compiler;
-use crate::component::Findings;
-use crate::host;
-use crate::precompiled::{Cache, from_memory};
-use crate::ticker::Ticker;
+use self::component::Findings;
+use self::precompiled::{Cache, from_memory};
+use self::ticker::Ticker;
 
 /// Calls that may be under way at the same time; more wait. Each can take a word's whole memory.
 const CALLS: u32 = 256;
@@ -69,7 +85,7 @@ struct Inner {
     pooling: bool,
     compiler: Option<Compiler>,
     lazy: bool,
-    places: Semaphore,
+    permits: Semaphore,
 }
 
 impl Engine {
@@ -92,10 +108,10 @@ impl Engine {
         if compiler.is_none() && !compiles {
             wasm = engine(pooling, true).map_err(unavailable)?;
         }
-        let linker = host::linker(&wasm).map_err(unavailable)?;
+        let linker = host_functions::linker(&wasm).map_err(unavailable)?;
         let ticker = Ticker::start(wasm.clone())?;
-        let places = Semaphore::new(CALLS as usize);
-        Ok(Self { inner: Arc::new(Inner { wasm, linker, ticker, cache, pooling, compiler, lazy, places }) })
+        let permits = Semaphore::new(CALLS as usize);
+        Ok(Self { inner: Arc::new(Inner { wasm, linker, ticker, cache, pooling, compiler, lazy, permits }) })
     }
 
     pub(crate) fn wasm(&self) -> &wasmtime::Engine {
@@ -116,8 +132,8 @@ impl Engine {
     }
 
     /// Waits for room for one call. Without the permit there would be none; the semaphore is never closed.
-    pub(crate) async fn place(&self) -> Option<SemaphorePermit<'_>> {
-        self.inner.places.acquire().await.ok()
+    pub(crate) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.inner.permits.acquire().await.ok()
     }
 
     /// A component from the cache. This and the next four take their time: call them where blocking is fine.

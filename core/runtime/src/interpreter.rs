@@ -9,6 +9,7 @@
 
 use bytes::Bytes;
 use serde_json::json;
+use vocable_protocol::header;
 
 use crate::contract::Message;
 use crate::envelope::{Envelope, wrap, wrap_raw};
@@ -74,7 +75,7 @@ impl Interpreter {
     /// Lets the word of a message act on it. `sender` is who the broker says has sent it.
     pub async fn hear(&self, envelope: Envelope, sender: &str) -> Heard {
         let heard = Parts::of(envelope);
-        match (heard.message.header("in-reply-to"), heard.message.header("asked")) {
+        match (heard.message.header(header::IN_REPLY_TO), heard.message.header(header::ASKED)) {
             (Some(ask), _) => {
                 let ask = ask.to_owned();
                 self.hear_answer(heard, ask, sender).await
@@ -111,9 +112,9 @@ impl Interpreter {
         let said = self.lexicon.raise(UNKNOWN, facts).await;
         let said = said.into_iter().find_map(|(word, message)| Some(wrap(&word, message.ok()?)));
         let error = WordError::Unknown { word: shown.clone() }.to_string();
-        let asked = message.header("asked");
+        let asked = message.header(header::ASKED);
         let bare = || asked.map(|_| wrap_raw(replying_word(&shown), text(&error)));
-        let replied_to = asked.or_else(|| message.header("message-id")).unwrap_or(NO_WORD);
+        let replied_to = asked.or_else(|| message.header(header::MESSAGE_ID)).unwrap_or(NO_WORD);
         let address = |said: Envelope| said.refusal(UNKNOWN).in_reply_to(replied_to).to(sender);
         let reply = said.or_else(bare).map(address);
         Heard { word: shown, reply, answer: None, error: Some(error) }
@@ -123,7 +124,7 @@ impl Interpreter {
     /// as well: it is not the word that was asked.
     async fn hear_answer(&self, heard: Parts, ask: String, sender: &str) -> Heard {
         let result = answer(&heard.message);
-        let unknown = heard.message.header("refusal") == Some(UNKNOWN);
+        let unknown = heard.message.header(header::REFUSAL) == Some(UNKNOWN);
         let listener = heard.word.filter(|word| unknown && self.lexicon.bound_to(UNKNOWN).contains(word));
         let error = match listener {
             Some(word) => self.lexicon.listen(&word, &heard.message, Some(sender)).await.err(),
@@ -174,7 +175,7 @@ fn reason(error: &WordError) -> String {
 
 /// What answers an ask.
 fn answer(message: &Message) -> Result<Option<String>, AskError> {
-    if let Some(kind) = message.header("refusal") {
+    if let Some(kind) = message.header(header::REFUSAL) {
         return Err(AskError { kind: kind_of(kind), text: reason_of(&message.body) });
     }
     if message.body.is_empty() {

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!          fault                 fault …              fault
-//! ready ─────────▶ resting 1 s ─────────▶ 2 s, 4 s … ──────▶ quarantine 10 min
+//! ready ─────────▶ paused 1 s ─────────▶ 2 s, 4 s … ──────▶ quarantine 10 min
 //!   ▲                                                            │
 //!   └───────────────── a call that ends well ◀───────────────────┘ one chance
 //! ```
@@ -62,7 +62,7 @@ pub enum WordState {
 
 /// A pause that somebody's faults have earned.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Rest {
+pub(crate) struct Pause {
     pub(crate) until: Instant,
     pub(crate) reason: String,
     pub(crate) quarantine: bool,
@@ -71,13 +71,13 @@ pub(crate) struct Rest {
 /// The books of one word.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
-    saying: Book<u64>,
-    listening: Book<String>,
+    saying: FaultRecords<u64>,
+    listening: FaultRecords<String>,
 }
 
 /// Who made the word fail at one of its two halves.
 #[derive(Debug)]
-struct Book<K> {
+struct FaultRecords<K> {
     records: HashMap<K, Record>,
     /// Who failed since somebody has last succeeded, [`MANY`] at most.
     failed: Vec<K>,
@@ -86,12 +86,12 @@ struct Book<K> {
 #[derive(Debug, Default)]
 struct Record {
     faults: u32,
-    rest: Option<Rest>,
+    rest: Option<Pause>,
 }
 
 impl Health {
     /// Whether the word may work on an account.
-    pub(crate) fn admit(&self, account: Account<'_>, now: Instant) -> Result<(), Rest> {
+    pub(crate) fn admit(&self, account: Account<'_>, now: Instant) -> Result<(), Pause> {
         match account {
             Account::Arguments(digest) => self.saying.admit(&digest, now),
             Account::Sender(sender) => self.listening.admit(&name(sender), now),
@@ -131,7 +131,7 @@ impl Health {
                 Some(format!("it failed {MANY} times for as many, and nobody in between: {reason}"))
             }
             Outcome::Quarantine => Some(format!("{only}: {reason}")),
-            Outcome::Rest => None,
+            Outcome::Pause => None,
         }
     }
 
@@ -157,18 +157,18 @@ enum Outcome {
     /// The word is bad, since now.
     Bad,
     Quarantine,
-    Rest,
+    Pause,
 }
 
-impl<K> Default for Book<K> {
+impl<K> Default for FaultRecords<K> {
     fn default() -> Self {
         Self { records: HashMap::new(), failed: Vec::new() }
     }
 }
 
-impl<K: Clone + Eq + Hash> Book<K> {
-    fn admit(&self, who: &K, now: Instant) -> Result<(), Rest> {
-        let rest = self.records.get(who).and_then(|record| record.resting(now));
+impl<K: Clone + Eq + Hash> FaultRecords<K> {
+    fn admit(&self, who: &K, now: Instant) -> Result<(), Pause> {
+        let rest = self.records.get(who).and_then(|record| record.paused(now));
         rest.map_or(Ok(()), |rest| Err(rest.clone()))
     }
 
@@ -191,13 +191,13 @@ impl<K: Clone + Eq + Hash> Book<K> {
         match (now_bad, enough) {
             (true, _) => Outcome::Bad,
             (false, true) => Outcome::Quarantine,
-            (false, false) => Outcome::Rest,
+            (false, false) => Outcome::Pause,
         }
     }
 
-    fn worst(&self, now: Instant) -> Option<(&K, &Rest)> {
-        let resting = self.records.iter().filter_map(|(who, record)| Some((who, record.resting(now)?)));
-        resting.max_by_key(|(_, rest)| (rest.quarantine, rest.until))
+    fn worst(&self, now: Instant) -> Option<(&K, &Pause)> {
+        let paused = self.records.iter().filter_map(|(who, record)| Some((who, record.paused(now)?)));
+        paused.max_by_key(|(_, rest)| (rest.quarantine, rest.until))
     }
 
     /// Forgets who has rested, or else who would soonest have.
@@ -205,7 +205,7 @@ impl<K: Clone + Eq + Hash> Book<K> {
         if self.records.len() < REMEMBERED {
             return;
         }
-        self.records.retain(|_, record| record.resting(now).is_some());
+        self.records.retain(|_, record| record.paused(now).is_some());
         let soonest =
             self.records.iter().min_by_key(|(_, record)| record.rest.as_ref().map(|rest| rest.until));
         if let (true, Some(who)) = (self.records.len() >= REMEMBERED, soonest.map(|(who, _)| who.clone())) {
@@ -215,7 +215,7 @@ impl<K: Clone + Eq + Hash> Book<K> {
 }
 
 impl Record {
-    fn resting(&self, now: Instant) -> Option<&Rest> {
+    fn paused(&self, now: Instant) -> Option<&Pause> {
         self.rest.as_ref().filter(|rest| rest.until > now)
     }
 
@@ -225,11 +225,11 @@ impl Record {
         let pause = if quarantine { limits.quarantine } else { pause };
         // A pause beyond the end of time is as good as one of a century.
         let until = now.checked_add(pause).unwrap_or(now + Duration::from_secs(3_000_000_000));
-        self.rest = Some(Rest { until, reason: reason.to_owned(), quarantine });
+        self.rest = Some(Pause { until, reason: reason.to_owned(), quarantine });
     }
 }
 
-impl Rest {
+impl Pause {
     fn state(&self, reason: String, now: Instant) -> WordState {
         let remaining = self.until.saturating_duration_since(now);
         if self.quarantine {

@@ -15,10 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
+use vocable_protocol::sha256_hex;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::component::Findings;
+use super::component::Findings;
 
 /// Bytes of compiled words that are kept; beyond, those longest unused go. Six words from Rust take 2 MB,
 /// one from JavaScript 33 MB.
@@ -124,7 +125,7 @@ impl Cache {
     }
 
     fn write(&self, sha256: &str, kind: &str, content: &[u8]) -> io::Result<()> {
-        let name = format!("{}{}", self.prefix(sha256), hex(&Sha256::digest(content)));
+        let name = format!("{}{}", self.prefix(sha256), sha256_hex(content));
         let unfinished = self.folder.join(format!("{name}.{}-{}.new", process::id(), next_number()));
         let mut file = File::create(&unfinished)?;
         file.write_all(content)?;
@@ -173,7 +174,7 @@ struct Kept {
 fn unchanged(path: &Path, prefix: &str, kind: &str) -> io::Result<File> {
     let mut file = File::open(path)?;
     require_ours(&fs::symlink_metadata(path)?)?;
-    let expected = format!("{prefix}{}{kind}", hex(&digest(&mut file)?));
+    let expected = format!("{prefix}{}{kind}", hex::encode(digest(&mut file)?));
     if path.file_name().is_none_or(|name| name.to_string_lossy() != expected) {
         return Err(io::Error::other("it has changed since it was written"));
     }
@@ -235,11 +236,6 @@ fn require_ours(metadata: &Metadata) -> io::Result<()> {
         return Err(io::Error::other("others can write to it; chmod go-w would help"));
     }
     Ok(())
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
