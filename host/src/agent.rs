@@ -2,31 +2,40 @@
 //!
 //! It hears messages by calling words where their frames arrive. A word acts through requests to this same task, so
 //! the calls run beside the loop, one at a time for each guest: a guest's messages take effect in their order, and no
-//! guest waits for another's. Whose message is next is for [`crate::turns`] to say; what computes for long goes on
+//! guest waits for another's. Whose message is next is for [`crate::agent::turns`] to say; what computes for long goes on
 //! elsewhere ([`work`]). The loop itself never waits for a word, nor for the broker.
 
+pub(crate) mod asks;
+pub(crate) mod commands;
+pub(crate) mod control;
+pub(crate) mod events;
+pub(crate) mod handle;
+pub(crate) mod powers;
+pub(crate) mod request;
+pub(crate) mod retention;
+pub(crate) mod roster;
+pub(crate) mod store;
+pub(crate) mod streams;
 mod time;
+mod turns;
 mod work;
 
 use self::time::{HOST_TIME, HostTime, VALID_UNTIL, moment};
 use self::work::{Metered, Work, Worked};
-use crate::asks::{Asks, Pending, Purpose};
-use crate::clock::Now;
-use crate::commands::{Active, Command, Digests, Failure, State as CommandState};
-use crate::control::Signal;
-use crate::events::{About, EventLog};
-use crate::fault::{Fault, FaultKind};
-use crate::handle::Handle;
-use crate::hypervisor::cards::{self, Claim, Place};
-use crate::hypervisor::engine::Note;
-use crate::hypervisor::machines::{Machines, View};
+use crate::agent::asks::{Asks, Pending, Purpose};
+use crate::agent::commands::{Active, Command, Digests, Failure, State as CommandState};
+use crate::agent::control::Signal;
+use crate::agent::events::{About, EventLog};
+use crate::agent::handle::Handle;
+use crate::agent::powers::HOST;
+use crate::agent::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
+use crate::agent::roster::{Change, Guest, Patience, Roster, State};
+use crate::agent::streams::Streams;
+use crate::agent::turns::{Outcome, Turn, TurnLimits, Turns};
+use crate::machines::cards::{self, Claim, Place};
+use crate::machines::engine::Note;
+use crate::machines::machines::{Machines, View};
 use crate::panics::caught;
-use crate::powers::HOST;
-use crate::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
-use crate::roster::{Change, Guest, Patience, Roster, State};
-use crate::streams::Streams;
-use crate::target::{MAX_GUEST_ID, Target, is_guest_id};
-use crate::turns::{Outcome, Turn, TurnLimits, Turns};
 use ::time::OffsetDateTime;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
@@ -36,6 +45,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
+use vocable_api::clock::Now;
+use vocable_api::fault::{Fault, FaultKind};
+use vocable_api::target::{MAX_GUEST_ID, Target, is_guest_id};
 use vocable_runtime::{
     Envelope, Events as WordEvents, HAIL, Heard, Interpreter, Lexicon, LexiconEvent, Message, WordError,
     wrap, wrap_raw,
@@ -47,9 +59,9 @@ use vocable_stomp::{Command as Verb, DELIVERIES, Frame};
 use vocable_xmlrpc::excerpt;
 
 /// Where a guest's messages come from: `/queue/vocable.out.<id>`, which only that guest may write to.
-pub const FROM_GUESTS: &str = "/queue/vocable.out.";
+pub(crate) const FROM_GUESTS: &str = "/queue/vocable.out.";
 /// Where a guest's messages go to: `/queue/vocable.in.<id>`, which only that guest may read.
-pub const TO_GUESTS: &str = "/queue/vocable.in.";
+pub(crate) const TO_GUESTS: &str = "/queue/vocable.in.";
 
 /// Headers of the transport: how a message came is no business of the word that listens.
 const TRANSPORT: [&str; 6] =
@@ -66,37 +78,37 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const EVENTS_KEPT: usize = 10_000;
 
 /// What the agent is made of.
-pub struct Parts {
+pub(crate) struct Parts {
     /// When guests are late and lost.
-    pub patience: Patience,
+    pub(crate) patience: Patience,
     /// Groups of guests, by name.
-    pub groups: BTreeMap<String, Vec<String>>,
+    pub(crate) groups: BTreeMap<String, Vec<String>>,
     /// The bus.
-    pub broker: Broker,
+    pub(crate) broker: Broker,
     /// What happens there, from before the first guest came.
-    pub broker_events: BrokerEvents,
+    pub(crate) broker_events: BrokerEvents,
     /// The host's own connection to it, subscribed to everything guests say.
-    pub link: Link,
+    pub(crate) link: Link,
     /// The words.
-    pub lexicon: Lexicon,
+    pub(crate) lexicon: Lexicon,
     /// What happens to the words.
-    pub words: WordEvents,
+    pub(crate) words: WordEvents,
     /// What everybody asks.
-    pub requests: mpsc::Receiver<Request>,
+    pub(crate) requests: mpsc::Receiver<Request>,
     /// Streams of octets to guests.
-    pub streams: Streams,
+    pub(crate) streams: Streams,
     /// For the work that is done beside the loop.
-    pub handle: Handle,
+    pub(crate) handle: Handle,
     /// The machines guests are in.
-    pub machines: Machines,
+    pub(crate) machines: Machines,
     /// What happens to them.
-    pub machine_notes: mpsc::Receiver<Note>,
+    pub(crate) machine_notes: mpsc::Receiver<Note>,
     /// Commands found under way in the store.
-    pub under_way: Vec<Active>,
+    pub(crate) under_way: Vec<Active>,
     /// Guests that have credentials.
-    pub known: BTreeSet<String>,
+    pub(crate) known: BTreeSet<String>,
     /// Bytes of a body that guests take.
-    pub max_frame: usize,
+    pub(crate) max_frame: usize,
 }
 
 /// A command under way, and who waits for news of it.
@@ -142,7 +154,7 @@ enum Done {
 }
 
 /// The state, and the loop around it.
-pub struct Agent {
+pub(crate) struct Agent {
     roster: Roster,
     groups: BTreeMap<String, Vec<String>>,
     commands: HashMap<String, Tracked>,
@@ -172,7 +184,7 @@ pub struct Agent {
 
 impl Agent {
     /// Runs until cancelled. What is under way then stays in the store, and goes on after the next start.
-    pub async fn run(parts: Parts, stop: CancellationToken) {
+    pub(crate) async fn run(parts: Parts, stop: CancellationToken) {
         let Parts { patience, groups, broker, broker_events: mut happening, link, lexicon, streams, .. } =
             parts;
         let Parts { mut words, mut requests, handle, known, under_way, .. } = parts;
@@ -977,7 +989,7 @@ impl Agent {
         self.work.push(Box::pin(async move {
             let fault = match caught(&to, lexicon.say(&word, args)).await {
                 Ok(Ok(message)) => return Done::Uttered { to, said: Said { word, message }, reply },
-                Ok(Err(error)) => error.into(),
+                Ok(Err(error)) => handle::word_fault(error),
                 Err(fault) => fault,
             };
             tell(reply, Err(fault));

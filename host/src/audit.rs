@@ -28,20 +28,20 @@ const ABANDONED: &str = "abandoned";
 
 /// Who calls, as far as is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// By what it was let in: `token`, or the user the kernel names.
-    pub login: String,
+    pub(crate) login: String,
     /// From where.
-    pub peer: String,
+    pub(crate) peer: String,
 }
 
 /// Where lines go. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Audit(Option<mpsc::Sender<String>>);
+pub(crate) struct Audit(Option<mpsc::Sender<String>>);
 
 impl Audit {
     /// Lines go to nobody.
-    pub const fn none() -> Self {
+    pub(crate) const fn none() -> Self {
         Self(None)
     }
 
@@ -50,7 +50,7 @@ impl Audit {
     ///
     /// # Errors
     /// The operating system's, if the file cannot be opened for writing.
-    pub fn to_file(path: &Path, most: u64) -> io::Result<(Self, JoinHandle<()>)> {
+    pub(crate) fn to_file(path: &Path, most: u64) -> io::Result<(Self, JoinHandle<()>)> {
         let mut log = Log::open(path.to_owned(), most)?;
         let (lines, mut waiting) = mpsc::channel::<String>(WAITING);
         let writing = tokio::spawn(async move {
@@ -69,7 +69,7 @@ impl Audit {
     }
 
     /// A line about something that begins now. `about` names what it is done to, cut to 80 characters each.
-    pub fn begin<'a>(
+    pub(crate) fn begin<'a>(
         &self,
         caller: &Caller,
         what: &str,
@@ -88,7 +88,7 @@ impl Audit {
 /// Something under way, of which a line will tell.
 #[derive(Debug)]
 #[must_use = "a line that is dropped says that the call was abandoned"]
-pub struct Entry {
+pub(crate) struct Entry {
     audit: Audit,
     line: Option<Line>,
 }
@@ -103,7 +103,7 @@ struct Line {
 
 impl Entry {
     /// It is over: `ok`, or the slug of what went wrong. Waits while the disk is behind.
-    pub async fn end(mut self, outcome: &str) {
+    pub(crate) async fn end(mut self, outcome: &str) {
         if let (Some(line), Audit(Some(lines))) = (self.line.take(), &self.audit) {
             // Nobody to write it any more: the agent has stopped.
             let _ = lines.send(line.text(outcome)).await;

@@ -3,34 +3,34 @@
 //! A guest may read its own mailbox and write as itself (streams of octets have mailboxes of their own), the host may write to every mailbox and read everything
 //! guests say; everything else is denied. The host's own link comes from inside: nobody can log in as it.
 
+use crate::agent::powers::HOST;
+use crate::agent::streams::{STREAMS_FROM, STREAMS_TO};
 use crate::agent::{FROM_GUESTS, TO_GUESTS};
-use crate::powers::HOST;
-use crate::streams::{STREAMS_FROM, STREAMS_TO};
-use crate::target::is_guest_id;
 use base64::prelude::*;
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
 use subtle::ConstantTimeEq;
+use vocable_api::proof::digest;
+use vocable_api::target::is_guest_id;
 use vocable_stomp::Frame;
 use vocable_stomp::broker::{Access, Action, Denial, Destination, Pattern, Principal, Secret};
 use vocable_xmlrpc::excerpt;
 
 /// 256 random bits that prove who somebody is. Shown once, never logged.
-pub struct Token(String);
+pub(crate) struct Token(String);
 
 impl Token {
     /// A new one; the prefix tells people what it is for.
-    pub fn new(prefix: &str) -> Result<Self, getrandom::Error> {
+    pub(crate) fn new(prefix: &str) -> Result<Self, getrandom::Error> {
         let mut random = [0; 32];
         getrandom::fill(&mut random)?;
         Ok(Self(format!("{prefix}_{}", BASE64_URL_SAFE_NO_PAD.encode(random))))
     }
 
     /// The text to hand out.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -39,11 +39,6 @@ impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(hidden)")
     }
-}
-
-/// What is kept of a token. The tokens are random, so no salt and no slow hash is needed.
-pub fn digest(token: &str) -> [u8; 32] {
-    Sha256::digest(token.trim()).into()
 }
 
 /// Whether guests need a token.
@@ -58,7 +53,7 @@ pub enum Admit {
 
 /// The digests of all guests' tokens. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Credentials {
+pub(crate) struct Credentials {
     admit: Admit,
     // A lock and not a task: the broker asks in the middle of its own work, and nobody holds it for longer than a
     // look-up.
@@ -67,24 +62,24 @@ pub struct Credentials {
 
 impl Credentials {
     /// The credentials found in the store.
-    pub fn new(admit: Admit, digests: BTreeMap<String, [u8; 32]>) -> Self {
+    pub(crate) fn new(admit: Admit, digests: BTreeMap<String, [u8; 32]>) -> Self {
         Self { admit, digests: Arc::new(RwLock::new(digests)) }
     }
 
     /// Sets or replaces the one of a guest.
-    pub fn set(&self, guest: &str, digest: [u8; 32]) {
+    pub(crate) fn set(&self, guest: &str, digest: [u8; 32]) {
         let mut digests = self.digests.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         digests.insert(guest.to_owned(), digest);
     }
 
     /// The guests that have one.
-    pub fn guests(&self) -> BTreeSet<String> {
+    pub(crate) fn guests(&self) -> BTreeSet<String> {
         let digests = self.digests.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         digests.keys().cloned().collect()
     }
 
     /// The digest of a guest's token, if it has one.
-    pub fn digest_of(&self, guest: &str) -> Option<[u8; 32]> {
+    pub(crate) fn digest_of(&self, guest: &str) -> Option<[u8; 32]> {
         self.digests.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(guest).copied()
     }
 

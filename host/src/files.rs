@@ -8,35 +8,24 @@
 //! The command line uses the same modules on its side of the endpoint, so that the agent reads no file on behalf of
 //! somebody who may not.
 
-pub mod arrival;
-pub mod download;
-pub mod exclude;
-pub mod landing;
-pub mod ledger;
-pub mod listing;
-pub mod local;
-pub mod path;
-pub mod plan;
-pub mod route;
-pub mod session;
-pub mod transfers;
-pub mod tree;
-pub mod upload;
-pub mod walk;
+pub(crate) mod download;
+pub(crate) mod ledger;
+pub(crate) mod route;
+pub(crate) mod session;
+pub(crate) mod transfers;
+pub(crate) mod upload;
+pub(crate) mod walk;
 
 mod copy;
 
-pub use copy::around;
+pub(crate) use copy::around;
 
-use crate::clock::age;
+use crate::agent::handle::Handle;
+use crate::agent::request::Request;
+use crate::agent::roster::Guest;
+use crate::agent::streams::Streams;
 use crate::credentials::Credentials;
-use crate::fault::{Fault, FaultKind};
-use crate::handle::Handle;
-use crate::request::Request;
-use crate::roster::Guest;
-use crate::streams::Streams;
 use hmac::{Hmac, KeyInit, Mac};
-use landing::Outcome;
 use ledger::Spec;
 use route::Route;
 use session::Session;
@@ -51,8 +40,11 @@ use time::OffsetDateTime;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use vocable_api::clock::age;
+use vocable_api::fault::{Fault, FaultKind};
 use vocable_chirp::client::{self, Client, Login};
 use vocable_chirp::{Secret, Stream};
+use vocable_copy::landing::Outcome;
 use vocable_xmlrpc::excerpt;
 
 /// How long a guest may take to accept a connection before the bus is taken instead.
@@ -72,28 +64,28 @@ const SERVICE: &str = "chirp";
 
 /// How far a transfer has come, and what came of it.
 #[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// Files that are whole at their destination.
-    pub files: u64,
+    pub(crate) files: u64,
     /// Octets that were sent.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Files to be sent; those that were there already don't count.
-    pub total_files: u64,
+    pub(crate) total_files: u64,
     /// Octets to be sent.
-    pub total_bytes: u64,
+    pub(crate) total_bytes: u64,
     /// Files that were there already.
-    pub skipped: u64,
+    pub(crate) skipped: u64,
     /// Octets that were there already, of begun files.
-    pub resumed_from: u64,
+    pub(crate) resumed_from: u64,
     /// What failed.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// Why it is over, if not because it is done: slug and text.
-    pub error: Option<(String, String)>,
+    pub(crate) error: Option<(String, String)>,
 }
 
 /// The files of all guests. Cheap to clone.
 #[derive(Clone)]
-pub struct Files(Arc<Inner>);
+pub(crate) struct Files(Arc<Inner>);
 
 struct Inner {
     handle: Handle,
@@ -106,11 +98,11 @@ struct Inner {
 
 /// How a guest's files are reached.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Way {
+pub(crate) struct Way {
     /// In words.
-    pub text: String,
+    pub(crate) text: String,
     /// Whether it works, as far as is known.
-    pub works: bool,
+    pub(crate) works: bool,
 }
 
 impl Way {
@@ -148,7 +140,12 @@ struct Known {
 
 impl Files {
     /// The files of the agent at the end of that handle. Only below `roots` does it touch this machine's files.
-    pub fn new(handle: Handle, credentials: Credentials, streams: Streams, roots: Vec<PathBuf>) -> Self {
+    pub(crate) fn new(
+        handle: Handle,
+        credentials: Credentials,
+        streams: Streams,
+        roots: Vec<PathBuf>,
+    ) -> Self {
         Self(Arc::new(Inner { handle, credentials, streams, roots, guests: Mutex::default() }))
     }
 
@@ -173,7 +170,7 @@ impl Files {
     ///
     /// # Errors
     /// If the guest is not there, or offers no files.
-    pub async fn remote(&self, name: &str, path: &[u8]) -> Result<Vec<u8>, Fault> {
+    pub(crate) async fn remote(&self, name: &str, path: &[u8]) -> Result<Vec<u8>, Fault> {
         let relative = match path {
             b"~" | b"" => b"".as_slice(),
             path => match path.strip_prefix(b"~/") {
@@ -197,7 +194,7 @@ impl Files {
     ///
     /// # Errors
     /// Why the guest cannot be reached.
-    pub async fn session(&self, name: &str) -> Result<Session, Fault> {
+    pub(crate) async fn session(&self, name: &str) -> Result<Session, Fault> {
         let (id, guest) = self.guest(name).await?;
         let id = id.as_str();
         let places = self.known(id, &guest, |known| Arc::clone(&known.places));
@@ -210,7 +207,7 @@ impl Files {
     ///
     /// # Errors
     /// Why the guest cannot be reached.
-    pub async fn shared(&self, name: &str) -> Result<Session, Fault> {
+    pub(crate) async fn shared(&self, name: &str) -> Result<Session, Fault> {
         let (id, guest) = self.guest(name).await?;
         let id = id.as_str();
         let found = self.known(id, &guest, |known| known.shared.clone());
@@ -249,7 +246,7 @@ impl Files {
     }
 
     /// How a guest is reached, as far as is known.
-    pub async fn way(&self, name: &str) -> Option<Way> {
+    pub(crate) async fn way(&self, name: &str) -> Option<Way> {
         let (id, guest) = self.guest(name).await.ok()?;
         let id = id.as_str();
         let Some(offer) = route::offer(&guest) else {
@@ -312,7 +309,7 @@ impl Files {
     ///
     /// # Errors
     /// [`FaultKind::NotPermitted`] for everything else.
-    pub fn local(&self, path: &str) -> Result<(cap_std::fs::Dir, OsString), Fault> {
+    pub(crate) fn local(&self, path: &str) -> Result<(cap_std::fs::Dir, OsString), Fault> {
         let path = Path::new(path);
         let denied = || {
             let text = format!(
@@ -349,7 +346,11 @@ impl Files {
     ///
     /// # Errors
     /// Why it could not be done at all.
-    pub async fn copy(&self, spec: &Spec, note: &(dyn Fn(Report) + Send + Sync)) -> Result<Report, Fault> {
+    pub(crate) async fn copy(
+        &self,
+        spec: &Spec,
+        note: &(dyn Fn(Report) + Send + Sync),
+    ) -> Result<Report, Fault> {
         copy::copy(self, spec, note).await
     }
 }
@@ -368,7 +369,7 @@ fn offered(id: &str, guest: &Guest) -> Result<route::Offer, Fault> {
 fn secret(id: &str, digest: &[u8; 32]) -> Option<Secret> {
     let mac = Hmac::<Sha256>::new_from_slice(digest).ok()?;
     let octets = mac.chain_update(b"vocable files 1 ").chain_update(id.as_bytes()).finalize().into_bytes();
-    Secret::from_hex(&tree::hexadecimal(&octets)).ok()
+    Secret::from_hex(&vocable_copy::tree::hexadecimal(&octets)).ok()
 }
 
 /// What is taken from a guest.

@@ -1,7 +1,6 @@
 //! What becomes of a mistake of ours that panics: it is logged with its place, counted, and ends only what it happened in.
 //! Whoever catches one tells by its number where to look.
 
-use crate::fault::{Fault, FaultKind};
 use futures_util::FutureExt as _;
 use std::any::Any;
 use std::cell::Cell;
@@ -10,6 +9,7 @@ use std::process;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use vocable_api::fault::{Fault, FaultKind};
 
 /// Panics of this process since [`watch`].
 static SEEN: AtomicU64 = AtomicU64::new(0);

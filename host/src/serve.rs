@@ -4,34 +4,32 @@
 //! configuration ─▶ store, words, broker ─▶ agent ─▶ endpoint ─▶ "ready" … SIGTERM ─▶ endpoint, agent and broker end
 //! ```
 
+use crate::agent::handle::{Handle, TakeLimits};
+use crate::agent::powers::{HOST, HostCapabilities};
+use crate::agent::retention::{self, Retention};
+use crate::agent::roster::Patience;
+use crate::agent::store::{Store, private_database};
+use crate::agent::streams::{STREAMS_FROM, Streams};
 use crate::agent::{Agent, FROM_GUESTS, Parts};
-use crate::attach;
 use crate::audit::Audit;
-use crate::cli::{CliError, Global, Kind};
-use crate::clock::Now;
 use crate::config::{self, Config};
 use crate::credentials::{Credentials, Token};
+use crate::endpoint::attach;
+use crate::endpoint::http::{self, HttpConfig, Identity, Listener};
+use crate::endpoint::rpc::{self, About, Api, Context, Jobs};
 use crate::files::Files;
 use crate::files::ledger::Ledger;
 use crate::files::transfers::Transfers;
-use crate::handle::{Handle, TakeLimits};
-use crate::http::{self, HttpConfig, Identity, Listener};
-use crate::hypervisor::engine;
-use crate::hypervisor::machines::Machines;
+use crate::machines::engine;
+use crate::machines::machines::Machines;
 use crate::panics;
-use crate::powers::{HOST, HostCapabilities};
-use crate::retention::{self, Retention};
-use crate::roster::Patience;
-use crate::rpc::{self, About, Api, Context, Jobs};
-use crate::store::{Store, private_database};
-use crate::streams::{STREAMS_FROM, Streams};
+use crate::start_error::StartError;
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -39,6 +37,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use vocable_api::clock::Now;
 use vocable_config::{Problems, Setting};
 use vocable_runtime::settings::Reload;
 use vocable_runtime::{Compiler, Engine, EngineConfig, Lexicon};
@@ -46,27 +45,29 @@ use vocable_stomp::broker::{AckMode, Broker, BrokerConfig, BrokerLimits, Link, P
 use vocable_stomp::codec::Limits;
 use vocable_stomp::heartbeat::HeartBeat;
 
-/// Start the host agent: broker, words and RPC in one process
-///
-/// It runs until Ctrl-C or SIGTERM. Commands that run on guests go on without it, and it takes them up again when it
-/// is back.
-#[derive(clap::Args, Clone, Debug, Default)]
-pub struct ServeArgs {
-    /// Where guests connect, instead of broker.listen; port 0 takes any free one
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub broker: Vec<SocketAddr>,
-    /// Where programs and this command line connect, instead of api.listen
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub listen: Option<SocketAddr>,
-    /// Keep commands, output and tokens in this folder, instead of state
-    #[arg(long, value_name = "FOLDER")]
-    pub state: Option<PathBuf>,
-    /// What runs the machines, instead of hypervisor.driver
-    #[arg(long, value_name = "DRIVER", value_parser = ["auto", "virtualbox", "none"])]
-    pub hypervisor: Option<String>,
-    /// Load the words in this folder too
-    #[arg(long, value_name = "FOLDER")]
+/// How the agent is started.
+#[derive(Clone, Debug, Default)]
+pub struct ServeOptions {
+    /// The configuration file, in place of the usual ones.
+    pub config: Option<PathBuf>,
+    /// Keys of the configuration that the command line sets.
+    pub settings: Vec<Setting>,
+    /// Folders of words beside those of the configuration.
     pub words: Vec<PathBuf>,
+    /// What says that the agent is ready.
+    pub announce: Announce,
+}
+
+/// How the agent says that it is ready.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Announce {
+    /// One line of JSON on standard output.
+    Json,
+    /// Nothing.
+    Quiet,
+    /// For people, on standard error.
+    #[default]
+    Text,
 }
 
 /// In the state folder: words that came over the API.
@@ -79,44 +80,30 @@ const READING: Duration = Duration::from_secs(3);
 const WAITING: usize = 1024;
 
 /// Runs the agent until it is told to stop.
-pub fn serve(global: &Global, arguments: ServeArgs) -> Result<ExitCode, CliError> {
+///
+/// # Errors
+/// [`StartError`] if it cannot start, or a part of it ended by itself.
+pub fn serve(options: ServeOptions) -> Result<(), StartError> {
     let started = Instant::now();
-    let loaded = config::load(global.config.clone(), settings(&arguments))
-        .map_err(|error| CliError::new("config", error.to_string()))?;
+    let loaded = config::load(options.config, options.settings)
+        .map_err(|error| StartError::new("config", error.to_string()))?;
     tell(&loaded.problems);
     let Some(mut config) = loaded.value else {
-        return Err(CliError::new("config", "the configuration has errors").hint("vocable config check"));
+        return Err(StartError::new("config", "the configuration has errors").hint("vocable config check"));
     };
-    config.words.dirs.extend(arguments.words);
-    vocable_logging::start(&config.log).map_err(|error| CliError::new("config", error.to_string()))?;
+    config.words.dirs.extend(options.words);
+    vocable_logging::start(&config.log).map_err(|error| StartError::new("config", error.to_string()))?;
     panics::end_where_nobody_catches();
     // One thread: a command is a chain of short steps, and handing them from thread to thread costs more than they do.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| CliError::new("internal", "the agent cannot start").cause(error.to_string()))?;
+        .map_err(|error| StartError::new("internal", "the agent cannot start").cause(error.to_string()))?;
     runtime.block_on(async {
         let host = Host::start(config).await?;
-        host.announce(global, started).await;
+        host.announce(options.announce, started).await;
         host.until_told().await
     })
-}
-
-fn settings(arguments: &ServeArgs) -> Vec<Setting> {
-    let text = |value: String| serde_json::Value::from(value).to_string();
-    let set = |flag: &str, key: &str, value| Setting { flag: flag.to_owned(), key: key.to_owned(), value };
-    let mut settings = Vec::new();
-    if !arguments.broker.is_empty() {
-        let addresses: Vec<_> = arguments.broker.iter().map(|address| text(address.to_string())).collect();
-        settings.push(set("--broker", "broker.listen", format!("[{}]", addresses.join(", "))));
-    }
-    let listen = arguments.listen.map(|address| format!("[{}]", text(address.to_string())));
-    settings.extend(listen.map(|address| set("--listen", "api.listen", address)));
-    let state = arguments.state.as_ref().map(|folder| folder.to_string_lossy().into_owned());
-    settings.extend(state.map(|folder| set("--state", "state", text(folder))));
-    let driver = arguments.hypervisor.clone();
-    settings.extend(driver.map(|driver| set("--hypervisor", "hypervisor.driver", text(driver))));
-    settings
 }
 
 fn tell(problems: &Problems) {
@@ -149,10 +136,10 @@ struct Host {
 }
 
 impl Host {
-    async fn start(config: Config) -> Result<Self, CliError> {
+    async fn start(config: Config) -> Result<Self, StartError> {
         let lock = lock(&config.state)?;
         let token = own_token(&config.state)?;
-        let broken = |error: crate::store::StoreError| CliError::new("store", error.to_string());
+        let broken = |error: crate::agent::store::StoreError| StartError::new("store", error.to_string());
         let store = Store::open(&config.state, config.commands.keep_free.bytes()).map_err(broken)?;
         let credentials = Credentials::new(config.broker.admit, store.credentials().await.map_err(broken)?);
         let under_way = store.under_way().await.map_err(broken)?;
@@ -167,7 +154,7 @@ impl Host {
             compiler: Compiler::this_program(),
             lazy: true,
         };
-        let engine = Engine::new(engine).map_err(|error| CliError::new("words", error.to_string()))?;
+        let engine = Engine::new(engine).map_err(|error| StartError::new("words", error.to_string()))?;
         let capabilities = Arc::new(HostCapabilities::new(handle.clone()));
         let installed = config.state.join(INSTALLED_WORDS);
         let mut dirs = config.words.dirs.clone();
@@ -190,7 +177,7 @@ impl Host {
         };
 
         let listeners = listen(&config.broker.listen, "broker", "broker.listen").await?;
-        let unavailable = |error: String| CliError::new("broker", "the broker cannot start").cause(error);
+        let unavailable = |error: String| StartError::new("broker", "the broker cannot start").cause(error);
         let broker = Broker::start(broker_config(&config), Arc::new(credentials.clone()), listeners)
             .map_err(|error| unavailable(error.to_string()))?;
         let broker_events = broker.events();
@@ -203,14 +190,14 @@ impl Host {
         let transfers = config.state.join("transfers.db");
         private_database(&transfers).map_err(refused(&transfers))?;
         let ledger =
-            Ledger::open(&config.state).map_err(|error| CliError::new("store", error.to_string()))?;
+            Ledger::open(&config.state).map_err(|error| StartError::new("store", error.to_string()))?;
         let roots = config.files.roots.clone();
         let files = Files::new(handle.clone(), credentials.clone(), streams.clone(), roots);
         let (transfers, transfers_task) = Transfers::new(ledger, files.clone(), handle.clone());
         let mut beside = JoinSet::new();
         beside.spawn(streams_task.run(stop.child_token()));
         beside.spawn(transfers_task.run(stop.child_token()));
-        let driver = crate::hypervisor::open(&config.hypervisor, handle.clone(), &config.state).await?;
+        let driver = crate::machines::open(&config.hypervisor, handle.clone(), &config.state).await?;
         let engine_settings = engine::Settings {
             tag: config.hypervisor.tag.clone(),
             operation_timeout: config.hypervisor.operation_timeout.duration(),
@@ -307,18 +294,18 @@ impl Host {
     }
 
     /// Says where everything is: for people on standard error, for programs (`--json`) on standard output.
-    async fn announce(&self, global: &Global, started: Instant) {
+    async fn announce(&self, announce: Announce, started: Instant) {
         let hypervisor = self.hypervisor().await;
         let ms = started.elapsed().as_millis();
         let version = env!("CARGO_PKG_VERSION");
         let brokers: Vec<_> = self.broker.iter().map(SocketAddr::to_string).collect();
-        let told = if global.json {
+        let told = if announce == Announce::Json {
             let addresses: Vec<_> =
                 self.api.iter().filter_map(|url| url.split_once("://")).map(|it| it.1).collect();
             let ready = json!({"event": "ready", "version": version, "broker": brokers,
                 "api": addresses, "urls": self.api, "hypervisor": hypervisor, "words": self.words, "ms": u64::try_from(ms).unwrap_or(u64::MAX)});
             writeln!(io::stdout(), "{ready}")
-        } else if global.quiet {
+        } else if announce == Announce::Quiet {
             Ok(())
         } else {
             writeln!(
@@ -343,7 +330,7 @@ impl Host {
         }
         match tokio::time::timeout(READING, self.machines.read()).await {
             Ok(Ok(view)) => {
-                let ours = |it: &&crate::hypervisor::Machine| it.tag.as_deref() == Some(self.machines.tag());
+                let ours = |it: &&crate::machines::Machine| it.tag.as_deref() == Some(self.machines.tag());
                 let (all, ours) = (view.machines.len(), view.machines.values().filter(ours).count());
                 format!("{}, {all} VM{} ({ours} ours)", about.name, if all == 1 { "" } else { "s" })
             }
@@ -353,8 +340,8 @@ impl Host {
     }
 
     /// Waits for a signal, or the end of something that should not end; then ends everything, within bounds.
-    async fn until_told(mut self) -> Result<ExitCode, CliError> {
-        let heard = |kind| signal(kind).map_err(|error| CliError::new("internal", error.to_string()));
+    async fn until_told(mut self) -> Result<(), StartError> {
+        let heard = |kind| signal(kind).map_err(|error| StartError::new("internal", error.to_string()));
         let (mut terminate, mut interrupt) =
             (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
         let broken = tokio::select! {
@@ -390,8 +377,8 @@ impl Host {
             () = tokio::time::sleep(ENDING) => tracing::warn!("stopped after {} s", ENDING.as_secs()),
         }
         match broken {
-            None => Ok(ExitCode::SUCCESS),
-            Some(what) => Err(CliError::new("internal", what)),
+            None => Ok(()),
+            Some(what) => Err(StartError::new("internal", what)),
         }
     }
 }
@@ -440,12 +427,12 @@ async fn linked(broker: &Broker, from: &str, ack: AckMode) -> Result<Link, Strin
     Ok(link)
 }
 
-async fn listen(addresses: &[SocketAddr], what: &str, key: &str) -> Result<Vec<TcpListener>, CliError> {
+async fn listen(addresses: &[SocketAddr], what: &str, key: &str) -> Result<Vec<TcpListener>, StartError> {
     let mut listeners = Vec::new();
     for address in addresses {
         let listener = TcpListener::bind(address).await.map_err(|error| {
             let code = if error.kind() == io::ErrorKind::AddrInUse { "port-taken" } else { "no-address" };
-            CliError::new(code, format!("{what} cannot listen on {address}"))
+            StartError::new(code, format!("{what} cannot listen on {address}"))
                 .cause(error.to_string())
                 .hint(format!("choose another address: {key} in the configuration, or port 0 for any"))
         })?;
@@ -455,7 +442,7 @@ async fn listen(addresses: &[SocketAddr], what: &str, key: &str) -> Result<Vec<T
 }
 
 /// Where calls that change something are written down, and the task that does it.
-fn open_audit(config: &Config) -> Result<(Audit, Option<tokio::task::JoinHandle<()>>), CliError> {
+fn open_audit(config: &Config) -> Result<(Audit, Option<tokio::task::JoinHandle<()>>), StartError> {
     if config.api.audit.as_os_str().is_empty() {
         return Ok((Audit::none(), None));
     }
@@ -465,18 +452,18 @@ fn open_audit(config: &Config) -> Result<(Audit, Option<tokio::task::JoinHandle<
 }
 
 /// Where callers come in, and the URL of each: loopback in the clear, other addresses with TLS, the socket.
-async fn api_listeners(config: &Config) -> Result<(Vec<Listener>, Vec<String>), CliError> {
+async fn api_listeners(config: &Config) -> Result<(Vec<Listener>, Vec<String>), StartError> {
     let api = &config.api;
     let (mut listeners, mut urls) = (Vec::new(), Vec::new());
     for (listener, address) in listen(&api.listen, "api", "api.listen").await?.into_iter().zip(&api.listen) {
-        let bound = listener.local_addr().map_err(|error| CliError::new("internal", error.to_string()))?;
+        let bound = listener.local_addr().map_err(|error| StartError::new("internal", error.to_string()))?;
         if address.ip().is_loopback() {
             urls.push(format!("http://{bound}"));
             listeners.push(Listener::Tcp(listener));
         } else {
             let acceptor = identity(config).and_then(|identity| identity.acceptor());
             let acceptor = acceptor.map_err(|error| {
-                CliError::new("bad-certificate", format!("api cannot speak TLS on {address}"))
+                StartError::new("bad-certificate", format!("api cannot speak TLS on {address}"))
                     .cause(error.to_string())
             })?;
             urls.push(format!("https://{bound}"));
@@ -486,7 +473,7 @@ async fn api_listeners(config: &Config) -> Result<(Vec<Listener>, Vec<String>), 
     if !api.socket.is_empty() {
         let mode = api.mode().unwrap_or(0o600);
         let socket = http::unix(Path::new(&api.socket), mode).map_err(|error| {
-            CliError::new("no-socket", "the api's socket cannot be used")
+            StartError::new("no-socket", "the api's socket cannot be used")
                 .cause(error.to_string())
                 .hint("choose another: api.socket in the configuration, or \"\" for none")
         })?;
@@ -506,11 +493,13 @@ fn identity(config: &Config) -> Result<Identity, http::TlsError> {
     Ok(Identity { certificate: api.certificate.clone().into(), key: api.key.clone().into() })
 }
 
-fn refused(path: &Path) -> impl Fn(io::Error) -> CliError {
-    move |error| CliError::new("state", format!("{} cannot be used", path.display())).cause(error.to_string())
+fn refused(path: &Path) -> impl Fn(io::Error) -> StartError {
+    move |error| {
+        StartError::new("state", format!("{} cannot be used", path.display())).cause(error.to_string())
+    }
 }
 
-fn lock(state: &Path) -> Result<File, CliError> {
+fn lock(state: &Path) -> Result<File, StartError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(refused(state))?;
     let path = state.join("lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
@@ -518,8 +507,7 @@ fn lock(state: &Path) -> Result<File, CliError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => {
-            Err(CliError::new("already-running", format!("another host agent uses {}", state.display()))
-                .kind(Kind::Failed)
+            Err(StartError::new("already-running", format!("another host agent uses {}", state.display()))
                 .hint("stop it, or give this one a folder of its own: --state FOLDER"))
         }
         Err(fs::TryLockError::Error(error)) => Err(refused(&path)(error)),
@@ -527,20 +515,20 @@ fn lock(state: &Path) -> Result<File, CliError> {
 }
 
 /// The token callers need: found, or made at the first start.
-fn own_token(state: &Path) -> Result<String, CliError> {
+fn own_token(state: &Path) -> Result<String, StartError> {
     let path = state.join("token");
     match fs::read_to_string(&path) {
         Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_owned()),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(&path)(error)),
         _ => {}
     }
-    let token = Token::new("vc").map_err(|error| CliError::new("internal", error.to_string()))?;
+    let token = Token::new("vc").map_err(|error| StartError::new("internal", error.to_string()))?;
     write_private(&path, token.as_str()).map_err(refused(&path))?;
     Ok(token.as_str().to_owned())
 }
 
 /// Tells the command line where this agent is: at its socket, where no token is needed, or else at its first address.
-fn write_urls(state: &Path, urls: &[String]) -> Result<(), CliError> {
+fn write_urls(state: &Path, urls: &[String]) -> Result<(), StartError> {
     let path = state.join("agent.url");
     let (sockets, others): (Vec<_>, Vec<_>) = urls.iter().partition(|url| url.starts_with("unix:"));
     let lines: String =

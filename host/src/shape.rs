@@ -16,25 +16,25 @@ const LONGEST_NAME: usize = 256;
 
 /// How much JSON may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// Objects and arrays inside each other.
-    pub depth: usize,
+    pub(crate) depth: usize,
     /// Values, all together.
-    pub values: usize,
+    pub(crate) values: usize,
 }
 
 impl Bounds {
     /// Of what a guest tells at the end of a command, and when it joins.
-    pub const TOLD: Self = Self { depth: 16, values: 20_000 };
+    pub(crate) const TOLD: Self = Self { depth: 16, values: 20_000 };
     /// Of what is shown to callers, wherever it came from: XML-RPC readers take 64 levels and 250,000 values.
-    pub const SHOWN: Self = Self { depth: 32, values: 100_000 };
+    pub(crate) const SHOWN: Self = Self { depth: 32, values: 100_000 };
 }
 
 /// Reads JSON within bounds.
 ///
 /// # Errors
 /// For text that is no JSON.
-pub fn parse(text: &str, bounds: Bounds) -> Result<Value, serde_json::Error> {
+pub(crate) fn parse(text: &str, bounds: Bounds) -> Result<Value, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = Shape::of(bounds, &Cell::new(bounds.values)).deserialize(&mut reader)?;
     reader.end()?;
@@ -42,7 +42,7 @@ pub fn parse(text: &str, bounds: Bounds) -> Result<Value, serde_json::Error> {
 }
 
 /// A value within bounds.
-pub fn bounded(value: Value, bounds: Bounds) -> Value {
+pub(crate) fn bounded(value: Value, bounds: Bounds) -> Value {
     // Reading from a value cannot fail: every kind of value is taken.
     Shape::of(bounds, &Cell::new(bounds.values))
         .deserialize(value)
@@ -51,7 +51,7 @@ pub fn bounded(value: Value, bounds: Bounds) -> Value {
 
 /// Members whose text is `limit` bytes at most: of too much the largest are replaced by markers, but for those that
 /// have to stay.
-pub fn fit(mut members: Map<String, Value>, limit: usize, stay: &[&str]) -> Map<String, Value> {
+pub(crate) fn fit(mut members: Map<String, Value>, limit: usize, stay: &[&str]) -> Map<String, Value> {
     let length = |name: &str, value: &Value| name.len() + value.to_string().len() + 4;
     let mut sizes: Vec<(usize, String)> =
         members.iter().map(|(name, value)| (length(name, value), name.clone())).collect();
@@ -80,7 +80,7 @@ pub fn fit(mut members: Map<String, Value>, limit: usize, stay: &[&str]) -> Map<
 }
 
 /// Text of `limit` bytes at most; what is longer ends with an ellipsis.
-pub fn shortened(text: &str, limit: usize) -> String {
+pub(crate) fn shortened(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
     }
@@ -92,7 +92,7 @@ pub fn shortened(text: &str, limit: usize) -> String {
 }
 
 /// What stands for something that was left out.
-pub fn omitted(why: &str) -> Value {
+pub(crate) fn omitted(why: &str) -> Value {
     json!({OMITTED: why})
 }
 
@@ -337,7 +337,7 @@ mod tests {
             let read = parse(&value.to_string(), bounds).unwrap();
             prop_assert!(depth(&read) <= levels + 1, "the marker is one level more");
             prop_assert_eq!(&bounded(read.clone(), Bounds::SHOWN), &read);
-            let shown = crate::rpc::json_value(value.clone());
+            let shown = crate::endpoint::rpc::json_value(value.clone());
             prop_assert!(vocable_xmlrpc::write_response(&Ok(shown)).is_ok());
         }
     }

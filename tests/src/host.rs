@@ -13,7 +13,7 @@ use std::process::{Command as Program, ExitStatus};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use vocable::client::{Client, ClientError};
+use vocable_api::client::{Client, ClientError};
 use vocable_xmlrpc::{from_json, to_json};
 
 /// What a call gives: the result, or the fault's text, which begins with its slug.
@@ -150,7 +150,7 @@ impl Host {
     /// Calls a method with a JSON array of parameters.
     pub fn call(&self, method: &str, params: Value) -> Answer {
         let params = params.as_array().unwrap().iter().cloned().map(|it| from_json(it).unwrap()).collect();
-        match self.client.call(method, params, PATIENCE) {
+        match self.client.call_by_name(method, params, PATIENCE) {
             Ok(value) => Ok(to_json(&value)),
             Err(ClientError::Fault(fault)) => Err(fault.text().to_owned()),
             Err(error) => panic!("{method}: {error}"),
@@ -270,7 +270,7 @@ impl Endpoint {
     pub fn call(&self, method: &str, params: &Value) -> Result<Value, ClientError> {
         let params = params.as_array().unwrap().iter().cloned().map(|it| from_json(it).unwrap()).collect();
         let client = Client::new(&self.url, self.token.as_str())?;
-        client.call(method, params, PATIENCE).map(|value| to_json(&value))
+        client.call_by_name(method, params, PATIENCE).map(|value| to_json(&value))
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
-use vocable::client::{Client, ClientError};
+use vocable_api::client::{Client, ClientError};
 use vocable_tests::PATIENCE;
 use vocable_tests::host::{Host, typed};
 
@@ -101,7 +101,8 @@ fn a_guests_token_is_no_callers_token() {
         "{fault}"
     );
     let url = format!("http://{}", host.api());
-    let call = |token: &str| Client::new(&url, token).unwrap().call("agent.version", Vec::new(), PATIENCE);
+    let call =
+        |token: &str| Client::new(&url, token).unwrap().call_by_name("agent.version", Vec::new(), PATIENCE);
     let answer = call(token.as_str().unwrap());
     assert!(matches!(answer, Err(ClientError::Unproven { .. })), "{answer:?}");
     let answer = call("");

@@ -4,6 +4,7 @@
 //!
 //! What happens follows from a seed, but for the moments. `cargo xtask chaos SECONDS` goes on with new ones.
 
+use hex::encode as hex;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -13,8 +14,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
-use vocable::client::ClientError;
-use vocable::commands::hex;
+use vocable_api::client::ClientError;
 use vocable_tests::PATIENCE as TIMEOUT;
 use vocable_tests::command::Ran;
 use vocable_tests::guest::Guest;

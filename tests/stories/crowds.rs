@@ -1,12 +1,12 @@
 //! Much at once: a thousand commands on one guest, more output than there is room for, readers that do not read.
 
+use hex::encode as hex;
 use nix::sys::signal::Signal;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
-use vocable::commands::hex;
 use vocable_tests::gate::Gate;
 use vocable_tests::host::Host;
 

@@ -114,7 +114,7 @@ fn whole(number: f64) -> Option<i64> {
 }
 
 /// RFC 3339 has no years beyond four digits; those are written as `time` shows them.
-fn rfc3339(time: UtcDateTime) -> String {
+pub(crate) fn rfc3339(time: UtcDateTime) -> String {
     time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
 }
 

@@ -56,6 +56,11 @@ impl Params {
         self.values.as_slice().iter().map(Option::as_ref)
     }
 
+    /// The parameters that were not taken yet, in their places; None stands for one left out.
+    pub fn into_values(self) -> Vec<Option<Value>> {
+        self.values.collect()
+    }
+
     /// The parameters that were not taken yet, without those left out.
     pub fn rest(self) -> Vec<Value> {
         self.values.flatten().collect()

@@ -4,9 +4,9 @@
 //! (`valid-until`), both in milliseconds since 1970 by this clock. A guest judges by the difference between the two clocks
 //! that it has seen on its connection, not by its own time of day; so the host's must not jump.
 
-use crate::clock::Now;
 use std::time::Instant;
 use time::OffsetDateTime;
+use vocable_api::clock::Now;
 
 /// When a message was sent.
 pub(super) const HOST_TIME: &str = "host-time";

@@ -1,8 +1,8 @@
 //! Work that is done beside the agent's loop: how long it computes, what happens when that is too long for the agent's own
 //! thread, and when it panics.
 
+use crate::agent::turns::{LONG, Length};
 use crate::panics::caught;
-use crate::turns::{LONG, Length};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};

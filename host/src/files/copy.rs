@@ -1,19 +1,10 @@
 //! A copy the agent makes by itself, between a folder of this machine that it may touch and a guest.
 
-use super::arrival::Arrival;
-use super::download::{Wanted, download};
-use super::exclude::Exclude;
-use super::landing::{Outcome, Policy};
+use super::download::download;
 use super::ledger::{Direction, Spec};
-use super::listing::{Limits, Listing, ListingError};
-use super::local::{LocalTree, Reader};
-use super::path::{BadPath, TreePath};
-use super::plan::{self, Options, Plan, Refusal, Task};
 use super::session::Session;
-use super::tree::{Entry, Item, Kind};
 use super::upload::Upload;
 use super::{Files, Report};
-use crate::fault::{Fault, FaultKind};
 use cap_fs_ext::DirExt;
 use cap_std::fs::Dir;
 use std::ffi::{OsStr, OsString};
@@ -21,6 +12,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
+use vocable_api::fault::{Fault, FaultKind};
+use vocable_copy::arrival::Arrival;
+use vocable_copy::exclude::Exclude;
+use vocable_copy::landing::{Outcome, Policy};
+use vocable_copy::listing::{Limits, Listing, ListingError};
+use vocable_copy::local::{LocalTree, Reader};
+use vocable_copy::path::{BadPath, TreePath};
+use vocable_copy::plan::Wanted;
+use vocable_copy::plan::{self, Options, Plan, Refusal, Task};
+use vocable_copy::tree::{Entry, Item, Kind};
 
 /// Items that wait between the disk and the network.
 const WAITING: usize = 64;
@@ -202,7 +203,7 @@ fn read_source(
     shown: &str,
     exclude: &Exclude,
 ) -> Result<(LocalTree, Listing), Fault> {
-    let failed = |error: super::local::LocalError| {
+    let failed = |error: vocable_copy::local::LocalError| {
         Fault::new(FaultKind::FileFailed, format!("cannot be read: {error}"))
     };
     let around = LocalTree::of(folder.try_clone().map_err(|error| io(shown, &error))?, Path::new(shown));
@@ -228,7 +229,8 @@ fn destination(
     exclude: Option<&Exclude>,
     here: Listing,
 ) -> Result<(Dir, Listing, Listing), Fault> {
-    let failed = |error: super::local::LocalError| Fault::new(FaultKind::FileFailed, error.to_string());
+    let failed =
+        |error: vocable_copy::local::LocalError| Fault::new(FaultKind::FileFailed, error.to_string());
     if let Some(exclude) = exclude {
         match folder.create_dir(Path::new(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -262,7 +264,7 @@ fn bad_path(error: &BadPath) -> Fault {
 }
 
 fn io(shown: &str, error: &std::io::Error) -> Fault {
-    let kind = match super::local::code(error) {
+    let kind = match vocable_copy::local::code(error) {
         "no-such-path" => FaultKind::NoSuchPath,
         "not-permitted" => FaultKind::NotPermitted,
         "no-space" => FaultKind::NoSpace,
@@ -279,12 +281,12 @@ fn renamed(listing: &Listing, name: &OsStr) -> Result<Listing, Fault> {
 }
 
 /// The folder around a path, and its name there.
-pub fn around(path: &[u8]) -> Result<(Vec<u8>, OsString), Fault> {
+pub(crate) fn around(path: &[u8]) -> Result<(Vec<u8>, OsString), Fault> {
     let path = path.strip_suffix(b"/").unwrap_or(path);
     let slash = path.iter().rposition(|octet| *octet == b'/').unwrap_or(0);
     let name = path.get(slash + 1..).filter(|name| !name.is_empty() && *name != b"." && *name != b"..");
     let name = name.ok_or_else(|| {
-        let text = format!("{} has no name of its own", super::path::escape(path));
+        let text = format!("{} has no name of its own", vocable_copy::path::escape(path));
         Fault::new(FaultKind::InvalidParameter, text)
     })?;
     let folder = path.get(..slash.max(1)).unwrap_or(b"/");

@@ -1,14 +1,15 @@
 //! Files of a guest as a stream of a tree: many small ones are asked for at the same time, large ones in pieces.
 
-use super::plan::SMALL;
 use super::session::Session;
-use super::tree::{Entry, Item, Kind, PIECE};
 use super::upload::is_fatal;
-use crate::fault::{Fault, FaultKind};
 use bytes::Bytes;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
+use vocable_api::fault::{Fault, FaultKind};
+use vocable_copy::plan::SMALL;
+use vocable_copy::plan::Wanted;
+use vocable_copy::tree::{Entry, Item, Kind, PIECE};
 
 /// Small files on their way at the same time.
 const AT_ONCE: usize = 48;
@@ -19,15 +20,6 @@ const PIECES_AT_ONCE: usize = 4;
 /// Octets of such a piece.
 const LONG_PIECE: u64 = 512 << 10;
 
-/// A file that somebody wants, and from where on.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Wanted {
-    /// As it was listed.
-    pub entry: Entry,
-    /// What is there already is not sent again.
-    pub offset: u64,
-}
-
 /// Whoever takes the items is gone.
 struct Gone;
 
@@ -35,7 +27,7 @@ struct Gone;
 ///
 /// # Errors
 /// A [`Fault`] after which nothing else could be sent. That nobody takes the items any more is none.
-pub async fn download(
+pub(crate) async fn download(
     session: &Session,
     base: &[u8],
     wanted: impl Iterator<Item = Wanted> + Send,

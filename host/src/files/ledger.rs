@@ -21,7 +21,7 @@ const MIGRATIONS: [&str; 1] = ["
 
 /// Why the ledger did not do it.
 #[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
+pub(crate) enum LedgerError {
     /// The database refused.
     #[error("transfers: {0}")]
     Database(#[from] rusqlite::Error),
@@ -49,7 +49,7 @@ pub enum LedgerError {
 /// Which way.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Direction {
+pub(crate) enum Direction {
     /// To the guest.
     Push,
     /// From the guest.
@@ -58,31 +58,31 @@ pub enum Direction {
 
 /// What is wanted.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Spec {
+pub(crate) struct Spec {
     /// Which way.
-    pub direction: Direction,
+    pub(crate) direction: Direction,
     /// Whom to or from.
-    pub guest: String,
+    pub(crate) guest: String,
     /// The path on this host.
-    pub local: String,
+    pub(crate) local: String,
     /// The path on the guest.
-    pub remote: String,
+    pub(crate) remote: String,
     /// What to leave out.
     #[serde(default)]
-    pub exclude: Vec<String>,
+    pub(crate) exclude: Vec<String>,
     /// Remove at the destination what is not in the source.
     #[serde(default)]
-    pub delete: bool,
+    pub(crate) delete: bool,
     /// Go on with what is there already.
-    pub resume: bool,
+    pub(crate) resume: bool,
     /// Take over set-user-id bits and links that lead out of the tree.
     #[serde(default)]
-    pub preserve: bool,
+    pub(crate) preserve: bool,
 }
 
 /// How it stands with a transfer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum State {
+pub(crate) enum State {
     /// Waits for its turn, or for its guest.
     Queued,
     /// Under way.
@@ -99,7 +99,7 @@ impl State {
     const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Done, Self::Failed, Self::Cancelled];
 
     /// The name it has everywhere.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Running => "running",
@@ -110,38 +110,38 @@ impl State {
     }
 
     /// Whether nothing more will happen.
-    pub const fn is_over(self) -> bool {
+    pub(crate) const fn is_over(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Cancelled)
     }
 }
 
 /// A transfer.
 #[derive(Clone, Debug)]
-pub struct Transfer {
+pub(crate) struct Transfer {
     /// Its id.
-    pub id: String,
+    pub(crate) id: String,
     /// What was wanted.
-    pub spec: Spec,
+    pub(crate) spec: Spec,
     /// How it stands.
-    pub state: State,
+    pub(crate) state: State,
     /// When it was asked for.
-    pub created: OffsetDateTime,
+    pub(crate) created: OffsetDateTime,
     /// When it was over.
-    pub ended: Option<OffsetDateTime>,
+    pub(crate) ended: Option<OffsetDateTime>,
     /// What came of it: JSON of [`super::Report`].
-    pub report: super::Report,
+    pub(crate) report: super::Report,
 }
 
 /// The database. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Ledger(Arc<Mutex<Connection>>);
+pub(crate) struct Ledger(Arc<Mutex<Connection>>);
 
 impl Ledger {
     /// Opens or makes it in a folder. Only its owner can read it, whatever the umask and the folder's mode are.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub fn open(folder: &Path) -> Result<Self, LedgerError> {
+    pub(crate) fn open(folder: &Path) -> Result<Self, LedgerError> {
         let path = folder.join("transfers.db");
         make_private(&path).map_err(|source| LedgerError::File { path: path.clone(), source })?;
         let mut connection = Connection::open(path)?;
@@ -177,7 +177,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn write(&self, transfer: &Transfer) -> Result<(), LedgerError> {
+    pub(crate) async fn write(&self, transfer: &Transfer) -> Result<(), LedgerError> {
         let it = transfer.clone();
         self.on_disk(move |connection| {
             connection.execute(
@@ -206,7 +206,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn find(&self, id: &str) -> Result<Option<Transfer>, LedgerError> {
+    pub(crate) async fn find(&self, id: &str) -> Result<Option<Transfer>, LedgerError> {
         let id = id.to_owned();
         self.on_disk(move |connection| {
             connection
@@ -224,7 +224,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn list(&self) -> Result<Vec<Transfer>, LedgerError> {
+    pub(crate) async fn list(&self) -> Result<Vec<Transfer>, LedgerError> {
         self.on_disk(|connection| {
             let mut statement = connection.prepare(
                 "SELECT id, spec, state, created, ended, outcome FROM transfers ORDER BY created DESC, rowid DESC",

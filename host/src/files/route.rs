@@ -4,13 +4,13 @@
 //! guest's own connection to the broker comes from that address: then nothing lies in between that would have to be told
 //! to let us through, and no guest can make the host connect to somebody else.
 
-use crate::roster::Guest;
+use crate::agent::roster::Guest;
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
 
 /// A way to a guest's files.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Route {
+pub(crate) enum Route {
     /// Over TCP.
     Direct(SocketAddr),
     /// Through the bus, and why.
@@ -28,15 +28,15 @@ impl std::fmt::Display for Route {
 
 /// What a guest has said about its files, if it has any.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Offer {
+pub(crate) struct Offer {
     /// The port, if it listens.
-    pub port: Option<u16>,
+    pub(crate) port: Option<u16>,
     /// Where relative paths begin.
-    pub home: String,
+    pub(crate) home: String,
 }
 
 /// What a guest said when it joined.
-pub fn offer(guest: &Guest) -> Option<Offer> {
+pub(crate) fn offer(guest: &Guest) -> Option<Offer> {
     let said = guest.facts.get("files")?.as_object()?;
     let port = said.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
     let home = said.get("home").and_then(Value::as_str).filter(|home| home.starts_with('/'));
@@ -44,7 +44,7 @@ pub fn offer(guest: &Guest) -> Option<Offer> {
 }
 
 /// The way to try first.
-pub fn route(guest: &Guest, offer: &Offer, has_credential: bool) -> Route {
+pub(crate) fn route(guest: &Guest, offer: &Offer, has_credential: bool) -> Route {
     let bus = |why: String| Route::Bus(why);
     let Some(port) = offer.port else {
         return bus("the guest does not listen for it".to_owned());
@@ -68,10 +68,10 @@ pub fn route(guest: &Guest, offer: &Offer, has_credential: bool) -> Route {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Now;
-    use crate::roster::{Patience, Roster};
+    use crate::agent::roster::{Patience, Roster};
     use serde_json::json;
     use std::time::Duration;
+    use vocable_api::clock::Now;
 
     fn guest(own: &str, peer: Option<&str>, files: Value) -> Guest {
         let patience = Patience { beacon: Duration::from_secs(10), late_after: 1, lost_after: 3 };

@@ -1,22 +1,22 @@
 //! A session with the Chirp server of one guest, and what can be done in it. Everything a guest answers is checked by the
 //! client underneath; refusals become [`Fault`]s that name guest and path.
 
-use super::exclude::Exclude;
-use super::listing::{Limits, Listing};
-use super::path::{TreePath, escape};
-use super::plan::Refusal;
-use super::tree::{Entry, Kind};
 use super::walk::Walk;
-use crate::fault::{Fault, FaultKind};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
+use vocable_api::fault::{Fault, FaultKind};
 use vocable_chirp::client::{Client, Error};
 use vocable_chirp::proto::{self, Code, Flags, Meta};
+use vocable_copy::exclude::Exclude;
+use vocable_copy::listing::{Limits, Listing};
+use vocable_copy::path::{TreePath, escape};
+use vocable_copy::plan::Refusal;
+use vocable_copy::tree::{Entry, Kind};
 
 /// A session. Clones share its connection; requests of all of them are on their way at the same time.
 #[derive(Clone)]
-pub struct Session {
+pub(crate) struct Session {
     client: Client,
     guest: Arc<str>,
     /// Counts as one of the sessions this guest may have at a time.
@@ -24,26 +24,26 @@ pub struct Session {
 }
 
 /// A file that is open on a guest.
-pub type Handle = vocable_chirp::client::Fd;
+pub(crate) type Handle = vocable_chirp::client::Fd;
 
 impl Session {
     /// A session over a client that is logged in.
-    pub fn new(client: Client, guest: &str, place: Option<OwnedSemaphorePermit>) -> Self {
+    pub(crate) fn new(client: Client, guest: &str, place: Option<OwnedSemaphorePermit>) -> Self {
         Self { client, guest: guest.into(), _place: place.map(Arc::new) }
     }
 
     /// The guest.
-    pub fn guest(&self) -> &str {
+    pub(crate) fn guest(&self) -> &str {
         &self.guest
     }
 
     /// The client underneath.
-    pub const fn client(&self) -> &Client {
+    pub(crate) const fn client(&self) -> &Client {
         &self.client
     }
 
     /// What is at a path; nothing if there is nothing. Its time is exact to the second only.
-    pub async fn look(&self, path: &[u8]) -> Result<Option<Entry>, Fault> {
+    pub(crate) async fn look(&self, path: &[u8]) -> Result<Option<Entry>, Fault> {
         match self.client.lstat(path).await {
             Ok(stat) => {
                 let kind = if stat.is_dir() {
@@ -65,7 +65,7 @@ impl Session {
     }
 
     /// What is in a folder, in the order of the names.
-    pub async fn list(&self, folder: &[u8], at: &TreePath) -> Result<Vec<Entry>, Fault> {
+    pub(crate) async fn list(&self, folder: &[u8], at: &TreePath) -> Result<Vec<Entry>, Fault> {
         let below = |found: proto::Entry| {
             // The client has checked the names; this also bounds the whole path.
             let path = at.join(found.name.as_bytes()).map_err(|error| {
@@ -97,7 +97,7 @@ impl Session {
 
     /// Everything below a folder, the folder first, folders before what is in them.
     /// What is excluded is left out.
-    pub async fn walk(&self, base: &[u8], exclude: &Exclude) -> Result<Listing, Fault> {
+    pub(crate) async fn walk(&self, base: &[u8], exclude: &Exclude) -> Result<Listing, Fault> {
         let mut walk = Walk::begin(self, base).await?;
         let mut listing = Listing::new(Limits::GUEST);
         while let Some(entry) = walk.next().await? {
@@ -107,7 +107,7 @@ impl Session {
     }
 
     /// What is in a folder, and not what is in that.
-    pub async fn flat(&self, base: &[u8]) -> Result<Listing, Fault> {
+    pub(crate) async fn flat(&self, base: &[u8]) -> Result<Listing, Fault> {
         let mut listing = Listing::new(Limits::GUEST);
         for entry in self.list(base, &TreePath::top()).await? {
             self.add(base, &entry, &Exclude::default(), &mut listing)?;
@@ -133,19 +133,25 @@ impl Session {
     }
 
     /// Writes a small file: whole, or not at all. A link of that name is replaced, and a folder is not.
-    pub async fn put(&self, path: &[u8], meta: Meta, octets: &[u8], digest: [u8; 32]) -> Result<(), Fault> {
+    pub(crate) async fn put(
+        &self,
+        path: &[u8],
+        meta: Meta,
+        octets: &[u8],
+        digest: [u8; 32],
+    ) -> Result<(), Fault> {
         let put = self.client.vput_known(path, meta, octets, digest).await;
         put.map_err(|error| self.not_replaced(error, path))
     }
 
     /// Gives something another name; a file or link of that name is replaced.
-    pub async fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), Fault> {
+    pub(crate) async fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), Fault> {
         self.client.rename(from, to).await.map_err(|error| self.not_replaced(error, to))
     }
 
     /// Waits until all new names of this connection are on the guest's disk, as what is in the files is. One older than
     /// that does what it can by itself.
-    pub async fn sync(&self) -> Result<(), Fault> {
+    pub(crate) async fn sync(&self) -> Result<(), Fault> {
         match self.client.vsync().await {
             Err(error) if error.code() == Some(Code::InvalidRequest) => Ok(()),
             synced => synced.map_err(|error| self.fault(error, b"/")),
@@ -153,7 +159,7 @@ impl Session {
     }
 
     /// Something did not get to its place.
-    pub fn not_replaced(&self, error: Error, path: &[u8]) -> Fault {
+    pub(crate) fn not_replaced(&self, error: Error, path: &[u8]) -> Fault {
         let refusal = match error.code() {
             Some(Code::IsDirectory) => Refusal::OntoFolder,
             Some(Code::IsPipe) => Refusal::OntoSpecial,
@@ -163,31 +169,31 @@ impl Session {
     }
 
     /// Reads a small file whole.
-    pub async fn get(&self, path: &[u8], most: u64) -> Result<(Meta, Bytes), Fault> {
+    pub(crate) async fn get(&self, path: &[u8], most: u64) -> Result<(Meta, Bytes), Fault> {
         let got = self.client.vget(path, most).await.map_err(|error| self.fault(error, path))?;
         Ok((got.meta, got.octets))
     }
 
     /// Opens a file to be read.
-    pub async fn open(&self, path: &[u8]) -> Result<Handle, Fault> {
+    pub(crate) async fn open(&self, path: &[u8]) -> Result<Handle, Fault> {
         let opened = self.client.open(path, Flags::READ, 0).await;
         opened.map(|(handle, _)| handle).map_err(|error| self.fault(error, path))
     }
 
     /// Opens a part to be written; from its beginning, or to be gone on with.
-    pub async fn open_part(&self, path: &[u8], afresh: bool) -> Result<Handle, Fault> {
+    pub(crate) async fn open_part(&self, path: &[u8], afresh: bool) -> Result<Handle, Fault> {
         let flags = Flags { read: true, write: true, create: afresh, truncate: afresh, ..Flags::default() };
         let opened = self.client.open(path, flags, 0o600).await;
         opened.map(|(handle, _)| handle).map_err(|error| self.fault(error, path))
     }
 
     /// Sets mode and time.
-    pub async fn set(&self, path: &[u8], meta: Meta) -> Result<(), Fault> {
+    pub(crate) async fn set(&self, path: &[u8], meta: Meta) -> Result<(), Fault> {
         self.client.vmeta(path, meta).await.map_err(|error| self.fault(error, path))
     }
 
     /// Makes a folder; one that is there already is fine.
-    pub async fn make_dir(&self, path: &[u8], mode: u32) -> Result<(), Fault> {
+    pub(crate) async fn make_dir(&self, path: &[u8], mode: u32) -> Result<(), Fault> {
         match self.client.mkdir(path, mode).await {
             Err(error) if error.code() == Some(Code::AlreadyExists) => {
                 match self.look(path).await?.map(|found| found.kind) {
@@ -200,7 +206,7 @@ impl Session {
     }
 
     /// Removes what is there, with all that is in it; nothing is fine.
-    pub async fn remove(&self, path: &[u8]) -> Result<(), Fault> {
+    pub(crate) async fn remove(&self, path: &[u8]) -> Result<(), Fault> {
         let removed = match self.client.unlink(path).await {
             Err(error) if error.code() == Some(Code::IsDirectory) => self.client.rmall(path).await,
             removed => removed,
@@ -212,7 +218,7 @@ impl Session {
     }
 
     /// What a guest has refused, or why it did not answer.
-    pub fn fault(&self, error: Error, path: &[u8]) -> Fault {
+    pub(crate) fn fault(&self, error: Error, path: &[u8]) -> Fault {
         let kind = match error.code() {
             Some(Code::DoesntExist) => FaultKind::NoSuchPath,
             Some(Code::NotAuthorized | Code::NotAuthenticated) => FaultKind::NotPermitted,
@@ -237,12 +243,12 @@ impl Session {
     }
 
     /// There is nothing at a path.
-    pub fn missing(&self, path: &[u8]) -> Fault {
+    pub(crate) fn missing(&self, path: &[u8]) -> Fault {
         Fault::new(FaultKind::NoSuchPath, format!("{}: nothing of that name is there", self.shown(path)))
     }
 
     /// `vm1:/data/x`
-    pub fn shown(&self, path: &[u8]) -> String {
+    pub(crate) fn shown(&self, path: &[u8]) -> String {
         format!("{}:{}", self.guest, escape(path))
     }
 }

@@ -5,11 +5,9 @@
 
 use super::ledger::{Direction, Ledger, LedgerError, Spec, State, Transfer};
 use super::{Files, Report};
-use crate::clock::Now;
-use crate::events::{About, Wanted};
-use crate::fault::{Fault, FaultKind};
-use crate::handle::Handle;
-use crate::request::Request as AgentRequest;
+use crate::agent::events::{About, Wanted};
+use crate::agent::handle::Handle;
+use crate::agent::request::Request as AgentRequest;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +17,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
+use vocable_api::clock::Now;
+use vocable_api::fault::{Fault, FaultKind};
 use vocable_xmlrpc::excerpt;
 
 /// Transfers under way at a time; more wait for their turn.
@@ -45,13 +45,13 @@ enum Request {
 
 /// The transfers. Cheap to clone.
 #[derive(Clone)]
-pub struct Transfers {
+pub(crate) struct Transfers {
     requests: mpsc::Sender<Request>,
     ledger: Ledger,
 }
 
 /// The task that owns them.
-pub struct TransfersTask {
+pub(crate) struct TransfersTask {
     requests: mpsc::Receiver<Request>,
     ledger: Ledger,
     files: Files,
@@ -68,7 +68,7 @@ struct Running {
 
 impl Transfers {
     /// Transfers of these files, written down in that ledger.
-    pub fn new(ledger: Ledger, files: Files, handle: Handle) -> (Self, TransfersTask) {
+    pub(crate) fn new(ledger: Ledger, files: Files, handle: Handle) -> (Self, TransfersTask) {
         let (sender, requests) = mpsc::channel(WAITING);
         let task = TransfersTask {
             requests,
@@ -93,7 +93,7 @@ impl Transfers {
     ///
     /// # Errors
     /// [`FaultKind::AlreadyExists`] if the id is of another one.
-    pub async fn start(&self, spec: Spec, id: Option<String>) -> Result<String, Fault> {
+    pub(crate) async fn start(&self, spec: Spec, id: Option<String>) -> Result<String, Fault> {
         if let Some(id) = &id {
             let fits = !id.is_empty()
                 && id.len() <= MAX_ID
@@ -110,7 +110,7 @@ impl Transfers {
     ///
     /// # Errors
     /// [`FaultKind::NoSuchTransfer`].
-    pub async fn cancel(&self, id: &str) -> Result<bool, Fault> {
+    pub(crate) async fn cancel(&self, id: &str) -> Result<bool, Fault> {
         self.ask(|reply| Request::Cancel { id: id.to_owned(), reply }).await?
     }
 
@@ -118,7 +118,7 @@ impl Transfers {
     ///
     /// # Errors
     /// [`FaultKind::NoSuchTransfer`].
-    pub async fn wait(&self, id: &str, deadline: Instant) -> Result<Transfer, Fault> {
+    pub(crate) async fn wait(&self, id: &str, deadline: Instant) -> Result<Transfer, Fault> {
         if let Some(mut state) = self.ask(|reply| Request::Look { id: id.to_owned(), reply }).await? {
             let over = state.wait_for(|transfer| transfer.state.is_over());
             if let Ok(Ok(transfer)) = timeout_at(deadline, over).await {
@@ -134,7 +134,7 @@ impl Transfers {
     ///
     /// # Errors
     /// If the ledger cannot be read.
-    pub async fn list(&self) -> Result<Vec<Transfer>, Fault> {
+    pub(crate) async fn list(&self) -> Result<Vec<Transfer>, Fault> {
         let mut now: BTreeMap<String, Transfer> = self
             .ask(|reply| Request::UnderWay { reply })
             .await?
@@ -148,7 +148,7 @@ impl Transfers {
 
 impl TransfersTask {
     /// Runs until cancelled; what is under way then goes on after the next start.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         match self.ledger.list().await {
             Ok(all) => {
                 let unfinished = all.into_iter().filter(|transfer| !transfer.state.is_over());
@@ -219,7 +219,7 @@ impl TransfersTask {
         }
         // What can be refused at once is not written down.
         self.files.local(&spec.local)?;
-        super::exclude::Exclude::new(&spec.exclude)
+        vocable_copy::exclude::Exclude::new(&spec.exclude)
             .map_err(|error| Fault::new(FaultKind::InvalidParameter, error.to_string()))?;
         if !is_known {
             let text = format!("no guest is called {}", excerpt(&spec.guest));

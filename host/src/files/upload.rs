@@ -1,19 +1,19 @@
 //! A stream of a tree on its way to a guest. Many small files are on their way at the same time, over one connection; a
 //! large one goes into a part beside it, which becomes the file when its digest is right.
 
-use super::landing::Outcome;
-use super::path::TreePath;
-use super::plan::{Refusal, SMALL, part_name, part_path};
 use super::session::{Handle, Session};
-use super::tree::{Entry, Item, Kind, hexadecimal};
-use crate::fault::{Fault, FaultKind};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use vocable_api::fault::{Fault, FaultKind};
 use vocable_chirp::proto::{Code, Meta};
+use vocable_copy::landing::Outcome;
+use vocable_copy::path::TreePath;
+use vocable_copy::plan::{Refusal, SMALL, part_name, part_path};
+use vocable_copy::tree::{Entry, Item, Kind, hexadecimal};
 
 /// Requests on their way at the same time.
 const AT_ONCE: usize = 64;
@@ -37,7 +37,7 @@ enum Ended {
 }
 
 /// A tree on its way.
-pub struct Upload<'a> {
+pub(crate) struct Upload<'a> {
     session: &'a Session,
     base: &'a [u8],
     on_their_way: FuturesUnordered<OnItsWay>,
@@ -71,7 +71,7 @@ enum Sending {
 
 impl<'a> Upload<'a> {
     /// Below `base` of a guest. `progress` hears of octets written and files done, as they are.
-    pub fn new(session: &'a Session, base: &'a [u8], progress: &'a (dyn Fn(u64, u64) + Sync)) -> Self {
+    pub(crate) fn new(session: &'a Session, base: &'a [u8], progress: &'a (dyn Fn(u64, u64) + Sync)) -> Self {
         Self {
             session,
             base,
@@ -89,7 +89,7 @@ impl<'a> Upload<'a> {
     ///
     /// # Errors
     /// A [`Fault`] after which nothing else can succeed: the session broke, or the guest has no space.
-    pub async fn take(&mut self, item: Item) -> Result<(), Fault> {
+    pub(crate) async fn take(&mut self, item: Item) -> Result<(), Fault> {
         let path = self.path_of(&item);
         if self.is_in_lost_folder(&path) {
             if matches!(item, Item::File { .. }) {
@@ -164,7 +164,7 @@ impl<'a> Upload<'a> {
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub async fn settle(&mut self) -> Result<bool, Fault> {
+    pub(crate) async fn settle(&mut self) -> Result<bool, Fault> {
         self.drain(0).await?;
         Ok(self.outcome.failures == 0)
     }
@@ -173,7 +173,7 @@ impl<'a> Upload<'a> {
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub async fn finish(mut self) -> Result<Outcome, Fault> {
+    pub(crate) async fn finish(mut self) -> Result<Outcome, Fault> {
         match self.drain(0).await {
             Ok(()) => {
                 self.close().await;
@@ -188,7 +188,7 @@ impl<'a> Upload<'a> {
     }
 
     /// Leaves it in a state that can be gone on from, for whoever has to stop early: what came of it so far.
-    pub async fn give_up(mut self) -> Outcome {
+    pub(crate) async fn give_up(mut self) -> Outcome {
         while let Some((path, place, weight, ended)) = self.on_their_way.next().await {
             self.octets -= weight;
             if ended.is_err() {

@@ -1,10 +1,7 @@
 //! Everything below a folder of a guest, told as it is found: a folder first, then what is in it, in the order of the names.
 //! Held is only what is still to be told of the folders on the way down, and that is bounded.
 
-use super::path::TreePath;
 use super::session::Session;
-use super::tree::{Entry, Kind};
-use crate::fault::{Fault, FaultKind};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, FuturesOrdered, StreamExt};
 use std::collections::VecDeque;
@@ -12,12 +9,15 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
+use vocable_api::fault::{Fault, FaultKind};
 use vocable_chirp::proto;
+use vocable_copy::path::TreePath;
+use vocable_copy::tree::{Entry, Kind};
 
 /// Folders that are asked for before their turn. Each may have as much in it as one answer may be long.
 const AHEAD: usize = 4;
 /// Files and folders of one tree on a guest: more is not told in one go.
-const MAX_ENTRIES: usize = super::listing::Limits::GUEST.entries;
+const MAX_ENTRIES: usize = vocable_copy::listing::Limits::GUEST.entries;
 /// Entries that wait for whoever takes them.
 const WAITING: usize = 64;
 /// How long nothing may be asked of a guest: it ends sessions that are idle for a minute.
@@ -28,7 +28,7 @@ const MAX_HELD: usize = 64 << 20;
 const ENTRY: usize = size_of::<proto::Entry>();
 
 /// A walk on its way.
-pub struct Walk {
+pub(crate) struct Walk {
     session: Session,
     base: Vec<u8>,
     /// Told first.
@@ -62,7 +62,7 @@ impl Walk {
     ///
     /// # Errors
     /// If there is no such folder.
-    pub async fn begin(session: &Session, base: &[u8]) -> Result<Self, Fault> {
+    pub(crate) async fn begin(session: &Session, base: &[u8]) -> Result<Self, Fault> {
         let mut top = session.look(base).await?.ok_or_else(|| session.missing(base))?;
         if top.kind != Kind::Dir {
             return Err(Fault::new(FaultKind::FileFailed, format!("{} is no folder", session.shown(base))));
@@ -88,7 +88,7 @@ impl Walk {
     ///
     /// # Errors
     /// A [`Fault`], after which the rest is not known: a folder that cannot be listed, or a limit that was reached.
-    pub async fn next(&mut self) -> Result<Option<Entry>, Fault> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Entry>, Fault> {
         if let Some(top) = self.top.take() {
             return Ok(Some(top));
         }
@@ -137,7 +137,7 @@ impl Walk {
         if self.held > MAX_HELD {
             let text = format!(
                 "the folders on the way to {} have more than {MAX_HELD} bytes of names, which is the limit of a walk",
-                super::plan::shown(&path)
+                vocable_copy::plan::shown(&path)
             );
             return Err(self.failed(FaultKind::TooMany, &text));
         }
@@ -151,7 +151,7 @@ impl Walk {
 
     /// All of it, one after the other, until it ends or fails. Whoever takes it may take his time: the guest hears of this
     /// session meanwhile, and does not take it for an idle one.
-    pub fn into_stream(self) -> BoxStream<'static, Result<Entry, Fault>> {
+    pub(crate) fn into_stream(self) -> BoxStream<'static, Result<Entry, Fault>> {
         let (sender, found) = mpsc::channel(WAITING);
         let task = AbortOnDropHandle::new(tokio::spawn(self.tell(sender)));
         stream::unfold((found, task), |(mut found, task)| async move {
@@ -185,14 +185,14 @@ fn cost(entry: &proto::Entry) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::exclude::Exclude;
-    use super::super::local::LocalTree;
     use super::*;
     use cap_std::fs::Dir;
     use std::fs;
     use vocable_chirp::Stream;
     use vocable_chirp::client::{Client, Config, Login};
     use vocable_chirp::server::{self, Limits, Peer, Root, Server};
+    use vocable_copy::exclude::Exclude;
+    use vocable_copy::local::LocalTree;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_walk_tells_the_tree_in_its_order() {

@@ -29,7 +29,7 @@ impl Mismatch {
         Self { expected: expected.into(), got: got.kind().to_owned() }
     }
 
-    fn within(self, part: &str) -> Self {
+    pub(crate) fn within(self, part: &str) -> Self {
         Self { expected: format!("{} as {part}", self.expected), got: self.got }
     }
 }

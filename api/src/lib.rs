@@ -1,0 +1,22 @@
+//! The API of the host agent.
+
+pub mod agent;
+pub mod system;
+
+pub mod attach;
+pub mod clock;
+pub mod description;
+pub mod fault;
+pub mod method;
+pub mod proof;
+pub mod target;
+
+#[cfg(feature = "client")]
+pub mod client;
+
+mod part;
+mod types;
+
+pub use method::Method;
+pub use part::Part;
+pub use types::{Any, AnyStruct, Bytes, DateTime, Text, UnixTime};

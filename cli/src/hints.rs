@@ -1,0 +1,121 @@
+//! What to do about a failure: from its slug, and from what was typed, to the next command to type.
+
+use super::agent::Connection;
+use super::error::{CliError, Kind};
+use super::human;
+use super::reply::Members;
+use std::path::Path;
+use vocable_api::client::ClientError;
+
+/// A call without a result, as a failure.
+pub(super) fn of_client(error: ClientError) -> CliError {
+    let told = CliError::new(error.slug(), error.to_string());
+    match error {
+        ClientError::BadCall(_) | ClientError::BadParams(_) => told.kind(Kind::Usage),
+        ClientError::BadReply { problem, address } => {
+            CliError::new("bad-reply", format!("what answers at {address} is no host agent"))
+                .kind(Kind::NoAgent)
+                .cause(problem)
+                .hint("name the agent's address: --agent URL")
+        }
+        ClientError::Broken { source, .. } => told.kind(Kind::NoAgent).cause(human::io(&source)),
+        ClientError::BadCertificate => {
+            told.kind(Kind::Usage).hint("name the agent's api.crt: client.certificate")
+        }
+        ClientError::BadUrl(_) => told.kind(Kind::Usage).hint("--agent http://127.0.0.1:8700"),
+        ClientError::Fault(fault) => general(fault.into()),
+        ClientError::NotAuthorised { .. } => {
+            told.kind(Kind::NotAllowed).hint("name the file with its token: --token-file FILE")
+        }
+        ClientError::Unproven { problem, .. } => told.kind(Kind::NoAgent).cause(problem).hint(
+            "vocable serve, or name the agent and the file with its token: --agent URL --token-file FILE",
+        ),
+        ClientError::Untrusted { address, .. } if address.starts_with('/') => {
+            told.kind(Kind::NoAgent).hint("name the agent's address: --agent URL")
+        }
+        ClientError::Untrusted { .. } => {
+            told.kind(Kind::NoAgent).hint("name the agent's api.crt: client.certificate in the configuration")
+        }
+        ClientError::TimedOut { .. } => told.kind(Kind::NoAgent).hint("vocable api agent.version"),
+        ClientError::Unreachable { source, .. } => {
+            told.kind(Kind::NoAgent).cause(human::io(&source)).hint("vocable serve")
+        }
+    }
+}
+
+/// Hints that need nothing but the slug.
+fn general(error: CliError) -> CliError {
+    match error.code() {
+        "no-such-command" => error.hint("vocable ps -a"),
+        "no-such-method" => error.hint("vocable api"),
+        _ => error,
+    }
+}
+
+/// A failure of something that was done to `target`.
+pub(super) fn about_target(error: CliError, target: &str, agent: &Connection) -> CliError {
+    match error.code() {
+        "guest-offline" => guest_offline(error, target),
+        "no-such-guest" if was_expanded(target) => {
+            error.cause("it is a file in this folder: the shell expanded *").hint("write '*' in quotes")
+        }
+        "no-such-guest" => no_such_guest(error, target, agent),
+        _ => error,
+    }
+}
+
+/// `vm2 does not answer; nothing was run: lost since …` is a sentence and its cause.
+fn guest_offline(error: CliError, target: &str) -> CliError {
+    let told = error.message().split_once(": ").map(|(what, why)| (what.to_owned(), why.to_owned()));
+    let error = match told {
+        Some((what, why)) => error.reworded(what).cause(why),
+        None => error,
+    };
+    error.guest(target).hint(format!("vocable why {target}"))
+}
+
+/// What looks like a file of this folder was probably a `*` that nobody quoted.
+fn was_expanded(target: &str) -> bool {
+    !target.is_empty() && !target.contains('/') && Path::new(target).exists()
+}
+
+fn no_such_guest(error: CliError, target: &str, agent: &Connection) -> CliError {
+    // The hint is worth a call, and its failure is not worth a word.
+    let known = agent.call("guest.list", Vec::new()).unwrap_or_else(|_| Vec::new().into());
+    let names = known.list().iter().filter_map(|guest| guest.text("guest"));
+    match close(target, names) {
+        Some(meant) => error.hint(format!("did you mean {meant}?")),
+        None => error.hint("vocable guests"),
+    }
+}
+
+/// The name that was probably meant, or two.
+pub(super) fn close<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let mut near: Vec<_> = candidates
+        .into_iter()
+        .map(|candidate| {
+            (strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()), candidate)
+        })
+        // One slip in three characters.
+        .filter(|(slips, candidate)| *slips <= (candidate.chars().count() / 3).clamp(1, 3))
+        .collect();
+    near.sort_unstable();
+    near.dedup();
+    let best = near.first()?.0;
+    let names: Vec<_> =
+        near.into_iter().filter(|(slips, _)| *slips == best).map(|(_, name)| name).take(2).collect();
+    Some(names.join(" or "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_proposed_only_if_close() {
+        assert_eq!(close("DFF", ["AINT", "DF", "UPTIME"]).as_deref(), Some("DF"));
+        assert_eq!(close("vm9", ["vm1", "vm2", "pi-04"]).as_deref(), Some("vm1 or vm2"));
+        assert_eq!(close("database", ["vm1", "vm2"]), None);
+        assert_eq!(close("x", []), None);
+    }
+}

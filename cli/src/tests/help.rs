@@ -1,0 +1,599 @@
+//! The texts of help, so that they change only on purpose.
+
+use crate::testing::{FakeAgent, vocable};
+
+/// Without blanks at ends of lines, and without what the agent itself and the demonstration say of themselves.
+fn help(line: &[&str]) -> String {
+    let others = |line: &str| ["  serve ", "  demo "].iter().any(|verb| line.starts_with(verb));
+    let shown = |line: &str| format!("{}\n", if others(line) { &line[..8] } else { line }.trim_end());
+    vocable(&FakeAgent::default(), line).lines().map(shown).collect()
+}
+
+/// Without the options that every verb has; that they are there is checked.
+fn own(line: &[&str]) -> String {
+    let help = help(line);
+    let (own, common) = help.split_once("\nOptions of every verb:\n").unwrap();
+    assert!(common.contains("--json") && common.contains("--agent <URL>"));
+    own.to_owned()
+}
+
+#[test]
+fn of_vocable() {
+    insta::assert_snapshot!(help(&["-h"]), @r#"
+    Run commands, ask words and watch a fleet of virtual machines
+
+    Usage: vocable [OPTIONS] <VERB>
+
+    Run
+      run         Run a command in guests
+      ps          List commands: those under way, or all
+      logs        Print what commands have written, live or past
+      wait        Wait until commands are over
+      attach      Go back to a running command
+      kill        End commands, with all their processes
+      top         Show what running commands use, until Ctrl-C
+      rm          Forget commands that are over, with all they have written
+
+    Files
+      cp          Copy files to guests and back
+      ls          List a folder of a guest
+      df          Show how much space there is where files go
+
+    Fleet
+      guests      List the guests: who is there, since when, and what is wrong
+      why         Say what is wrong with guests, and what to do about it
+      events      Print what happens, as it happens
+
+    Words
+      ask         Say a word to guests and collect their answers
+      words       List the words of the host, or tell all about one
+
+    Machines
+      vm          Manage the machines guests are in: list, create, start, stop, snapshots, consoles
+
+    Setup
+      serve
+      demo
+      token       Make credentials for guests
+      guest-image Make a disc that puts the guest agent into a machine
+      config      Show and check the configuration
+      api         Call a method of the agent, or list them
+      completion  Print the line that makes a shell complete verbs, guests, commands and words
+
+    Options
+          --json               Print JSON: the reply of the agent as it is
+      -q, --quiet              Say nothing but errors; lists print names only
+      -v, --verbose...         Log the calls to the agent on standard error; twice for more
+          --color <WHEN>       When to use colour [possible values: auto, always, never]
+          --agent <URL>        Where the host agent answers [default: as it has written down, else its
+                               socket, else http://127.0.0.1:8700]
+          --token-file <FILE>  File with the token of the agent [default: `token` in the state folder]
+          --config <FILE>      Configuration file, in place of the usual ones
+          --no-trunc           Don't shorten tables to the width of the terminal
+      -h, --help               Print help (see more with '--help')
+      -V, --version            Print version
+    "#);
+    insta::assert_snapshot!(help(&["--help"]), @r#"
+    Run commands, ask words and watch a fleet of virtual machines
+
+    Usage: vocable [OPTIONS] <VERB>
+
+    Run
+      run         Run a command in guests
+      ps          List commands: those under way, or all
+      logs        Print what commands have written, live or past
+      wait        Wait until commands are over
+      attach      Go back to a running command
+      kill        End commands, with all their processes
+      top         Show what running commands use, until Ctrl-C
+      rm          Forget commands that are over, with all they have written
+
+    Files
+      cp          Copy files to guests and back
+      ls          List a folder of a guest
+      df          Show how much space there is where files go
+
+    Fleet
+      guests      List the guests: who is there, since when, and what is wrong
+      why         Say what is wrong with guests, and what to do about it
+      events      Print what happens, as it happens
+
+    Words
+      ask         Say a word to guests and collect their answers
+      words       List the words of the host, or tell all about one
+
+    Machines
+      vm          Manage the machines guests are in: list, create, start, stop, snapshots, consoles
+
+    Setup
+      serve
+      demo
+      token       Make credentials for guests
+      guest-image Make a disc that puts the guest agent into a machine
+      config      Show and check the configuration
+      api         Call a method of the agent, or list them
+      completion  Print the line that makes a shell complete verbs, guests, commands and words
+
+    Options
+          --json
+              Print JSON: the reply of the agent as it is
+
+      -q, --quiet
+              Say nothing but errors; lists print names only
+
+      -v, --verbose...
+              Log the calls to the agent on standard error; twice for more
+
+          --color <WHEN>
+              When to use colour
+
+              [possible values: auto, always, never]
+
+          --agent <URL>
+              Where the host agent answers [default: as it has written down, else its socket, else
+              http://127.0.0.1:8700]
+
+          --token-file <FILE>
+              File with the token of the agent [default: `token` in the state folder]
+
+          --config <FILE>
+              Configuration file, in place of the usual ones
+
+          --no-trunc
+              Don't shorten tables to the width of the terminal
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Targets
+      vm1               a guest by its name
+      'cern-*'          a glob; quote it, or the shell expands it
+      @lab              a group of the configuration
+      vm1,@lab,'pi-*'   several of them
+
+    Exit codes
+      run, wait         of one command its own code, 128+n if signal n ended it, 124 if its time
+                        ran out, 126 if the guest could not execute it, 127 if it has no such
+                        program, 125 if the reason is ours; of several commands 0 if all are 0,
+                        123 if one failed, 125 if one was not asked or is lost
+      everything else   0 done or yes, 1 failed or no, 2 wrong usage, 3 no agent, 4 not allowed,
+                        124 timed out, 130 interrupted
+
+    Files and variables
+      VOCABLE_AGENT, VOCABLE_TOKEN_FILE, VOCABLE_CONFIG, NO_COLOR; vocable config list
+    "#);
+    assert_eq!(
+        help(&[]),
+        help(&["-h"]).replacen("Run commands", "------- stderr\nRun commands", 1) + "------- exit code 2\n"
+    );
+}
+
+#[test]
+fn of_run() {
+    insta::assert_snapshot!(own(&["run", "-h"]), @r#"
+    Run a command in guests
+
+    Usage: vocable run [OPTIONS] <TARGET> <COMMAND>...
+
+    Arguments:
+      <TARGET>      Whom: a guest, a glob, @group, or several of them separated by commas
+      <COMMAND>...  The program and its arguments; `--` before it if it begins with a dash
+
+    Options:
+      -d, --detach                   Print the id and leave the command running
+          --timeout <TIME>           End the command after this time: 10s, 5m, 1h30m
+      -e, --env <NAME=VALUE>         Set a variable of its environment
+      -w, --workdir <DIR>            Directory it works in
+      -i, --stdin                    Send it our standard input, as it comes
+      -t, --tty                      Give it a terminal; with -i it is ours
+      -u, --user <USER>              Whose rights it has, if the guest's agent may give them
+          --nice <N>                 How far it stands back behind others, -20 to 19
+          --limits <NAME=VALUE,...>  Resource limits: nofile=1024,as=1GiB
+          --on-disconnect <WHAT>     What its guest does with it when it loses the host, and we when we
+                                     are hung up [possible values: keep, kill]
+          --detach-keys <KEY>        With -t: the key after which `d` leaves, `k` kills and `?` helps,
+                                     or none [default: ctrl-]]
+          --except <TARGET>          Not on these guests
+          --alive                    Of a glob or group only the guests that are there now
+          --limit <N>                Only on so many of the guests, by chance: 10, or 10%
+          --queue[=<TIME>]           Wait for guests that are away, so long; without a time 1h
+          --deadline <TIME>          End it after this time wherever it is, and wait no longer
+          --id <ID>                  Choose its id: a retry with the same id runs nothing twice
+          --status <FILE>            Write how it ended to a file, as JSON
+          --usage                    Tell what it used when it is over
+          --shell                    Run it with /bin/sh -c
+      -N, --no-prefix                Print the lines of several guests without their names
+      -h, --help                     Print help (see more with '--help')
+    "#);
+    insta::assert_snapshot!(own(&["run", "--help"]), @r#"
+    Run a command in guests
+
+    The command runs without a shell, and goes on whatever becomes of this connection. Of one guest its
+    output comes octet for octet and its exit code becomes ours; of several it comes in lines that begin
+    with the guest's name. Options may stand after TARGET too; everything after COMMAND is the command's
+    own. Ctrl-C interrupts the command with all its processes, a second one kills it, a third one waits
+    no longer; Ctrl-\ leaves it running.
+
+    Usage: vocable run [OPTIONS] <TARGET> <COMMAND>...
+
+    Arguments:
+      <TARGET>
+              Whom: a guest, a glob, @group, or several of them separated by commas
+
+      <COMMAND>...
+              The program and its arguments; `--` before it if it begins with a dash
+
+    Options:
+      -d, --detach
+              Print the id and leave the command running
+
+          --timeout <TIME>
+              End the command after this time: 10s, 5m, 1h30m
+
+      -e, --env <NAME=VALUE>
+              Set a variable of its environment
+
+      -w, --workdir <DIR>
+              Directory it works in
+
+      -i, --stdin
+              Send it our standard input, as it comes
+
+      -t, --tty
+              Give it a terminal; with -i it is ours
+
+      -u, --user <USER>
+              Whose rights it has, if the guest's agent may give them
+
+          --nice <N>
+              How far it stands back behind others, -20 to 19
+
+          --limits <NAME=VALUE,...>
+              Resource limits: nofile=1024,as=1GiB
+
+          --on-disconnect <WHAT>
+              What its guest does with it when it loses the host, and we when we are hung up
+
+              [possible values: keep, kill]
+
+          --detach-keys <KEY>
+              With -t: the key after which `d` leaves, `k` kills and `?` helps, or none
+
+              [default: ctrl-]]
+
+          --except <TARGET>
+              Not on these guests
+
+          --alive
+              Of a glob or group only the guests that are there now
+
+          --limit <N>
+              Only on so many of the guests, by chance: 10, or 10%
+
+          --queue[=<TIME>]
+              Wait for guests that are away, so long; without a time 1h
+
+          --deadline <TIME>
+              End it after this time wherever it is, and wait no longer
+
+          --id <ID>
+              Choose its id: a retry with the same id runs nothing twice
+
+          --status <FILE>
+              Write how it ended to a file, as JSON
+
+          --usage
+              Tell what it used when it is over
+
+          --shell
+              Run it with /bin/sh -c
+
+      -N, --no-prefix
+              Print the lines of several guests without their names
+
+      -h, --help
+              Print help (see a summary with '-h')
+    "#);
+}
+
+#[test]
+fn of_commands() {
+    insta::assert_snapshot!(own(&["kill", "-h"]), @r#"
+    End commands, with all their processes
+
+    Usage: vocable kill [OPTIONS] [ID]...
+
+    Arguments:
+      [ID]...  Commands, or the beginnings of their ids
+
+    Options:
+      -s, --signal <SIGNAL>  Send only this signal, once, and don't wait: INT, HUP, 10
+          --grace <TIME>     Time between TERM and KILL [default: the command's own, usually 10s]
+          --all <TARGET>     All commands under way on these guests
+      -y, --yes              Don't ask before ending all
+      -h, --help             Print help (see more with '--help')
+    "#);
+    insta::assert_snapshot!(own(&["top", "-h"]), @r#"
+    Show what running commands use, until Ctrl-C
+
+    Usage: vocable top [OPTIONS] [TARGET]
+
+    Arguments:
+      [TARGET]  Only commands of these guests: names and globs, separated by commas
+
+    Options:
+          --once             Look once; always so where no person looks at the output, unless --interval
+                             is given
+          --interval <TIME>  Time between two looks [default: 2s]
+          --sort <COLUMN>    What comes first [default: cpu] [possible values: cpu, rss, read, write,
+                             procs, guest]
+      -h, --help             Print help (see more with '--help')
+    "#);
+    insta::assert_snapshot!(own(&["ps", "-h"]), @r#"
+    List commands: those under way, or all
+
+    Usage: vocable ps [OPTIONS] [TARGET]
+
+    Arguments:
+      [TARGET]  Only commands of these guests: names and globs, separated by commas
+
+    Options:
+      -a, --all            Those that are over too
+          --state <STATE>  Only commands in this state [possible values: queued, running, done, timeout,
+                           cancelled, lost, failed]
+          --since <TIME>   Only commands asked for in the time up to now: 10m, 2h, 3d
+      -n, --limit <N>      At most so many, the newest [default: 1000]
+      -h, --help           Print help
+    "#);
+    insta::assert_snapshot!(own(&["logs", "-h"]), @r#"
+    Print what commands have written, live or past
+
+    Usage: vocable logs [OPTIONS] <ID>...
+
+    Arguments:
+      <ID>...  Commands, or the beginnings of their ids
+
+    Options:
+      -f, --follow      Go on until the command is over
+      -n, --lines <N>   Only the last lines, of each stream
+          --offset <N>  From this octet of standard output on
+          --stdout      Only standard output
+          --stderr      Only standard error
+      -h, --help        Print help (see more with '--help')
+    "#);
+    insta::assert_snapshot!(own(&["wait", "-h"]), @r#"
+    Wait until commands are over
+
+    Usage: vocable wait [OPTIONS] <ID>...
+
+    Arguments:
+      <ID>...  Commands, or the beginnings of their ids
+
+    Options:
+          --timeout <TIME>  Wait no longer than this: 10s, 5m, 1h30m. The commands go on
+          --any             Only until one of them is over
+      -h, --help            Print help (see more with '--help')
+    "#);
+}
+
+#[test]
+fn of_the_fleet() {
+    insta::assert_snapshot!(own(&["guests", "-h"]), @r#"
+    List the guests: who is there, since when, and what is wrong
+
+    Usage: vocable guests [OPTIONS] [TARGET]
+
+    Arguments:
+      [TARGET]  Names and globs, separated by commas; all without it
+
+    Options:
+          --state <STATE>  Only guests in this state [possible values: never, joined, alive, late, lost,
+                           left]
+      -h, --help           Print help
+    "#);
+    insta::assert_snapshot!(own(&["why", "-h"]), @r#"
+    Say what is wrong with guests, and what to do about it
+
+    Usage: vocable why [OPTIONS] [TARGET]...
+
+    Arguments:
+      [TARGET]...  Guests by name or glob; without any, all that are not well
+
+    Options:
+      -a, --all   Show the evidence for what is well too
+      -h, --help  Print help (see more with '--help')
+    "#);
+    insta::assert_snapshot!(own(&["events", "-h"]), @r#"
+    Print what happens, as it happens
+
+    Usage: vocable events [OPTIONS]
+
+    Options:
+          --since <WHEN>  From then on: 10m, 14:00, 2026-11-22T08:00Z, or an event's number as '#4811';
+                          without it, from now on
+          --kind <KIND>   Only these kinds, as globs separated by commas: 'guest.*,cmd.done'
+          --no-follow     End after what has happened so far
+      -h, --help          Print help (see more with '--help')
+    "#);
+}
+
+#[test]
+fn of_words() {
+    insta::assert_snapshot!(own(&["ask", "-h"]), @r#"
+    Say a word to guests and collect their answers
+
+    Usage: vocable ask [OPTIONS] <WORD> [NAME=VALUE]...
+
+    Arguments:
+      <WORD>           The word
+      [NAME=VALUE]...  What it is told: NAME=VALUE, or a JSON object
+
+    Options:
+          --to <TARGET>     Whom: a guest, a glob, @group, or several of them separated by commas
+                            [default: *]
+          --args <JSON>     What it is told, as JSON
+          --timeout <TIME>  How long to wait for answers, at most 20s [default: 10s]
+          --table           Print a table even if the answers have several shapes
+      -h, --help            Print help (see more with '--help')
+    "#);
+    insta::assert_snapshot!(own(&["words", "-h"]), @r#"
+    List the words of the host, or tell all about one
+
+    Usage: vocable words [OPTIONS] [WORD]
+
+    Arguments:
+      [WORD]  A word: what it takes, answers and may do
+
+    Options:
+      -h, --help  Print help
+    "#);
+}
+
+#[test]
+fn of_setup() {
+    insta::assert_snapshot!(own(&["token", "-h"]), @r#"
+    Make credentials for guests
+
+    Usage: vocable token [OPTIONS] <COMMAND>
+
+    Commands:
+      new  Make a credential for a guest and print it, once
+
+    Options:
+      -h, --help  Print help
+    "#);
+    insta::assert_snapshot!(own(&["token", "new", "-h"]), @r#"
+    Make a credential for a guest and print it, once
+
+    Usage: vocable token new [OPTIONS] <GUEST>
+
+    Arguments:
+      <GUEST>  Name of the guest; it need not be known yet
+
+    Options:
+      -h, --help  Print help (see more with '--help')
+    "#);
+    insta::assert_snapshot!(own(&["api", "-h"]), @r#"
+    Call a method of the agent, or list them
+
+    Usage: vocable api [OPTIONS] [METHOD] [JSON]...
+
+    Arguments:
+      [METHOD]   The method; all are listed without it
+      [JSON]...  Its parameters, as JSON
+
+    Options:
+      -l, --list    Tell about the method instead of calling it
+          --python  Print the call as Python
+      -h, --help    Print help (see more with '--help')
+    "#);
+    insta::assert_snapshot!(own(&["config", "-h"]), @r#"
+    Show and check the configuration
+
+    Usage: vocable config [OPTIONS] <COMMAND>
+
+    Commands:
+      check    Tell all mistakes at once; exit 1 if there are errors
+      default  Print the default configuration file, with every key explained
+      list     List every key with its value and where it comes from
+
+    Options:
+      -h, --help  Print help
+    "#);
+    insta::assert_snapshot!(own(&["config", "list", "-h"]), @r#"
+    List every key with its value and where it comes from
+
+    Usage: vocable config list [OPTIONS]
+
+    Options:
+          --changed  Only keys that somebody has set
+      -h, --help     Print help
+    "#);
+    insta::assert_snapshot!(own(&["completion", "-h"]), @r#"
+    Print the line that makes a shell complete verbs, guests, commands and words
+
+    Usage: vocable completion [OPTIONS] <SHELL>
+
+    Arguments:
+      <SHELL>  The shell [possible values: bash, elvish, fish, powershell, zsh]
+
+    Options:
+      -h, --help  Print help (see more with '--help')
+    "#);
+}
+
+#[test]
+fn of_files() {
+    insta::assert_snapshot!(own(&["cp", "-h"]), @"
+    Copy files to guests and back
+
+    Usage: vocable cp [OPTIONS] <SRC>... <DST>
+
+    Arguments:
+      <SRC>...  What to copy: files and folders here, or GUEST:PATH
+      <DST>     Where to: GUEST:PATH or a file or folder here; with a / at the end, into that folder
+
+    Options:
+      -r, --recursive       Copy folders with all that is in them
+          --no-resume       Send everything anew, whatever is there
+          --exclude <GLOB>  Leave out what fits: a name, or a path below the folder that is copied; may
+                            be repeated
+          --delete          Remove from the destination folder what is not in the source, and replace
+                            what is of another kind
+      -p, --preserve        Take over set-user-id bits and links that lead out of the folder too
+      -h, --help            Print help (see more with '--help')
+    ");
+    insta::assert_snapshot!(own(&["ls", "-h"]), @"
+    List a folder of a guest
+
+    Usage: vocable ls [OPTIONS] <GUEST:PATH>...
+
+    Arguments:
+      <GUEST:PATH>...  What to list; GUEST:/ shows the folders that the guest offers
+
+    Options:
+      -l, --long       Modes, sizes and times too; the usual on a terminal
+      -a, --all        Also names that begin with a dot
+      -R, --recursive  Also what is in the folders
+      -h, --help       Print help
+    ");
+    insta::assert_snapshot!(own(&["df", "-h"]), @"
+    Show how much space there is where files go
+
+    Usage: vocable df [OPTIONS] <TARGET>
+
+    Arguments:
+      <TARGET>  Guests: names, globs and @groups, separated by commas
+
+    Options:
+      -h, --help  Print help
+    ");
+}
+
+#[test]
+fn of_guest_image() {
+    insta::assert_snapshot!(own(&["guest-image", "-h"]), @r#"
+    Make a disc that puts the guest agent into a machine
+
+    Usage: vocable guest-image [OPTIONS] --name <NAME>
+
+    Options:
+          --name <NAME>              Name of the guest; it need not be known yet
+      -o, --output <FILE>            Where the disc is written [default: NAME.iso]
+          --force                    Replace that file if it exists
+          --broker <HOST:PORT>       Where the guest finds the broker [default: port 61613 of its
+                                     default gateway]
+          --guest-token-file <FILE>  Take this credential, of vocable token new, instead of a new one; -
+                                     is standard input
+          --guest-config <FILE>      Configuration for the guest agent, which becomes its
+                                     /etc/vocable/guest.toml
+          --guest-agent <FILE>       The guest agent [default: vocable-guest beside this program]
+          --dynamic                  Take an agent that is not static: the machine has to have the
+                                     libraries it needs
+          --dry-run                  Say what would be on it; make no credential and no disc
+      -h, --help                     Print help (see more with '--help')
+    "#);
+}

@@ -1,0 +1,317 @@
+//! The methods callers have, by family: each takes its parameters apart, asks the agent, and puts the answer together.
+//! Nothing is decided here.
+//!
+//! The list changes while the agent runs: every word that answers is a method `word.<NAME>`.
+
+use crate::agent::commands::Command;
+use crate::agent::handle::Handle;
+use crate::endpoint::http::{Methods, Sample};
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use time::OffsetDateTime;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use vocable_api::description::MethodInfo;
+use vocable_api::description::table::{self, Gives, Kind, Param, optional, options, required};
+use vocable_api::fault::{Fault as HostFault, FaultKind};
+use vocable_api::{AnyStruct, Method as ApiMethod, UnixTime};
+use vocable_runtime::Lexicon;
+use vocable_xmlrpc::{Fault, Params, Value, code, to_value};
+
+mod agent;
+mod cmd;
+mod control;
+mod file;
+mod guest;
+mod inner;
+mod job;
+mod legacy;
+mod live;
+mod samples;
+mod vm;
+mod word;
+
+pub(crate) use job::Jobs;
+pub(crate) use legacy::Fetched;
+pub(crate) use live::router as live_events;
+
+/// How long the agent's task may take to show that it works.
+const WELL_WITHIN: Duration = Duration::from_secs(2);
+
+/// What a word may add to what callers give it, bytes of a message.
+const OVERHEAD: usize = 4096;
+
+/// What methods need.
+#[derive(Clone)]
+pub(crate) struct Context {
+    /// The agent.
+    pub(crate) handle: Handle,
+    /// The words.
+    pub(crate) lexicon: Lexicon,
+    /// The longest a call waits: some clients give up after half a minute.
+    pub(crate) longest_wait: Duration,
+    /// What does not change while the agent runs.
+    pub(crate) about: Arc<About>,
+    /// Who may log in at the broker.
+    pub(crate) credentials: crate::credentials::Credentials,
+    /// What the body of a message may have, bytes.
+    pub(crate) max_message: usize,
+    /// Where words are installed that come over the API.
+    pub(crate) installed_words: PathBuf,
+    /// Held while one is.
+    pub(crate) installing: Arc<Mutex<()>>,
+    /// Jobs that were opened.
+    pub(crate) jobs: Jobs,
+    /// Results that were fetched under the name of 2010.
+    pub(crate) fetched: Arc<Mutex<Fetched>>,
+    /// Cancelled when a caller wants the agent to stop.
+    pub(crate) quit: CancellationToken,
+    /// The files of guests.
+    pub(crate) files: crate::files::Files,
+    /// The copies that the agent makes by itself.
+    pub(crate) transfers: crate::files::transfers::Transfers,
+    /// The machines guests are in.
+    pub(crate) machines: crate::machines::machines::Machines,
+}
+
+/// What does not change while the agent runs.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    /// Where guests find the broker.
+    pub(crate) broker: Vec<String>,
+    /// When the agent started.
+    pub(crate) started: OffsetDateTime,
+}
+
+/// One method described by a table. Those become types, family by family.
+struct Method {
+    name: &'static str,
+    /// What it does, in whole sentences, of which the first can stand alone.
+    help: &'static str,
+    params: &'static [Param],
+    gives: Gives,
+    /// Whether it changes anything.
+    changes: bool,
+    call: fn(Context, Params) -> BoxFuture<'static, Result<Value, Fault>>,
+}
+
+/// One method: what it is, and what carries it out.
+struct Entry {
+    info: MethodInfo,
+    call: Box<dyn Fn(Context, Params) -> BoxFuture<'static, Result<Value, Fault>> + Send + Sync>,
+}
+
+/// The method that a function carries out.
+fn method<M, F, R, E>(function: F) -> Entry
+where
+    M: ApiMethod,
+    F: Fn(Context, M) -> R + Copy + Send + Sync + 'static,
+    R: Future<Output = Result<M::Reply, E>> + Send,
+    E: Into<Fault>,
+{
+    let call = move |context, params| async move {
+        let request = vocable_api::method::read::<M>(params)?;
+        let reply = function(context, request).await.map_err(Into::into)?;
+        to_value(&reply).map_err(|error| {
+            let text = format!("{}: the reply cannot be written: {error}", M::NAME);
+            HostFault::new(FaultKind::Internal, text).into()
+        })
+    };
+    Entry {
+        info: MethodInfo::of::<M>(),
+        call: Box::new(move |context, params| Box::pin(call(context, params))),
+    }
+}
+
+/// All methods that do not come from words, by name.
+static METHODS: LazyLock<BTreeMap<Cow<'static, str>, Entry>> = LazyLock::new(|| {
+    let tables = [
+        cmd::METHODS,
+        control::METHODS,
+        file::METHODS,
+        guest::METHODS,
+        job::METHODS,
+        legacy::METHODS,
+        vm::METHODS,
+        word::METHODS,
+    ];
+    let of_table = |method: &'static Method| {
+        let Method { name, help, params, gives, changes, call } = *method;
+        let info = table::method(name, help, params, gives, changes, &[]);
+        Entry { info, call: Box::new(call) }
+    };
+    let entries = tables.into_iter().flatten().map(of_table).chain(agent::methods());
+    entries.map(|entry| (entry.info.name.clone(), entry)).collect()
+});
+
+/// The methods as the endpoint sees them.
+pub(crate) struct Api {
+    context: Context,
+}
+
+impl Api {
+    /// The methods of this agent.
+    pub(crate) const fn new(context: Context) -> Self {
+        Self { context }
+    }
+}
+
+impl Methods for Api {
+    fn call(&self, method: String, params: Params) -> BoxFuture<'_, Result<Value, Fault>> {
+        let context = self.context.clone();
+        Box::pin(async move {
+            if let Some(found) = METHODS.get(method.as_str()) {
+                return (found.call)(context, params).await;
+            }
+            match method.strip_prefix("word.") {
+                Some(word) if word::answers(&context, word) => {
+                    word::ask_by_name(context, word.to_owned(), params).await
+                }
+                _ => {
+                    let text =
+                        format!("no-such-method: there is no method {}", vocable_xmlrpc::excerpt(&method));
+                    Err(Fault::new(code::METHOD_NOT_FOUND, text))
+                }
+            }
+        })
+    }
+
+    fn is_well(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async { matches!(timeout(WELL_WITHIN, self.context.handle.roster()).await, Ok(Ok(_))) })
+    }
+
+    fn samples(&self) -> BoxFuture<'_, Vec<Sample>> {
+        Box::pin(samples::samples(&self.context))
+    }
+
+    fn list(&self) -> Vec<MethodInfo> {
+        METHODS.values().map(|entry| entry.info.clone()).chain(word::methods(&self.context)).collect()
+    }
+
+    fn describe(&self, name: &str) -> Option<MethodInfo> {
+        let fixed = METHODS.get(name).map(|entry| entry.info.clone());
+        fixed.or_else(|| word::method(&self.context, name.strip_prefix("word.")?))
+    }
+}
+
+/// When a call that may wait for `seconds` has to answer, within what is allowed.
+fn deadline(context: &Context, seconds: f64) -> Instant {
+    let wanted = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(context.longest_wait);
+    Instant::now() + wanted.min(context.longest_wait)
+}
+
+/// Everything about a command but its output, as `cmd.poll` gives it.
+pub(crate) fn report(command: &Command) -> Value {
+    cmd::facts(command).into_iter().collect()
+}
+
+/// A struct of those members that are there: an absent thing is an absent member.
+fn members(given: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Value {
+    given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// JSON as a value; numbers beyond 32 bits as doubles, null members left out. What no document could carry is marked:
+/// an odd value of one guest does not fail the answer about all.
+pub(crate) fn json_value(json: serde_json::Value) -> Value {
+    let json = crate::shape::bounded(json, crate::shape::Bounds::SHOWN);
+    if json.is_null() { Value::from("null") } else { vocable_xmlrpc::shown_json(json) }
+}
+
+/// JSON of others as the struct it is.
+fn json_struct(members: serde_json::Map<String, serde_json::Value>) -> AnyStruct {
+    match json_value(members.into()) {
+        Value::Struct(members) => AnyStruct(members),
+        other => AnyStruct([("omitted".to_owned(), other)].into()),
+    }
+}
+
+/// Refuses what would not fit a message, before any word is asked to make one of it. A word adds names and an id.
+fn fit_a_message(context: &Context, what: &str, content: &impl Serialize) -> Result<(), Fault> {
+    let most = context.max_message.saturating_sub(OVERHEAD);
+    let mut length = Length(0);
+    // What cannot be serialised cannot be said either; whoever says it tells why.
+    let _ = serde_json::to_writer(&mut length, content);
+    if length.0 <= most {
+        return Ok(());
+    }
+    let text = format!(
+        "{what}: what is to be said has {} bytes of {most} at most; send a file instead (broker.max_frame is {})",
+        length.0, context.max_message
+    );
+    Err(HostFault::new(FaultKind::TooBig, text).into())
+}
+
+/// How much was written.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Seconds since 1970 as a value.
+fn unix(at: OffsetDateTime) -> Value {
+    Value::from(UnixTime::from(at).0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::http::SYSTEM;
+    use vocable_api::description::{document, schema};
+
+    fn all() -> Vec<MethodInfo> {
+        let mut all: Vec<_> =
+            METHODS.values().map(|entry| entry.info.clone()).chain(SYSTEM.clone()).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+
+    #[test]
+    fn docs_are_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api.md");
+        let page = document::page(&all());
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+        let differs = kept.lines().zip(page.lines()).find(|(kept, now)| kept != now);
+        assert!(kept == page, "docs/api.md is not current, run this test with UPDATE_DOCS=1: {differs:?}");
+    }
+
+    #[test]
+    fn every_method_is_described_for_all_readers() {
+        let all = all();
+        for method in &all {
+            assert!(method.help.ends_with('.'), "{}: {}", method.name, method.help);
+            for param in &method.params {
+                let help = schema::description(&param.schema);
+                assert!(!help.ends_with('.') && !help.is_empty(), "{} {}", method.name, param.name);
+            }
+            for (name, member) in schema::members(&method.returns.schema).into_iter().flatten() {
+                let help = schema::description(member);
+                assert!(!help.ends_with('.') && !help.is_empty(), "{} returns {name}", method.name);
+            }
+            let needed =
+                method.params.iter().position(|param| !param.required).unwrap_or(method.params.len());
+            assert!(method.params.iter().skip(needed).all(|param| !param.required), "{}", method.name);
+            // Some clients take text as Latin-1.
+            assert!(method.text().is_ascii(), "{}", method.text());
+        }
+        let named = all.windows(2).find(|pair| pair[0].name == pair[1].name);
+        assert!(named.is_none(), "{named:?}");
+    }
+}

@@ -1,7 +1,0 @@
-//! `vocable`: see [`vocable::cli`].
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    vocable::cli::main()
-}
