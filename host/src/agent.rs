@@ -34,7 +34,7 @@ use crate::agent::streams::Streams;
 use crate::agent::turns::{Outcome, Turn, TurnLimits, Turns};
 use crate::machines::cards::{self, Claim, Place};
 use crate::machines::engine::Note;
-use crate::machines::machines::{Machines, View};
+use crate::machines::service::{Machines, View};
 use crate::panics::caught;
 use ::time::OffsetDateTime;
 use futures_util::FutureExt;

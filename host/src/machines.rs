@@ -8,9 +8,9 @@
 pub(crate) mod cards;
 pub(crate) mod engine;
 pub(crate) mod error;
-pub(crate) mod machines;
 pub(crate) mod none;
 pub(crate) mod policy;
+pub(crate) mod service;
 pub(crate) mod virtualbox;
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::files::Files;
 use crate::files::ledger::Ledger;
 use crate::files::transfers::Transfers;
 use crate::machines::engine;
-use crate::machines::machines::Machines;
+use crate::machines::service::Machines;
 use crate::panics;
 use crate::start_error::StartError;
 use serde_json::json;

@@ -6,7 +6,7 @@ use crate::agent::commands::{Active, Append, BookError, Command, Digests};
 use crate::agent::events::{About, Since};
 use crate::agent::roster::{Guest, Refusals};
 use crate::machines::cards::Place;
-use crate::machines::machines::View;
+use crate::machines::service::View;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -78,7 +78,7 @@ pub(crate) struct Context {
     /// The copies that the agent makes by itself.
     pub(crate) transfers: crate::files::transfers::Transfers,
     /// The machines guests are in.
-    pub(crate) machines: crate::machines::machines::Machines,
+    pub(crate) machines: crate::machines::service::Machines,
 }
 
 /// What does not change while the agent runs.
@@ -102,10 +102,13 @@ struct Method {
     call: fn(Context, Params) -> BoxFuture<'static, Result<Value, Fault>>,
 }
 
+/// What carries a call out.
+type Call = Box<dyn Fn(Context, Params) -> BoxFuture<'static, Result<Value, Fault>> + Send + Sync>;
+
 /// One method: what it is, and what carries it out.
 struct Entry {
     info: MethodInfo,
-    call: Box<dyn Fn(Context, Params) -> BoxFuture<'static, Result<Value, Fault>> + Send + Sync>,
+    call: Call,
 }
 
 /// The method that a function carries out.

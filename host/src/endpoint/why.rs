@@ -623,7 +623,7 @@ mod tests {
             beacon: Duration::from_secs(10),
             commands: BTreeMap::new(),
             paused: BTreeMap::new(),
-            machines: std::sync::Arc::new(crate::machines::machines::View {
+            machines: std::sync::Arc::new(crate::machines::service::View {
                 machines: all,
                 ..Default::default()
             }),

@@ -7,8 +7,8 @@
 //! ```
 
 use super::cards::Duplicates;
-use super::machines::{Machines, Op, Phase, View, found};
 use super::policy::{Operation, Task, decide, leftovers};
+use super::service::{Machines, Op, Phase, View, found};
 use super::{Blueprint, Happening, Hypervisor, HypervisorError, Machine, Progress, Snapshot, State, Step};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};

@@ -2,8 +2,8 @@
 
 use super::engine::{Note, Settings, start};
 use super::fake::Fake;
-use super::machines::{Machines, Op, Phase, over};
 use super::policy::Operation;
+use super::service::{Machines, Op, Phase, over};
 use super::{Blueprint, Happening, HypervisorError, State, Step};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -233,7 +233,7 @@ async fn only_leftovers_of_ours_are_collected() {
             machine.tag = Some(if machine.name == "theirs" { "theirs" } else { "ours" }.to_owned());
         }
     }
-    let names = |all: Vec<super::machines::Collected>| {
+    let names = |all: Vec<super::service::Collected>| {
         all.into_iter().map(|it| (it.machine.name, it.removed.unwrap())).collect::<Vec<_>>()
     };
     let looked = lab.machines.collect("ours", true).await.unwrap();

@@ -4,8 +4,8 @@
 use super::{Context, Gives, Kind, Method, Param, deadline, members, optional, options, required, unix};
 use crate::agent::request::RosterView;
 use crate::machines::cards::Place;
-use crate::machines::machines::{Op, Phase};
 use crate::machines::policy::Operation;
+use crate::machines::service::{Op, Phase};
 use crate::machines::{HypervisorError, Machine};
 use std::time::Duration;
 use tokio::sync::watch;

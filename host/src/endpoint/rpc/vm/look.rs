@@ -5,8 +5,8 @@ use super::{
     Context, Gives, Kind, Method, Params, WHICH, deadline, fault, members, optional, options, required,
 };
 use crate::machines::State;
-use crate::machines::machines::Op;
 use crate::machines::policy::Operation;
+use crate::machines::service::Op;
 use tokio::time::timeout_at;
 use vocable_api::clock::Now;
 use vocable_api::fault::{Fault as HostFault, FaultKind};

@@ -5,8 +5,8 @@ use super::{
     Context, Gives, Kind, Method, Options, Params, TIMEOUT, WAIT, WHICH, fault, file, members, operate,
     optional, options, required, seconds, told,
 };
-use crate::machines::machines::Collected;
 use crate::machines::policy::Operation;
+use crate::machines::service::Collected;
 use crate::machines::{Blueprint, Forward, Image, ImageUse, NetworkWish, Nic, Settings};
 use std::collections::BTreeMap;
 use vocable_xmlrpc::{Fault, Value, excerpt, invalid_parameter};
