@@ -65,9 +65,7 @@ pub(crate) struct SayRequest {
     pub(crate) reply: oneshot::Sender<Result<String, String>>,
 }
 
-/// What the agent is made of.
 pub(crate) struct Parts {
-    /// Its id on the bus.
     pub(crate) id: String,
     /// What it tells of itself when it joins.
     pub(crate) facts: Facts,
@@ -82,22 +80,26 @@ pub(crate) struct Parts {
     pub(crate) jobs: Jobs,
     pub(crate) job_events: mpsc::Receiver<JobEvent>,
     pub(crate) say_requests: mpsc::Receiver<SayRequest>,
-    /// Whoever serves files through the bus.
     pub(crate) files: FilesHandle,
 }
 
 /// Something that ran beside the loop has come to its end.
 enum Completed {
     /// A message is acknowledged, if its id is here.
-    Acknowledged { message: Option<String> },
+    Acknowledged {
+        message: Option<String>,
+    },
     /// The host was told who is here.
     Joined,
     /// Something that needs no more attention.
     Nothing,
-    /// A message was processed.
     Processed(Processed),
     /// The words bound to a report have said it, and it is on its way under that id; or they have not.
-    ReportSent { ask: String, report: Report, result: Result<(), SendFailure> },
+    ReportSent {
+        ask: String,
+        report: Report,
+        result: Result<(), SendFailure>,
+    },
 }
 
 /// The state, and the loop around it.

@@ -139,7 +139,6 @@ pub(crate) fn entries(folders: &Folders, path: &str) -> Result<String, Refusal> 
     Ok(found.into_values().collect::<Value>().to_string())
 }
 
-/// Octets of a file.
 pub(crate) fn read(folders: &Folders, path: &str, offset: u64, max: u32) -> Result<Vec<u8>, Refusal> {
     let place = place(folders, path, false)?;
     let read = || {
@@ -175,7 +174,6 @@ pub(crate) fn rename(folders: &Folders, path: &str, to: &str) -> Result<(), Refu
     renamed.map_err(|error| old.failed(&error))
 }
 
-/// Makes a folder.
 pub(crate) fn make_folder(folders: &Folders, path: &str) -> Result<(), Refusal> {
     let place = place(folders, path, true)?;
     let inner = place.inner()?;

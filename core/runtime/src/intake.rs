@@ -6,23 +6,14 @@ use crate::json::{JsonBounds, JsonError, check_json, is_printable};
 /// Why a message is not for a word.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum Unfit {
-    /// What it holds is too much or too odd.
     #[error("{part} {problem}")]
     Json {
         /// `the body`, `header facts`.
         part: String,
-        /// In what way.
         problem: JsonError,
     },
-    /// More bytes than a word can take in.
     #[error("the message has {bytes} bytes; the limit is {limit}")]
-    Large {
-        /// How many there are.
-        bytes: usize,
-        /// How many there may be.
-        limit: usize,
-    },
-    /// A header that cannot be shown.
+    Large { bytes: usize, limit: usize },
     #[error("the name of a header has a control character")]
     Name,
 }

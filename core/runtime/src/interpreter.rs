@@ -135,7 +135,6 @@ impl Interpreter {
     }
 }
 
-/// An envelope taken apart.
 struct Parts {
     /// The word, if it begins with one.
     word: Option<String>,
@@ -156,7 +155,6 @@ impl Parts {
     }
 }
 
-/// The reply to an ask.
 fn reply(word: &str, result: Result<&Option<String>, &WordError>, asked: &str, sender: &str) -> Envelope {
     let reply = match result {
         Ok(value) => wrap_raw(word, value.clone().unwrap_or_default().into()),
@@ -173,7 +171,6 @@ fn reason(error: &WordError) -> String {
     }
 }
 
-/// What answers an ask.
 fn answer(message: &Message) -> Result<Option<String>, AskError> {
     if let Some(kind) = message.header(header::REFUSAL) {
         return Err(AskError { kind: kind_of(kind), text: reason_of(&message.body) });
@@ -206,7 +203,6 @@ fn replying_word(shown: &str) -> &str {
     if token::is_word_name(shown) { shown } else { NO_WORD }
 }
 
-/// A reason, as a body.
 fn text(reason: &str) -> Bytes {
     json!(reason).to_string().into()
 }

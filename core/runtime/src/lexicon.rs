@@ -56,7 +56,6 @@ struct Inner {
     engine: Engine,
     agent: Arc<dyn Capabilities>,
     table: ArcSwap<Table>,
-    /// The directories, absolute.
     dirs: Vec<PathBuf>,
     loader: Mutex<Loader>,
     /// Bytes that the body of a message may have.

@@ -8,7 +8,6 @@ use crate::contract::{Message, Role};
 /// The keyword of the schema. Others do not mind it: unknown keywords are notes to a JSON Schema.
 const KEYWORD: &str = "x-heard";
 
-/// How a word listens.
 #[derive(Debug, Default)]
 pub(crate) struct ListenRules {
     /// Where; none is at both ends.

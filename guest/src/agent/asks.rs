@@ -13,9 +13,7 @@ const MOST: usize = 256;
 /// What an answer is about.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Ask {
-    /// What the host's clock shows.
     Time,
-    /// Whether the host has a report.
     Report(Report),
 }
 
@@ -30,7 +28,6 @@ pub(super) enum Match {
     Unknown,
 }
 
-/// All asks of this process.
 #[derive(Debug)]
 pub(super) struct PendingAsks {
     process: u32,

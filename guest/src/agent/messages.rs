@@ -25,7 +25,6 @@ const TRANSPORT: [&str; 8] = [
 /// How long a reply may wait for room on its way: by then a broker has ended a connection that does not move.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a message has come to.
 pub(super) struct Processed {
     pub(super) delivery: Delivery,
     /// What it began with.

@@ -28,7 +28,6 @@ struct Held<T> {
     order: T,
     valid_until: i64,
     bytes: usize,
-    /// When it came.
     since: i64,
 }
 
@@ -37,18 +36,13 @@ struct Held<T> {
 pub(super) enum Verdict<T> {
     /// It was valid until then, and the host's clock shows at least this.
     Expired {
-        /// The order.
         order: T,
-        /// Milliseconds since 1970.
         valid_until: i64,
-        /// Milliseconds since 1970.
         now: i64,
     },
-    /// It is to be heard.
     Accept(T),
 }
 
-/// The orders of one host.
 #[derive(Debug)]
 pub(super) struct Orders<T> {
     clock: HostClock,

@@ -21,10 +21,8 @@ const LONGEST_HEADER: usize = 8 << 10;
 /// Why a message is not on its way.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SendError {
-    /// The client does not take it.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The bus would not.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
 }
@@ -32,36 +30,14 @@ pub(super) enum SendError {
 /// A message that the bus does not take.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum TooLarge {
-    /// More in its body than a frame may have.
     #[error(
         "{word} says {bytes} bytes, and the bus takes {limit} in one message (broker.max_frame of the host)"
     )]
-    Body {
-        /// The word.
-        word: String,
-        /// What it says, itself included.
-        bytes: usize,
-        /// The most there may be.
-        limit: usize,
-    },
-    /// A header that is too long.
+    Body { word: String, bytes: usize, limit: usize },
     #[error("{word} says {bytes} bytes in the header {name}, and the bus takes {LONGEST_HEADER}")]
-    Header {
-        /// The word.
-        word: String,
-        /// The header.
-        name: String,
-        /// Its length, escaped.
-        bytes: usize,
-    },
-    /// Too many headers.
+    Header { word: String, name: String, bytes: usize },
     #[error("{word} says {headers} headers, and the bus takes {MOST_HEADERS}")]
-    Headers {
-        /// The word.
-        word: String,
-        /// How many there are.
-        headers: usize,
-    },
+    Headers { word: String, headers: usize },
 }
 
 /// The way to the host. Clones are the same one.

@@ -48,22 +48,15 @@ pub(crate) enum RejectReason {
 /// Something to report the host.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Report {
-    /// The job is over.
     End {
-        /// Which job.
         job: String,
         /// Whether its output goes with it.
         inline: bool,
     },
-    /// A piece of output.
     Piece {
-        /// Which job.
         job: String,
-        /// Which stream.
         part: Part,
-        /// Where the piece begins.
         offset: u64,
-        /// How long it is.
         length: u64,
     },
 }

@@ -156,7 +156,6 @@ pub(crate) struct Books {
     pub(crate) memory_bytes: Option<u64>,
     /// Bytes read from and written to storage.
     pub(crate) storage_bytes: Option<(u64, u64)>,
-    /// How many processes there are.
     pub(crate) processes: usize,
 }
 
@@ -201,7 +200,6 @@ fn memory(text: &str) -> Option<u64> {
     value(text, "anon")?.checked_add(value(text, "file_mapped")?)
 }
 
-/// The number behind a name.
 fn value(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
@@ -215,7 +213,6 @@ fn storage(text: &str) -> (u64, u64) {
     (sum("rbytes="), sum("wbytes="))
 }
 
-/// The group a process is in.
 struct Own {
     folder: PathBuf,
     /// Whether it is the highest one that can be seen.

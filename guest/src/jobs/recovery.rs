@@ -43,14 +43,12 @@ pub(super) fn lock(dir: &Path) -> Result<Flock<File>, JobError> {
     }
 }
 
-/// One job that was found.
 pub(super) struct Found {
     pub(super) cmd_id: CommandId,
     pub(super) record: Record,
     pub(super) state: FoundState,
 }
 
-/// In which state it was found.
 pub(super) enum FoundState {
     Ended {
         results: Box<Results>,
@@ -64,7 +62,6 @@ pub(super) enum FoundState {
     },
 }
 
-/// Finds every job.
 pub(super) fn scan(context: &JobContext) -> Result<Vec<Found>, JobError> {
     let dir = &context.config.dir;
     let mut found = Vec::new();

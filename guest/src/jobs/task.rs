@@ -92,7 +92,6 @@ impl Outbox {
     }
 }
 
-/// The owner.
 pub(super) struct JobsTask {
     context: Arc<JobContext>,
     jobs: BTreeMap<CommandId, Job>,

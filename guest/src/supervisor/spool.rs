@@ -29,7 +29,6 @@ const KEPT_BACK: u64 = 8 << 20;
 /// Room is made in steps of an eighth of the limit, but not more than this.
 const LARGEST_STEP: u64 = 64 << 20;
 
-/// Both streams of one job.
 pub(super) struct Spool {
     out: Stream,
     err: Stream,

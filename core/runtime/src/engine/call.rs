@@ -26,11 +26,9 @@ const TABLE_ELEMENTS: usize = 100_000;
 pub(crate) struct Scope {
     pub(crate) word: Arc<str>,
     pub(crate) agent: Arc<dyn Capabilities>,
-    /// The interfaces it may call.
     pub(crate) reach: Arc<BTreeSet<String>>,
     /// The words known here, with their versions.
     pub(crate) known: Arc<Vec<(String, String)>>,
-    /// Whose files it may touch.
     pub(crate) folders: Arc<Folders>,
     pub(crate) sender: Option<String>,
 }
@@ -41,7 +39,6 @@ impl Scope {
     }
 }
 
-/// The data of a store.
 pub(crate) struct Call {
     pub(crate) scope: Arc<Scope>,
     pub(crate) quota: Quota,
@@ -53,9 +50,7 @@ pub(crate) struct Call {
 
 /// What is left of the things that are counted.
 pub(crate) struct Quota {
-    /// Messages.
     pub(crate) messages: u32,
-    /// Jobs.
     pub(crate) jobs: u32,
     /// Bytes it may write into files.
     pub(crate) written: u64,
@@ -90,7 +85,6 @@ pub(crate) enum Fault {
 }
 
 impl Call {
-    /// A fresh store for one call.
     pub(crate) fn store(engine: &Engine, scope: Scope, limits: &Limits) -> (Store<Self>, Arc<CallGuard>) {
         let guard = Arc::new(CallGuard {
             cpu: CpuMeter::default(),

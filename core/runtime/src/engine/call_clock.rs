@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-/// The clocks of one call.
 #[derive(Debug)]
 pub(crate) struct CallClock {
     /// Time it may wait for the agent, over all its functions.

@@ -218,7 +218,6 @@ async fn compiled(engine: &Engine, sha256: &str, bytes: Bytes) -> Result<Compile
     .await
 }
 
-/// Gives it what it imports.
 fn linked(engine: &Engine, compiled: &Compiled) -> Result<FullPre<Call>, LoadError> {
     let missing = |error: wasmtime::Error| LoadError::Missing(format!("{error:#}"));
     FullPre::new(engine.linker().instantiate_pre(compiled).map_err(missing)?).map_err(missing)

@@ -30,7 +30,6 @@ const CODE: &str = ".cwasm";
 /// How the names of findings end. Another version of us may check otherwise, and give words other functions.
 const FINDINGS: &str = concat!(".", env!("CARGO_PKG_VERSION"), ".json");
 
-/// A folder of compiled words.
 pub(crate) struct Cache {
     folder: PathBuf,
     /// What compiled code depends on beside its source: wasmtime's version and settings, the processor.
@@ -63,7 +62,6 @@ impl Cache {
         self.read(sha256, CODE, |_, path| trusted(engine, path).map_err(io::Error::other))
     }
 
-    /// Keeps a compiled component.
     pub(crate) fn store(&self, sha256: &str, code: io::Result<Vec<u8>>) {
         let _ = self.keep(sha256, CODE, code); // it has told why not
     }
@@ -162,7 +160,6 @@ impl Cache {
     }
 }
 
-/// A file of the cache.
 struct Kept {
     path: PathBuf,
     bytes: u64,

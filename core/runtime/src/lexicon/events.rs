@@ -7,53 +7,35 @@ use tokio::sync::broadcast;
 use crate::error::{Problem, WordSource};
 
 /// Something has happened to the words.
+#[expect(missing_docs, reason = "their texts say it")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum LexiconEvent {
-    /// A word that was not known before.
     Loaded {
-        /// Its name.
         name: String,
-        /// Its version.
         version: String,
-        /// Where it came from.
         source: WordSource,
     },
-    /// Whoever reads these events was too slow.
     Missed {
-        /// How many are lost.
         count: u64,
     },
-    /// A word keeps going wrong.
     Quarantined {
-        /// Its name.
         name: String,
-        /// How it went wrong last.
         reason: String,
     },
-    /// A component cannot be loaded; what was there before stays.
     Refused(Problem),
-    /// A word is no longer known.
     Removed {
-        /// Its name.
         name: String,
-        /// The version it had.
         version: String,
     },
     /// Another component is the word now: a newer one, or after the newer one was removed the one that
     /// is built in. Calls under way end on the old one.
     Replaced {
-        /// Its name.
         name: String,
-        /// The version it had.
         old: String,
-        /// The version it has.
         new: String,
-        /// Where that came from.
         source: WordSource,
     },
-    /// The system does not tell about changes in the directories: some go unnoticed.
     Unwatched {
-        /// Its reason.
         reason: String,
     },
 }

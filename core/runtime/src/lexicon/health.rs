@@ -40,22 +40,17 @@ pub(crate) enum Account<'a> {
 }
 
 /// How a word does.
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum WordState {
-    /// It takes calls.
     Ready,
     /// It went wrong, and gets another chance soon.
     Retrying {
-        /// When.
         remaining: Duration,
-        /// How it went wrong.
         reason: String,
     },
-    /// It kept going wrong.
     Quarantined {
-        /// How much longer.
         remaining: Duration,
-        /// How it went wrong last.
         reason: String,
     },
 }
@@ -68,7 +63,6 @@ pub(crate) struct Pause {
     pub(crate) quarantine: bool,
 }
 
-/// The books of one word.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     saying: FaultRecords<u64>,
@@ -152,7 +146,6 @@ fn name(sender: Option<&str>) -> String {
     sender.unwrap_or_default().to_owned()
 }
 
-/// What a fault has led to.
 enum Outcome {
     /// The word is bad, since now.
     Bad,

@@ -41,7 +41,6 @@ pub(crate) struct Found {
     pub(crate) problems: Vec<Problem>,
 }
 
-/// What could be a word.
 pub(crate) struct Candidate {
     pub(crate) source: WordSource,
     pub(crate) content: Result<Content, LoadError>,

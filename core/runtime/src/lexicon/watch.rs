@@ -64,7 +64,6 @@ async fn quiet(changed: &Notify) {
     while Instant::now() < deadline && timeout_at(Instant::now() + QUIET, changed.notified()).await.is_ok() {}
 }
 
-/// What is being watched.
 struct DirWatcher {
     watcher: RecommendedWatcher,
     watched: BTreeSet<PathBuf>,

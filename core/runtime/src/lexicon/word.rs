@@ -52,7 +52,6 @@ pub(crate) struct Word {
     pub(crate) component: Arc<WordComponent>,
     pub(crate) source: WordSource,
     pub(crate) policy: Policy,
-    /// The interfaces it may call.
     pub(crate) reach: Arc<BTreeSet<String>>,
     /// The folders whose files it may touch.
     pub(crate) folders: Arc<Folders>,
