@@ -336,7 +336,7 @@ fn judged(host: &Host, n: usize, plan: &Plan, orphaned: &BTreeSet<String>) -> Va
 
 fn check_digests(ran: &Ran, told: &str) {
     for (name, bytes) in [("out_sha256", &ran.out), ("err_sha256", &ran.err)] {
-        let digest = hex(&Sha256::digest(bytes));
+        let digest = hex(Sha256::digest(bytes));
         // What the host had already is not at the guest any more, and its digest went with the supervisor.
         let is_gone = ran.state() == "lost" && ran.report[name].is_null();
         assert!(is_gone || ran.report[name] == digest, "{name}: {told}");

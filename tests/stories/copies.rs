@@ -172,7 +172,7 @@ fn a_guest_killed_in_the_middle_has_the_rest_sent_when_it_is_back() {
     let rest = copied(&host.types(&line)).remove(0);
     assert!(rest["resumed_from"].as_u64().unwrap() >= 8 << 20, "{rest:#}");
     assert_eq!(rest["resumed_from"].as_u64().unwrap() + rest["bytes"].as_u64().unwrap(), 160 << 20);
-    assert_eq!(rest["sha256"], hex::encode(&Sha256::digest(noise(160 << 20))));
+    assert_eq!(rest["sha256"], hex::encode(Sha256::digest(noise(160 << 20))));
     assert!(fs::read(inbox.join("big")).unwrap() == fs::read(&big).unwrap());
     assert!(part(&inbox).is_none());
 }
@@ -237,7 +237,7 @@ fn small_content_goes_in_calls() {
     let stat = host.call("file.stat", json!(["vm1", "/inbox/a"])).unwrap();
     assert_eq!((&stat["name"], &stat["type"], &stat["mode"]), (&json!("a"), &json!("file"), &json!(0o600)));
     let digest = host.call("file.digest", json!(["vm1", "/inbox/a"])).unwrap();
-    assert_eq!(digest, hex::encode(&Sha256::digest("Hello world")));
+    assert_eq!(digest, hex::encode(Sha256::digest("Hello world")));
     let wrong = put("/inbox/a", b"x", json!({"sha256": "00".repeat(32)})).unwrap_err();
     assert!(wrong.starts_with("digest-mismatch: "), "{wrong}");
 

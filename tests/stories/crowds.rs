@@ -75,7 +75,7 @@ fn output_of_many_times_the_spool_goes_through_it_whole_while_others_run() {
     assert_eq!((ran.state(), ran.ending(), ran.errors()), ("done", (true, 3), "err\n"), "{:#}", ran.report);
     let expected = b"0123456789abcde\n".repeat(usize::try_from(OCTETS).unwrap() / 16);
     assert!(ran.out == expected, "{} octets, and not those that were written", ran.out.len());
-    assert_eq!(ran.report["out_sha256"], hex(&Sha256::digest(&expected)));
+    assert_eq!(ran.report["out_sha256"], hex(Sha256::digest(&expected)));
     assert!(ran.report.get("left_out").is_none(), "{:#}", ran.report);
 }
 
