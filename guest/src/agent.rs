@@ -47,7 +47,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use vocable_protocol::{Event, Facts, HOST, OnDisconnect, Results, header};
 use vocable_runtime::{
-    Answer, Envelope, Events as WordEvents, HAIL, Interpreter, Lexicon, Message, WordError, wrap, wrap_raw,
+    Answer, Envelope, Events as WordEvents, Interpreter, Lexicon, Message, PING, WordError, wrap, wrap_raw,
 };
 use vocable_stomp::client::{Client, ClientError, Delivery, Event as BusEvent};
 
@@ -341,7 +341,7 @@ impl Agent {
         }
         if self.connected && self.orders.has_to_ask(boot_time()) {
             let ask = self.asks.add(Ask::Time);
-            let question = wrap_raw(HAIL, Vec::new().into()).to(HOST).asked(&ask);
+            let question = wrap_raw(PING, Vec::new().into()).to(HOST).asked(&ask);
             // Later, if there is no room now: what waits for the answer does not wait for ever.
             if let Err(error) = self.outbound.try_send(question) {
                 debug!(guest = self.id, "the host was not asked for its time: {error}");

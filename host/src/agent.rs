@@ -49,7 +49,7 @@ use vocable_api::clock::Now;
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_api::target::{MAX_GUEST_ID, Target, is_guest_id};
 use vocable_runtime::{
-    Envelope, Events as WordEvents, HAIL, Heard, Interpreter, Lexicon, LexiconEvent, Message, WordError,
+    Envelope, Events as WordEvents, Interpreter, Lexicon, LexiconEvent, Message, PING, Received, WordError,
     wrap, wrap_raw,
 };
 use vocable_stomp::broker::{
@@ -136,7 +136,7 @@ enum TakeBack {
 /// Work that was done beside the loop.
 enum Done {
     /// A guest's message was heard.
-    Heard { guest: String, frame: Frame, heard: Heard },
+    Heard { guest: String, frame: Frame, heard: Received },
     /// The words bound to a wish to run something have said it, or none has.
     Phrased { command: String, said: Result<Said, Failure> },
     /// The words bound to an event have said it to a guest.
@@ -1045,12 +1045,12 @@ impl Agent {
             Envelope { headers: frame.headers.clone(), body: frame.body.clone() }.without(&TRANSPORT);
         let whose = guest.clone();
         let hearing = async move {
-            let heard = caught(&guest, interpreter.hear(envelope, &guest)).await;
-            let heard = heard.unwrap_or_else(|fault| Heard {
+            let heard = caught(&guest, interpreter.receive(envelope, &guest)).await;
+            let heard = heard.unwrap_or_else(|fault| Received {
                 word: word_of(&frame),
                 reply: refusal(&frame, &guest, "failed", &fault.message),
                 error: Some(fault.message),
-                ..Heard::default()
+                ..Received::default()
             });
             Done::Heard { guest, frame, heard }
         };
@@ -1129,7 +1129,7 @@ impl Agent {
     fn acknowledge(&mut self, refused: Option<(&str, &str, &str)>, frame: Frame) {
         let reply = refused.and_then(|(guest, kind, why)| Some((guest, refusal(&frame, guest, kind, why)?)));
         if let Some((guest, reply)) = reply {
-            self.send(guest, HAIL, reply);
+            self.send(guest, PING, reply);
         }
         let sender = self.link.sender().clone();
         self.work.push(Box::pin(async move {
@@ -1141,7 +1141,7 @@ impl Agent {
         }));
     }
 
-    fn heard(&mut self, guest: &str, frame: Frame, heard: Heard) {
+    fn heard(&mut self, guest: &str, frame: Frame, heard: Received) {
         if let Some(error) = heard.error {
             let (error, now) = (shortened(error), Now::read());
             warn!(guest, word = heard.word, "{error}");
@@ -1181,8 +1181,8 @@ impl Agent {
         warn!(guest, word, "{text}");
         self.roster.failed(guest, &text, Now::read());
         if let Some(asked) = asked {
-            let refused = wrap_raw(HAIL, Value::from(text).to_string().into()).refusal("too-large");
-            self.send(guest, HAIL, refused.in_reply_to(&asked).to(guest));
+            let refused = wrap_raw(PING, Value::from(text).to_string().into()).refusal("too-large");
+            self.send(guest, PING, refused.in_reply_to(&asked).to(guest));
         }
     }
 
@@ -1342,7 +1342,7 @@ fn word_of(frame: &Frame) -> String {
 fn refusal(frame: &Frame, guest: &str, kind: &str, why: &str) -> Option<Envelope> {
     let asked = frame.header("asked").filter(|_| frame.header("in-reply-to").is_none())?;
     let reason = Value::from(why).to_string();
-    Some(wrap_raw(HAIL, reason.into()).refusal(kind).in_reply_to(asked).to(guest))
+    Some(wrap_raw(PING, reason.into()).refusal(kind).in_reply_to(asked).to(guest))
 }
 
 fn not_sent(guest: &str, error: &LinkError) -> Fault {

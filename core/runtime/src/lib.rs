@@ -44,7 +44,7 @@ pub use engine::{Compiler, Engine, EngineConfig, EngineError, compile_if_asked};
 pub use envelope::{CORE_HEADERS, Envelope, wrap, wrap_raw};
 pub use error::{LoadError, Problem, WordError, WordSource};
 pub use folders::{Folder, Folders};
-pub use interpreter::{Answer, AskError, HAIL, Heard, Interpreter};
+pub use interpreter::{Answer, AskError, Interpreter, PING, Received};
 pub use json::{JsonBounds, JsonError, check_json};
 pub use lexicon::{BuiltIn, Changes, Events, Lexicon, LexiconEvent, Watching, WordInfo, WordState};
 pub use memory_store::MemoryStore;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tracing::{debug, warn};
-use vocable_runtime::{Envelope, HAIL, is_word_name, wrap_raw};
+use vocable_runtime::{Envelope, PING, is_word_name, wrap_raw};
 use vocable_stomp::client::{Client, ClientError, Delivery};
 use vocable_stomp::{Command as Verb, Frame};
 
@@ -86,7 +86,7 @@ impl Outbound {
             Ok(()) => reply,
             Err(error) => {
                 warn!(guest = &*self.guest, word = word_of(&reply.body), "not answered: {error}");
-                let asked = reply.header(header::IN_REPLY_TO).unwrap_or(HAIL).to_owned();
+                let asked = reply.header(header::IN_REPLY_TO).unwrap_or(PING).to_owned();
                 refusal(&reply.body, "too-large", &error.to_string(), &asked)
             }
         };
@@ -122,7 +122,7 @@ pub(super) fn refusal(body: &[u8], kind: &str, reason: &str, asked: &str) -> Env
 /// The word that a body begins with, if it does.
 pub(super) fn word_of(body: &[u8]) -> &str {
     let first = body.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    str::from_utf8(first).ok().filter(|word| is_word_name(word)).unwrap_or(HAIL)
+    str::from_utf8(first).ok().filter(|word| is_word_name(word)).unwrap_or(PING)
 }
 
 fn check(message: &Envelope, limit: usize) -> Result<(), TooLarge> {

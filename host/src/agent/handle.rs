@@ -22,7 +22,7 @@ use vocable_api::clock::Now;
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_api::target::{Target, is_guest_id};
 use vocable_config::Size;
-use vocable_runtime::{AskError, HAIL, Lexicon, Message, Refusal, WordError};
+use vocable_runtime::{AskError, Lexicon, Message, PING, Refusal, WordError};
 use vocable_xmlrpc::excerpt;
 
 /// What a caller wants run.
@@ -429,7 +429,7 @@ impl Handle {
         if let Some(why) = away {
             return Err(Fault::new(FaultKind::GuestOffline, format!("{guest} does not answer: {why}")));
         }
-        let said = Said { word: HAIL.to_owned(), message: Message { headers: Vec::new(), body: Vec::new() } };
+        let said = Said { word: PING.to_owned(), message: Message { headers: Vec::new(), body: Vec::new() } };
         let begun = Instant::now();
         let ask = |reply| Request::Ask { guest: guest.clone(), said, timeout, reply };
         // That it answers is the answer, even of an agent that does not know what this is.
