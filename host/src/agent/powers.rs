@@ -169,8 +169,8 @@ impl Commands for HostCapabilities {
     ) -> Result<(), Refusal> {
         let sender = guest(caller, "commands")?;
         let unknown =
-            || Refusal::Invalid(format!("commands: part {} is neither out nor err", excerpt(&part)));
-        let part = Part::from_name(&part).ok_or_else(unknown)?;
+            |_| Refusal::Invalid(format!("commands: part {} is neither out nor err", excerpt(&part)));
+        let part: Part = part.parse().map_err(unknown)?;
         self.handle.take_output(sender, &cmd_id, part, offset, bytes.into()).await.map_err(not_taken)
     }
 
