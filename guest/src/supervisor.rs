@@ -61,7 +61,7 @@ use crate::job::record::{Record, Supervisor, unix_time};
 use crate::private;
 
 /// How long nothing is asked for until a supervisor that waits enters a cgroup.
-const QUIET: Duration = Duration::from_millis(50);
+const IDLE_TIME: Duration = Duration::from_millis(50);
 
 /// Watches over the job in this folder until it has ended; what `main` does under the hidden
 /// argument.  [`SPARE`] is no folder: then one is assigned later, or none.  Success means that the results are in the
@@ -84,7 +84,7 @@ fn run(job_dir: &Path) -> io::Result<()> {
         return supervise(&Folder::new(job_dir), None);
     }
     let groups = std::env::var_os(GROUPS);
-    let group = match groups.filter(|_| assignment::is_quiet(QUIET)).map(|prefix| Group::enter(&prefix)) {
+    let group = match groups.filter(|_| assignment::is_quiet(IDLE_TIME)).map(|prefix| Group::enter(&prefix)) {
         Some(Ok(group)) => Some(group),
         // One that cannot be had is done without.
         Some(Err(_)) | None => None,

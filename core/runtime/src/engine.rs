@@ -34,13 +34,13 @@ use self::precompiled::{Cache, from_memory};
 use self::ticker::Ticker;
 
 /// Calls that may be under way at the same time; more wait. Each can take a word's whole memory.
-const CALLS: u32 = 256;
+const MAX_CALLS: u32 = 256;
 
 /// Core instances that one component may consist of.
-const INSTANCES: u32 = 64;
+const MAX_INSTANCES: u32 = 64;
 
 /// Bytes of a memory that are wiped instead of given back, where the system tells which were written to.
-const KEPT: usize = 1 << 20;
+const KEEP_RESIDENT: usize = 1 << 20;
 
 /// How an [`Engine`] is set up.
 #[derive(Clone, Debug, Default)]
@@ -110,7 +110,7 @@ impl Engine {
         }
         let linker = host_functions::linker(&wasm).map_err(unavailable)?;
         let ticker = Ticker::start(wasm.clone())?;
-        let permits = Semaphore::new(CALLS as usize);
+        let permits = Semaphore::new(MAX_CALLS as usize);
         Ok(Self { inner: Arc::new(Inner { wasm, linker, ticker, cache, pooling, compiler, lazy, permits }) })
     }
 
@@ -230,21 +230,23 @@ fn engine(pooling: bool, compiles: bool) -> wasmtime::Result<wasmtime::Engine> {
     wasmtime::Engine::new(&config)
 }
 
-/// Room for [`CALLS`] components of the sort that tools make: a few memories and tables each. Of instances one from
+/// Room for [`MAX_CALLS`] components of the sort that tools make: a few memories and tables each. Of instances one from
 /// Python has 38, and they cost nothing until they are made. Wiping what was written to, instead of giving
 /// memory back and getting it again, makes a call three times as fast.
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::default();
-    pool.total_component_instances(CALLS)
-        .total_stacks(CALLS)
-        .max_core_instances_per_component(INSTANCES)
-        .total_core_instances(CALLS * INSTANCES)
+    pool.total_component_instances(MAX_CALLS)
+        .total_stacks(MAX_CALLS)
+        .max_core_instances_per_component(MAX_INSTANCES)
+        .total_core_instances(MAX_CALLS * MAX_INSTANCES)
         .max_memories_per_component(4)
-        .total_memories(CALLS * 4)
+        .total_memories(MAX_CALLS * 4)
         .max_tables_per_component(8)
-        .total_tables(CALLS * 8);
+        .total_tables(MAX_CALLS * 8);
     if PoolingAllocationConfig::is_pagemap_scan_available() {
-        pool.pagemap_scan(Enabled::Yes).linear_memory_keep_resident(KEPT).table_keep_resident(KEPT);
+        pool.pagemap_scan(Enabled::Yes)
+            .linear_memory_keep_resident(KEEP_RESIDENT)
+            .table_keep_resident(KEEP_RESIDENT);
     }
     pool
 }

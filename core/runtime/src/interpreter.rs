@@ -25,7 +25,7 @@ const NO_WORD: &str = "?";
 /// The message that is no word: who is asked it answers with nothing, and so tells that it is there.
 pub const PING: &str = NO_WORD;
 /// Bytes of a reason that somebody else gives.
-const LONGEST_REASON: usize = 4 << 10;
+const MAX_REASON: usize = 4 << 10;
 
 /// Lets the words of a lexicon receive messages.
 #[derive(Clone)]
@@ -199,7 +199,7 @@ fn kind_of(kind: &str) -> String {
 
 /// A reason is a JSON string; what is not is shown as it is.
 fn reason_of(body: &[u8]) -> String {
-    let body = body.get(..LONGEST_REASON).unwrap_or(body);
+    let body = body.get(..MAX_REASON).unwrap_or(body);
     serde_json::from_slice::<String>(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned())
 }
 

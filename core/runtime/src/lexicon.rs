@@ -40,11 +40,11 @@ use crate::policy::Policies;
 const EVENTS_KEPT: usize = 256;
 
 /// Bytes that the body of a message may have, until the agent says otherwise.
-const MESSAGE: usize = 1 << 20;
+const DEFAULT_MESSAGE_LIMIT: usize = 1 << 20;
 /// Bytes of a header line, as it is sent: brokers take no more.
-const HEADER: usize = 8 << 10;
+const MAX_HEADER_LINE: usize = 8 << 10;
 /// Headers of what a word says. Brokers take a hundred of a message, and the core and they add their own.
-const HEADERS: usize = 80;
+const MAX_HEADERS: usize = 80;
 
 /// The words of an agent. Cheap to clone; all clones are the same.
 #[derive(Clone)]
@@ -93,7 +93,7 @@ impl Lexicon {
             table: ArcSwap::default(),
             dirs,
             loader: Mutex::new(loader),
-            message_limit: AtomicUsize::new(MESSAGE),
+            message_limit: AtomicUsize::new(DEFAULT_MESSAGE_LIMIT),
             events: broadcast::channel(EVENTS_KEPT).0,
         };
         let lexicon = Self { inner: Arc::new(inner) };
@@ -151,12 +151,21 @@ impl Lexicon {
     /// would end the connection. What the words of this lexicon say has passed already.
     pub fn require_sendable(&self, word: &str, said: &Message) -> Result<(), WordError> {
         require_size(word, "what it says", word.len() + 1 + said.body.len(), self.message_limit())?;
-        if said.headers.len() > HEADERS {
-            return Err(unfit(word, "too-large", format!("what it says has more than {HEADERS} headers")));
+        if said.headers.len() > MAX_HEADERS {
+            return Err(unfit(
+                word,
+                "too-large",
+                format!("what it says has more than {MAX_HEADERS} headers"),
+            ));
         }
         said.headers.iter().try_for_each(|(name, value)| {
             let shown: String = name.chars().take(40).filter(|c| !c.is_control()).collect();
-            require_size(word, &format!("header {shown}"), 1 + escaped(name) + escaped(value), HEADER)
+            require_size(
+                word,
+                &format!("header {shown}"),
+                1 + escaped(name) + escaped(value),
+                MAX_HEADER_LINE,
+            )
         })
     }
 

@@ -10,9 +10,9 @@ use crate::capabilities::{Caller, Store};
 use crate::contract::Refusal;
 
 /// Bytes of a key.
-const LONGEST_KEY: usize = 256;
+const MAX_KEY: usize = 256;
 /// Bytes of a value.
-const LARGEST_VALUE: usize = 64 << 10;
+const MAX_VALUE: usize = 64 << 10;
 /// Bytes of keys and values of one word.
 const WORD_LIMIT: usize = 1 << 20;
 
@@ -43,11 +43,11 @@ impl Store for MemoryStore {
 impl MemoryStore {
     fn put(&self, word: &str, key: String, value: String) -> Result<(), Refusal> {
         let no = |what, limit| Err(Refusal::Denied(format!("store: {what} of more than {limit} bytes")));
-        if key.len() > LONGEST_KEY {
-            return no("a key", LONGEST_KEY);
+        if key.len() > MAX_KEY {
+            return no("a key", MAX_KEY);
         }
-        if value.len() > LARGEST_VALUE {
-            return no("a value", LARGEST_VALUE);
+        if value.len() > MAX_VALUE {
+            return no("a value", MAX_VALUE);
         }
         let mut store = self.lock();
         let values = store.entry(word.to_owned()).or_default();
@@ -87,13 +87,12 @@ mod tests {
     #[tokio::test]
     async fn what_does_not_fit_is_denied_and_replaces_nothing() {
         let store = MemoryStore::default();
-        assert!(store.put("A", "k".repeat(LONGEST_KEY + 1), "1".into()).is_err());
+        assert!(store.put("A", "k".repeat(MAX_KEY + 1), "1".into()).is_err());
         store.put("A", "key".into(), "1".into()).unwrap();
-        assert!(store.put("A", "key".into(), "v".repeat(LARGEST_VALUE + 1)).is_err());
+        assert!(store.put("A", "key".into(), "v".repeat(MAX_VALUE + 1)).is_err());
         assert_eq!(store.get(A, "key".into()).await, Ok(Some("1".into())));
-        let full =
-            (0..).take_while(|n| store.put("A", n.to_string(), "v".repeat(LARGEST_VALUE)).is_ok()).count();
-        assert!(full < WORD_LIMIT / LARGEST_VALUE + 1, "{full} large values");
+        let full = (0..).take_while(|n| store.put("A", n.to_string(), "v".repeat(MAX_VALUE)).is_ok()).count();
+        assert!(full < WORD_LIMIT / MAX_VALUE + 1, "{full} large values");
         assert!(store.put("A", "0".into(), "small".into()).is_ok(), "there is room again");
     }
 }

@@ -15,8 +15,8 @@ use vocable_protocol::{HOST, Mailbox, header};
 /// The body of a frame where a broker does not say what it takes.
 const USUAL_BODY: usize = 1 << 20;
 /// Headers of a message, and bytes of each as it travels, that our broker takes; it does not say so.
-const MOST_HEADERS: usize = 90;
-const LONGEST_HEADER: usize = 8 << 10;
+const MAX_HEADERS: usize = 90;
+const MAX_HEADER: usize = 8 << 10;
 
 /// Why a message is not on its way.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +34,9 @@ pub(super) enum TooLarge {
         "{word} says {bytes} bytes, and the bus takes {limit} in one message (broker.max_frame of the host)"
     )]
     Body { word: String, bytes: usize, limit: usize },
-    #[error("{word} says {bytes} bytes in the header {name}, and the bus takes {LONGEST_HEADER}")]
+    #[error("{word} says {bytes} bytes in the header {name}, and the bus takes {MAX_HEADER}")]
     Header { word: String, name: String, bytes: usize },
-    #[error("{word} says {headers} headers, and the bus takes {MOST_HEADERS}")]
+    #[error("{word} says {headers} headers, and the bus takes {MAX_HEADERS}")]
     Headers { word: String, headers: usize },
 }
 
@@ -132,11 +132,10 @@ fn check(message: &Envelope, limit: usize) -> Result<(), TooLarge> {
         return Err(TooLarge::Body { word: word(), bytes: body.len(), limit });
     }
     // The destination comes on top.
-    if headers.len() >= MOST_HEADERS {
+    if headers.len() >= MAX_HEADERS {
         return Err(TooLarge::Headers { word: word(), headers: headers.len() });
     }
-    let long =
-        headers.iter().map(|header| (header, escaped(header))).find(|(_, bytes)| *bytes > LONGEST_HEADER);
+    let long = headers.iter().map(|header| (header, escaped(header))).find(|(_, bytes)| *bytes > MAX_HEADER);
     match long {
         Some(((name, _), bytes)) => {
             let name = name.chars().take(80).collect();
@@ -170,7 +169,7 @@ mod tests {
             body.to_string(),
             "DF says 101 bytes, and the bus takes 100 in one message (broker.max_frame of the host)"
         );
-        let fits = "x".repeat(LONGEST_HEADER - 3);
+        let fits = "x".repeat(MAX_HEADER - 3);
         assert_eq!(check(&message(1, &fits, 0), 100), Ok(()));
         let escaped = fits.replacen('x', ":", 1);
         assert!(matches!(check(&message(1, &escaped, 0), 100), Err(TooLarge::Header { bytes: 8193, .. })));

@@ -28,7 +28,7 @@ use super::processes::Identity;
 const CONTROLLERS: [&str; 2] = ["memory", "io"];
 
 /// Groups that a command makes in its own are looked into, so deep.
-const DEEPEST: usize = 8;
+const MAX_DEPTH: usize = 8;
 
 /// The group in which those of the commands are made.
 #[derive(Debug)]
@@ -182,7 +182,7 @@ fn processes(group: &Path) -> Vec<i32> {
     while let Some((group, depth)) = groups.pop() {
         let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
         found.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
-        let below = fs::read_dir(&group).into_iter().flatten().flatten().filter(|_| depth < DEEPEST);
+        let below = fs::read_dir(&group).into_iter().flatten().flatten().filter(|_| depth < MAX_DEPTH);
         let folders = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         groups.extend(folders.map(|entry| (entry.path(), depth + 1)));
     }

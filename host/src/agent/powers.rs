@@ -16,9 +16,9 @@ use vocable_runtime::{Caller, Capabilities, MemoryStore, Refusal, Role};
 pub(crate) use vocable_protocol::HOST;
 
 /// Bytes of facts that are kept of a guest.
-const MOST_FACTS: usize = 16 << 10;
+const MAX_FACTS: usize = 16 << 10;
 /// Bytes of an address or a reason.
-const MOST_TEXT: usize = 1024;
+const MAX_TEXT: usize = 1024;
 
 /// The host, as its words see it.
 pub(crate) struct HostCapabilities {
@@ -60,7 +60,7 @@ fn object(text: &str, what: &str) -> Result<Map<String, Value>, Refusal> {
 /// What a guest tells of itself when it joins, no more than is kept of it. The commands it names are not kept.
 fn facts_of(mut told: Map<String, Value>) -> Map<String, Value> {
     let jobs = told.remove(Facts::JOBS);
-    let mut facts = shape::fit(told, MOST_FACTS, &[]);
+    let mut facts = shape::fit(told, MAX_FACTS, &[]);
     facts.extend(jobs.map(|jobs| (Facts::JOBS.to_owned(), jobs)));
     facts
 }
@@ -129,7 +129,7 @@ impl Roster for HostCapabilities {
     async fn joined(&self, caller: Caller<'_>, id: String, ip: String, facts: String) -> Result<(), Refusal> {
         let sender = itself(caller, &id)?.to_owned();
         let facts = facts_of(object(&facts, "facts")?);
-        let ip = shape::shortened(&ip, MOST_TEXT);
+        let ip = shape::shortened(&ip, MAX_TEXT);
         self.handle.request(|reply| Request::Joined { sender, ip, facts, reply }).await.map_err(failed)
     }
 
@@ -140,7 +140,7 @@ impl Roster for HostCapabilities {
 
     async fn left(&self, caller: Caller<'_>, id: String, reason: String) -> Result<(), Refusal> {
         let sender = itself(caller, &id)?.to_owned();
-        let reason = shape::shortened(&reason, MOST_TEXT);
+        let reason = shape::shortened(&reason, MAX_TEXT);
         self.handle.request(|reply| Request::Left { sender, reason, reply }).await.map_err(failed)
     }
 

@@ -16,7 +16,7 @@ use super::cpu_meter::CpuMeter;
 use super::stderr_tail::StderrTail;
 use crate::capabilities::{Caller, Capabilities, not_of_this_agent};
 use crate::contract::Refusal;
-use crate::folders::{Folders, MOST_WRITTEN};
+use crate::folders::{Folders, MAX_WRITTEN};
 use crate::policy::Limits;
 
 /// Elements over all tables of a component. The largest seen had 9,000.
@@ -97,7 +97,7 @@ impl Call {
             quota: Quota {
                 messages: limits.messages,
                 jobs: limits.jobs,
-                written: MOST_WRITTEN,
+                written: MAX_WRITTEN,
                 log: Some(limits.log),
             },
             memory: Memory { limit: limits.memory, used: 0, elements: 0, guard: guard.clone() },

@@ -26,11 +26,11 @@ use crate::policy::Limits;
 use crate::token;
 
 /// How a description may be: these go into help texts and tables.
-const LONGEST_TEXT: usize = 200;
+const MAX_TEXT: usize = 200;
 /// A schema is read by every client.
-const LONGEST_SCHEMA: usize = 64 << 10;
+const MAX_SCHEMA: usize = 64 << 10;
 /// Events that one word may be bound to.
-const MOST_EVENTS: usize = 32;
+const MAX_EVENTS: usize = 32;
 
 /// A component, not looked at yet.
 #[derive(Clone)]
@@ -334,12 +334,12 @@ impl About {
             return bad(format!("its name, {name:?}, is not one: A-Z, then up to 31 of A-Z 0-9 _ -"));
         }
         for (what, text) in [("summary", &summary), ("version", &version)] {
-            if text.len() > LONGEST_TEXT || text.chars().any(char::is_control) {
-                return bad(format!("{name}: its {what} is not one line of at most {LONGEST_TEXT} bytes"));
+            if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
+                return bad(format!("{name}: its {what} is not one line of at most {MAX_TEXT} bytes"));
             }
         }
-        if on.len() > MOST_EVENTS || on.iter().any(|event| event.len() > LONGEST_TEXT) {
-            return bad(format!("{name}: it names more than {MOST_EVENTS} events, or very long ones"));
+        if on.len() > MAX_EVENTS || on.iter().any(|event| event.len() > MAX_TEXT) {
+            return bad(format!("{name}: it names more than {MAX_EVENTS} events, or very long ones"));
         }
         let parameters = schema(&name, "parameters", &parameters)?;
         ListenRules::of(&parameters)
@@ -351,8 +351,8 @@ impl About {
 
 fn schema(word: &str, what: &str, text: &str) -> Result<Value, LoadError> {
     let bad = |why: String| LoadError::BadDescription(format!("{word}: {what}: not a JSON Schema: {why}"));
-    if text.len() > LONGEST_SCHEMA {
-        return Err(bad(format!("more than {LONGEST_SCHEMA} bytes")));
+    if text.len() > MAX_SCHEMA {
+        return Err(bad(format!("more than {MAX_SCHEMA} bytes")));
     }
     match serde_json::from_str(text).map_err(|e| bad(e.to_string()))? {
         schema @ (Value::Object(_) | Value::Bool(_)) => Ok(schema),

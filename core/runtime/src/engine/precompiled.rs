@@ -23,7 +23,7 @@ use super::component::Findings;
 
 /// Bytes of compiled words that are kept; beyond, those longest unused go. Six words from Rust take 2 MB,
 /// one from JavaScript 33 MB.
-const KEPT: u64 = 256 << 20;
+const MAX_CACHE: u64 = 256 << 20;
 
 /// How the names of compiled components end.
 const CODE: &str = ".cwasm";
@@ -111,7 +111,7 @@ impl Cache {
     /// Keeps something about a component. Not being able to is no misfortune: it is made again next time.
     fn keep(&self, sha256: &str, kind: &str, content: io::Result<Vec<u8>>) -> bool {
         let stored = content.and_then(|content| self.write(sha256, kind, &content));
-        let kept = stored.and_then(|()| self.trim(KEPT));
+        let kept = stored.and_then(|()| self.trim(MAX_CACHE));
         if let Err(reason) = &kept {
             tracing::warn!("a compiled word is not kept: {}: {reason}", self.folder.display());
         }

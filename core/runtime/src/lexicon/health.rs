@@ -13,7 +13,7 @@
 //! ```
 //!
 //! No number of them closes the word to the others: whoever has made no fault is let in, always. A word that has failed for
-//! [`MANY`] of them, and for nobody well since, is bad, and says so; then one fault is enough for a quarantine,
+//! [`BAD_AFTER`] of them, and for nobody well since, is bad, and says so; then one fault is enough for a quarantine,
 //! so that it costs each of them one call in ten minutes. One that ends well is the end of that.
 
 use std::collections::HashMap;
@@ -25,10 +25,10 @@ use tokio::time::Instant;
 use crate::policy::Limits;
 
 /// Senders, and texts of arguments, that are remembered for having made a word fail.
-const REMEMBERED: usize = 1024;
+const MAX_RECORDS: usize = 1024;
 
 /// As many have to fail, one after the other and nobody well in between, until it is the word.
-const MANY: usize = 8;
+const BAD_AFTER: usize = 8;
 
 /// On whose account a call is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -73,7 +73,7 @@ pub(crate) struct Health {
 #[derive(Debug)]
 struct FaultRecords<K> {
     records: HashMap<K, Record>,
-    /// Who failed since somebody has last succeeded, [`MANY`] at most.
+    /// Who failed since somebody has last succeeded, [`BAD_AFTER`] at most.
     failed: Vec<K>,
 }
 
@@ -122,7 +122,7 @@ impl Health {
         };
         match outcome {
             Outcome::Bad => {
-                Some(format!("it failed {MANY} times for as many, and nobody in between: {reason}"))
+                Some(format!("it failed {BAD_AFTER} times for as many, and nobody in between: {reason}"))
             }
             Outcome::Quarantine => Some(format!("{only}: {reason}")),
             Outcome::Pause => None,
@@ -171,11 +171,11 @@ impl<K: Clone + Eq + Hash> FaultRecords<K> {
     }
 
     fn failed(&mut self, who: K, reason: &str, limits: &Limits, now: Instant) -> Outcome {
-        let bad = self.failed.len() >= MANY;
+        let bad = self.failed.len() >= BAD_AFTER;
         if !bad && !self.failed.contains(&who) {
             self.failed.push(who.clone());
         }
-        let now_bad = !bad && self.failed.len() >= MANY;
+        let now_bad = !bad && self.failed.len() >= BAD_AFTER;
         self.make_room(now);
         let record = self.records.entry(who).or_default();
         record.faults = record.faults.saturating_add(1);
@@ -195,13 +195,13 @@ impl<K: Clone + Eq + Hash> FaultRecords<K> {
 
     /// Forgets who has rested, or else who would soonest have.
     fn make_room(&mut self, now: Instant) {
-        if self.records.len() < REMEMBERED {
+        if self.records.len() < MAX_RECORDS {
             return;
         }
         self.records.retain(|_, record| record.paused(now).is_some());
         let soonest =
             self.records.iter().min_by_key(|(_, record)| record.rest.as_ref().map(|rest| rest.until));
-        if let (true, Some(who)) = (self.records.len() >= REMEMBERED, soonest.map(|(who, _)| who.clone())) {
+        if let (true, Some(who)) = (self.records.len() >= MAX_RECORDS, soonest.map(|(who, _)| who.clone())) {
             self.records.remove(&who);
         }
     }
@@ -314,9 +314,9 @@ mod tests {
     #[test]
     fn when_many_fail_it_is_the_word_until_somebody_succeeds() {
         let (mut health, now) = (Health::default(), Instant::now());
-        let names: Vec<_> = (0..=MANY).map(|number| format!("vm{number}")).collect();
+        let names: Vec<_> = (0..=BAD_AFTER).map(|number| format!("vm{number}")).collect();
         let mut told = names.iter().map(|name| health.failed(guest(name), "a trap", &limits(), now));
-        assert!(told.by_ref().take(MANY - 1).all(|told| told.is_none()));
+        assert!(told.by_ref().take(BAD_AFTER - 1).all(|told| told.is_none()));
         let bad = told.next().flatten();
         assert_eq!(bad.as_deref(), Some("it failed 8 times for as many, and nobody in between: a trap"));
         assert_eq!(told.next(), Some(None), "it is told once");
@@ -353,13 +353,13 @@ mod tests {
     #[test]
     fn the_books_are_bounded() {
         let (mut health, now) = (Health::default(), Instant::now());
-        for guest_ in 0..3 * REMEMBERED {
+        for guest_ in 0..3 * MAX_RECORDS {
             health.failed(guest(&guest_.to_string()), "a trap", &limits(), now);
             health.failed(Account::Arguments(guest_ as u64), "a trap", &limits(), now);
         }
-        assert!(health.listening.records.len() <= REMEMBERED && health.saying.records.len() <= REMEMBERED);
-        assert!(health.listening.failed.len() <= MANY);
-        assert!(health.listening.records.contains_key(&(3 * REMEMBERED - 1).to_string()));
+        assert!(health.listening.records.len() <= MAX_RECORDS && health.saying.records.len() <= MAX_RECORDS);
+        assert!(health.listening.failed.len() <= BAD_AFTER);
+        assert!(health.listening.records.contains_key(&(3 * MAX_RECORDS - 1).to_string()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::engine::Content;
 use crate::error::{LoadError, Problem, WordSource};
 
 /// The largest component. Python words have 18 MB.
-const LARGEST: u64 = 64 << 20;
+const MAX_COMPONENT: u64 = 64 << 20;
 
 /// A word that is part of the program.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +101,9 @@ impl Candidate {
         let content = match read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => Err(LoadError::Unreadable(error.to_string())),
-            Ok(content) if content.len() as u64 > LARGEST => Err(LoadError::TooLarge { limit: LARGEST }),
+            Ok(content) if content.len() as u64 > MAX_COMPONENT => {
+                Err(LoadError::TooLarge { limit: MAX_COMPONENT })
+            }
             Ok(content) => {
                 Ok(Content { sha256: sha256_hex(&content), bytes: content.into(), built_in: false })
             }
@@ -117,7 +119,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("not a file"));
     }
     let mut content = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut content)?;
+    File::open(path)?.take(MAX_COMPONENT + 1).read_to_end(&mut content)?;
     Ok(content)
 }
 

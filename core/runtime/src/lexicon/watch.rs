@@ -15,11 +15,11 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Events, Lexicon, LexiconEvent};
 
 /// How long it has to be quiet before a look.
-const QUIET: Duration = Duration::from_millis(50);
+const SETTLE_TIME: Duration = Duration::from_millis(50);
 /// After that it is looked at even if it is not quiet.
 const MAX_DELAY: Duration = Duration::from_secs(2);
 /// How long a file that is not sound must have been left alone to be called broken.
-const SETTLED: Duration = Duration::from_secs(1);
+const UNFINISHED_TIME: Duration = Duration::from_secs(1);
 
 /// Watches as long as it lives.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ async fn keep_current(lexicon: Lexicon) {
         }
         // The first time too: something may have changed before the watching began.
         let unsettled = lexicon.reload_settled().await;
-        if unsettled && timeout(SETTLED, changed.notified()).await.is_err() {
+        if unsettled && timeout(UNFINISHED_TIME, changed.notified()).await.is_err() {
             lexicon.reload_dirs().await;
             changed.notified().await;
         } else if !unsettled {
@@ -61,7 +61,9 @@ async fn keep_current(lexicon: Lexicon) {
 /// Waits until nothing has happened for a moment.
 async fn quiet(changed: &Notify) {
     let deadline = Instant::now() + MAX_DELAY;
-    while Instant::now() < deadline && timeout_at(Instant::now() + QUIET, changed.notified()).await.is_ok() {}
+    while Instant::now() < deadline
+        && timeout_at(Instant::now() + SETTLE_TIME, changed.notified()).await.is_ok()
+    {}
 }
 
 struct DirWatcher {
