@@ -120,12 +120,6 @@ pub(crate) struct Started {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct JobInfo {
     pub(crate) cmd_id: String,
-    pub(crate) cmd: String,
-    pub(crate) args: Vec<String>,
-    /// Whose rights it has, if not the agent's.
-    pub(crate) user: Option<String>,
-    /// When it was asked for, in seconds since 1970.
-    pub(crate) recorded: f64,
     pub(crate) on_disconnect: OnDisconnect,
     /// Bytes of standard output announced so far.
     pub(crate) out_bytes: u64,

@@ -11,7 +11,7 @@ use nix::fcntl::Flock;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use vocable_protocol::{Part, Results};
+use vocable_protocol::{OnDisconnect, Part, Results};
 
 use super::context::JobContext;
 use super::error::JobError;
@@ -20,7 +20,6 @@ use super::program::CheckedProgram;
 use super::recovery::{self, Found, FoundState};
 use super::{JobEvent, JobInfo, Started};
 use crate::job::command_id::CommandId;
-use crate::job::record::{Record, unix_time};
 use crate::timer::sleep_until;
 
 /// How many commands are remembered at most, running, waiting for their acknowledgement or kept
@@ -189,7 +188,8 @@ impl JobsTask {
             let _ = reply.send(Err(refusal));
             return;
         }
-        self.add(&cmd_id, Job::requested(&cmd_id, &program, reply));
+        let job = Job::new(&cmd_id, &program.digest, program.options.on_disconnect);
+        self.add(&cmd_id, Job { started: false, waiting: vec![(reply, false)], ..job });
         let reporter = self.reporter(cmd_id);
         self.tasks.spawn(follow::begin(self.context.clone(), program, reporter));
     }
@@ -223,7 +223,7 @@ impl JobsTask {
 
     /// A job that was there before this agent.
     fn take_up(&mut self, Found { cmd_id, record, state }: Found) {
-        self.add(&cmd_id, Job::recorded(&record));
+        self.add(&cmd_id, Job::new(&cmd_id, &record.program_sha256, record.on_disconnect));
         match state {
             FoundState::Recorded => {
                 if let Some(job) = self.jobs.get_mut(&cmd_id) {
@@ -335,8 +335,6 @@ impl JobsTask {
     /// Keeps an acknowledged job for so long, if there is room.
     fn forget_after(&mut self, time: Duration, cmd_id: CommandId) {
         self.unacknowledged.remove(&cmd_id);
-        // What it was asked to do was of interest as long as it was not told.
-        self.jobs.get_mut(&cmd_id).into_iter().for_each(|job| job.info.args = Vec::new());
         let when = Instant::now() + time.min(MAX_KEPT);
         self.forget_at.insert((when, cmd_id));
     }
@@ -374,34 +372,9 @@ impl JobsTask {
 }
 
 impl Job {
-    fn requested(
-        cmd_id: &CommandId,
-        program: &CheckedProgram,
-        reply: Reply<Result<Started, JobError>>,
-    ) -> Self {
-        let info = JobInfo {
-            cmd_id: cmd_id.to_string(),
-            cmd: program.program.cmd.clone(),
-            args: program.program.args.clone(),
-            user: program.options.user.clone(),
-            recorded: unix_time(),
-            on_disconnect: program.options.on_disconnect,
-            ..JobInfo::default()
-        };
-        Self { digest: program.digest.clone(), info, waiting: vec![(reply, false)], started: false }
-    }
-
-    fn recorded(record: &Record) -> Self {
-        let info = JobInfo {
-            cmd_id: record.cmd_id.clone(),
-            cmd: record.cmd.clone(),
-            args: record.args.clone(),
-            user: record.user.as_ref().map(|user| user.name.clone()),
-            recorded: record.recorded,
-            on_disconnect: record.on_disconnect,
-            ..JobInfo::default()
-        };
-        Self { digest: record.program_sha256.clone(), info, waiting: Vec::new(), started: true }
+    fn new(cmd_id: &CommandId, digest: &str, on_disconnect: OnDisconnect) -> Self {
+        let info = JobInfo { cmd_id: cmd_id.to_string(), on_disconnect, ..JobInfo::default() };
+        Self { digest: digest.to_owned(), info, waiting: Vec::new(), started: true }
     }
 
     /// The answer to an id that is known: a retry, or a mistake.
@@ -445,6 +418,7 @@ impl JobInfo {
 mod tests {
     use super::super::tests::test_config;
     use super::*;
+    use crate::job::record::Record;
     use crate::private;
     use std::path::Path;
     use std::sync::LazyLock;
