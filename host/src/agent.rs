@@ -6,11 +6,11 @@
 //! elsewhere ([`work`]). The loop itself never waits for a word, nor for the broker.
 
 pub(crate) mod asks;
+pub(crate) mod capabilities;
 pub(crate) mod commands;
 pub(crate) mod control;
 pub(crate) mod events;
 pub(crate) mod handle;
-pub(crate) mod powers;
 pub(crate) mod request;
 pub(crate) mod retention;
 pub(crate) mod roster;
@@ -27,7 +27,6 @@ use crate::agent::commands::{Active, Command, Digests, Failure, State as Command
 use crate::agent::control::Signal;
 use crate::agent::events::{About, EventLog};
 use crate::agent::handle::Handle;
-use crate::agent::powers::HOST;
 use crate::agent::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
 use crate::agent::roster::{Change, Guest, Patience, Roster, State};
 use crate::agent::streams::Streams;
@@ -48,7 +47,7 @@ use tracing::{debug, error, info, warn};
 use vocable_api::clock::Now;
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_api::target::{MAX_GUEST_ID, Target, is_guest_id};
-use vocable_protocol::{Mailbox, header};
+use vocable_protocol::{HOST, Mailbox, header};
 use vocable_runtime::{
     Envelope, Events as WordEvents, Interpreter, Lexicon, LexiconEvent, Message, PING, Received, WordError,
     wrap, wrap_raw,

@@ -4,8 +4,8 @@
 //! configuration ─▶ store, words, broker ─▶ agent ─▶ endpoint ─▶ "ready" … SIGTERM ─▶ endpoint, agent and broker end
 //! ```
 
+use crate::agent::capabilities::HostCapabilities;
 use crate::agent::handle::{Handle, TakeLimits};
-use crate::agent::powers::{HOST, HostCapabilities};
 use crate::agent::retention::{self, Retention};
 use crate::agent::roster::Patience;
 use crate::agent::store::{Store, private_database};
@@ -39,7 +39,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vocable_api::clock::Now;
 use vocable_config::{Problems, Setting};
-use vocable_protocol::Mailbox;
+use vocable_protocol::{HOST, Mailbox};
 use vocable_runtime::settings::Reload;
 use vocable_runtime::{Compiler, Engine, EngineConfig, Lexicon};
 use vocable_stomp::broker::{AckMode, Broker, BrokerConfig, BrokerLimits, Link, Principal};

@@ -3,7 +3,6 @@
 
 use crate::agent::commands::{Active, BookError, Command, Digests, Failure, Program, State};
 use crate::agent::events::{Since, Wanted};
-use crate::agent::powers::HOST;
 use crate::agent::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
 use crate::agent::store::{Cursor, Filter, Run, Space, Store, StoreError, Stretch};
 use crate::shape::{self, Bounds};
@@ -21,7 +20,7 @@ use vocable_api::clock::Now;
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_api::target::{Target, is_guest_id};
 use vocable_config::Size;
-use vocable_protocol::ReportedResults;
+use vocable_protocol::{HOST, ReportedResults};
 use vocable_runtime::{AskError, Lexicon, Message, PING, Refusal, WordError};
 use vocable_xmlrpc::excerpt;
 

@@ -9,11 +9,9 @@ use serde_json::{Map, Value, json};
 use vocable_api::Part;
 use vocable_api::clock::Now;
 use vocable_api::fault::Fault;
-use vocable_protocol::{Facts, excerpt};
+use vocable_protocol::{Facts, HOST, excerpt};
 use vocable_runtime::capabilities::{Commands, Roster, Speech, Store};
 use vocable_runtime::{Caller, Capabilities, MemoryStore, Refusal, Role};
-
-pub(crate) use vocable_protocol::HOST;
 
 /// Bytes of facts that are kept of a guest.
 const MAX_FACTS: usize = 16 << 10;
