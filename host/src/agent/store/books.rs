@@ -206,10 +206,10 @@ impl Books {
         for row in query.query_map([id], read).map_err(&refused)? {
             let (part, bytes, state) = row.map_err(&refused)?;
             let progress = digests::decoded(&state, bytes).unwrap_or_default();
-            match part.parse() {
-                Ok(Part::Err) => digests.err = progress,
-                Ok(Part::Out) => digests.out = progress,
-                Err(_) => {}
+            match part.parse::<Part>().ok() {
+                Some(Part::Err) => digests.err = progress,
+                Some(Part::Out) => digests.out = progress,
+                None => {}
             }
         }
         Ok(digests)
@@ -239,7 +239,7 @@ struct Stored {
 impl Stored {
     /// As lists show it. One that is damaged is listed, too, with what is wrong with it.
     fn listed(self) -> Command {
-        let state = self.state.parse().unwrap_or(State::Lost);
+        let state = State::from_name(&self.state).unwrap_or(State::Lost);
         let mut command = Command { state, ..self.command.clone() };
         match self.valid() {
             Ok(valid) => {
@@ -256,7 +256,8 @@ impl Stored {
     fn valid(self) -> Result<Command, StoreError> {
         let id = self.command.id.clone();
         let damaged = |reason: String| StoreError::Damaged { id: id.clone(), reason };
-        let state = self.state.parse().map_err(|_| damaged(format!("state \"{}\"", self.state)))?;
+        let state =
+            State::from_name(&self.state).ok_or_else(|| damaged(format!("state \"{}\"", self.state)))?;
         let program: Program = serde_json::from_str(&self.program).map_err(|e| damaged(e.to_string()))?;
         let results = self.results.map(|text| serde_json::from_str(&text)).transpose();
         let failure: Result<Option<Failure>, _> =
