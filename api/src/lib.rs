@@ -14,9 +14,8 @@ pub mod target;
 #[cfg(feature = "client")]
 pub mod client;
 
-mod part;
 mod types;
 
 pub use method::Method;
-pub use part::Part;
 pub use types::{Any, AnyStruct, Bytes, DateTime, Text, UnixTime};
+pub use vocable_protocol::Part;

@@ -1,20 +1,16 @@
 //! What the host can do for its words: the roster and the books of commands, in which a word acts only for the guest
 //! being listened to, and saying other words.
 
-use crate::agent::handle::{Handle, TakeError};
-use crate::agent::request::{Request, Unheard};
+use crate::agent::handle::{Handle, TakeError, Unheard};
+use crate::agent::request::Request;
 use crate::shape::{self, Bounds};
 use serde_json::{Map, Value, json};
-use vocable_api::Part;
 use vocable_api::clock::Now;
 use vocable_api::fault::Fault;
+pub(crate) use vocable_protocol::HOST;
+use vocable_protocol::{Facts, Part, excerpt};
 use vocable_runtime::{Caller, Powers, Refusal, Role, Shelves, Soon};
-use vocable_xmlrpc::excerpt;
 
-/// The name of the host on the bus.
-pub(crate) const HOST: &str = "host";
-/// The fact that names the commands a guest has yet to tell of.
-const JOBS: &str = "jobs";
 /// Bytes of facts that are kept of a guest.
 const MOST_FACTS: usize = 16 << 10;
 /// Bytes of an address or a reason.
@@ -59,9 +55,9 @@ fn object(text: &str, what: &str) -> Result<Map<String, Value>, Refusal> {
 
 /// What a guest tells of itself when it joins, no more than is kept of it. The commands it names are not kept.
 fn facts_of(mut told: Map<String, Value>) -> Map<String, Value> {
-    let jobs = told.remove(JOBS);
+    let jobs = told.remove(Facts::JOBS);
     let mut facts = shape::fit(told, MOST_FACTS, &[]);
-    facts.extend(jobs.map(|jobs| (JOBS.to_owned(), jobs)));
+    facts.extend(jobs.map(|jobs| (Facts::JOBS.to_owned(), jobs)));
     facts
 }
 
@@ -178,17 +174,15 @@ impl Powers for HostPowers {
             let sender = guest(caller, "commands")?;
             let unknown =
                 || Refusal::Invalid(format!("commands: part {} is neither out nor err", excerpt(&part)));
-            let part = Part::from_name(&part).ok_or_else(unknown)?;
+            let part: Part = part.parse().map_err(|_| unknown())?;
             self.handle.take_output(sender, &cmd_id, part, offset, bytes.into()).await.map_err(not_taken)
         })
     }
 
     fn commands_input_taken<'a>(&'a self, caller: Caller<'a>, cmd_id: String, offset: u64) -> Soon<'a, ()> {
         Box::pin(async move {
-            let sender = guest(caller, "commands")?.to_owned();
-            let taken = |reply| Request::InputTaken { sender, id: cmd_id, offset, reply };
-            let taken = self.handle.request(taken).await.map_err(failed)?;
-            taken.map_err(|error| Refusal::Invalid(error.to_string()))
+            let sender = guest(caller, "commands")?;
+            self.handle.take_input(sender, &cmd_id, offset).await.map_err(not_taken)
         })
     }
 

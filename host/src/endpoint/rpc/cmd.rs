@@ -491,10 +491,9 @@ async fn run_report(
 }
 
 fn is_ok(command: &Command) -> bool {
-    let told = |name: &str| command.results.as_ref().and_then(|results| results.get(name));
+    let results = command.results.as_ref();
     command.state == State::Done
-        && told("finished").and_then(serde_json::Value::as_bool) == Some(true)
-        && told("exitCodeOrSignal").and_then(serde_json::Value::as_i64) == Some(0)
+        && results.is_some_and(|it| it.finished == Some(true) && it.exit_code_or_signal == Some(0))
 }
 
 async fn with_output(
@@ -533,8 +532,8 @@ fn text_or_base64(octets: Vec<u8>) -> Value {
 /// Everything about a command but its output. What the guest told at the end stands beside what the host knows.
 pub(super) fn facts(command: &Command) -> Vec<(&'static str, Value)> {
     let program = &command.program;
-    let results = command.results.as_ref();
-    let told = |name: &str| results.and_then(|results| results.get(name)).cloned().map(json_value);
+    let results = command.results.clone().map(vocable_protocol::ReportedResults::into_members);
+    let told = |name: &str| results.as_ref().and_then(|results| results.get(name)).cloned().map(json_value);
     let failure = command.failure.as_ref().map(|failure| {
         Value::from([
             ("code", Value::from(failure.code.as_str())),
