@@ -14,6 +14,7 @@ pub mod target;
 #[cfg(feature = "client")]
 pub mod client;
 
+mod fields;
 mod types;
 
 pub use method::Method;

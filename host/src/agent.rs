@@ -12,6 +12,7 @@
 //! [`asks`], [`events`], and the [`store`].
 
 pub(crate) mod asks;
+pub(crate) mod capabilities;
 pub(crate) mod commands;
 pub(crate) mod control;
 pub(crate) mod events;
@@ -19,7 +20,6 @@ pub(crate) mod handle;
 mod machines;
 mod messages;
 mod orders;
-pub(crate) mod powers;
 mod presence;
 mod reports;
 pub(crate) mod request;

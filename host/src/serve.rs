@@ -4,8 +4,8 @@
 //! configuration ─▶ store, words, broker ─▶ agent ─▶ endpoint ─▶ "ready" … SIGTERM ─▶ endpoint, agent and broker end
 //! ```
 
+use crate::agent::capabilities::HostCapabilities;
 use crate::agent::handle::Handle;
-use crate::agent::powers::HostPowers;
 use crate::agent::retention::{self, Retention};
 use crate::agent::roster::Timeouts;
 use crate::agent::store::{Store, StoreError};
@@ -152,7 +152,7 @@ impl Host {
             lazy: true,
         };
         let engine = Engine::new(engine).map_err(|error| StartError::new("words", error.to_string()))?;
-        let powers = Arc::new(HostPowers::new(handle.clone()));
+        let capabilities = Arc::new(HostCapabilities::new(handle.clone()));
         let installed = config.state.join(INSTALLED_WORDS);
         let mut dirs = config.words.dirs.clone();
         if dirs.last() != Some(&installed) {
@@ -160,7 +160,7 @@ impl Host {
         }
         let policies = config.words.policies();
         let (lexicon, problems) =
-            Lexicon::open(engine, powers, policies, vocable_words::BUILT_IN, dirs).await;
+            Lexicon::open(engine, capabilities, policies, vocable_words::BUILT_IN, dirs).await;
         lexicon.limit_messages(broker_config(&config).frames.body);
         for problem in problems {
             tracing::error!("{problem}");
@@ -426,7 +426,7 @@ fn broker_config(config: &Config) -> BrokerConfig {
 /// A connection to the broker inside this process, subscribed to what all guests send there.
 async fn linked(broker: &Broker, from: Mailbox, ack: AckMode) -> Result<Link, String> {
     let link = broker.link(Principal::new(HOST).many()).await.map_err(|error| error.to_string())?;
-    let subscribed = link.sender().subscribe("guests", &from.of(">"), ack).await;
+    let subscribed = link.sender().subscribe("guests", &from.of_all(), ack).await;
     subscribed.map_err(|error| error.to_string())?;
     Ok(link)
 }

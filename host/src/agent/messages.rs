@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 use vocable_api::clock::Now;
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_protocol::{Mailbox, excerpt, header, is_guest_id};
-use vocable_runtime::{Envelope, HAIL, Heard, wrap, wrap_raw};
+use vocable_runtime::{Envelope, PING, Received, wrap, wrap_raw};
 use vocable_stomp::broker::LinkError;
 use vocable_stomp::{Command as Verb, DELIVERIES, Frame};
 
@@ -204,12 +204,12 @@ impl Agent {
             Envelope { headers: frame.headers.clone(), body: frame.body.clone() }.without(&TRANSPORT);
         let whose = guest.clone();
         let hearing = async move {
-            let heard = caught(&guest, interpreter.hear(envelope, &guest)).await;
-            let heard = heard.unwrap_or_else(|fault| Heard {
+            let heard = caught(&guest, interpreter.receive(envelope, &guest)).await;
+            let heard = heard.unwrap_or_else(|fault| Received {
                 word: word_of(&frame),
                 reply: refusal(&frame, &guest, "failed", &fault.message),
                 error: Some(fault.message),
-                ..Heard::default()
+                ..Received::default()
             });
             let then: Then = Box::new(move |agent, spent| agent.heard(&guest, frame, heard, spent));
             then
@@ -227,7 +227,7 @@ impl Agent {
     }
 
     /// A message was heard, which took so much time.
-    fn heard(&mut self, guest: &str, frame: Frame, heard: Heard, spent: Duration) {
+    fn heard(&mut self, guest: &str, frame: Frame, heard: Received, spent: Duration) {
         let waits = |name| frame.header(name).is_some();
         let is_asked = waits(header::ASKED) || waits(header::IN_REPLY_TO);
         let outcome = Outcome { is_asked, is_refused: heard.error.is_some() };
@@ -242,7 +242,7 @@ impl Agent {
     }
 
     /// Replies to a message that was heard, acknowledges it, and takes the answer that it may be.
-    fn settle(&mut self, guest: &str, frame: Frame, heard: Heard) {
+    fn settle(&mut self, guest: &str, frame: Frame, heard: Received) {
         if let Some(error) = heard.error {
             let (error, now) = (shorten_error(error), Now::read());
             warn!(guest, word = heard.word, "{error}");
@@ -281,8 +281,8 @@ impl Agent {
         let text = format!("the answer of {word} has {bytes} bytes; a message has {most} at most");
         self.fail_guest(guest, &text);
         if let Some(asked) = asked {
-            let refused = wrap_raw(HAIL, Value::from(text).to_string().into()).refusal("too-large");
-            self.send(guest, HAIL, refused.in_reply_to(&asked).to(guest));
+            let refused = wrap_raw(PING, Value::from(text).to_string().into()).refusal("too-large");
+            self.send(guest, PING, refused.in_reply_to(&asked).to(guest));
         }
     }
 
@@ -290,7 +290,7 @@ impl Agent {
     fn acknowledge(&mut self, refused: Option<(&str, &str, &str)>, frame: Frame) {
         let reply = refused.and_then(|(guest, kind, why)| Some((guest, refusal(&frame, guest, kind, why)?)));
         if let Some((guest, reply)) = reply {
-            self.send(guest, HAIL, reply);
+            self.send(guest, PING, reply);
         }
         let sender = self.link.sender().clone();
         self.background(async move { sender.ack(&frame).await }, |_, acknowledged| {
@@ -313,7 +313,7 @@ fn word_of(frame: &Frame) -> String {
 fn refusal(frame: &Frame, guest: &str, kind: &str, why: &str) -> Option<Envelope> {
     let asked = frame.header(header::ASKED).filter(|_| frame.header(header::IN_REPLY_TO).is_none())?;
     let reason = Value::from(why).to_string();
-    Some(wrap_raw(HAIL, reason.into()).refusal(kind).in_reply_to(asked).to(guest))
+    Some(wrap_raw(PING, reason.into()).refusal(kind).in_reply_to(asked).to(guest))
 }
 
 fn not_sent(guest: &str, error: &LinkError) -> Fault {

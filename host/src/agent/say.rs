@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_api::target::Target;
-use vocable_runtime::{AskError, HAIL, Lexicon, Message, Refusal, WordError};
+use vocable_runtime::{AskError, Lexicon, Message, PING, Refusal, WordError};
 
 /// Guests asked at the same time, so that a word that answers a megabyte each stays bounded.
 const ASKED_AT_ONCE: usize = 256;
@@ -35,7 +35,7 @@ impl Handle {
             return Err(offline(guest, why));
         }
         let message = Message { headers: Vec::new(), body: Vec::new() };
-        let said = OutgoingMessage { word: HAIL.to_owned(), message };
+        let said = OutgoingMessage { word: PING.to_owned(), message };
         let begun = Instant::now();
         // That it answers is the answer, even of an agent that does not know what this is.
         drop(self.ask_guest(guest, said, timeout).await?);

@@ -1,10 +1,10 @@
 //! The agent's task, with a broker and a store of its own and no word.
 
 use super::*;
+use crate::agent::capabilities::HostCapabilities;
 use crate::agent::commands::Program;
 use crate::agent::events::Wanted;
 use crate::agent::handle::Handle;
-use crate::agent::powers::HostPowers;
 use crate::agent::reports::{News, Piece, Report, TakeError};
 use crate::agent::store::{Run, Space};
 use crate::config::Admit;
@@ -41,14 +41,14 @@ async fn running(folder: &Path, output: &'static str, state: CommandState) -> Ru
     let (requests, asked) = mpsc::channel(64);
     let handle = Handle::new(requests.clone(), store.clone(), "64KiB".parse().unwrap());
     let engine = Engine::new(EngineConfig { lazy: true, ..EngineConfig::default() }).unwrap();
-    let powers = Arc::new(HostPowers::new(handle.clone()));
-    let (lexicon, _) = Lexicon::open(engine, powers, Default::default(), &[], Vec::new()).await;
+    let capabilities = Arc::new(HostCapabilities::new(handle.clone()));
+    let (lexicon, _) = Lexicon::open(engine, capabilities, Default::default(), &[], Vec::new()).await;
     let credentials = Arc::new(Credentials::new(Admit::Any, BTreeMap::new()));
     let broker = Broker::start(BrokerConfig::default(), credentials, Vec::new()).unwrap();
     let broker_events = broker.events();
     let link = || async { broker.link(Principal::new(HOST).many()).await.unwrap() };
     let (messages, streams) = (link().await, link().await);
-    let from = Mailbox::FromGuest.of(">");
+    let from = Mailbox::FromGuest.of_all();
     messages.sender().subscribe("guests", &from, AckMode::ClientIndividual).await.unwrap();
     let stop = CancellationToken::new();
     let driver = NoHypervisor::open(Arc::new(handle.clone()), folder).unwrap();
@@ -204,6 +204,8 @@ async fn a_request_is_written_down_and_begun_even_if_nobody_waits_for_the_answer
     drop(answer);
     // The same once more is the same run.
     assert_eq!(agent.handle.run(wanted("b", Some(60.0))).await.unwrap(), "b.vm1");
+    let begun = Wanted::of(None, &["cmd.queued".to_owned()]).unwrap();
+    agent.handle.events(0, 9, &begun, tokio::time::Instant::now() + Duration::from_secs(9)).await.unwrap();
     let waiting = agent.handle.request(|reply| Request::Active { id: "b.vm1".into(), reply }).await.unwrap();
     assert_eq!(waiting.unwrap().0.state, CommandState::Queued);
     let other = agent.handle.run(wanted("b", Some(61.0))).await.unwrap_err();
