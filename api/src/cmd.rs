@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
-use vocable_protocol::{OptionName, Program, STREAMED};
+use vocable_protocol::{EndState, OptionName, Program, STREAMED};
 use vocable_xmlrpc::{Value, from_value};
 
 pub use vocable_protocol::{Failure, OnDisconnect, Resources, TerminalSize, Usage};
@@ -372,6 +372,18 @@ impl State {
     /// Whether nothing more will happen.
     pub const fn is_over(self) -> bool {
         !matches!(self, Self::Queued | Self::Running)
+    }
+}
+
+impl From<EndState> for State {
+    fn from(state: EndState) -> Self {
+        match state {
+            EndState::Cancelled => Self::Cancelled,
+            EndState::Done => Self::Done,
+            EndState::Failed => Self::Failed,
+            EndState::Lost => Self::Lost,
+            EndState::Timeout => Self::Timeout,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use vocable_api::attach::Offsets;
 use vocable_api::cmd::{Poll, Until};
 use vocable_api::fault::{Fault, FaultKind};
-use vocable_protocol::Part;
+use vocable_protocol::{Part, ReportedResults};
 
 /// Bytes of output in one answer, over all its commands, if the caller wants many: more is asked for with the next
 /// offset.
@@ -65,7 +65,7 @@ impl WaitUntil {
 
 impl Handle {
     /// A command, or all commands of a run, with output; after waiting, if the caller wants to.
-    pub(crate) async fn report(&self, wanted: &Poll, wait: Option<WaitUntil>) -> Result<Reported, Fault> {
+    pub(crate) async fn poll(&self, wanted: &Poll, wait: Option<WaitUntil>) -> Result<Reported, Fault> {
         let limit = wanted.max_output.map(|limit| usize::try_from(limit.0).unwrap_or(MAX_OUTPUT));
         let mut left = limit.map_or(DEFAULT_OUTPUT, |limit| limit.clamp(1, MAX_OUTPUT));
         match self.find(&wanted.cmd_id).await? {
@@ -152,8 +152,7 @@ impl Handle {
 
 /// Whether a command did what it was run for.
 pub(crate) fn is_ok(command: &Command) -> bool {
-    let result = |name: &str| command.results.as_ref().and_then(|results| results.get(name));
-    command.state == State::Done
-        && result("finished").and_then(serde_json::Value::as_bool) == Some(true)
-        && result("exitCodeOrSignal").and_then(serde_json::Value::as_i64) == Some(0)
+    let is_ok =
+        |results: &ReportedResults| results.finished == Some(true) && results.exit_code_or_signal == Some(0);
+    command.state == State::Done && command.results.as_ref().is_some_and(is_ok)
 }

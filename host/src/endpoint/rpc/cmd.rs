@@ -10,6 +10,7 @@ use std::sync::Arc;
 use vocable_api::cmd::{self, Forget, List, Poll, Run, State, Summary, Wait};
 use vocable_api::fault::Fault;
 use vocable_api::{Text, UnixTime};
+use vocable_protocol::ReportedResults;
 use vocable_xmlrpc::from_value;
 
 /// Commands in one list, unless the caller wants fewer.
@@ -55,14 +56,14 @@ async fn forget(context: Context, request: Forget) -> Result<Vec<String>, Fault>
 }
 
 async fn poll(context: Context, request: Poll) -> Result<cmd::Command, Fault> {
-    Ok(reported(context.handle.report(&request, None).await?))
+    Ok(reported(context.handle.poll(&request, None).await?))
 }
 
 async fn wait(context: Context, request: Wait) -> Result<cmd::Command, Fault> {
     let Wait { cmd_id, timeout_s, until, out_offset, err_offset, offsets, max_output } = request;
     let wanted = Poll { cmd_id, out_offset, err_offset, offsets, max_output };
     let wait = WaitUntil { until: until.unwrap_or_default(), deadline: deadline(&context, timeout_s) };
-    Ok(reported(context.handle.report(&wanted, Some(wait)).await?))
+    Ok(reported(context.handle.poll(&wanted, Some(wait)).await?))
 }
 
 fn reported(reported: Reported) -> cmd::Command {
@@ -105,7 +106,7 @@ fn with_output(report: Report) -> cmd::Command {
 /// Everything about a command but its output. What the guest said at the end stands beside what the host knows.
 pub(crate) fn shown(command: Command) -> cmd::Command {
     let program = Arc::unwrap_or_clone(command.program);
-    let mut results = command.results.unwrap_or_default();
+    let mut results = command.results.map(ReportedResults::into_members).unwrap_or_default();
     let left_out = results.remove("left_out");
     let mut result = |name| results.remove(name);
     cmd::Command {
