@@ -43,7 +43,7 @@ fn bed() -> (Host, Guest) {
     let plan = host.guest("vm1");
     drop_into(&plan.words(), &word("word-echo"), "echo.wasm");
     drop_into(&host.words(), &word("word-echo"), "echo.wasm");
-    host.hears("word.loaded", "ECHO");
+    host.awaits("word.loaded", "ECHO");
     let vm1 = plan.joins();
     (host, vm1)
 }
@@ -154,7 +154,7 @@ fn the_command_line_of_xmlrpc_c() {
     gate.open();
     // It takes no document of more than 512 KiB.
     let done = shows(&["cmd.wait", &id, "d/20"], &["'done'", "Integer: 1500000", "'created'"]);
-    assert!(done.out.len() > 256 * 1024, "{} octets", done.out.len());
+    assert!(done.out.len() > 256 * 1024, "{} bytes", done.out.len());
 }
 
 /// A script without parameters, to be run by its path.
