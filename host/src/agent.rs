@@ -20,6 +20,7 @@ pub(crate) mod handle;
 mod machines;
 mod messages;
 mod orders;
+pub(crate) mod polling;
 mod presence;
 mod reports;
 pub(crate) mod request;

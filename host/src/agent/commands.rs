@@ -8,57 +8,16 @@
 //! Pure: it decides what an event does to a command, and says what has to be written down; [`crate::agent::store`] writes.
 //! Telling twice changes nothing, and everything a guest says of a command is checked against what was asked of it.
 
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use strum::{EnumString, IntoStaticStr};
 use time::OffsetDateTime;
-use vocable_protocol::{EndState, Part, ReportedResults};
+use vocable_protocol::{Part, ReportedResults};
 
 mod active;
 mod brief;
 
 pub(crate) use active::{Active, BookError, Digests, Progress};
+pub(crate) use vocable_api::cmd::State;
 pub(crate) use vocable_protocol::{Failure, Program};
-
-#[derive(Clone, Copy, Debug, Deserialize, EnumString, Eq, IntoStaticStr, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase")]
-pub(crate) enum State {
-    Cancelled,
-    /// It ended by itself or by a signal of its own.
-    Done,
-    Failed,
-    Lost,
-    Queued,
-    Running,
-    Timeout,
-}
-
-impl State {
-    pub(crate) fn as_str(self) -> &'static str {
-        self.into()
-    }
-
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        name.parse().ok()
-    }
-
-    pub(crate) const fn is_over(self) -> bool {
-        !matches!(self, Self::Queued | Self::Running)
-    }
-}
-
-impl From<EndState> for State {
-    fn from(state: EndState) -> Self {
-        match state {
-            EndState::Cancelled => Self::Cancelled,
-            EndState::Done => Self::Done,
-            EndState::Failed => Self::Failed,
-            EndState::Lost => Self::Lost,
-            EndState::Timeout => Self::Timeout,
-        }
-    }
-}
 
 /// One command on one guest, as it is written down.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,18 +5,27 @@ use crate::agent::commands::{Command, State};
 use crate::agent::handle::Handle;
 use crate::agent::request::{OutgoingMessage, Request};
 use crate::agent::say::{read_answer, word_fault};
+use crate::agent::store::Filter;
 use crate::shape::Bounds;
 use base64::prelude::*;
 use futures_util::stream::{self, StreamExt};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
+use vocable_api::cmd::InputTaken;
 use vocable_api::fault::{Fault, FaultKind};
-use vocable_protocol::{Event, InputStatus, header};
+use vocable_protocol::{Event, InputStatus, TerminalSize, Usage, header};
 use vocable_runtime::Lexicon;
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Commands that are measured together.
+const MAX_MEASURED: u32 = 1000;
+/// How long one attempt to feed a command lasts.
+const FEEDING: Duration = Duration::from_secs(3600);
+/// The pause before a guest that is offline is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Bytes of input in one message.
 const PIECE: usize = 256 * 1024;
 /// Guests asked at the same time.
@@ -56,15 +65,6 @@ impl Signal {
 pub(crate) struct Told<T> {
     pub(crate) command: Command,
     pub(crate) answer: Result<T, Fault>,
-}
-
-/// How far the input of a command is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Taken {
-    /// The next byte belongs here.
-    pub(crate) offset: u64,
-    /// Whether no more is wanted: it has ended, or the command has.
-    pub(crate) over: bool,
 }
 
 impl Handle {
@@ -118,12 +118,12 @@ impl Handle {
         Ok(now.state.is_over())
     }
 
-    /// What commands use now: each guest is asked once for all of its.
-    pub(crate) async fn usage(
-        &self,
-        lexicon: &Lexicon,
-        commands: Vec<Command>,
-    ) -> Result<Vec<Told<Value>>, Fault> {
+    /// What a command, the commands of a run, or all that run use now: each guest is asked once for all of its.
+    pub(crate) async fn usage(&self, lexicon: &Lexicon, id: Option<&str>) -> Result<Vec<Told<Usage>>, Fault> {
+        let commands = match id {
+            Some(id) => self.find(id).await?.commands(),
+            None => self.list(Filter { limit: MAX_MEASURED, ..Filter::default() }).await?,
+        };
         let mut by_guest: BTreeMap<String, Vec<Command>> = BTreeMap::new();
         for command in commands {
             by_guest.entry(command.guest.clone()).or_default().push(command);
@@ -152,22 +152,45 @@ impl Handle {
         bytes: &[u8],
         end: bool,
         deadline: Instant,
-    ) -> Result<Taken, Fault> {
+    ) -> Result<InputTaken, Fault> {
         let commands = self.find(id).await?.commands();
         let giving = commands
             .into_iter()
             .map(|command| async move { self.give(lexicon, &command, offset, bytes, end, deadline).await });
         let taken: Vec<_> = stream::iter(giving).buffered(ASKED_AT_ONCE).collect().await;
-        let nobody = Taken { offset: offset + bytes.len() as u64, over: true };
+        let nobody = InputTaken { offset: offset + bytes.len() as u64, over: true };
         taken.into_iter().try_fold(nobody, |so_far, taken| {
             let taken = taken?;
             Ok(match (so_far.over, taken.over) {
                 // Who wants no more keeps nobody waiting.
                 (true, _) => taken,
                 (false, true) => so_far,
-                (false, false) => Taken { offset: so_far.offset.min(taken.offset), over: false },
+                (false, false) => InputTaken { offset: so_far.offset.min(taken.offset), over: false },
             })
         })
+    }
+
+    /// Sends a command input, however long it takes until it reads it and its guest is online.
+    pub(crate) async fn feed(
+        &self,
+        lexicon: &Lexicon,
+        id: &str,
+        offset: u64,
+        bytes: &[u8],
+        end: bool,
+    ) -> Result<InputTaken, Fault> {
+        let until = offset + bytes.len() as u64;
+        loop {
+            match self.input(lexicon, id, offset, bytes, end, Instant::now() + FEEDING).await {
+                // It was not read yet.
+                Ok(InputTaken { offset: at, over: false }) if at >= offset && (at < until || end) => {}
+                Err(fault) if fault.kind.transient() && fault.kind != FaultKind::Stopping => {
+                    // The guest is offline; commands go on without it, and so do we, later.
+                    self.watch(id, Instant::now() + PAUSE, |command| command.state.is_over()).await?;
+                }
+                taken => return taken,
+            }
+        }
     }
 
     async fn give(
@@ -178,9 +201,9 @@ impl Handle {
         bytes: &[u8],
         end: bool,
         deadline: Instant,
-    ) -> Result<Taken, Fault> {
+    ) -> Result<InputTaken, Fault> {
         let until = offset + bytes.len() as u64;
-        let over = Taken { offset: until, over: true };
+        let over = InputTaken { offset: until, over: true };
         let mut at = offset;
         loop {
             let now = self.begun(&command.id, deadline).await?;
@@ -188,7 +211,7 @@ impl Handle {
                 return Ok(over);
             }
             if now.state == State::Queued {
-                return Ok(Taken { offset: at, over: false });
+                return Ok(InputTaken { offset: at, over: false });
             }
             let from = usize::try_from(at - offset).unwrap_or(usize::MAX);
             let rest = bytes.get(from..).unwrap_or_default();
@@ -205,16 +228,16 @@ impl Handle {
             let InputStatus { offset: here, taken, end: ended } = serde_json::from_value(answer)
                 .unwrap_or(InputStatus { offset: at, ..InputStatus::default() });
             if ended && (is_last || here <= at) {
-                return Ok(Taken { offset: here.max(at), over: true });
+                return Ok(InputTaken { offset: here.max(at), over: true });
             }
             if here < offset {
                 // Something before this was never here: only the caller can say what.
-                return Ok(Taken { offset: here, over: false });
+                return Ok(InputTaken { offset: here, over: false });
             }
             let moved = here > at;
             at = here.min(until);
             if at == until && !end || Instant::now() >= deadline {
-                return Ok(Taken { offset: at, over: false });
+                return Ok(InputTaken { offset: at, over: false });
             }
             if !moved {
                 let wait = deadline.min(Instant::now() + NO_WORD);
@@ -226,13 +249,8 @@ impl Handle {
     }
 
     /// Gives the terminal of a command, or of all commands of a run, another size.
-    pub(crate) async fn resize(
-        &self,
-        lexicon: &Lexicon,
-        id: &str,
-        rows: u16,
-        columns: u16,
-    ) -> Result<(), Fault> {
+    pub(crate) async fn resize(&self, lexicon: &Lexicon, id: &str, size: TerminalSize) -> Result<(), Fault> {
+        let TerminalSize { rows, columns } = size;
         for command in self.find(id).await?.commands() {
             if self.begun(&command.id, Instant::now() + ANSWER_TIMEOUT).await?.state.is_over() {
                 continue;
@@ -267,12 +285,15 @@ impl Handle {
     }
 }
 
-fn used(command: Command, told: &Result<Value, Fault>) -> Told<Value> {
+fn used(command: Command, told: &Result<Value, Fault>) -> Told<Usage> {
     let not_running = |why: String| Err(Fault::new(FaultKind::Finished, why));
     let answer = match told {
         Err(fault) if command.state == State::Running => Err(fault.clone()),
         Ok(by_id) if command.state == State::Running => match by_id.get(&command.id) {
-            Some(usage @ Value::Object(_)) => Ok(usage.clone()),
+            Some(usage @ Value::Object(_)) => Usage::deserialize(usage).map_err(|error| {
+                let text = format!("{}: no usage of {}: {error}", command.guest, command.id);
+                Fault::new(FaultKind::WordFailed, text)
+            }),
             Some(Value::String(why)) => not_running(why.clone()),
             _ => not_running(format!("{} says nothing of {}", command.guest, command.id)),
         },

@@ -22,7 +22,7 @@ use vocable_config::Size;
 use vocable_protocol::{HOST, Part, ReportedResults, excerpt, header, is_guest_id};
 
 pub(crate) use crate::agent::reports::{TakeError, Unheard};
-pub(crate) use crate::agent::run::{RunRequest, Share, Terms, new_run_id};
+pub(crate) use crate::agent::run::{RunRequest, Terms, new_run_id};
 pub(crate) use crate::agent::say::Asked;
 
 /// A run or a command, whichever the caller's id names.

@@ -4,11 +4,12 @@ use super::{Agent, answer};
 use crate::agent::commands::{Command, Failure, Program, State};
 use crate::agent::request::{Reply, Selected};
 use crate::agent::store::{Run, Store, StoreError};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::json;
 use std::sync::Arc;
 use time::OffsetDateTime;
 use vocable_api::clock::Now;
+use vocable_api::cmd::GuestLimit;
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_api::target::Target;
 use vocable_protocol::{excerpt, sha256_hex};
@@ -37,8 +38,8 @@ pub(crate) struct Terms {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) alive: bool,
     /// At most so many of them, by chance.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) limit: Option<Share>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "limit_as_kept")]
+    pub(crate) limit: Option<GuestLimit>,
     /// It waits so long, seconds, for guests that are away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) queue_s: Option<f64>,
@@ -47,31 +48,21 @@ pub(crate) struct Terms {
     pub(crate) deadline_s: Option<f64>,
 }
 
-/// A part of the guests: a number of them, or a percentage.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Share {
-    Guests(usize),
-    /// So much of a hundred, rounded up.
-    Percent(usize),
+/// How many of so many guests that is.
+const fn limited(limit: GuestLimit, all: usize) -> usize {
+    match limit {
+        GuestLimit::Guests(number) => number,
+        GuestLimit::Percent(percent) => (all * percent).div_ceil(100),
+    }
 }
 
-impl Share {
-    /// Reads `10` or `10%`; nothing of anybody makes no sense.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let number = |text: &str| text.parse::<usize>().ok().filter(|number| *number > 0);
-        match text.strip_suffix('%') {
-            Some(percent) => number(percent).filter(|percent| *percent <= 100).map(Self::Percent),
-            None => number(text).map(Self::Guests),
-        }
-    }
-
-    const fn of(self, all: usize) -> usize {
-        match self {
-            Self::Guests(number) => number,
-            Self::Percent(percent) => (all * percent).div_ceil(100),
-        }
-    }
+/// As it is written down to recognise the same request.
+fn limit_as_kept<S: Serializer>(limit: &Option<GuestLimit>, serializer: S) -> Result<S::Ok, S::Error> {
+    let kept = limit.map(|limit| match limit {
+        GuestLimit::Guests(number) => ("guests", number),
+        GuestLimit::Percent(percent) => ("percent", percent),
+    });
+    serializer.collect_map(kept)
 }
 
 struct Plan {
@@ -137,8 +128,8 @@ impl Agent {
         if terms.alive {
             selected.retain(|it| it.away.is_none());
         }
-        if let Some(share) = terms.limit {
-            let most = share.of(selected.len());
+        if let Some(limit) = terms.limit {
+            let most = limited(limit, selected.len());
             while selected.len() > most {
                 let by_chance = random_below(selected.len())?;
                 selected.swap_remove(by_chance);

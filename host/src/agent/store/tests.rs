@@ -184,7 +184,7 @@ async fn lists_show_the_beginning_of_what_is_large_and_a_command_has_all() {
     }
     let before = resident_kib();
     let listed = store.list(Filter { all: true, limit: 1000, ..Filter::default() }).await.unwrap();
-    let reports: Vec<_> = listed.iter().map(crate::endpoint::rpc::report).collect();
+    let reports: Vec<_> = listed.iter().map(shown).collect();
     let xml = vocable_xmlrpc::write_response(&Ok(reports.into())).unwrap();
     println!(
         "list of 30 x 0.7 MiB: {} bytes of XML, {} KiB more resident",
@@ -198,6 +198,10 @@ async fn lists_show_the_beginning_of_what_is_large_and_a_command_has_all() {
     let one = store.command(listed[0].id.clone()).await.unwrap().unwrap();
     assert_eq!(one.program.args[0].len(), 100_000);
     assert_eq!(one.results.unwrap().resources.unwrap()["odd"].as_array().unwrap().len(), 70_000);
+}
+
+fn shown(command: &Command) -> vocable_xmlrpc::Value {
+    vocable_xmlrpc::to_value(&crate::endpoint::rpc::shown_command(command.clone())).unwrap()
 }
 
 fn resident_kib() -> i64 {
@@ -223,13 +227,13 @@ async fn one_odd_row_of_an_earlier_agent_fails_no_list() {
         database.execute(odd, [id, results]).unwrap();
     }
     let listed = store.list(Filter { all: true, limit: 10, ..Filter::default() }).await.unwrap();
-    let reports: Vec<_> = listed.iter().map(crate::endpoint::rpc::report).collect();
+    let reports: Vec<_> = listed.iter().map(shown).collect();
     let xml = String::from_utf8(vocable_xmlrpc::write_response(&Ok(reports.into())).unwrap()).unwrap();
     for told in ["nested deeper than 8", "a\\u{1}", "what is stored cannot be read"] {
         assert!(xml.contains(told), "{told}: {xml}");
     }
     let whole = store.command("r000.vm1".into()).await.unwrap().unwrap();
-    vocable_xmlrpc::write_response(&Ok(crate::endpoint::rpc::report(&whole))).unwrap();
+    vocable_xmlrpc::write_response(&Ok(shown(&whole))).unwrap();
 }
 
 #[tokio::test]
