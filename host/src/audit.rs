@@ -7,7 +7,6 @@
 //! went away. When the file is full it is renamed to `NAME.1`, in place of the one before: of the oldest lines only
 //! those of one full file are kept.
 
-use crate::private;
 use serde_json::{Map, Value as Json, json};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -17,6 +16,7 @@ use time::UtcDateTime;
 use time::macros::format_description;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use vocable_config::private;
 use vocable_protocol::excerpt;
 
 /// Lines that may wait to be written; then calls wait.
@@ -146,7 +146,7 @@ struct Log {
 
 impl Log {
     fn open(path: PathBuf, most: u64) -> io::Result<Self> {
-        let file = private::append(&path)?;
+        let file = private().create(true).append(true).open(&path)?;
         let size = file.metadata()?.len();
         Ok(Self { path, file, size, most })
     }

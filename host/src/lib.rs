@@ -4,14 +4,13 @@
 //! - `machines`: the hypervisors guests are in
 //! - `files`: files of guests, over Chirp
 //! - `endpoint`: HTTP, the methods of the API, attachments; they parse, ask, and answer
-//! - `audit` (who changed what), `credentials` (who may log in at the broker), `panics`, `private` (files
-//!   that nobody else reads), `shape` (bounds of JSON that others made)
+//! - `audit` (who changed what), `credentials` (who may log in at the broker), `panics`, `shape` (bounds of JSON that
+//!   others made)
 
 mod audit;
 pub mod config;
 mod credentials;
 mod panics;
-mod private;
 mod shape;
 
 mod agent;

@@ -8,7 +8,7 @@ use crate::agent::capabilities::HostCapabilities;
 use crate::agent::handle::Handle;
 use crate::agent::retention::{self, Retention};
 use crate::agent::roster::Timeouts;
-use crate::agent::store::{Store, StoreError};
+use crate::agent::store::{Store, StoreError, private_database};
 use crate::agent::streams::Streams;
 use crate::agent::{Agent, Parts};
 use crate::audit::Audit;
@@ -23,12 +23,12 @@ use crate::files::transfers::Transfers;
 use crate::machines::engine;
 use crate::machines::service::Machines;
 use crate::panics;
-use crate::private;
 use crate::start_error::StartError;
 use serde_json::json;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vocable_api::clock::Now;
-use vocable_config::{Problems, Setting, Size};
+use vocable_config::{Problems, Setting, Size, private, write_private};
 use vocable_protocol::{HOST, Mailbox};
 use vocable_runtime::settings::Reload;
 use vocable_runtime::{Compiler, Engine, EngineConfig, Lexicon};
@@ -187,7 +187,7 @@ impl Host {
 
         let (stop, quit) = (CancellationToken::new(), CancellationToken::new());
         let transfers = config.state.join("transfers.db");
-        private::create_database(&transfers).map_err(refused(&transfers))?;
+        private_database(&transfers).map_err(refused(&transfers))?;
         let ledger =
             Ledger::open(&config.state).map_err(|error| StartError::new("store", error.to_string()))?;
         let roots = config.files.roots.clone();
@@ -504,9 +504,9 @@ fn refused(path: &Path) -> impl Fn(io::Error) -> StartError {
 }
 
 fn lock(state: &Path) -> Result<File, StartError> {
-    private::create_folder(state).map_err(refused(state))?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(refused(state))?;
     let path = state.join("lock");
-    let file = private::open(&path).map_err(refused(&path))?;
+    let file = private().create(true).truncate(false).open(&path).map_err(refused(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => {
@@ -526,7 +526,7 @@ fn own_token(state: &Path) -> Result<String, StartError> {
         _ => {}
     }
     let token = Token::new("vc").map_err(|error| StartError::new("internal", error.to_string()))?;
-    private::write(&path, token.as_str()).map_err(refused(&path))?;
+    write_private(&path, token.as_str().as_bytes()).map_err(refused(&path))?;
     Ok(token.as_str().to_owned())
 }
 
@@ -536,7 +536,7 @@ fn write_urls(state: &Path, urls: &[String]) -> Result<(), StartError> {
     let (sockets, others): (Vec<_>, Vec<_>) = urls.iter().partition(|url| url.starts_with("unix:"));
     let lines: String =
         sockets.into_iter().chain(others.into_iter().take(1)).map(|url| format!("{url}\n")).collect();
-    private::write(&path, &lines).map_err(refused(&path))
+    write_private(&path, lines.as_bytes()).map_err(refused(&path))
 }
 
 fn remove_url(state: &Path) {

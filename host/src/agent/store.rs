@@ -10,12 +10,15 @@
 //! commands never wait for one's output. Nothing here decides anything: see [`crate::agent::commands`] for that.
 
 use crate::agent::commands::{Active, Command, Digests, Progress, State};
-use crate::private;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
+use vocable_config::private;
 use vocable_protocol::Part;
 
 mod books;
@@ -379,5 +382,21 @@ fn json(value: &impl serde::Serialize) -> String {
 
 /// Makes a folder and those above it, for its owner alone.
 fn make_private(folder: &Path) -> Result<(), StoreError> {
-    private::create_folder(folder).map_err(|source| StoreError::File { path: folder.into(), source })
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| StoreError::File { path: folder.into(), source })
+}
+
+/// Makes the file of a database if it is missing, of which nobody else can read anything whatever mode the folder has:
+/// SQLite gives its other files the mode of the first, and those that are there already get it here.
+pub(crate) fn private_database(path: &Path) -> io::Result<()> {
+    private().create(true).truncate(false).open(path)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match fs::set_permissions(PathBuf::from(name), fs::Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }

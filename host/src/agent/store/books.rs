@@ -1,8 +1,7 @@
 //! The database: its tables, and what is read from it.
 
-use super::{Filter, Run, StoreError, digests, make_private, millis, moment};
+use super::{Filter, Run, StoreError, digests, make_private, millis, moment, private_database};
 use crate::agent::commands::{Command, Digests, Failure, Program, Progress, State};
-use crate::private;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, params};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,7 +58,7 @@ impl Books {
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
         make_private(folder)?;
         let path = folder.join("vocable.db");
-        private::create_database(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
+        private_database(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
         let database = Connection::open(&path);
         let database = database.map_err(|source| StoreError::Database { path: path.clone(), source })?;
         let books = Self { database, path };

@@ -6,7 +6,6 @@ use super::output::{Output, ToSync};
 use super::room::Room;
 use super::{Run, Space, StoreError, UNSYNCED, digests, json, make_private, millis};
 use crate::agent::commands::{Active, Command, Digests};
-use crate::private;
 use rusqlite::params;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -15,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
+use vocable_config::private;
 use vocable_protocol::Part;
 
 pub(super) struct Disk {
@@ -155,7 +155,7 @@ impl Disk {
             Some((last_id, last_part, file)) if last_id == id && last_part == part => file,
             _ => {
                 make_private(&self.output.command(id))?;
-                private::open(&path).map_err(refused)?
+                private().create(true).truncate(false).open(&path).map_err(refused)?
             }
         };
         file.write_all_at(bytes, at).map_err(refused)?;

@@ -71,8 +71,10 @@ impl Identity {
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?;
         // The key first: with a certificate alone the next start would make both again.
-        crate::private::write(&own.key, &key.serialize_pem()).map_err(unusable(&own.key))?;
-        crate::private::write(&own.certificate, &certificate.pem()).map_err(unusable(&own.certificate))?;
+        vocable_config::write_private(&own.key, key.serialize_pem().as_bytes())
+            .map_err(unusable(&own.key))?;
+        vocable_config::write_private(&own.certificate, certificate.pem().as_bytes())
+            .map_err(unusable(&own.certificate))?;
         Ok(own)
     }
 
