@@ -22,11 +22,6 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("cli", "ps", "completion"),
     ("cli", "run", "attach"),
     ("copy", "plan", "listing"),
-    ("core/runtime", "call", "engine"),
-    ("core/runtime", "engine", "compiler"),
-    ("core/runtime", "engine", "component"),
-    ("core/runtime", "precompiled", "component"),
-    ("core/runtime", "table", "lexicon"),
     ("host", "config", "credentials"),
     ("host", "machines", "agent"),
 ];
