@@ -15,9 +15,8 @@ pub mod target;
 pub mod client;
 
 mod fields;
-mod part;
 mod types;
 
 pub use method::Method;
-pub use part::Part;
 pub use types::{Any, AnyStruct, Bytes, DateTime, Text, UnixTime};
+pub use vocable_protocol::Part;

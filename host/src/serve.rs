@@ -4,13 +4,13 @@
 //! configuration ─▶ store, words, broker ─▶ agent ─▶ endpoint ─▶ "ready" … SIGTERM ─▶ endpoint, agent and broker end
 //! ```
 
+use crate::agent::capabilities::HostCapabilities;
 use crate::agent::handle::{Handle, TakeLimits};
-use crate::agent::powers::{HOST, HostPowers};
 use crate::agent::retention::{self, Retention};
 use crate::agent::roster::Patience;
 use crate::agent::store::{Store, private_database};
-use crate::agent::streams::{STREAMS_FROM, Streams};
-use crate::agent::{Agent, FROM_GUESTS, Parts};
+use crate::agent::streams::Streams;
+use crate::agent::{Agent, Parts};
 use crate::audit::Audit;
 use crate::config::{self, Config};
 use crate::credentials::{Credentials, Token};
@@ -39,6 +39,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vocable_api::clock::Now;
 use vocable_config::{Problems, Setting, private, write_private};
+use vocable_protocol::{HOST, Mailbox};
 use vocable_runtime::settings::Reload;
 use vocable_runtime::{Compiler, Engine, EngineConfig, Lexicon};
 use vocable_stomp::broker::{AckMode, Broker, BrokerConfig, BrokerLimits, Link, Principal};
@@ -155,7 +156,7 @@ impl Host {
             lazy: true,
         };
         let engine = Engine::new(engine).map_err(|error| StartError::new("words", error.to_string()))?;
-        let powers = Arc::new(HostPowers::new(handle.clone()));
+        let capabilities = Arc::new(HostCapabilities::new(handle.clone()));
         let installed = config.state.join(INSTALLED_WORDS);
         let mut dirs = config.words.dirs.clone();
         if dirs.last() != Some(&installed) {
@@ -163,7 +164,7 @@ impl Host {
         }
         let policies = config.words.policies();
         let (lexicon, problems) =
-            Lexicon::open(engine, powers, policies, vocable_words::BUILT_IN, dirs).await;
+            Lexicon::open(engine, capabilities, policies, vocable_words::BUILT_IN, dirs).await;
         lexicon.limit_messages(broker_config(&config).frames.body);
         for problem in problems {
             tracing::error!("{problem}");
@@ -181,8 +182,10 @@ impl Host {
         let broker = Broker::start(broker_config(&config), Arc::new(credentials.clone()), listeners)
             .map_err(|error| unavailable(error.to_string()))?;
         let broker_events = broker.events();
-        let link = linked(&broker, FROM_GUESTS, AckMode::ClientIndividual).await.map_err(unavailable)?;
-        let stream_link = linked(&broker, STREAMS_FROM, AckMode::Auto).await.map_err(unavailable)?;
+        let link =
+            linked(&broker, Mailbox::FromGuest, AckMode::ClientIndividual).await.map_err(unavailable)?;
+        let stream_link =
+            linked(&broker, Mailbox::StreamsFromGuest, AckMode::Auto).await.map_err(unavailable)?;
         let (streams, streams_task) = Streams::new(stream_link);
         let broker_addresses = broker.local_addrs().to_vec();
 
@@ -420,9 +423,9 @@ fn broker_config(config: &Config) -> BrokerConfig {
 }
 
 /// A connection to the broker inside this process, subscribed to what all guests send there.
-async fn linked(broker: &Broker, from: &str, ack: AckMode) -> Result<Link, String> {
+async fn linked(broker: &Broker, from: Mailbox, ack: AckMode) -> Result<Link, String> {
     let link = broker.link(Principal::new(HOST).many()).await.map_err(|error| error.to_string())?;
-    let subscribed = link.sender().subscribe("guests", &format!("{from}>"), ack).await;
+    let subscribed = link.sender().subscribe("guests", &from.of_all(), ack).await;
     subscribed.map_err(|error| error.to_string())?;
     Ok(link)
 }
