@@ -7,6 +7,7 @@
 
 use crate::files;
 use serde_json::{Map, Value};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -106,8 +107,8 @@ impl Document {
         for (name, schema) in properties(schema) {
             let member = format!("{place}.{name}");
             // A type that contains itself is declared once.
-            if !members.contains_key(&format!("{kind}.{name}")) {
-                members.insert(format!("{kind}.{name}"), member.clone());
+            if let Entry::Vacant(entry) = members.entry(format!("{kind}.{name}")) {
+                entry.insert(member.clone());
                 self.declare(schema, &member, members);
             }
         }
