@@ -6,11 +6,9 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
 /// Anything that bytes go through both ways.
@@ -35,19 +33,19 @@ impl Stream {
 
     /// Reading and writing apart, so that neither waits for the other.
     pub(crate) fn split(self) -> (Input, Output) {
-        let (source, sink) = match self {
+        let (source, sink): (Source, _) = match self {
             Self::Tcp(stream) => {
                 let _ = stream.set_nodelay(true); // it is slower without
                 let (read, write) = stream.into_split();
-                (Source::Tcp(read), Sink::Tcp(write))
+                (Box::new(read), Sink::Tcp(write))
             }
             Self::Unix(stream) => {
                 let (read, write) = stream.into_split();
-                (Source::Unix(read), Sink::Unix(write))
+                (Box::new(read), Sink::Unix(write))
             }
             Self::Other(duplex) => {
                 let (read, write) = tokio::io::split(duplex);
-                (Source::Other(read), Sink::Other(write))
+                (Box::new(read), Sink::Other(write))
             }
         };
         (Input { source, buffer: BytesMut::new(), skipping: false }, Output { sink, raw: None })
@@ -72,21 +70,7 @@ impl From<tokio::io::DuplexStream> for Stream {
     }
 }
 
-enum Source {
-    Tcp(tcp::OwnedReadHalf),
-    Unix(unix::OwnedReadHalf),
-    Other(tokio::io::ReadHalf<Box<dyn Duplex>>),
-}
-
-impl AsyncRead for Source {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(half) => Pin::new(half).poll_read(cx, buf),
-            Self::Unix(half) => Pin::new(half).poll_read(cx, buf),
-            Self::Other(half) => Pin::new(half).poll_read(cx, buf),
-        }
-    }
-}
+type Source = Box<dyn AsyncRead + Send + Unpin>;
 
 /// A line was longer than allowed. All of it is gone.
 #[derive(Debug)]

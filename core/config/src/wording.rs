@@ -12,7 +12,7 @@ const MAX_EXPECTED: usize = 8;
 
 /// Message and hint for a fault at `node`. `default` is the value the key would have otherwise.
 pub(crate) fn fault(fault: &Fault, node: &Node, default: Option<&Node>) -> (String, Option<String>) {
-    let (said, hint) = match &fault.kind {
+    let (message, hint) = match &fault.kind {
         FaultKind::Custom(message) => custom(message, node, default),
         FaultKind::Missing(field) => (format!("missing key {field}"), None),
         FaultKind::Type(expected) => {
@@ -20,7 +20,7 @@ pub(crate) fn fault(fault: &Fault, node: &Node, default: Option<&Node>) -> (Stri
         }
         FaultKind::Variant(names) => variant(names, node),
     };
-    (format!("{}: {said}", subject(node)), hint)
+    (format!("{}: {message}", subject(node)), hint)
 }
 
 /// A node as messages speak of it: `key = value`, or `[table]`.
@@ -42,8 +42,8 @@ pub(crate) fn shorten(text: &str) -> String {
 
 /// A type's own message may end in a suggestion. For a number without a unit, the default has a better one.
 fn custom(message: &str, node: &Node, default: Option<&Node>) -> (String, Option<String>) {
-    let Some((said, _)) = message.split_once("; did you mean ") else { return (message.to_owned(), None) };
-    let own = message.get(said.len() + 2..).map(str::to_owned);
+    let Some((problem, _)) = message.split_once("; did you mean ") else { return (message.to_owned(), None) };
+    let own = message.get(problem.len() + 2..).map(str::to_owned);
     let with_unit = || match (&node.value, &default?.value) {
         (Value::Integer(number), Value::String(default)) => {
             let unit = default.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -52,7 +52,7 @@ fn custom(message: &str, node: &Node, default: Option<&Node>) -> (String, Option
         }
         _ => None,
     };
-    (said.to_owned(), with_unit().or(own))
+    (problem.to_owned(), with_unit().or(own))
 }
 
 fn variant(names: Names, node: &Node) -> (String, Option<String>) {

@@ -1,4 +1,4 @@
-//! How often things of one kind are told: the first few of each stretch of time, then how many more there were.
+//! How often things of one kind are let through: the first few of each period of time, then how many more there were.
 //!
 //! Pure: the clock is an argument. What it remembers is bounded, whoever chooses the kinds.
 
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Limiter<K> {
     most: u32,
-    stretch: Duration,
+    period: Duration,
     most_kinds: usize,
     kinds: HashMap<K, Count>,
-    /// Kinds in the order in which their stretches began, which is that in which they end.
+    /// Kinds in the order in which their periods began, which is that in which they end.
     begun: VecDeque<(Instant, K)>,
     /// Of all kinds that are too many to be counted apart.
     others: Option<(Instant, Count)>,
@@ -21,14 +21,14 @@ pub struct Limiter<K> {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
-    told: u32,
+    admitted: u32,
     left_out: u64,
 }
 
 impl Count {
     const fn admit(&mut self, most: u32) -> bool {
-        if self.told < most {
-            self.told += 1;
+        if self.admitted < most {
+            self.admitted += 1;
             return true;
         }
         self.left_out += 1;
@@ -36,7 +36,7 @@ impl Count {
     }
 }
 
-/// What was left out of a stretch that is over.
+/// What was left out of a period that is over.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LeftOut<K> {
     /// Of which kind; `None` for kinds that were too many to be counted apart.
@@ -46,10 +46,10 @@ pub struct LeftOut<K> {
 }
 
 impl<K: Clone + Eq + Hash> Limiter<K> {
-    /// Lets `most` things of a kind through in each stretch of time; one begins with the first thing. Kinds beyond
+    /// Lets `most` things of a kind through in each period; one begins with the first thing. Kinds beyond
     /// `most_kinds` count as one.
-    pub fn new(most: u32, stretch: Duration, most_kinds: usize) -> Self {
-        Self { most, stretch, most_kinds, kinds: HashMap::new(), begun: VecDeque::new(), others: None }
+    pub fn new(most: u32, period: Duration, most_kinds: usize) -> Self {
+        Self { most, period, most_kinds, kinds: HashMap::new(), begun: VecDeque::new(), others: None }
     }
 
     /// Whether this one is to be told; if not, it is counted. Ask for [`Self::ended`] first.
@@ -67,16 +67,16 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
         is_admitted
     }
 
-    /// What was left out of the stretches that are over by now.
+    /// What was left out of the periods that are over by now.
     pub fn ended(&mut self, now: Instant) -> Vec<LeftOut<K>> {
         let mut ended = Vec::new();
-        while let Some((_, kind)) = self.begun.pop_front_if(|(begun, _)| *begun + self.stretch <= now) {
+        while let Some((_, kind)) = self.begun.pop_front_if(|(begun, _)| *begun + self.period <= now) {
             let count = self.kinds.remove(&kind).map_or(0, |count| count.left_out);
             if count > 0 {
                 ended.push(LeftOut { kind: Some(kind), count });
             }
         }
-        if let Some((_, count)) = self.others.take_if(|(begun, _)| *begun + self.stretch <= now)
+        if let Some((_, count)) = self.others.take_if(|(begun, _)| *begun + self.period <= now)
             && count.left_out > 0
         {
             ended.push(LeftOut { kind: None, count: count.left_out });
@@ -88,7 +88,7 @@ impl<K: Clone + Eq + Hash> Limiter<K> {
     pub fn next_end(&self) -> Option<Instant> {
         let kinds = self.begun.front().map(|(begun, _)| *begun);
         let begun = [kinds, self.others.map(|(begun, _)| begun)].into_iter().flatten().min()?;
-        Some(begun + self.stretch)
+        Some(begun + self.period)
     }
 }
 
@@ -97,29 +97,29 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const STRETCH: Duration = Duration::from_secs(10);
+    const PERIOD: Duration = Duration::from_secs(10);
 
     #[test]
     fn the_first_few_are_told_and_the_rest_is_counted() {
-        let (mut limiter, start) = (Limiter::new(2, STRETCH, 9), Instant::now());
+        let (mut limiter, start) = (Limiter::new(2, PERIOD, 9), Instant::now());
         let told = (0..7).filter(|_| limiter.admit(&"vm1", start)).count();
         assert_eq!(told, 2);
         assert!(limiter.admit(&"vm2", start), "another kind is another matter");
-        assert_eq!(limiter.ended(start + STRETCH / 2), []);
-        assert_eq!(limiter.next_end(), Some(start + STRETCH));
-        let ended = limiter.ended(start + STRETCH);
+        assert_eq!(limiter.ended(start + PERIOD / 2), []);
+        assert_eq!(limiter.next_end(), Some(start + PERIOD));
+        let ended = limiter.ended(start + PERIOD);
         assert_eq!(ended, [LeftOut { kind: Some("vm1"), count: 5 }]);
-        assert!(limiter.admit(&"vm1", start + STRETCH));
+        assert!(limiter.admit(&"vm1", start + PERIOD));
     }
 
     proptest! {
         /// Whatever comes in whatever order: each thing is told or counted, never both and never neither; no more of a
-        /// kind is told in a stretch than may be; and what is remembered is bounded.
+        /// kind is told in a period than may be; and what is remembered is bounded.
         #[test]
         fn nothing_is_told_too_often_and_nothing_is_lost(
             things in prop::collection::vec((0u32..3000, 0u64..4000), 1..3000)
         ) {
-            let (mut limiter, mut now) = (Limiter::new(3, STRETCH, 1000), Instant::now());
+            let (mut limiter, mut now) = (Limiter::new(3, PERIOD, 1000), Instant::now());
             let (mut told, mut left_out) = (0, 0);
             let mut told_of: HashMap<u32, Vec<Instant>> = HashMap::new();
             for (kind, millis) in &things {
@@ -137,8 +137,8 @@ mod tests {
             prop_assert_eq!(told + left_out, things.len() as u64);
             for moments in told_of.values() {
                 for window in moments.windows(7) {
-                    // Two stretches touch any time of the length of one.
-                    prop_assert!(window[6] - window[0] >= STRETCH);
+                    // Two periods touch any time of the length of one.
+                    prop_assert!(window[6] - window[0] >= PERIOD);
                 }
             }
         }

@@ -12,12 +12,11 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
-/// Lines of one kind about one guest in each stretch.
+/// Lines of one kind about one guest in each period.
 const LINES: u32 = 10;
 /// Lines of one kind about all guests together: whoever knocks picks his names.
 const LINES_OF_ALL: u32 = 2_000;
-/// How long a stretch is.
-const STRETCH: Duration = Duration::from_secs(10);
+const PERIOD: Duration = Duration::from_secs(10);
 /// Guests times kinds that are counted apart.
 const KINDS: usize = 16_384;
 /// Bytes of a guest's name that tell it from others.
@@ -51,8 +50,8 @@ struct Counts {
 impl RateLimit {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(Counts {
-            of_one: Limiter::new(LINES, STRETCH, KINDS),
-            of_all: Limiter::new(LINES_OF_ALL, STRETCH, KINDS),
+            of_one: Limiter::new(LINES, PERIOD, KINDS),
+            of_all: Limiter::new(LINES_OF_ALL, PERIOD, KINDS),
         }))
     }
 }
@@ -82,14 +81,14 @@ impl<S: Subscriber> Layer<S> for RateLimit {
             counts.admit(Place(event.metadata()), guest, Instant::now())
         };
         // Without the lock: these are lines, too.
-        left_out.iter().for_each(tell);
+        left_out.iter().for_each(log_left_out);
         is_admitted
     }
 }
 
 /// Writes how many lines were left out.
-fn tell(left_out: &LeftOut<(Place, String)>) {
-    let (count, seconds) = (left_out.count, STRETCH.as_secs());
+fn log_left_out(left_out: &LeftOut<(Place, String)>) {
+    let (count, seconds) = (left_out.count, PERIOD.as_secs());
     match &left_out.kind {
         // The name is not in the field `guest`: this line is not to be counted itself.
         Some((Place(place), guest)) => tracing::warn!(

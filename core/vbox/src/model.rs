@@ -46,8 +46,8 @@ impl Reporter {
     }
 
     /// Tells that function.
-    pub fn new(tell: impl Fn(Progress) + Send + 'static) -> Self {
-        Self(Some(Box::new(tell)))
+    pub fn new(report: impl Fn(Progress) + Send + 'static) -> Self {
+        Self(Some(Box::new(report)))
     }
 
     /// Whether anybody is told.
@@ -56,8 +56,8 @@ impl Reporter {
     }
 
     pub(crate) fn report(&self, progress: Progress) {
-        if let Some(tell) = &self.0 {
-            tell(progress);
+        if let Some(report) = &self.0 {
+            report(progress);
         }
     }
 }

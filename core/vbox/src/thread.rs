@@ -278,8 +278,8 @@ fn notify_opener(sending: Sending, opening: oneshot::Sender<Result<Sending, Erro
     Box::new(move |result| {
         let end = sending.clone();
         let failed = result.is_err();
-        let told = opening.send(result.map(|()| sending));
-        if failed || told.is_err() {
+        let sent = opening.send(result.map(|()| sending));
+        if failed || sent.is_err() {
             let _ = end.send(Message::End);
         }
     })

@@ -88,7 +88,7 @@ impl Refusal {
     fn title(&self) -> &str {
         match self {
             // Many clients show nothing but the title.
-            Self::Access(told) if !told.contains(['\n', '\r', ':', '\\', '\0']) => told,
+            Self::Access(message) if !message.contains(['\n', '\r', ':', '\\', '\0']) => message,
             Self::Access(_) => "login refused",
             Self::Denied { .. } => "access denied",
             Self::Duplicate(_) => "login in use",
