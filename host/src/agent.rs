@@ -207,10 +207,10 @@ impl Agent {
     fn resume(&mut self, known: BTreeSet<String>, under_way: Vec<Active>) {
         let now = Now::read();
         for guest in known {
-            self.roster.known(&guest, now);
+            self.roster.add_known(&guest, now);
         }
         for active in under_way {
-            self.roster.known(&active.command.guest, now);
+            self.roster.add_known(&active.command.guest, now);
             // A former process may have sent it.
             let is_queued = active.command.state == CommandState::Queued;
             self.track(active, is_queued);
@@ -288,7 +288,7 @@ impl Agent {
                 self.set_credential(guest, token_sha256, reply);
             }
             Request::Expect { guest, reply } => {
-                self.roster.known(&guest, Now::read());
+                self.roster.add_known(&guest, Now::read());
                 answer(reply, ());
             }
             Request::Guest { name, reply } => answer(reply, self.guest(name)),
@@ -378,7 +378,7 @@ impl Agent {
     /// Notes what went wrong for a guest: in the log, and for whoever asks why.
     fn fail_guest(&mut self, guest: &str, text: &str) {
         warn!(guest, "{text}");
-        self.roster.failed(guest, text, Now::read());
+        self.roster.note_failure(guest, text, Now::read());
     }
 }
 

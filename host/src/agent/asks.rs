@@ -63,7 +63,7 @@ impl Asks {
     }
 
     /// The ask of that id, if it was this guest that was asked.
-    pub(crate) fn answered(&mut self, id: &str, by: &str) -> Option<Pending> {
+    pub(crate) fn take_answered(&mut self, id: &str, by: &str) -> Option<Pending> {
         if self.pending.get(id)?.guest != by {
             return None;
         }
@@ -100,7 +100,7 @@ impl Asks {
         }
     }
 
-    pub(crate) fn expired(&mut self, now: Instant) -> Vec<Pending> {
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<Pending> {
         let mut expired = Vec::new();
         while self.deadlines.first().is_some_and(|(deadline, _)| *deadline <= now) {
             let ended = self.deadlines.pop_first().and_then(|(_, id)| self.remove(&id));
@@ -110,7 +110,7 @@ impl Asks {
     }
 
     /// Those of a guest that is gone and for which somebody waits; what waits in its mailbox stays.
-    pub(crate) fn abandoned(&mut self, guest: &str) -> Vec<Pending> {
+    pub(crate) fn take_abandoned(&mut self, guest: &str) -> Vec<Pending> {
         let theirs: Vec<_> = self.by_guest.get(guest).into_iter().flatten().cloned().collect();
         let is_caller = |asks: &Self, id: &String| {
             asks.pending.get(id).is_some_and(|ask| matches!(ask.purpose, Purpose::Caller(_)))
@@ -123,7 +123,7 @@ impl Asks {
         self.by_command.get(command).map(String::as_str)
     }
 
-    /// When [`Self::expired`] has something to do next.
+    /// When [`Self::take_expired`] has something to do next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
@@ -150,10 +150,10 @@ mod tests {
     fn only_the_guest_that_was_asked_can_answer() {
         let mut asks = Asks::new("a");
         let id = asks.add(command("vm1", None));
-        assert!(asks.answered(&id, "vm2").is_none());
+        assert!(asks.take_answered(&id, "vm2").is_none());
         assert_eq!(asks.carrier(COMMAND), Some(id.as_str()));
-        assert!(asks.answered(&id, "vm1").is_some());
-        assert!(asks.answered(&id, "vm1").is_none());
+        assert!(asks.take_answered(&id, "vm1").is_some());
+        assert!(asks.take_answered(&id, "vm1").is_none());
         assert_eq!(asks.carrier(COMMAND), None);
     }
 
@@ -164,7 +164,7 @@ mod tests {
         for _ in 0..100 {
             let (theirs, ours) = (former.add(command("vm1", None)), now.add(command("vm1", None)));
             assert_ne!(theirs, ours);
-            assert!(now.answered(&theirs, "vm1").is_none());
+            assert!(now.take_answered(&theirs, "vm1").is_none());
         }
     }
 
@@ -175,7 +175,7 @@ mod tests {
         asks.detach(&first);
         assert_eq!(asks.carrier(COMMAND), None);
         let second = asks.add(command("vm1", None));
-        assert!(asks.answered(&first, "vm1").is_some());
+        assert!(asks.take_answered(&first, "vm1").is_some());
         assert_eq!(asks.carrier(COMMAND), Some(second.as_str()));
     }
 
@@ -186,11 +186,11 @@ mod tests {
         asks.add(command("vm1", None));
         asks.add(caller("vm1", Some(now + Duration::from_secs(1))));
         assert_eq!(asks.next_deadline(), Some(now + Duration::from_secs(1)));
-        assert!(asks.expired(now).is_empty());
-        assert_eq!(asks.expired(now + Duration::from_secs(1)).len(), 1);
+        assert!(asks.take_expired(now).is_empty());
+        assert_eq!(asks.take_expired(now + Duration::from_secs(1)).len(), 1);
         asks.add(caller("vm1", None));
         asks.add(caller("vm2", None));
-        assert_eq!(asks.abandoned("vm1").len(), 1);
+        assert_eq!(asks.take_abandoned("vm1").len(), 1);
         assert!(asks.carrier(COMMAND).is_some());
     }
 
@@ -206,18 +206,18 @@ mod tests {
                 match step {
                     0 => ids.push((asks.add(command(&guest, None)), guest)),
                     1 => ids.push((asks.add(caller(&guest, Some(at))), guest)),
-                    2 => over += asks.expired(at).len(),
-                    3 => over += asks.abandoned(&guest).len(),
+                    2 => over += asks.take_expired(at).len(),
+                    3 => over += asks.take_abandoned(&guest).len(),
                     _ => over += ids.get(number as usize).map_or(0, |(id, guest)| {
-                        usize::from(asks.answered(id, guest).is_some())
+                        usize::from(asks.take_answered(id, guest).is_some())
                     }),
                 }
                 asked += usize::from(step < 2);
                 prop_assert_eq!(asks.pending.len(), asked - over);
             }
-            over += asks.expired(start + Duration::from_secs(99)).len();
+            over += asks.take_expired(start + Duration::from_secs(99)).len();
             for (id, guest) in &ids {
-                over += usize::from(asks.answered(id, guest).is_some());
+                over += usize::from(asks.take_answered(id, guest).is_some());
             }
             prop_assert_eq!(over, asked);
             prop_assert!(asks.deadlines.is_empty() && asks.by_guest.is_empty() && asks.by_command.is_empty());

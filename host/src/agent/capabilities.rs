@@ -2,7 +2,7 @@
 //! being listened to, and saying other words.
 
 use crate::agent::commands::BookError;
-use crate::agent::handle::{Handle, TakeError, Unheard};
+use crate::agent::handle::{Handle, ReportError, ReportRejected};
 use crate::agent::request::Request;
 use crate::shape::{self, Bounds};
 use async_trait::async_trait;
@@ -69,16 +69,18 @@ fn failed(fault: Fault) -> Refusal {
 }
 
 /// What the guest should do about it: try again later, or never.
-fn not_taken(error: TakeError) -> Refusal {
+fn refusal(error: ReportError) -> Refusal {
     match error {
-        TakeError::Unheard(
-            Unheard::Unknown(_) | Unheard::NotYours { .. } | Unheard::Books(BookError::Malformed { .. }),
+        ReportError::Rejected(
+            ReportRejected::Unknown(_)
+            | ReportRejected::NotYours { .. }
+            | ReportRejected::Books(BookError::Malformed { .. }),
         )
-        | TakeError::Inline(_) => Refusal::Invalid(error.to_string()),
-        TakeError::Unheard(Unheard::Books(_))
-        | TakeError::Held { .. }
-        | TakeError::Store(_)
-        | TakeError::Agent(_) => Refusal::Failed(error.to_string()),
+        | ReportError::Inline(_) => Refusal::Invalid(error.to_string()),
+        ReportError::Rejected(ReportRejected::Books(_))
+        | ReportError::Held { .. }
+        | ReportError::Store(_)
+        | ReportError::Agent(_) => Refusal::Failed(error.to_string()),
     }
 }
 
@@ -168,18 +170,18 @@ impl Commands for HostCapabilities {
         let unknown =
             |_| Refusal::Invalid(format!("commands: part {} is neither out nor err", excerpt(&part)));
         let part: Part = part.parse().map_err(unknown)?;
-        self.handle.take_output(sender, &cmd_id, part, offset, bytes.into()).await.map_err(not_taken)
+        self.handle.take_output(sender, &cmd_id, part, offset, bytes.into()).await.map_err(refusal)
     }
 
     async fn finished(&self, caller: Caller<'_>, cmd_id: String, results: String) -> Result<(), Refusal> {
         let sender = guest(caller, "commands")?;
         let results = object(&results, "results")?;
-        self.handle.take_results(sender, &cmd_id, results).await.map_err(not_taken)
+        self.handle.take_results(sender, &cmd_id, results).await.map_err(refusal)
     }
 
     async fn input_taken(&self, caller: Caller<'_>, cmd_id: String, offset: u64) -> Result<(), Refusal> {
         let sender = guest(caller, "commands")?;
-        self.handle.take_input(sender, &cmd_id, offset).await.map_err(not_taken)
+        self.handle.take_input(sender, &cmd_id, offset).await.map_err(refusal)
     }
 }
 

@@ -62,7 +62,7 @@ impl Signal {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Told<T> {
+pub(crate) struct CommandReply<T> {
     pub(crate) command: Command,
     pub(crate) answer: Result<T, Fault>,
 }
@@ -75,11 +75,11 @@ impl Handle {
         lexicon: &Lexicon,
         id: &str,
         signal: Signal,
-    ) -> Result<Vec<Told<u64>>, Fault> {
+    ) -> Result<Vec<CommandReply<u64>>, Fault> {
         let commands = self.find(id).await?.commands();
         let signalling = commands.into_iter().map(|command| async move {
             let answer = self.signal_one(lexicon, &command, signal).await;
-            Told { command, answer }
+            CommandReply { command, answer }
         });
         Ok(stream::iter(signalling).buffered(ASKED_AT_ONCE).collect().await)
     }
@@ -119,7 +119,11 @@ impl Handle {
     }
 
     /// What a command, the commands of a run, or all that run use now: each guest is asked once for all of its.
-    pub(crate) async fn usage(&self, lexicon: &Lexicon, id: Option<&str>) -> Result<Vec<Told<Usage>>, Fault> {
+    pub(crate) async fn usage(
+        &self,
+        lexicon: &Lexicon,
+        id: Option<&str>,
+    ) -> Result<Vec<CommandReply<Usage>>, Fault> {
         let commands = match id {
             Some(id) => self.find(id).await?.commands(),
             None => self.list(Filter { limit: MAX_MEASURED, ..Filter::default() }).await?,
@@ -285,7 +289,7 @@ impl Handle {
     }
 }
 
-fn used(command: Command, told: &Result<Value, Fault>) -> Told<Usage> {
+fn used(command: Command, told: &Result<Value, Fault>) -> CommandReply<Usage> {
     let not_running = |why: String| Err(Fault::new(FaultKind::Finished, why));
     let answer = match told {
         Err(fault) if command.state == State::Running => Err(fault.clone()),
@@ -299,5 +303,5 @@ fn used(command: Command, told: &Result<Value, Fault>) -> Told<Usage> {
         },
         _ => not_running(format!("{} is {}", command.id, command.state.as_str())),
     };
-    Told { command, answer }
+    CommandReply { command, answer }
 }

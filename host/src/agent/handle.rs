@@ -21,8 +21,8 @@ use vocable_api::target::Target;
 use vocable_config::Size;
 use vocable_protocol::{HOST, Part, ReportedResults, excerpt, header, is_guest_id};
 
-pub(crate) use crate::agent::reports::{TakeError, Unheard};
-pub(crate) use crate::agent::run::{RunRequest, Terms, new_run_id};
+pub(crate) use crate::agent::reports::{ReportError, ReportRejected};
+pub(crate) use crate::agent::run::{RunOptions, RunRequest, new_run_id};
 pub(crate) use crate::agent::say::Asked;
 
 /// A run or a command, whichever the caller's id names.
@@ -249,13 +249,13 @@ impl Handle {
         part: Part,
         offset: u64,
         bytes: Bytes,
-    ) -> Result<(), TakeError> {
+    ) -> Result<(), ReportError> {
         let piece = Piece { part, offset, bytes, space: Space::Usual };
         self.report(sender, id, VecDeque::from([piece]), News::None).await
     }
 
     /// The command has read so much of its input, says the guest that runs it.
-    pub(crate) async fn take_input(&self, sender: &str, id: &str, offset: u64) -> Result<(), TakeError> {
+    pub(crate) async fn take_input(&self, sender: &str, id: &str, offset: u64) -> Result<(), ReportError> {
         self.report(sender, id, VecDeque::new(), News::InputTaken(offset)).await
     }
 
@@ -265,11 +265,11 @@ impl Handle {
         sender: &str,
         id: &str,
         mut results: Map<String, Value>,
-    ) -> Result<(), TakeError> {
+    ) -> Result<(), ReportError> {
         let mut output = VecDeque::new();
         for part in [Part::Out, Part::Err] {
             if let Some(inline) = results.remove(part.as_str()) {
-                let bytes = inline_bytes(&inline).ok_or(TakeError::Inline(part.as_str()))?;
+                let bytes = inline_bytes(&inline).ok_or(ReportError::Inline(part.as_str()))?;
                 // Without it the end could not be told, and it is no more than one message holds.
                 output.push_back(Piece { part, offset: 0, bytes, space: Space::Reserve });
             }
@@ -286,7 +286,7 @@ impl Handle {
         id: &str,
         output: VecDeque<Piece>,
         news: News,
-    ) -> Result<(), TakeError> {
+    ) -> Result<(), ReportError> {
         let (sender, id) = (sender.to_owned(), id.to_owned());
         self.request(|reply| Request::Report(Report::new(sender, id, output, news, reply))).await?
     }

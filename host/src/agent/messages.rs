@@ -68,13 +68,13 @@ impl Agent {
     }
 
     pub(super) fn expire_asks(&mut self, now: Instant) {
-        for ask in self.asks.expired(now) {
+        for ask in self.asks.take_expired(now) {
             give_up(ask, FaultKind::TimedOut, "no answer in time");
         }
     }
 
     pub(super) fn abandon_asks(&mut self, guest: &str, why: &str) {
-        for ask in self.asks.abandoned(guest) {
+        for ask in self.asks.take_abandoned(guest) {
             give_up(ask, FaultKind::GuestOffline, why);
         }
     }
@@ -91,7 +91,7 @@ impl Agent {
         if bytes > most {
             let text =
                 format!("a {word} for {guest} of {bytes} bytes; a guest takes {most} (broker.max_frame)");
-            self.roster.failed(guest, &text, Now::read());
+            self.roster.note_failure(guest, &text, Now::read());
             return Err(Fault::new(FaultKind::TooBig, text));
         }
         // Before what the word has written, so that these count.
@@ -185,7 +185,7 @@ impl Agent {
         }
         let bytes = frame.weight();
         if let Err(frame) = self.turns.offer(&guest, frame, bytes) {
-            self.roster.not_heard(&guest);
+            self.roster.count_unheard(&guest);
             warn!(guest, "not heard: too many of its messages wait");
             let text = "too many of your messages wait; tell it again later";
             self.acknowledge(Some((&guest, "failed", text)), frame);
@@ -220,7 +220,7 @@ impl Agent {
     /// Something computes for too long to be done on this thread.
     pub(super) fn move_elsewhere(&mut self, work: Metered<Then>) {
         if let Some(guest) = &work.guest {
-            self.turns.is_long(guest);
+            self.turns.mark_long(guest);
         }
         self.work.elsewhere(work);
         self.hear_next();
@@ -246,7 +246,7 @@ impl Agent {
         if let Some(error) = heard.error {
             let (error, now) = (shorten_error(error), Now::read());
             warn!(guest, word = heard.word, "{error}");
-            self.roster.failed(guest, &error, now);
+            self.roster.note_failure(guest, &error, now);
             self.events.note("word.failed", About::guest(guest), error, now);
         }
         if let Some(reply) = heard.reply {
@@ -260,13 +260,13 @@ impl Agent {
             && refused.kind == "too-large"
         {
             let text = shorten_error(format!("{} answered too much: {}", heard.word, refused.text));
-            self.roster.failed(guest, &text, Now::read());
+            self.roster.note_failure(guest, &text, Now::read());
         }
-        match self.asks.answered(&reply.to, guest).map(|ask| ask.purpose) {
+        match self.asks.take_answered(&reply.to, guest).map(|ask| ask.purpose) {
             Some(Purpose::Caller(caller)) => answer(caller, Ok(reply.result)),
             Some(Purpose::Command(id)) => self.taken(guest, &id, reply.result),
             None => {
-                self.roster.answered_nobody(guest);
+                self.roster.count_stray_answer(guest);
                 debug!(guest, "an answer that nobody waits for");
             }
         }

@@ -99,7 +99,7 @@ impl Agent {
             Ok(_) if it.is_taken => {}
             Ok(_) => {
                 let now = Now::read();
-                it.active.started(now.utc);
+                it.active.mark_started(now.utc);
                 (it.heard, it.is_taken) = (Some(now.mono), true);
                 it.changed.send_replace(());
                 let command = it.active.command.clone();
@@ -325,8 +325,8 @@ impl Agent {
         let Some(mut it) = self.untrack(id) else { return };
         let now = Now::read();
         warn!(cmd = id, guest = it.active.command.guest, "given up: {}", failure.message);
-        self.roster.failed(&it.active.command.guest, &failure.message, now);
-        it.active.failed(state, failure, now.utc);
+        self.roster.note_failure(&it.active.command.guest, &failure.message, now);
+        it.active.fail(state, failure, now.utc);
         self.note_command(&it.active.command);
         for report in it.reports.drain(..) {
             report.refuse(BookError::Preparing { id: id.to_owned() });

@@ -138,7 +138,7 @@ impl Agent {
         let (store, id) = (self.store.clone(), guest.clone());
         self.background(async move { store.set_credential(id, token_sha256).await }, move |agent, set| {
             if set.is_ok() {
-                agent.roster.known(&guest, Now::read());
+                agent.roster.add_known(&guest, Now::read());
             }
             answer(reply, set);
         });

@@ -29,7 +29,7 @@ pub(crate) struct Report {
     id: String,
     output: VecDeque<Piece>,
     news: News,
-    reply: Reply<Result<(), TakeError>>,
+    reply: Reply<Result<(), ReportError>>,
     has_waited: bool,
     is_looked_up: bool,
 }
@@ -58,7 +58,7 @@ pub(super) enum Writing {
 
 /// Why something a guest says of a command is not taken.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unheard {
+pub(crate) enum ReportRejected {
     /// The host has never asked for such a command, or it is long over.
     #[error("the host knows no command {0}")]
     Unknown(String),
@@ -70,10 +70,10 @@ pub(crate) enum Unheard {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TakeError {
+pub(crate) enum ReportError {
     /// It was not asked for, or the books say otherwise.
     #[error(transparent)]
-    Unheard(#[from] Unheard),
+    Rejected(#[from] ReportRejected),
     /// It could not be written down; the guest keeps it and tries again.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -103,17 +103,17 @@ impl Report {
         id: String,
         output: VecDeque<Piece>,
         news: News,
-        reply: Reply<Result<(), TakeError>>,
+        reply: Reply<Result<(), ReportError>>,
     ) -> Self {
         Self { sender, id, output, news, reply, has_waited: false, is_looked_up: false }
     }
 
-    fn answer(self, taken: Result<(), TakeError>) {
+    fn answer(self, taken: Result<(), ReportError>) {
         answer(self.reply, taken);
     }
 
-    pub(super) fn refuse(self, error: impl Into<Unheard>) {
-        self.answer(Err(TakeError::Unheard(error.into())));
+    pub(super) fn refuse(self, error: impl Into<ReportRejected>) {
+        self.answer(Err(ReportError::Rejected(error.into())));
     }
 
     /// Whether it has to wait for the digests of what is here.
@@ -127,7 +127,7 @@ impl Agent {
     pub(super) fn take_report(&mut self, mut report: Report) {
         let it = match self.owned_by(&report.sender, &report.id) {
             Ok(it) => it,
-            Err(Unheard::Unknown(_)) if !report.is_looked_up => return self.look_up(report),
+            Err(ReportRejected::Unknown(_)) if !report.is_looked_up => return self.look_up(report),
             Err(error) => return report.refuse(error),
         };
         if it.writing.is_some() {
@@ -153,10 +153,10 @@ impl Agent {
         }
     }
 
-    fn owned_by(&mut self, sender: &str, id: &str) -> Result<&mut Tracked, Unheard> {
-        let it = self.commands.get_mut(id).ok_or_else(|| Unheard::Unknown(excerpt(id)))?;
+    fn owned_by(&mut self, sender: &str, id: &str) -> Result<&mut Tracked, ReportRejected> {
+        let it = self.commands.get_mut(id).ok_or_else(|| ReportRejected::Unknown(excerpt(id)))?;
         if it.active.command.guest != sender {
-            return Err(Unheard::NotYours { id: id.to_owned(), sender: sender.to_owned() });
+            return Err(ReportRejected::NotYours { id: id.to_owned(), sender: sender.to_owned() });
         }
         Ok(it)
     }
@@ -200,7 +200,7 @@ impl Agent {
         let (store, of, id) = (self.store.clone(), id.to_owned(), id.to_owned());
         self.background(async move { digests(&store, &of).await }, move |agent, digests| {
             if let (Some(it), Some(digests)) = (agent.commands.get_mut(&id), digests) {
-                it.active.ready(digests);
+                it.active.set_digests(digests);
                 it.changed.send_replace(());
                 agent.resume_reports(&id);
             }
@@ -234,9 +234,9 @@ impl Agent {
                 if appended.is_ok() && it.active.is_ready() && it.active.command.received(part) == append.at {
                     // What writes has been started, even if the guest's word for it was lost.
                     let now = Now::read();
-                    it.active.started(now.utc);
+                    it.active.mark_started(now.utc);
                     it.heard = Some(now.mono);
-                    it.active.received(part, &bytes);
+                    it.active.add_output(part, &bytes);
                     it.changed.send_replace(());
                 }
             }
@@ -275,13 +275,13 @@ impl Agent {
                 self.events.note("cmd.paused", About::command(&id, &guest), why.clone(), Now::read());
             }
         }
-        report.answer(Err(TakeError::Held { id, why }));
+        report.answer(Err(ReportError::Held { id, why }));
     }
 
     fn take_end(&mut self, report: Report, results: ReportedResults) {
         let Some(it) = self.commands.get_mut(&report.id) else { return };
         let mut ended = it.active.clone();
-        if let Err(error) = ended.finished(results, Now::read().utc) {
+        if let Err(error) = ended.finish(results, Now::read().utc) {
             return report.refuse(error);
         }
         it.writing = Some(Writing::End);
@@ -298,7 +298,7 @@ impl Agent {
                 agent.close(&command);
             }
             agent.resume_reports(&command.id);
-            report.answer(written.map_err(TakeError::from));
+            report.answer(written.map_err(ReportError::from));
         });
     }
 

@@ -175,7 +175,7 @@ impl Guest {
         self.heard.map(|at| now.mono.saturating_duration_since(at))
     }
 
-    fn turn(&mut self, state: State, reason: impl Into<String>, now: Now) {
+    fn set_state(&mut self, state: State, reason: impl Into<String>, now: Now) {
         (self.state, self.since, self.reason) = (state, now.utc, reason.into());
     }
 }
@@ -239,7 +239,7 @@ impl Roster {
     }
 
     /// The host has heard of a guest otherwise: a credential was made for it.
-    pub(crate) fn known(&mut self, id: &str, now: Now) {
+    pub(crate) fn add_known(&mut self, id: &str, now: Now) {
         self.strangers.remove(id);
         self.guests.entry(id.to_owned()).or_insert_with(|| Guest::unknown(now));
     }
@@ -258,21 +258,21 @@ impl Roster {
         if !guest.state.is_there() {
             return None;
         }
-        guest.turn(State::Lost, reason, now);
+        guest.set_state(State::Lost, reason, now);
         self.schedule(id, true);
         Some(Change { guest: id.to_owned(), state: State::Lost, reason: reason.to_owned() })
     }
 
     pub(crate) fn refused(&mut self, id: &str, peer: Option<SocketAddr>, reason: &str, now: Now) {
         if let Some(guest) = self.guests.get_mut(id) {
-            return note(&mut guest.refusals, peer, reason, now);
+            return count_refusal(&mut guest.refusals, peer, reason, now);
         }
-        let mut told = self.strangers.remove(id);
-        if told.is_none() {
+        let mut refusals = self.strangers.remove(id);
+        if refusals.is_none() {
             self.make_room_for_stranger(peer);
         }
-        note(&mut told, peer, reason, now);
-        self.strangers.extend(told.map(|told| (id.to_owned(), told)));
+        count_refusal(&mut refusals, peer, reason, now);
+        self.strangers.extend(refusals.map(|told| (id.to_owned(), told)));
     }
 
     /// The name that was tried longest ago is forgotten: of the same address if that has its share, else of all.
@@ -297,7 +297,7 @@ impl Roster {
         now: Now,
     ) -> Option<Change> {
         let guest = self.guests.entry(id.to_owned()).or_insert_with(|| Guest::unknown(now));
-        guest.beacon = told_beacon(&facts);
+        guest.beacon = reported_beacon(&facts);
         (guest.ip, guest.facts, guest.beats) = (ip.to_owned(), facts, 0);
         guest.hello = Some(now.utc);
         guest.refusals = None;
@@ -307,7 +307,7 @@ impl Roster {
             (None, State::Left | State::Lost) => return None,
             (None, _) => (State::Lost, "its connection ended before it was heard"),
         };
-        guest.turn(state, reason, now);
+        guest.set_state(state, reason, now);
         self.schedule(id, true);
         Some(Change { guest: id.to_owned(), state, reason: reason.to_owned() })
     }
@@ -331,33 +331,33 @@ impl Roster {
                 format!("heard again after {}", age((now.utc - guest.since).unsigned_abs()))
             }
         };
-        guest.turn(State::Alive, reason.clone(), now);
+        guest.set_state(State::Alive, reason.clone(), now);
         self.schedule(id, false);
         Some(Change { guest: id.to_owned(), state: State::Alive, reason })
     }
 
     pub(crate) fn left(&mut self, id: &str, reason: &str, now: Now) -> Option<Change> {
         let guest = self.guests.get_mut(id)?;
-        guest.turn(State::Left, reason, now);
+        guest.set_state(State::Left, reason, now);
         self.schedule(id, true);
         Some(Change { guest: id.to_owned(), state: State::Left, reason: reason.to_owned() })
     }
 
     /// Something failed for a guest; the last one is kept for whoever asks why.
-    pub(crate) fn failed(&mut self, id: &str, error: &str, now: Now) {
+    pub(crate) fn note_failure(&mut self, id: &str, error: &str, now: Now) {
         if let Some(guest) = self.guests.get_mut(id) {
             guest.last_error = Some((now.utc, error.to_owned()));
         }
     }
 
-    pub(crate) fn answered_nobody(&mut self, id: &str) {
+    pub(crate) fn count_stray_answer(&mut self, id: &str) {
         if let Some(guest) = self.guests.get_mut(id) {
             guest.stray_answers += 1;
         }
     }
 
     /// A message of it was not heard, because too many of them waited.
-    pub(crate) fn not_heard(&mut self, id: &str) {
+    pub(crate) fn count_unheard(&mut self, id: &str) {
         if let Some(guest) = self.guests.get_mut(id) {
             guest.unheard += 1;
         }
@@ -407,18 +407,18 @@ fn judge(id: &str, guest: &mut Guest, of_all: Timeouts, now: Now) -> Option<Chan
         _ => return None,
     };
     let reason = format!("no beacon for {}", age(silent));
-    guest.turn(state, reason.clone(), now);
+    guest.set_state(state, reason.clone(), now);
     Some(Change { guest: id.to_owned(), state, reason })
 }
 
 /// The fact `beacon`: seconds, as text.
-fn told_beacon(facts: &Map<String, Value>) -> Option<Duration> {
+fn reported_beacon(facts: &Map<String, Value>) -> Option<Duration> {
     let seconds = Facts::of(facts).beacon?.parse().ok()?;
     let beacon = Duration::try_from_secs_f64(seconds).ok()?;
     Some(beacon.clamp(*BEACONS.start(), *BEACONS.end()))
 }
 
-fn note(refusals: &mut Option<Refusals>, peer: Option<SocketAddr>, reason: &str, now: Now) {
+fn count_refusal(refusals: &mut Option<Refusals>, peer: Option<SocketAddr>, reason: &str, now: Now) {
     let count = refusals.as_ref().map_or(0, |so_far| so_far.count) + 1;
     *refusals = Some(Refusals { count, reason: reason.to_owned(), at: now.utc, peer });
 }

@@ -24,13 +24,13 @@ pub(crate) struct RunRequest {
     pub(crate) program: Program,
     /// The caller's own id: the same id with the same request is the same run.
     pub(crate) id: Option<String>,
-    pub(crate) terms: Terms,
+    pub(crate) options: RunOptions,
 }
 
 /// Which of the guests that a target selects, and until when. What is not said is left out of what tells requests
 /// apart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Terms {
+pub(crate) struct RunOptions {
     /// Not these: a target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) except: Option<String>,
@@ -101,10 +101,10 @@ impl Agent {
 
     fn plan(&self, wanted: &RunRequest, target: &Target, request: &str) -> Result<Plan, Fault> {
         let single = target.single().is_some();
-        let selected = self.apply_terms(self.select(target)?, &wanted.terms)?;
+        let selected = self.apply_options(self.select(target)?, &wanted.options)?;
         let mut name = wanted.target.clone();
         if single && let [Selected { guest, away }] = selected.as_slice() {
-            if let Some(why) = away.as_ref().filter(|_| wanted.terms.queue_s.is_none()) {
+            if let Some(why) = away.as_ref().filter(|_| wanted.options.queue_s.is_none()) {
                 let text = format!("{guest} does not answer; nothing was run: {why}");
                 return Err(Fault::new(FaultKind::GuestOffline, text));
             }
@@ -113,22 +113,26 @@ impl Agent {
         }
         let id = wanted.id.clone().map_or_else(new_run_id, Ok)?;
         let (program, now) = (Arc::new(wanted.program.clone()), Now::read().utc);
-        let planned = |selected| planned(&id, selected, &wanted.terms, &program, now);
+        let planned = |selected| planned(&id, selected, &wanted.options, &program, now);
         let commands = selected.into_iter().map(planned).collect();
         let run = Run { id, target: name, single, request: request.to_owned(), created: now };
         Ok(Plan { run, commands })
     }
 
     /// Those of the selected guests that are meant.
-    fn apply_terms(&self, mut selected: Vec<Selected>, terms: &Terms) -> Result<Vec<Selected>, Fault> {
-        if let Some(except) = &terms.except {
+    fn apply_options(
+        &self,
+        mut selected: Vec<Selected>,
+        options: &RunOptions,
+    ) -> Result<Vec<Selected>, Fault> {
+        if let Some(except) = &options.except {
             let left_out = self.select(&Target::parse(except)?)?;
             selected.retain(|it| left_out.iter().all(|other| other.guest != it.guest));
         }
-        if terms.alive {
+        if options.alive {
             selected.retain(|it| it.away.is_none());
         }
-        if let Some(limit) = terms.limit {
+        if let Some(limit) = options.limit {
             let most = limited(limit, selected.len());
             while selected.len() > most {
                 let by_chance = random_below(selected.len())?;
@@ -187,8 +191,8 @@ fn the_same(known: Run, request: &str) -> Result<Added, Fault> {
 /// All of a request, to recognise the same one.
 fn as_asked(wanted: &RunRequest) -> String {
     let mut request = json!({"target": wanted.target, "program": wanted.program});
-    if wanted.terms != Terms::default() {
-        request["terms"] = json!(wanted.terms);
+    if wanted.options != RunOptions::default() {
+        request["terms"] = json!(wanted.options);
     }
     comparable(request.to_string())
 }
@@ -205,15 +209,15 @@ fn comparable(request: String) -> String {
 fn planned(
     run: &str,
     selected: Selected,
-    terms: &Terms,
+    options: &RunOptions,
     program: &Arc<Program>,
     now: OffsetDateTime,
 ) -> Command {
     let mut command = Command::new(run, &selected.guest, Arc::clone(program), now);
     let after = |seconds: f64| now.checked_add(time::Duration::saturating_seconds_f64(seconds));
-    command.expires = terms.queue_s.and_then(after);
-    command.deadline = terms.deadline_s.and_then(after);
-    if let Some(why) = selected.away.filter(|_| terms.queue_s.is_none()) {
+    command.expires = options.queue_s.and_then(after);
+    command.deadline = options.deadline_s.and_then(after);
+    if let Some(why) = selected.away.filter(|_| options.queue_s.is_none()) {
         let message = format!("{} does not answer; nothing was run: {why}", selected.guest);
         command.failure = Some(Failure::new(FaultKind::GuestOffline.slug(), message));
         (command.state, command.ended) = (State::Failed, Some(now));

@@ -5,7 +5,7 @@ use crate::agent::capabilities::HostCapabilities;
 use crate::agent::commands::Program;
 use crate::agent::events::Wanted;
 use crate::agent::handle::Handle;
-use crate::agent::reports::{News, Piece, Report, TakeError};
+use crate::agent::reports::{News, Piece, Report, ReportError};
 use crate::agent::store::{Run, Space};
 use crate::config::Admit;
 use crate::credentials::Credentials;
@@ -77,11 +77,11 @@ async fn running(folder: &Path, output: &'static str, state: CommandState) -> Ru
 }
 
 impl Running {
-    async fn output(&self, offset: u64, text: &'static str) -> Result<(), TakeError> {
+    async fn output(&self, offset: u64, text: &'static str) -> Result<(), ReportError> {
         self.handle.take_output("vm1", "a.vm1", Part::Out, offset, text.into()).await
     }
 
-    async fn end(&self, results: serde_json::Value) -> Result<(), TakeError> {
+    async fn end(&self, results: serde_json::Value) -> Result<(), ReportError> {
         self.handle.take_results("vm1", "a.vm1", results.as_object().unwrap().clone()).await
     }
 
@@ -191,7 +191,7 @@ async fn a_request_is_written_down_and_begun_even_if_nobody_waits_for_the_answer
         target: "vm1".into(),
         program: Program { cmd: "true".into(), ..Program::default() },
         id: Some(id.into()),
-        terms: handle::Terms { queue_s, ..Default::default() },
+        options: handle::RunOptions { queue_s, ..Default::default() },
     };
     let refused = agent.handle.run(wanted("b", None)).await.unwrap_err();
     assert!(

@@ -222,7 +222,7 @@ impl<M> Turns<M> {
     }
 
     /// The message of a guest that is being heard takes longer than it seemed: it needs another place, and has it.
-    pub(crate) fn is_long(&mut self, guest: &str) {
+    pub(crate) fn mark_long(&mut self, guest: &str) {
         let Some(account) = self.guests.get_mut(guest) else { return };
         if account.heard == Some(Length::Short) {
             account.heard = Some(Length::Long);
@@ -233,7 +233,7 @@ impl<M> Turns<M> {
 
     /// Has a guest rest whose message was heard, if by its outcome and cost it has to. To be told before that it is done.
     pub(crate) fn rest(&mut self, guest: &str, cost: Duration, outcome: Outcome, now: Instant) {
-        let has_company = outcome.is_asked && self.works(guest, now);
+        let has_company = outcome.is_asked && self.note_activity(guest, now);
         let Some(account) = self.guests.get_mut(guest) else { return };
         let Some(until) = account.rest_after(cost, outcome, has_company, now) else { return };
         if let Some(before) = account.rests_until.replace(until) {
@@ -242,8 +242,8 @@ impl<M> Turns<M> {
         self.resting.insert((until, guest.to_owned()));
     }
 
-    /// Notes that a guest is at work. Whether somebody else is, too.
-    fn works(&mut self, guest: &str, now: Instant) -> bool {
+    /// Notes that a guest is at work; tells whether somebody else is, too.
+    fn note_activity(&mut self, guest: &str, now: Instant) -> bool {
         let [last, before] = &mut self.at_work;
         if last.as_ref().is_none_or(|(who, _)| who != guest) {
             *before = last.take();
@@ -406,7 +406,7 @@ mod tests {
         turns.offer("vm1", 4, 1).unwrap();
         let first = turns.next_turn().unwrap().guest;
         assert_eq!(turns.next_turn(), None);
-        turns.is_long(&first);
+        turns.mark_long(&first);
         assert!(turns.next_turn().is_some());
         // And it is known from then on.
         turns.done(&first, 10 * LONG);
@@ -548,7 +548,7 @@ mod tests {
                     }
                     Step::Lasts(guest) => {
                         if let Some(length) = heard.get_mut(&guest.to_string()) {
-                            turns.is_long(&guest.to_string());
+                            turns.mark_long(&guest.to_string());
                             *length = Length::Long;
                         }
                     }

@@ -492,7 +492,7 @@ mod tests {
         let (mut roster, now) = (Roster::new(PATIENCE), Now::read());
         roster.connected("vm1", HERE, now);
         roster.joined("vm1", "", serde_json::Map::new(), now);
-        roster.answered_nobody("vm1");
+        roster.count_stray_answer("vm1");
         let way = Way { text: "failed 2s ago: no answer".to_owned(), works: false };
         let told =
             judge(&Facts::gather("vm1", &view(&roster, now), &About::default()).with_files(Some(way)), now);
@@ -518,7 +518,7 @@ mod tests {
                 Some("session"),
             ),
             (
-                |roster, now| roster.known("vm1", now),
+                |roster, now| roster.add_known("vm1", now),
                 "vm1 has never joined: nothing has connected under its name",
                 Some("session"),
             ),

@@ -97,7 +97,7 @@ impl Active {
     }
 
     /// The digests of what is on disk are made. Nothing was taken meanwhile.
-    pub(crate) fn ready(&mut self, digests: Digests) {
+    pub(crate) fn set_digests(&mut self, digests: Digests) {
         if self.digests.is_none() {
             (self.command.out_bytes, self.command.err_bytes) = (digests.out.bytes, digests.err.bytes);
             self.digests = Some(digests);
@@ -113,7 +113,7 @@ impl Active {
         self.digests.as_ref().ok_or_else(|| BookError::Preparing { id: self.command.id.clone() })
     }
 
-    pub(crate) fn started(&mut self, now: OffsetDateTime) {
+    pub(crate) fn mark_started(&mut self, now: OffsetDateTime) {
         if self.command.state == State::Queued {
             (self.command.state, self.command.started) = (State::Running, Some(now));
         }
@@ -133,7 +133,7 @@ impl Active {
     }
 
     /// These bytes were written down, at the end of that part.
-    pub(crate) fn received(&mut self, part: Part, bytes: &[u8]) {
+    pub(crate) fn add_output(&mut self, part: Part, bytes: &[u8]) {
         if let Some(digests) = &mut self.digests {
             digests.of_mut(part).update(bytes);
         }
@@ -159,11 +159,7 @@ impl Active {
     }
 
     /// It is over. `results` are the guest's, without the output; checked for what everybody relies on.
-    pub(crate) fn finished(
-        &mut self,
-        results: ReportedResults,
-        now: OffsetDateTime,
-    ) -> Result<(), BookError> {
+    pub(crate) fn finish(&mut self, results: ReportedResults, now: OffsetDateTime) -> Result<(), BookError> {
         let missing = |missing| BookError::Malformed { id: self.command.id.clone(), missing };
         if results.finished.is_none() {
             return Err(missing("finished (boolean)"));
@@ -184,7 +180,7 @@ impl Active {
     }
 
     /// It will not be run, or nothing more will be heard of it.
-    pub(crate) fn failed(&mut self, state: State, failure: Failure, now: OffsetDateTime) {
+    pub(crate) fn fail(&mut self, state: State, failure: Failure, now: OffsetDateTime) {
         (self.command.state, self.command.failure, self.command.ended) = (state, Some(failure), Some(now));
     }
 }
@@ -209,7 +205,7 @@ mod tests {
     #[test]
     fn output_told_twice_is_kept_once_and_a_gap_is_refused() {
         let mut it = active();
-        it.received(Part::Out, b"hello ");
+        it.add_output(Part::Out, b"hello ");
         assert_eq!(it.place(Part::Out, 0, 6).unwrap(), None);
         assert_eq!(it.place(Part::Out, 3, 6).unwrap(), Some(Append { at: 6, skip: 3, counted: 6 }));
         let gap = it.place(Part::Out, 7, 1).unwrap_err();
@@ -219,27 +215,27 @@ mod tests {
     #[test]
     fn the_end_is_taken_only_with_every_byte() {
         let mut it = active();
-        it.received(Part::Out, b"hell");
+        it.add_output(Part::Out, b"hell");
         assert!(matches!(
-            it.finished(results(b"hello"), OffsetDateTime::UNIX_EPOCH),
+            it.finish(results(b"hello"), OffsetDateTime::UNIX_EPOCH),
             Err(BookError::Incomplete { have: 4, told: 5, .. })
         ));
-        it.received(Part::Out, b"0");
+        it.add_output(Part::Out, b"0");
         assert!(matches!(
-            it.finished(results(b"hello"), OffsetDateTime::UNIX_EPOCH),
+            it.finish(results(b"hello"), OffsetDateTime::UNIX_EPOCH),
             Err(BookError::Digest { .. })
         ));
         let mut it = active();
-        it.received(Part::Out, b"hello");
-        it.finished(results(b"hello"), OffsetDateTime::UNIX_EPOCH).unwrap();
+        it.add_output(Part::Out, b"hello");
+        it.finish(results(b"hello"), OffsetDateTime::UNIX_EPOCH).unwrap();
         assert_eq!(it.command.state, State::Done);
     }
 
     #[test]
     fn results_that_make_no_sense_are_refused_and_the_command_goes_on() {
         let mut it = active();
-        it.started(OffsetDateTime::UNIX_EPOCH);
-        let refused = it.finished(ReportedResults::default(), OffsetDateTime::UNIX_EPOCH).unwrap_err();
+        it.mark_started(OffsetDateTime::UNIX_EPOCH);
+        let refused = it.finish(ReportedResults::default(), OffsetDateTime::UNIX_EPOCH).unwrap_err();
         assert_eq!(refused.to_string(), "k7mq2x.vm1: results without finished (boolean)");
         assert_eq!(it.command.state, State::Running);
     }
@@ -249,25 +245,25 @@ mod tests {
         let mut it = Active::resumed(active().command, None);
         let busy = it.place(Part::Out, 0, 5).unwrap_err();
         assert!(matches!(busy, BookError::Preparing { .. }), "{busy}");
-        assert!(it.finished(results(b""), OffsetDateTime::UNIX_EPOCH).is_err());
+        assert!(it.finish(results(b""), OffsetDateTime::UNIX_EPOCH).is_err());
         let mut digests = Digests::default();
         digests.of_mut(Part::Out).update(b"hello");
-        it.ready(digests);
+        it.set_digests(digests);
         assert_eq!(it.command.out_bytes, 5);
-        it.finished(results(b"hello"), OffsetDateTime::UNIX_EPOCH).unwrap();
+        it.finish(results(b"hello"), OffsetDateTime::UNIX_EPOCH).unwrap();
     }
 
     #[test]
     fn the_output_of_a_command_that_is_being_ended_counts_no_more() {
         let mut it = active();
-        it.received(Part::Out, b"123");
-        it.received(Part::Err, b"45");
+        it.add_output(Part::Out, b"123");
+        it.add_output(Part::Err, b"45");
         it.command.paused = Some("full".into());
         let counted = |it: &Active| it.place(Part::Out, 3, 1).unwrap().unwrap().counted;
         assert_eq!(counted(&it), 5);
         it.command.ending = true;
         assert_eq!(counted(&it), 0);
-        it.received(Part::Out, b"6");
+        it.add_output(Part::Out, b"6");
         assert_eq!(it.command.paused, None, "what is taken is not held up");
     }
 
@@ -283,7 +279,7 @@ mod tests {
                 if let Ok(Some(append)) = it.place(Part::Out, from as u64, piece.len()) {
                     prop_assert_eq!(append.at, kept.len() as u64);
                     kept.extend_from_slice(&piece[append.skip..]);
-                    it.received(Part::Out, &piece[append.skip..]);
+                    it.add_output(Part::Out, &piece[append.skip..]);
                 }
             }
             prop_assert!(written.starts_with(&kept));

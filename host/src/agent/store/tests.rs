@@ -35,7 +35,7 @@ async fn a_run_is_found_again_after_a_restart() {
     assert_eq!((first.command.id.as_str(), first.command.out_bytes), ("k7mq2x.vm1", 11));
     assert!(!first.is_ready(), "nothing is read at the start");
     assert!(under_way.remove(0).is_ready(), "there is nothing to read");
-    first.ready(store.prepared("k7mq2x.vm1".into()).await.unwrap());
+    first.set_digests(store.prepared("k7mq2x.vm1".into()).await.unwrap());
     let told =
         serde_json::json!({"out_bytes": 11, "out_sha256": vocable_protocol::sha256_hex("hello world")});
     first.check_complete(Part::Out, &ReportedResults::of(told.as_object().unwrap().clone())).unwrap();
@@ -43,7 +43,7 @@ async fn a_run_is_found_again_after_a_restart() {
 
 fn given_up(mut active: Active) -> Active {
     let failure = Failure { code: "guest-lost".into(), message: "gone".into() };
-    active.failed(State::Lost, failure, moment(1_790_000_000_500));
+    active.fail(State::Lost, failure, moment(1_790_000_000_500));
     active
 }
 
@@ -52,7 +52,7 @@ async fn write(store: &Store, active: &mut Active, octets: Vec<u8>) {
     let id = active.command.id.clone();
     let at = active.command.out_bytes;
     let mark = store.append(id.clone(), Part::Out, at, octets.clone().into(), Space::Usual).await.unwrap();
-    active.received(Part::Out, &octets);
+    active.add_output(Part::Out, &octets);
     if mark {
         store.mark(id, Part::Out, active.digests().unwrap().out.clone()).await.unwrap();
     }

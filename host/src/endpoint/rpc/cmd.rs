@@ -2,7 +2,7 @@
 
 use super::{Context, Entry, deadline, fit_a_message, json_value, method};
 use crate::agent::commands::Command;
-use crate::agent::handle::{RunRequest, Terms};
+use crate::agent::handle::{RunOptions, RunRequest};
 use crate::agent::polling::{Report, Reported, WaitUntil, is_ok};
 use crate::agent::store::Filter;
 use serde::de::DeserializeOwned;
@@ -24,14 +24,14 @@ async fn run(context: Context, mut request: Run) -> Result<String, vocable_xmlrp
     let program = request.program();
     fit_a_message(&context, "cmd.run", &program)?;
     let Run { target, id, except, limit, queue_s, deadline_s, alive, .. } = request;
-    let terms = Terms {
+    let options = RunOptions {
         except,
         alive: alive.unwrap_or(false),
         limit,
         queue_s: queue_s.map(|time| time.0),
         deadline_s: deadline_s.map(|time| time.0),
     };
-    Ok(context.handle.run(RunRequest { target, program, id, terms }).await?)
+    Ok(context.handle.run(RunRequest { target, program, id, options }).await?)
 }
 
 async fn list(context: Context, request: List) -> Result<Vec<cmd::Command>, Fault> {

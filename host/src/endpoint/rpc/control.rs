@@ -1,7 +1,7 @@
 //! `cmd.cancel`, `cmd.signal`, `cmd.usage`, `cmd.input`, `cmd.resize`: what is done to commands that run.
 
 use super::{Context, Entry, deadline, method};
-use crate::agent::control::{Signal, Told};
+use crate::agent::control::{CommandReply, Signal};
 use std::sync::Arc;
 use std::time::Duration;
 use vocable_api::clock::Now;
@@ -30,7 +30,7 @@ async fn signal(context: Context, request: SendSignal) -> Result<Signalled, Faul
 
 async fn send(context: &Context, id: &str, signal: Signal) -> Result<Signalled, Fault> {
     let replies = context.handle.signal(&context.lexicon, id, signal).await?;
-    let shown = |Told { command, answer }: Told<u64>| {
+    let shown = |CommandReply { command, answer }: CommandReply<u64>| {
         let (signalled, error) = split(answer);
         SignalledCommand { cmd_id: command.id, guest: command.guest, signalled, error }
     };
@@ -50,7 +50,7 @@ async fn usage(context: Context, request: GetUsage) -> Result<Usages, Fault> {
     Ok(Usages { time_unix: Now::read().utc.into(), commands })
 }
 
-fn used(Told { command, answer }: Told<Usage>) -> UsedCommand {
+fn used(CommandReply { command, answer }: CommandReply<Usage>) -> UsedCommand {
     let (usage, error) = split(answer);
     let program = Arc::unwrap_or_clone(command.program);
     UsedCommand {
