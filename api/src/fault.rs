@@ -1,6 +1,9 @@
 //! Every way a request can fail, with the slug and the number it has everywhere: on the terminal, over XML-RPC, in the
 //! log. Whether it is worth trying again is a property of the number.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// A request that was not granted. Displayed as `slug: sentence`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Fault {
@@ -35,8 +38,6 @@ pub enum FaultKind {
     GuestOffline,
     /// The caller may not.
     NotAllowed,
-    /// It will work one day: the engine that does it is not there.
-    NotYet,
     /// No job has that id.
     NoSuchJob,
     /// No file or folder is called so.
@@ -89,7 +90,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds, for the list of faults.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 35] = [
         Self::AlreadyExists,
         Self::Busy,
         Self::DriverNotLoaded,
@@ -100,7 +101,6 @@ impl FaultKind {
         Self::Hypervisor,
         Self::HypervisorMissing,
         Self::NotAllowed,
-        Self::NotYet,
         Self::NoSuchJob,
         Self::NoSuchPath,
         Self::NoSuchSnapshot,
@@ -141,7 +141,6 @@ impl FaultKind {
             Self::Hypervisor => "hypervisor",
             Self::HypervisorMissing => "hypervisor-missing",
             Self::NotAllowed => "not-allowed",
-            Self::NotYet => "not-yet",
             Self::NoSuchJob => "no-such-job",
             Self::NoSuchPath => "no-such-path",
             Self::NoSuchSnapshot => "no-such-snapshot",
@@ -201,7 +200,6 @@ impl FaultKind {
             Self::TimedOut => 302,
             Self::NoSpace => 303,
             Self::Stopping => 305,
-            Self::NotYet => 306,
             Self::HypervisorMissing => 400,
             Self::Virtualisation => 401,
             Self::DriverNotLoaded => 402,
@@ -231,6 +229,23 @@ impl Fault {
     /// A fault of that kind.
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
+    }
+}
+
+/// A fault as a part of a reply.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct Failure {
+    /// The kind of failure
+    pub code: String,
+    /// Its number
+    pub fault: i32,
+    /// A sentence
+    pub message: String,
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self { code: fault.kind.slug().to_owned(), fault: fault.kind.code(), message: fault.message }
     }
 }
 

@@ -1,9 +1,13 @@
 //! The API of the host agent.
 
 pub mod agent;
+pub mod job;
+pub mod legacy;
 pub mod system;
+pub mod vm;
 
 pub mod attach;
+pub mod checked;
 pub mod clock;
 pub mod description;
 pub mod fault;

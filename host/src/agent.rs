@@ -33,8 +33,9 @@ use crate::agent::roster::{Change, Guest, Patience, Roster, State};
 use crate::agent::streams::Streams;
 use crate::agent::turns::{Outcome, Turn, TurnLimits, Turns};
 use crate::machines::cards::{self, Claim, Place};
-use crate::machines::engine::Note;
-use crate::machines::service::{Machines, View};
+use crate::machines::engine::Notice;
+use crate::machines::request::View;
+use crate::machines::service::Machines;
 use crate::panics::caught;
 use ::time::OffsetDateTime;
 use futures_util::FutureExt;
@@ -102,7 +103,7 @@ pub(crate) struct Parts {
     /// The machines guests are in.
     pub(crate) machines: Machines,
     /// What happens to them.
-    pub(crate) machine_notes: mpsc::Receiver<Note>,
+    pub(crate) machine_notices: mpsc::Receiver<Notice>,
     /// Commands found under way in the store.
     pub(crate) under_way: Vec<Active>,
     /// Guests that have credentials.
@@ -188,7 +189,7 @@ impl Agent {
         let Parts { patience, groups, broker, broker_events: mut happening, link, lexicon, streams, .. } =
             parts;
         let Parts { mut words, mut requests, handle, known, under_way, .. } = parts;
-        let Parts { machines, mut machine_notes, max_frame, .. } = parts;
+        let Parts { machines, mut machine_notices, max_frame, .. } = parts;
         let mut agent = Self {
             roster: Roster::new(patience),
             groups,
@@ -224,7 +225,7 @@ impl Agent {
                 Some(request) = requests.recv() => agent.answer(request),
                 Some(event) = happening.next() => agent.broker_said(event).await,
                 Some(event) = words.recv() => agent.words_changed(&event),
-                Some(note) = machine_notes.recv() => agent.machine_changed(note),
+                Some(notice) = machine_notices.recv() => agent.machine_changed(notice),
                 frame = agent.link.receive() => {
                     let Some(frame) = frame else {
                         error!("the broker inside the agent has ended: nobody can be heard any more");
@@ -512,8 +513,8 @@ impl Agent {
         self.events.note(kind, About::guest(guest), text, now);
     }
 
-    fn machine_changed(&mut self, note: Note) {
-        let Note { kind, machine, text, data } = note;
+    fn machine_changed(&mut self, notice: Notice) {
+        let Notice { kind, machine, text, data } = notice;
         let about = About { vm: machine, data, ..About::default() };
         self.events.note(kind, about, text, Now::read());
     }
