@@ -8,6 +8,7 @@ use crate::{AnyStruct, Text};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use vocable_protocol::Failure;
 
 /// Makes methods all of whose parameters come by position.
 macro_rules! legacy {
@@ -183,5 +184,5 @@ pub struct Results {
     /// What getrusage says
     pub resources: Option<AnyStruct>,
     /// Why it was not run, if it was not
-    pub error: Option<AnyStruct>,
+    pub error: Option<Failure>,
 }

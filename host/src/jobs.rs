@@ -12,7 +12,7 @@
 use crate::agent::commands::{Command, Program, State as CommandState};
 use crate::agent::control::{Signal, Told};
 use crate::agent::events::Wanted;
-use crate::agent::handle::{Found, Handle, RunRequest, Terms, new_run_id};
+use crate::agent::handle::{Handle, RunRequest, Terms, new_run_id};
 use crate::files::Files;
 use crate::files::ledger::{Direction, Spec as TransferSpec, State as TransferState};
 use crate::files::transfers::Transfers;
@@ -20,7 +20,6 @@ use crate::machines::HypervisorError;
 use crate::machines::policy::Operation;
 use crate::machines::request::over;
 use crate::machines::service::Machines;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -324,9 +323,8 @@ impl Engines {
         let ended = self.handle.watch(&cmd_id, Instant::now() + FOREVER, over).await?;
         let results = ended.results.unwrap_or_default();
         job.send_modify(|job| {
-            job.exit =
-                results.get("exitCodeOrSignal").and_then(Value::as_i64).and_then(|it| it.try_into().ok());
-            job.cpu_s = results.get("resources").and_then(cpu_of).or(job.cpu_s);
+            job.exit = results.exit_code_or_signal.and_then(|code| code.try_into().ok());
+            job.cpu_s = results.rusage().map(|used| used.ru_utime + used.ru_stime).or(job.cpu_s);
         });
         if ended.state != CommandState::Done {
             let why = ended.failure.map_or_else(String::new, |failure| format!(": {}", failure.message));
@@ -398,10 +396,8 @@ impl Engines {
 
     /// Processor time of a command that runs.
     async fn cpu_now(&self, cmd_id: &str) -> Option<f64> {
-        let Found::Command(command) = self.handle.find(cmd_id).await.ok()? else { return None };
-        let [Told { answer, .. }] =
-            self.handle.usage(&self.lexicon, vec![*command]).await.ok()?.try_into().ok()?;
-        answer.ok()?.get("cpu_s")?.as_f64()
+        let used = self.handle.usage(&self.lexicon, Some(cmd_id)).await.ok()?;
+        used.into_iter().find_map(|Told { answer, .. }| Some(answer.ok()?.cpu_s))
     }
 }
 
@@ -429,13 +425,8 @@ pub(crate) async fn copy(
         return Ok(());
     }
     let (code, why) = ended.report.error.unwrap_or_else(|| ("internal".to_owned(), "it failed".to_owned()));
-    let kind = FaultKind::ALL.into_iter().find(|kind| kind.slug() == code).unwrap_or(FaultKind::Internal);
+    let kind = FaultKind::ALL.iter().copied().find(|kind| kind.slug() == code).unwrap_or(FaultKind::Internal);
     Err(Fault::new(kind, format!("the transfer failed: {why}")))
-}
-
-/// Processor time of a command that is over.
-fn cpu_of(resources: &Value) -> Option<f64> {
-    Some(resources.get("ru_utime")?.as_f64()? + resources.get("ru_stime")?.as_f64()?)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The host agent of Vocable: [`serve`] puts all of it together from its [`config`].
 //!
 //! - `agent`: the task that owns the state, what it owns (roster, commands, events, store), and how others ask it
-//! - `machines`: the hypervisors guests are in; `plain_machines`: guests that are in none
+//! - `machines`: the hypervisors guests are in
 //! - `files`: files of guests, over Chirp
 //! - `jobs`: computations in machines, made of all these
 //! - `endpoint`: HTTP, the methods of the API, attachments; they parse, ask, and answer
@@ -17,7 +17,6 @@ mod shape;
 mod agent;
 mod files;
 mod machines;
-mod plain_machines;
 
 mod jobs;
 
@@ -26,5 +25,5 @@ mod endpoint;
 pub mod serve;
 mod start_error;
 
-pub use credentials::Admit;
+pub use config::Admit;
 pub use start_error::StartError;

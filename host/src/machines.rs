@@ -2,13 +2,14 @@
 //!
 //! In reading order: the trait and its types here, [`error`]; [`policy`] (what an operation means in a state: pure),
 //! [`cards`] (which guest is in which machine: pure); [`request`] and [`engine`] (the task that owns what is known of the
-//! machines and serialises what is done to them) and [`service`] (the handle everybody has). The driver: [`virtualbox`];
-//! where there is none, guests stand for machines ([`crate::plain_machines`]).
-//! Not here: how callers ask ([`crate::endpoint::rpc`]) and what guests say of themselves ([`crate::agent::roster`]).
+//! machines and serialises what is done to them) and [`service`] (the handle everybody has). The drivers: [`none`],
+//! [`virtualbox`].
+//! Not here: how callers ask (`crate::endpoint`) and what guests say of themselves (`crate::agent`).
 
 pub(crate) mod cards;
 pub(crate) mod engine;
 pub(crate) mod error;
+pub(crate) mod none;
 pub(crate) mod policy;
 pub(crate) mod request;
 pub(crate) mod service;
@@ -220,27 +221,29 @@ impl fmt::Debug for Progress {
     }
 }
 
-/// The hypervisor that the configuration asks for. `auto` takes what is installed, and none if nothing is or it cannot
-/// be used; one that was named has to be there.
+/// The driver that the configuration asks for. `auto` takes what is installed, and none if nothing is or it cannot be
+/// used; a driver that was named has to be there.
 pub(crate) async fn open(
     config: &crate::config::Hypervisor,
-) -> Result<Option<Arc<dyn Hypervisor>>, StartError> {
-    if config.driver == Driver::None {
-        return Ok(None);
-    }
-    let (home, host_only) = (&config.virtualbox.home, &config.virtualbox.host_only);
-    match virtualbox::VirtualBox::open(home, host_only, config.operation_timeout.duration()).await {
-        Ok(driver) => Ok(Some(Arc::new(driver))),
-        Err(error) if config.driver == Driver::VirtualBox => {
-            Err(StartError::new("hypervisor-missing", "VirtualBox is not usable on this machine")
+    guests: Arc<dyn none::Guests>,
+    state: &Path,
+) -> Result<Arc<dyn Hypervisor>, StartError> {
+    if config.driver != Driver::None {
+        let (home, host_only) = (&config.virtualbox.home, &config.virtualbox.host_only);
+        match virtualbox::VirtualBox::open(home, host_only, config.operation_timeout.duration()).await {
+            Ok(driver) => return Ok(Arc::new(driver)),
+            Err(error) if config.driver == Driver::VirtualBox => {
+                return Err(StartError::new(
+                    "hypervisor-missing",
+                    "VirtualBox is not usable on this machine",
+                )
                 .cause(error.to_string())
-                .hint("serve --hypervisor none: words, commands and files work without it"))
-        }
-        Err(error) => {
-            tracing::info!("no hypervisor: {error}");
-            Ok(None)
+                .hint("serve --hypervisor none: words, commands and files work without it"));
+            }
+            Err(error) => tracing::info!("no hypervisor: {error}"),
         }
     }
+    Ok(Arc::new(none::PlainMachines::open(guests, state)?))
 }
 
 /// A MAC address in its canonical form, `08:00:27:0A:0B:0C`, however it is written.

@@ -43,8 +43,7 @@ impl VirtualBox {
     ) -> Result<Self, HypervisorError> {
         let folder = Some(home.to_owned()).filter(|home| !home.as_os_str().is_empty());
         let missing = |error: vbox::Error| HypervisorError::Missing(error.to_string());
-        let vbox =
-            vbox::VirtualBox::open(vbox::Settings { folder, patience: timeout }).await.map_err(missing)?;
+        let vbox = vbox::VirtualBox::open(vbox::Settings { folder, timeout }).await.map_err(missing)?;
         let version = vbox.version().await.map_err(missing)?;
         Ok(Self { vbox, version, host_only: host_only.to_owned() })
     }

@@ -8,7 +8,6 @@ use crate::files::ledger::Direction;
 use crate::jobs::copy;
 use crate::machines::policy::Operation;
 use crate::machines::{Machine, State, Usage};
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use vocable_api::fault::{Fault, FaultKind};
@@ -164,8 +163,7 @@ async fn run(context: Context, request: Run) -> Result<String, vocable_xmlrpc::F
     let Run { cmd, args, env, .. } = request;
     let mut program = Program { cmd, args, env, path: given(request.path), ..Program::default() };
     if let Some(file) = given(request.fileForStdin) {
-        let content = BASE64_STANDARD.encode(content(&context, &target, &file).await?);
-        program.options.insert("stdin".into(), content);
+        program.set_stdin(&content(&context, &target, &file).await?);
     }
     fit_a_message(&context, "runCmd", &program)?;
     let wanted = RunRequest { target, program, id: None, terms: Terms::default() };
@@ -235,25 +233,17 @@ async fn results(context: Context, GetResults { id }: GetResults) -> Result<Resu
         (output(&context, &command, Part::Out).await?, output(&context, &command, Part::Err).await?);
     context.fetched.lock().await.add(&id);
     let results = command.results.unwrap_or_default();
-    let failure = command.failure.map(|failure| {
-        AnyStruct(
-            [("code".to_owned(), failure.code.into()), ("message".to_owned(), failure.message.into())].into(),
-        )
-    });
     Ok(Results {
         cmd_id: Some(id),
         out: Some(out),
         err: Some(err),
-        finished: results.get("finished").and_then(serde_json::Value::as_bool),
-        exit_code_or_signal: results
-            .get("exitCodeOrSignal")
-            .and_then(serde_json::Value::as_i64)
-            .and_then(|code| code.try_into().ok()),
-        resources: results.get("resources").cloned().map(json_value).and_then(|resources| match resources {
+        finished: results.finished,
+        exit_code_or_signal: results.exit_code_or_signal.and_then(|code| code.try_into().ok()),
+        resources: results.resources.and_then(|resources| match json_value(resources) {
             Value::Struct(members) => Some(AnyStruct(members)),
             _ => None,
         }),
-        error: failure,
+        error: command.failure,
     })
 }
 
