@@ -1,6 +1,8 @@
 //! Every way a request can fail, with the slug and the number it has everywhere: on the terminal, over XML-RPC, in the
 //! log. Whether it is worth trying again is a property of the number.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
 /// A request that was not granted. Displayed as `slug: sentence`.
@@ -72,8 +74,6 @@ pub enum FaultKind {
     NoSpace = 303,
     /// The agent is stopping.
     Stopping = 305,
-    /// It will work one day: the engine that does it is not there.
-    NotYet = 306,
     /// There is no hypervisor to ask.
     HypervisorMissing = 400,
     /// The processor's virtualisation is off, or in use by another hypervisor.
@@ -125,6 +125,23 @@ impl Fault {
     /// A fault of that kind.
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
+    }
+}
+
+/// A fault as a part of a reply.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct Failure {
+    /// The kind of failure
+    pub code: String,
+    /// Its number
+    pub fault: i32,
+    /// A sentence
+    pub message: String,
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self { code: fault.kind.slug().to_owned(), fault: fault.kind.code(), message: fault.message }
     }
 }
 

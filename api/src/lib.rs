@@ -2,9 +2,13 @@
 
 pub mod agent;
 pub mod cmd;
+pub mod job;
+pub mod legacy;
 pub mod system;
+pub mod vm;
 
 pub mod attach;
+pub mod checked;
 pub mod clock;
 pub mod description;
 pub mod fault;

@@ -2,13 +2,17 @@
 //! bar, and told in a line. What loses something asks first.
 
 use super::confirm::{Consent, Question, confirm};
-use super::reply::Members;
 use super::{CliError, Session, completion, human};
 use clap_complete::ArgValueCompleter;
+use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
-use vocable_xmlrpc::{Value, to_json};
+use vocable_api::agent::Events;
+use vocable_api::checked::HostPath;
+use vocable_api::vm::{
+    Get, Operate, Operation, Pause, PowerOff, Reset, Resume, Save, Shutdown, Start, State,
+};
 
 mod list;
 mod make;
@@ -16,7 +20,7 @@ mod network;
 mod operation;
 mod snapshot;
 
-use operation::{Watch, operate};
+use operation::operate;
 
 /// Manage the machines guests are in: list, create, start, stop, snapshots, consoles
 #[derive(Debug, clap::Subcommand)]
@@ -29,15 +33,15 @@ pub(super) enum VmVerb {
     Start(StartArgs),
     #[command(visible_alias = "shutdown")]
     Stop(StopArgs),
-    /// Cut the power of machines: what was not written is lost
+    /// Power machines off: what was not written is lost
     #[command(alias = "power-off")]
     Poweroff(AskingArgs),
-    /// Hold machines: they keep their memory and do nothing
+    /// Pause machines: they keep their memory and do nothing
     Pause(WhichArgs),
-    /// Let machines go on that were paused
+    /// Resume machines that were paused
     #[command(visible_alias = "unpause")]
     Resume(WhichArgs),
-    /// Write the memory of machines to disk and switch them off; start goes on from there
+    /// Save the memory of machines to disk and switch them off; start goes on from there
     #[command(visible_alias = "savestate")]
     Save(WhichArgs),
     /// Press the reset button of machines: what was not written is lost
@@ -56,7 +60,7 @@ pub(super) enum VmVerb {
 
 /// What every verb that takes time has.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub(super) struct Patience {
+pub(super) struct WaitArgs {
     /// Give up after this time, such as 90s or 5m; as configured without it
     #[arg(long, value_name = "TIME")]
     timeout: Option<vocable_config::Span>,
@@ -72,10 +76,10 @@ pub(super) struct WhichArgs {
     #[arg(value_name = "VM", required = true, add = ArgValueCompleter::new(completion::machines))]
     vms: Vec<String>,
     #[command(flatten)]
-    patience: Patience,
+    wait: WaitArgs,
 }
 
-/// Switch machines on, or let saved ones go on
+/// Start machines, or resume saved ones
 ///
 /// A machine is started when its guest agent is there; --no-agent does not wait for that.
 #[derive(clap::Args, Clone, Debug)]
@@ -87,7 +91,7 @@ pub(super) struct StartArgs {
     no_agent: bool,
 }
 
-/// Shut machines down; what does not listen in time loses its power
+/// Shut machines down; one that does not in time is powered off
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct StopArgs {
     #[command(flatten)]
@@ -95,7 +99,7 @@ pub(super) struct StopArgs {
     /// Time the guest may take, such as 90s
     #[arg(long, value_name = "TIME")]
     grace: Option<vocable_config::Span>,
-    /// Cut the power at once
+    /// Power off at once
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -119,11 +123,11 @@ pub(super) fn vm(session: &mut Session<'_>, verb: &VmVerb) -> Result<u8, CliErro
         VmVerb::Register(args) => make::register(session, args),
         VmVerb::Start(args) => start(session, args),
         VmVerb::Stop(args) => stop(session, args),
-        VmVerb::Poweroff(args) => asking(session, args, "vm.poweroff", "Cut the power of"),
-        VmVerb::Pause(args) => each(session, args, "vm.pause"),
-        VmVerb::Resume(args) => each(session, args, "vm.resume"),
-        VmVerb::Save(args) => each(session, args, "vm.save"),
-        VmVerb::Reset(args) => asking(session, args, "vm.reset", "Reset"),
+        VmVerb::Poweroff(args) => power_off(session, args),
+        VmVerb::Pause(args) => each(session, args, |vm| Pause { vm, timeout_s: None, wait: None }),
+        VmVerb::Resume(args) => each(session, args, |vm| Resume { vm, timeout_s: None, wait: None }),
+        VmVerb::Save(args) => each(session, args, |vm| Save { vm, timeout_s: None, wait: None }),
+        VmVerb::Reset(args) => asking(session, args, |vm| Reset { vm, timeout_s: None, wait: None }, "Reset"),
         VmVerb::Snapshot(verb) => snapshot::snapshot(session, verb),
         VmVerb::Console(args) => list::console(session, args),
         VmVerb::Screenshot(args) => list::screenshot(session, args),
@@ -136,54 +140,61 @@ pub(super) fn vm(session: &mut Session<'_>, verb: &VmVerb) -> Result<u8, CliErro
 }
 
 /// One operation on each machine; the first failure ends it, and what was done before is told.
-fn each(session: &mut Session<'_>, args: &WhichArgs, method: &str) -> Result<u8, CliError> {
+fn each<M: Operate>(
+    session: &mut Session<'_>,
+    args: &WhichArgs,
+    request: impl Fn(String) -> M,
+) -> Result<u8, CliError> {
     for vm in &args.vms {
-        let mut watch = Watch::new(session, &args.patience);
-        let op = operate(session, method, vec![Value::from(vm.as_str())], BTreeMap::new(), &mut watch)?;
-        operation::told(session, &op)?;
+        let op = operate(session, request(vm.clone()), &args.wait)?;
+        operation::print(session, &op)?;
     }
     Ok(0)
 }
 
-fn asking(session: &mut Session<'_>, args: &AskingArgs, method: &str, what: &str) -> Result<u8, CliError> {
+fn power_off(session: &mut Session<'_>, args: &AskingArgs) -> Result<u8, CliError> {
+    asking(session, args, |vm| PowerOff { vm, timeout_s: None, wait: None }, "Cut the power of")
+}
+
+fn asking<M: Operate>(
+    session: &mut Session<'_>,
+    args: &AskingArgs,
+    request: impl Fn(String) -> M,
+    what: &str,
+) -> Result<u8, CliError> {
+    let vms = args.which.vms.join(", ");
     let question = Question {
-        ask: format!("{what} {}? What the guest has not written is lost.", args.which.vms.join(", ")),
-        doing: format!("{} of {}", method.trim_start_matches("vm."), args.which.vms.join(", ")),
+        ask: format!("{what} {vms}? What the guest has not written is lost."),
+        doing: format!("{} of {vms}", M::NAME.trim_start_matches("vm.")),
     };
     if !confirm(session, &args.consent, &question)? {
         return Ok(0);
     }
-    each(session, &args.which, method)
+    each(session, &args.which, request)
 }
 
 fn stop(session: &mut Session<'_>, args: &StopArgs) -> Result<u8, CliError> {
     if args.force {
         let asked = AskingArgs { which: args.which.clone(), consent: args.consent.clone() };
-        return asking(session, &asked, "vm.poweroff", "Cut the power of");
+        return power_off(session, &asked);
     }
     if args.consent.dry_run {
         session.terminal.say(&format!("would shut down {}", args.which.vms.join(", ")))?;
         return Ok(0);
     }
-    for vm in &args.which.vms {
-        let mut watch = Watch::new(session, &args.which.patience);
-        let grace = args.grace.as_ref().map(|grace| Value::from(grace.duration().as_secs_f64()));
-        let options = grace.map(|grace| ("grace_s".to_owned(), grace)).into_iter().collect();
-        let op = operate(session, "vm.shutdown", vec![Value::from(vm.as_str())], options, &mut watch)?;
-        operation::told(session, &op)?;
-    }
-    Ok(0)
+    let grace_s = args.grace.map(|grace| grace.duration().into());
+    each(session, &args.which, |vm| Shutdown { vm, grace_s, timeout_s: None, wait: None })
 }
 
 fn start(session: &mut Session<'_>, args: &StartArgs) -> Result<u8, CliError> {
-    for vm in &args.which.vms {
-        let mut watch = Watch::new(session, &args.which.patience);
-        let op = operate(session, "vm.start", vec![Value::from(vm.as_str())], BTreeMap::new(), &mut watch)?;
-        if args.no_agent || args.which.patience.no_wait || session.terminal.is_json() {
-            operation::told(session, &op)?;
-            continue;
+    let WhichArgs { vms, wait } = &args.which;
+    for vm in vms {
+        let op = operate(session, Start { vm: vm.clone(), timeout_s: None, wait: None }, wait)?;
+        if args.no_agent || wait.no_wait || session.terminal.is_json() {
+            operation::print(session, &op)?;
+        } else {
+            wait_for_agent(session, vm, &op, wait)?;
         }
-        with_agent(session, vm, &op, &args.which.patience)?;
     }
     Ok(0)
 }
@@ -192,59 +203,57 @@ fn start(session: &mut Session<'_>, args: &StartArgs) -> Result<u8, CliError> {
 const BOOT: Duration = Duration::from_secs(300);
 
 /// Waits for the guest agent: that is when a machine can be used.
-fn with_agent(session: &mut Session<'_>, vm: &str, op: &Value, patience: &Patience) -> Result<(), CliError> {
-    let (name, running) = (op.text("vm").unwrap_or(vm).to_owned(), operation::took(op));
+fn wait_for_agent(
+    session: &mut Session<'_>,
+    vm: &str,
+    op: &Operation,
+    wait: &WaitArgs,
+) -> Result<(), CliError> {
+    let (name, running) = (&op.vm, operation::took(op));
     let began = (session.now)();
-    let limit = patience.timeout.map_or(BOOT, vocable_config::Span::duration);
+    let limit = wait.timeout.map_or(BOOT, vocable_config::Span::duration);
     let spinner = super::progress::Spinner::new(session.terminal);
     let mut since = 0_u64;
     loop {
-        let machine = session.agent.call("vm.get", vec![Value::from(vm)])?;
+        let machine = session.agent.ask(&Get { vm: vm.to_owned() })?;
         let waited = (session.now)().mono.saturating_duration_since(began.mono);
-        if machine.truth("guest_online") {
+        if machine.guest_online {
             drop(spinner);
-            let line = if op.truth("changed") {
+            let line = if op.changed == Some(true) {
                 format!("{name}: running after {running}, agent alive after {}", human::took(waited))
             } else {
                 format!("{name}: already running, agent alive")
             };
             return Ok(session.terminal.say(&line)?);
         }
-        if machine.text("state") != Some("running") {
-            let state = machine.text("state").unwrap_or("gone").to_owned();
-            return Err(CliError::new(
-                "wrong-state",
-                format!("{name} is {state} again; no agent has joined"),
-            )
-            .hint(format!("vocable why {name}")));
+        if machine.state != State::Running {
+            let text = format!("{name} is {} again; no agent has joined", machine.state.as_str());
+            return Err(CliError::new("wrong-state", text).hint(format!("vocable why {name}")));
         }
         if waited >= limit {
-            return Err(CliError::new(
-                "timed-out",
-                format!("{name} is running, and no agent has joined from it in {}", human::took(waited)),
-            )
-            .kind(super::Kind::TimedOut)
-            .hint(format!("vocable why {name}")));
+            let text =
+                format!("{name} is running, and no agent has joined from it in {}", human::took(waited));
+            let error = CliError::new("timed-out", text).kind(super::Kind::TimedOut);
+            return Err(error.hint(format!("vocable why {name}")));
         }
         spinner.say(began.mono, (session.now)().mono, format!("{name}: running, waiting for its agent"));
         // Any event is a reason to look again.
-        let wait = Value::from(operation::POLL.min(limit - waited).as_secs_f64());
-        let news =
-            session.agent.call_waiting("agent.events", vec![Value::from(since), wait], operation::POLL)?;
-        since = news.count("next").unwrap_or(since);
+        let timeout_s = operation::POLL.min(limit - waited).as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "numbers of events are exact in a double")]
+        let events = Events { since: since as f64, timeout_s, ..Events::default() };
+        since = session.agent.ask_waiting(&events, operation::POLL)?.next;
     }
 }
 
 /// A document on standard output, of whatever it is about.
-fn document(session: &mut Session<'_>, name: &str, value: &Value) -> Result<(), CliError> {
-    let json = serde_json::Map::from_iter([(name.to_owned(), to_json(value))]);
-    Ok(session.terminal.document(&json.into())?)
+fn document<T: Serialize>(session: &mut Session<'_>, name: &str, value: &T) -> Result<(), CliError> {
+    Ok(session.terminal.reply(&BTreeMap::from([(name, value)]))?)
 }
 
 /// A path as the agent needs it, which does not know this working directory.
-fn absolute(path: &PathBuf) -> Result<String, CliError> {
+fn absolute(path: &Path) -> Result<HostPath, CliError> {
     let absolute = std::path::absolute(path).map_err(|error| {
         CliError::bad_argument(format!("{} is no path", path.display())).cause(human::io(&error))
     })?;
-    Ok(absolute.to_string_lossy().into_owned())
+    absolute.to_string_lossy().into_owned().try_into().map_err(CliError::bad_argument)
 }

@@ -48,7 +48,7 @@ use crate::agent::roster::{Roster, Timeouts};
 use crate::agent::store::Store;
 use crate::agent::streams::Streams;
 use crate::agent::turns::{TurnLimits, Turns};
-use crate::machines::engine::Note;
+use crate::machines::engine::Notice;
 use crate::machines::service::Machines;
 use ::time::OffsetDateTime;
 use futures_util::FutureExt;
@@ -84,7 +84,7 @@ pub(crate) struct Parts {
     pub(crate) streams: Streams,
     pub(crate) store: Store,
     pub(crate) machines: Machines,
-    pub(crate) machine_notes: mpsc::Receiver<Note>,
+    pub(crate) machine_notices: mpsc::Receiver<Notice>,
     pub(crate) under_way: Vec<Active>,
     pub(crate) known: BTreeSet<String>,
     /// Bytes of a body that guests take.
@@ -144,7 +144,7 @@ impl Agent {
     pub(crate) async fn run(parts: Parts, stop: CancellationToken) {
         let Parts { timeouts, groups, broker, mut broker_events, link, lexicon, streams, store, .. } = parts;
         let Parts { mut words, mut requests, known, under_way, .. } = parts;
-        let Parts { machines, mut machine_notes, max_frame, output_limit, .. } = parts;
+        let Parts { machines, mut machine_notices, max_frame, output_limit, .. } = parts;
         let mut agent = Self {
             roster: Roster::new(timeouts),
             groups,
@@ -181,7 +181,7 @@ impl Agent {
                 Some(request) = requests.recv() => agent.answer(request),
                 Some(event) = broker_events.next() => agent.on_broker_event(event).await,
                 Some(event) = words.recv() => agent.on_word_event(&event),
-                Some(note) = machine_notes.recv() => agent.on_machine_event(note),
+                Some(notice) = machine_notices.recv() => agent.on_machine_event(notice),
                 frame = agent.link.receive() => {
                     let Some(frame) = frame else {
                         error!("the broker inside the agent has ended: no guest can be heard any more");
@@ -310,8 +310,8 @@ impl Agent {
         self.events.note(event.kind(), About::default(), event.to_string(), Now::read());
     }
 
-    fn on_machine_event(&mut self, note: Note) {
-        let Note { kind, machine, text, data } = note;
+    fn on_machine_event(&mut self, notice: Notice) {
+        let Notice { kind, machine, text, data } = notice;
         let about = About { vm: machine, data, ..About::default() };
         self.events.note(kind, about, text, Now::read());
     }

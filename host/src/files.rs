@@ -10,6 +10,7 @@
 
 pub(crate) mod download;
 pub(crate) mod ledger;
+mod read;
 pub(crate) mod route;
 pub(crate) mod session;
 pub(crate) mod transfers;

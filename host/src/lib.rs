@@ -3,6 +3,7 @@
 //! - `agent`: the task that owns the state, what it owns (roster, commands, events, store), and how others ask it
 //! - `machines`: the hypervisors guests are in
 //! - `files`: files of guests, over Chirp
+//! - `jobs`: computations in machines, made of all these
 //! - `endpoint`: HTTP, the methods of the API, attachments; they parse, ask, and answer
 //! - `audit` (who changed what), `credentials` (who may log in at the broker), `panics`, `shape` (bounds of JSON that
 //!   others made)
@@ -16,6 +17,8 @@ mod shape;
 mod agent;
 mod files;
 mod machines;
+
+mod jobs;
 
 mod endpoint;
 

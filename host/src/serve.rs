@@ -16,10 +16,11 @@ use crate::config::{self, Config};
 use crate::credentials::{Credentials, Token};
 use crate::endpoint::attach;
 use crate::endpoint::http::{self, HttpConfig, Identity, Listener};
-use crate::endpoint::rpc::{self, About, Api, Context, Jobs};
+use crate::endpoint::rpc::{self, About, Api, Context};
 use crate::files::Files;
 use crate::files::ledger::Ledger;
 use crate::files::transfers::Transfers;
+use crate::jobs::{Engines, Jobs};
 use crate::machines::engine;
 use crate::machines::service::Machines;
 use crate::panics;
@@ -128,8 +129,8 @@ struct Host {
     /// Writes audit lines until the endpoint has ended.
     auditing: Option<tokio::task::JoinHandle<()>>,
     /// Streams, transfers, and what forgets old commands.
-    beside: JoinSet<()>,
-    machinery: tokio::task::JoinHandle<()>,
+    background: JoinSet<()>,
+    machines_task: tokio::task::JoinHandle<()>,
     /// Held so that no second agent uses the same folder.
     _lock: File,
 }
@@ -193,16 +194,16 @@ impl Host {
         let roots = config.files.roots.clone();
         let files = Files::new(handle.clone(), credentials.clone(), streams.clone(), roots);
         let (transfers, transfers_task) = Transfers::new(ledger, files.clone(), handle.clone());
-        let mut beside = JoinSet::new();
-        beside.spawn(streams_task.run(stop.child_token()));
-        beside.spawn(transfers_task.run(stop.child_token()));
+        let mut background = JoinSet::new();
+        background.spawn(streams_task.run(stop.child_token()));
+        background.spawn(transfers_task.run(stop.child_token()));
         let driver =
             crate::machines::open(&config.hypervisor, Arc::new(handle.clone()), &config.state).await?;
         let engine_settings = engine::Settings {
             tag: config.hypervisor.tag.clone(),
             operation_timeout: config.hypervisor.operation_timeout.duration(),
         };
-        let (machines, machine_notes, machinery) = engine::start(driver, engine_settings, stop.child_token());
+        let (machines, notices, machines_task) = engine::start(driver, engine_settings, stop.child_token());
         let parts = Parts {
             timeouts: Timeouts {
                 beacon: config.roster.beacon.duration(),
@@ -218,7 +219,7 @@ impl Host {
             words: words_changed,
             requests: asked,
             machines: machines.clone(),
-            machine_notes,
+            machine_notices: notices,
             store,
             under_way,
             known: credentials.guests(),
@@ -242,8 +243,16 @@ impl Host {
             keep: config.commands.keep.duration(),
             keep_bytes: config.commands.keep_bytes.bytes(),
         };
-        beside.spawn(retention::run(handle.clone(), what, stop.child_token()));
+        background.spawn(retention::run(handle.clone(), what, stop.child_token()));
         let longest_wait = config.api.longest_wait.duration();
+        let (jobs, jobs_task) = Jobs::new(Engines {
+            handle: handle.clone(),
+            lexicon: lexicon.clone(),
+            files: files.clone(),
+            transfers: transfers.clone(),
+            machines: machines.clone(),
+        });
+        background.spawn(jobs_task.run(stop.child_token()));
         let context = Context {
             handle,
             lexicon,
@@ -253,7 +262,7 @@ impl Host {
             credentials,
             installed_words: config.state.join(INSTALLED_WORDS),
             installing: Arc::default(),
-            jobs: Jobs::default(),
+            jobs,
             fetched: Arc::default(),
             quit: quit.clone(),
             files: files.clone(),
@@ -286,10 +295,10 @@ impl Host {
             quit,
             agent,
             endpoint,
-            beside,
+            background,
             auditing,
             machines,
-            machinery,
+            machines_task,
             _lock: lock,
         })
     }
@@ -351,9 +360,9 @@ impl Host {
             () = self.quit.cancelled() => None,
             _ = &mut self.agent => Some("the agent's task ended by itself"),
             _ = &mut self.endpoint => Some("the endpoint ended by itself"),
-            _ = &mut self.machinery => Some("the task of the machines ended by itself"),
+            _ = &mut self.machines_task => Some("the task of the machines ended by itself"),
             () = ended(&mut self.auditing) => Some("the task that writes the audit ended by itself"),
-            () = panicked(&mut self.beside) => Some("a task beside the agent's ended by itself"),
+            () = panicked(&mut self.background) => Some("a background task ended by itself"),
         };
         tracing::info!("stopping");
         remove_url(&self.config.state);
@@ -367,8 +376,8 @@ impl Host {
                     let _ = auditing.await;
                 }
                 let _ = (&mut self.agent).await;
-                while self.beside.join_next().await.is_some() {}
-                let _ = (&mut self.machinery).await;
+                while self.background.join_next().await.is_some() {}
+                let _ = (&mut self.machines_task).await;
             }
         };
         tokio::select! {

@@ -2,13 +2,12 @@
 
 use super::document;
 use crate::output::{BAD, GOOD, WARN};
-use crate::reply::Members;
 use crate::table::{Cell, Column, Table};
 use crate::{CliError, Session, completion, filter, human};
 use clap_complete::ArgValueCompleter;
 use std::path::PathBuf;
 use vocable_api::clock::age;
-use vocable_xmlrpc::{Value, to_json};
+use vocable_api::vm::{GetConsole, GetUsage, List, Machine, Screenshot, State};
 
 /// List machines: what they do, who is in them, whose they are
 #[derive(clap::Args, Debug)]
@@ -35,7 +34,7 @@ pub(crate) struct ConsoleArgs {
     look_only: bool,
 }
 
-/// Take a picture of a machine's screen
+/// Take a screenshot of a machine
 #[derive(clap::Args, Debug)]
 pub(crate) struct ScreenshotArgs {
     /// Name, id or MAC address of the machine
@@ -56,21 +55,19 @@ pub(crate) struct UsageArgs {
 
 /// Lists machines.
 pub(super) fn list(session: &mut Session<'_>, args: &ListArgs) -> Result<u8, CliError> {
-    let reply = session.agent.call("vm.list", Vec::new())?;
-    let names = reply.list().iter().filter_map(|vm| vm.text("name"));
-    let wanted = filter::selected(args.target.as_deref(), names)
-        .map_err(|error| if error.code() == "no-such-guest" { no_such_vm(args, &reply) } else { error })?;
-    let is_wanted = |vm: &&Value| {
-        vm.text("name").is_some_and(|name| wanted.contains(name))
-            && args.state.as_deref().is_none_or(|state| vm.text("state") == Some(state))
-            && (!args.ours || vm.truth("ours"))
-    };
-    let listed: Vec<Value> = reply.list().iter().filter(is_wanted).cloned().collect();
+    let mut listed = session.agent.ask(&List {})?;
+    let wanted = filter::selected(args.target.as_deref(), listed.iter().map(|vm| vm.name.as_str()))
+        .map_err(|error| if error.code() == "no-such-guest" { no_such_vm(args, &listed) } else { error })?;
+    listed.retain(|vm| {
+        wanted.contains(&vm.name)
+            && args.state.as_deref().is_none_or(|state| vm.state.as_str() == state)
+            && (!args.ours || vm.ours)
+    });
     if session.terminal.is_json() {
-        document(session, "vms", &Value::from(listed))?;
+        document(session, "vms", &listed)?;
     } else if session.terminal.is_quiet() {
-        for name in listed.iter().filter_map(|vm| vm.text("name")) {
-            session.terminal.line(name)?;
+        for vm in &listed {
+            session.terminal.line(&vm.name)?;
         }
     } else {
         print(session, &listed)?;
@@ -78,25 +75,25 @@ pub(super) fn list(session: &mut Session<'_>, args: &ListArgs) -> Result<u8, Cli
     Ok(0)
 }
 
-fn no_such_vm(args: &ListArgs, reply: &Value) -> CliError {
+fn no_such_vm(args: &ListArgs, listed: &[Machine]) -> CliError {
     let target = args.target.as_deref().unwrap_or_default();
     let error = CliError::new("no-such-vm", format!("no machine is called \"{target}\""));
-    match crate::hints::close(target, reply.list().iter().filter_map(|vm| vm.text("name"))) {
+    match crate::hints::close(target, listed.iter().map(|vm| vm.name.as_str())) {
         Some(meant) => error.hint(format!("did you mean {meant}?")),
         None => error.hint("vocable vm list"),
     }
 }
 
-fn print(session: &mut Session<'_>, listed: &[Value]) -> Result<(), CliError> {
+fn print(session: &mut Session<'_>, listed: &[Machine]) -> Result<(), CliError> {
     let mut columns = ["name", "state", "guest", "since"].map(Column::text).to_vec();
     columns.extend(["cpus", "memory", "snapshots"].map(Column::number));
     columns.extend(["ours", "mac"].map(Column::text));
-    let has_problems = listed.iter().any(|vm| vm.text("problem").is_some());
+    let has_problems = listed.iter().any(|vm| vm.problem.is_some());
     columns.extend(has_problems.then(|| Column::prose("note")));
     let mut table = Table::new(columns);
     for vm in listed {
         let mut row = row(session, vm);
-        row.extend(has_problems.then(|| Cell::from(vm.text("problem").unwrap_or_default())));
+        row.extend(has_problems.then(|| Cell::from(vm.problem.as_deref().unwrap_or_default())));
         table.row(row);
     }
     table.print(session.terminal)?;
@@ -106,46 +103,45 @@ fn print(session: &mut Session<'_>, listed: &[Value]) -> Result<(), CliError> {
     Ok(())
 }
 
-fn row(session: &Session<'_>, vm: &Value) -> Vec<Cell> {
-    let state = vm.text("state").unwrap_or("unknown");
-    let style = match state {
-        "running" => Some(GOOD),
-        "aborted" | "stuck" => Some(BAD),
-        "paused" | "starting" | "stopping" | "saving" | "restoring" => Some(WARN),
+fn row(session: &Session<'_>, vm: &Machine) -> Vec<Cell> {
+    let style = match vm.state {
+        State::Running => Some(GOOD),
+        State::Aborted | State::Stuck => Some(BAD),
+        State::Paused => Some(WARN),
+        state if state.is_transitional() => Some(WARN),
         _ => None,
     };
-    let since = vm.moment("state_since").filter(|at| at.unix_timestamp() > 0);
+    let since = vm.state_since_unix.moment().filter(|at| at.unix_timestamp() > 0);
     let since = since.map(|at| age(((session.now)().utc - at).try_into().unwrap_or_default()));
-    let guest = match (vm.text("guest"), vm.truth("guest_online")) {
-        (Some(_), true) => "alive",
-        (Some(_), false) => "away",
-        (None, _) => "-",
+    let guest = match &vm.guest {
+        Some(_) if vm.guest_online => "alive",
+        Some(_) => "away",
+        None => "-",
     };
-    let number = |text: Option<String>| Cell::from(text.unwrap_or_else(|| "-".to_owned()));
-    let some = |name| vm.count(name).filter(|count| *count > 0);
+    let or_dash = |text: Option<String>| Cell::from(text.unwrap_or_else(|| "-".to_owned()));
+    let known = |number: u32| Some(number).filter(|number| *number > 0);
+    let state = vm.state.as_str();
     vec![
-        vm.text("name").unwrap_or_default().into(),
+        vm.name.as_str().into(),
         style.map_or_else(|| Cell::from(state), |style| Cell::styled(state, style)),
         guest.into(),
-        number(since),
-        number(some("cpus").map(|cpus| cpus.to_string())),
-        number(some("memory_mb").map(|memory| human::size(memory << 20))),
-        number(vm.count("snapshots").map(|count| count.to_string())),
-        if vm.truth("ours") { "yes" } else { "no" }.into(),
-        vm.text("mac").unwrap_or("-").into(),
+        or_dash(since),
+        or_dash(known(vm.cpus).map(|cpus| cpus.to_string())),
+        or_dash(known(vm.memory_mb).map(|memory| human::size(u64::from(memory) << 20))),
+        vm.snapshots.to_string().into(),
+        if vm.ours { "yes" } else { "no" }.into(),
+        vm.mac.as_deref().unwrap_or("-").into(),
     ]
 }
 
 /// Tells where a screen is.
 pub(super) fn console(session: &mut Session<'_>, args: &ConsoleArgs) -> Result<u8, CliError> {
-    let options = Value::from([("on", Value::from(!args.look_only))]);
-    let shown = session.agent.call("vm.console", vec![Value::from(args.vm.as_str()), options])?;
+    let console = session.agent.ask(&GetConsole { vm: args.vm.clone(), on: Some(!args.look_only) })?;
     if session.terminal.is_json() {
-        session.terminal.document(&to_json(&shown))?;
+        session.terminal.reply(&console)?;
         return Ok(0);
     }
-    let (host, port) = (shown.text("host").unwrap_or_default(), shown.count("port").unwrap_or_default());
-    let kind = shown.text("kind").unwrap_or("vnc").to_owned();
+    let (kind, host, port) = (&console.kind, &console.host, console.port);
     session.terminal.line(&format!("{kind}://{host}:{port}"))?;
     if kind == "vnc" {
         session.terminal.hint(&format!("vncviewer {host}::{port}"))?;
@@ -153,10 +149,9 @@ pub(super) fn console(session: &mut Session<'_>, args: &ConsoleArgs) -> Result<u
     Ok(0)
 }
 
-/// Takes a picture.
+/// Takes a screenshot.
 pub(super) fn screenshot(session: &mut Session<'_>, args: &ScreenshotArgs) -> Result<u8, CliError> {
-    let reply = session.agent.call("vm.screenshot", vec![Value::from(args.vm.as_str())])?;
-    let Value::Base64(picture) = reply else { return Err(CliError::bad_reply("vm.screenshot", "picture")) };
+    let picture = session.agent.ask(&Screenshot { vm: args.vm.clone() })?.0;
     if args.output.as_os_str() == "-" {
         session.terminal.bytes(&picture)?;
         return Ok(0);
@@ -178,21 +173,20 @@ pub(super) fn screenshot(session: &mut Session<'_>, args: &ScreenshotArgs) -> Re
 
 /// Tells what a machine uses.
 pub(super) fn usage(session: &mut Session<'_>, args: &UsageArgs) -> Result<u8, CliError> {
-    let usage = session.agent.call("vm.usage", vec![Value::from(args.vm.as_str())])?;
+    let usage = session.agent.ask(&GetUsage { vm: args.vm.clone() })?;
     if session.terminal.is_json() {
-        session.terminal.document(&to_json(&usage))?;
+        session.terminal.reply(&usage)?;
         return Ok(0);
     }
-    let size = |name| usage.count(name).map(human::size);
-    let rate = |name| usage.number(name).map(|rate| format!("{}/s", human::size(rate.max(0.0) as u64)));
+    let rate = |rate: f64| format!("{}/s", human::size(rate.max(0.0) as u64));
     let told = [
-        ("cpu", usage.number("cpu_pct").map(|pct| format!("{pct:.1}%"))),
-        ("cpu time", usage.number("cpu_s").map(|cpu| format!("{cpu:.1} s"))),
-        ("memory", size("rss_bytes")),
-        ("disks", size("disk_bytes")),
-        ("received", rate("net_rx_bytes_s")),
-        ("sent", rate("net_tx_bytes_s")),
-        ("process", usage.count("session_pid").map(|pid| pid.to_string())),
+        ("cpu", usage.cpu_pct.map(|pct| format!("{pct:.1}%"))),
+        ("cpu time", usage.cpu_s.map(|cpu| format!("{cpu:.1} s"))),
+        ("memory", usage.rss_bytes.map(human::size)),
+        ("disks", usage.disk_bytes.map(human::size)),
+        ("received", usage.net_rx_bytes_s.map(rate)),
+        ("sent", usage.net_tx_bytes_s.map(rate)),
+        ("process", usage.session_pid.map(|pid| pid.to_string())),
     ];
     let known: Vec<_> = told.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     for (name, value) in &known {

@@ -1,10 +1,10 @@
 //! `vocable vm net`: the network that only host and guests are on, in one command.
 
 use crate::output::{GOOD, WARN};
-use crate::reply::Members;
 use crate::{CliError, Session};
+use std::net::Ipv4Addr;
 use std::time::Duration;
-use vocable_xmlrpc::{Value, to_json};
+use vocable_api::vm::{NetworkKind, SetUpNetwork};
 
 /// Find or create the network that only host and guests are on, with its DHCP server
 ///
@@ -21,40 +21,35 @@ pub(crate) struct NetArgs {
 }
 
 /// Creating an interface loads a kernel module and waits for it.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Sets the network up.
 pub(super) fn net(session: &mut Session<'_>, args: &NetArgs) -> Result<u8, CliError> {
-    let interface = args.interface.as_deref().map(|name| ("interface", Value::from(name)));
-    let options: Value = [("look_only", Value::from(args.dry_run))].into_iter().chain(interface).collect();
-    let found = session.agent.call_within("vm.net", vec![options], PATIENCE)?;
-    let is_host_only = found.text("kind") == Some("host-only");
+    let request = SetUpNetwork { interface: args.interface.clone(), look_only: Some(args.dry_run) };
+    let found = session.agent.ask_within(&request, TIMEOUT)?;
+    let is_host_only = found.kind == NetworkKind::HostOnly;
     if session.terminal.is_json() {
-        session.terminal.document(&to_json(&found))?;
+        session.terminal.reply(&found)?;
         return Ok(u8::from(!is_host_only));
     }
-    let text = |name: &str| found.text(name).unwrap_or("-").to_owned();
+    let text = |address: Option<Ipv4Addr>| address.map_or_else(|| "-".to_owned(), |it| it.to_string());
+    let (address, mask) = (text(found.address), text(found.mask));
     if is_host_only {
-        let leases = found.texts("leases").join(" to ");
-        let done = if found.truth("changed") { "set up now" } else { "was there already" };
+        let leases: Vec<_> = found.leases.iter().flatten().map(Ipv4Addr::to_string).collect();
+        let done = if found.changed { "set up now" } else { "was there already" };
         let kind = session.terminal.paint(GOOD, "host-only");
+        let interface = found.interface.as_deref().unwrap_or("-");
         session.terminal.line(&format!(
-            "{kind}  {}  {} mask {}  guests get {leases}",
-            text("interface"),
-            text("address"),
-            text("mask")
+            "{kind}  {interface}  {address} mask {mask}  guests get {}",
+            leases.join(" to ")
         ))?;
-        session.terminal.say(&format!("{done}; guests find the host at {}", text("address")))?;
-        session
-            .terminal
-            .hint(&format!("broker.listen = [\"127.0.0.1:61613\", \"{}:61613\"]", text("address")))?;
+        session.terminal.say(&format!("{done}; guests find the host at {address}"))?;
+        session.terminal.hint(&format!("broker.listen = [\"127.0.0.1:61613\", \"{address}:61613\"]"))?;
         return Ok(0);
     }
     let kind = session.terminal.paint(WARN, "nat");
-    session
-        .terminal
-        .line(&format!("{kind}  guests find the host at {}; no privileges needed", text("address")))?;
-    for missing in found.texts("missing") {
+    session.terminal.line(&format!("{kind}  guests find the host at {address}; no privileges needed"))?;
+    for missing in &found.missing {
         session.terminal.say(&format!("  missing for host-only: {missing}"))?;
     }
     Ok(1)

@@ -1,71 +1,46 @@
 //! One operation of the agent's, from its beginning to its end, with a bar for whoever watches.
 
-use super::Patience;
-use crate::reply::Members;
+use super::WaitArgs;
 use crate::{CliError, Kind, Session, human, progress};
-use std::collections::BTreeMap;
 use std::time::Duration;
-use vocable_xmlrpc::{Value, to_json};
+use vocable_api::fault::Failure;
+use vocable_api::vm::{Action, GetOperation, Operate, Operation, Phase, State};
 
 /// How long one question waits in the agent.
 pub(super) const POLL: Duration = Duration::from_secs(10);
+/// The same while a bar is shown, so that it moves.
+const POLL_WITH_BAR: Duration = Duration::from_millis(500);
 
-/// Whether to wait, for how long, and where to show it.
-pub(super) struct Watch {
-    bar: progress::Bar,
-    timeout: Option<Duration>,
-    waits: bool,
-}
-
-impl Watch {
-    /// As those options say.
-    pub(super) fn new(session: &Session<'_>, patience: &Patience) -> Self {
-        Self {
-            bar: progress::Bar::new(session.terminal),
-            timeout: patience.timeout.map(vocable_config::Span::duration),
-            waits: !patience.no_wait,
-        }
-    }
-}
-
-/// Begins an operation and waits for its end. Gives it as it then stands.
-pub(super) fn operate(
+/// Begins an operation and waits for its end, as the options say. Returns it as it then stands.
+pub(super) fn operate<M: Operate>(
     session: &Session<'_>,
-    method: &str,
-    mut params: Vec<Value>,
-    mut options: BTreeMap<String, Value>,
-    watch: &mut Watch,
-) -> Result<Value, CliError> {
-    options.insert("wait".to_owned(), Value::from(false));
-    options.extend(watch.timeout.map(|limit| ("timeout_s".to_owned(), Value::from(limit.as_secs_f64()))));
-    params.push(Value::Struct(options));
-    let mut op = session.agent.call(method, params).map_err(explained)?;
-    let id = op.text("op_id").ok_or_else(|| CliError::bad_reply(method, "op_id"))?.to_owned();
-    while watch.waits && matches!(op.text("phase"), Some("waiting" | "running")) {
-        let doing = op.text("doing").map_or_else(|| what(&op), |doing| format!("{}: {doing}", what(&op)));
-        watch.bar.show(op.count("percent").unwrap_or(0), &doing);
-        // With a bar the answer comes sooner, so that the bar moves.
-        let wait = if watch.bar.is_shown() { Duration::from_millis(500) } else { POLL };
-        let wait_s = Value::from([("wait_s", Value::from(wait.as_secs_f64()))]);
-        op = session.agent.call_waiting("vm.op", vec![Value::from(id.as_str()), wait_s], wait)?;
+    mut request: M,
+    args: &WaitArgs,
+) -> Result<Operation, CliError> {
+    let bar = progress::Bar::new(session.terminal);
+    let (timeout, wait) = request.limits();
+    *timeout = args.timeout.map(|limit| limit.duration().into());
+    *wait = Some(false);
+    let mut op = session.agent.ask(&request).map_err(explained)?;
+    while !args.no_wait && matches!(op.phase, Phase::Waiting | Phase::Running) {
+        let what = format!("{}: {}", op.vm, <&str>::from(op.operation));
+        let doing = op.doing.as_ref().map_or_else(|| what.clone(), |doing| format!("{what}: {doing}"));
+        bar.show(op.percent.into(), &doing);
+        let wait = if bar.is_shown() { POLL_WITH_BAR } else { POLL };
+        let look = GetOperation { op_id: op.op_id.clone(), wait_s: Some(wait.as_secs_f64()) };
+        op = session.agent.ask_waiting(&look, wait)?;
     }
-    watch.bar.clear();
-    match op.member("error") {
-        Some(error) => Err(explained(failed(error))),
+    bar.clear();
+    match op.error {
+        Some(error) => Err(explained(failed(&error))),
         None => Ok(op),
     }
 }
 
-/// `vm1: snapshot.take`
-fn what(op: &Value) -> String {
-    format!("{}: {}", op.text("vm").unwrap_or_default(), op.text("operation").unwrap_or_default())
-}
-
 /// An error that is a part of an answer, as if it were the answer.
-fn failed(error: &Value) -> CliError {
-    let code = error.text("code").unwrap_or("failed");
-    let told = CliError::new(code, error.text("message").unwrap_or("it failed"));
-    if code == "timed-out" { told.kind(Kind::TimedOut) } else { told }
+fn failed(error: &Failure) -> CliError {
+    let told = CliError::new(&error.code, &error.message);
+    if error.code == "timed-out" { told.kind(Kind::TimedOut) } else { told }
 }
 
 /// With what to do about it.
@@ -83,39 +58,46 @@ fn explained(error: CliError) -> CliError {
 }
 
 /// How long it took: `3.1 s`.
-pub(super) fn took(op: &Value) -> String {
-    human::took(human::seconds(op.number("took_s").unwrap_or(0.0)))
+pub(super) fn took(op: &Operation) -> String {
+    human::took(human::seconds(op.took_s.unwrap_or(0.0)))
 }
 
 /// Tells in a line what was done.
-pub(super) fn told(session: &mut Session<'_>, op: &Value) -> Result<(), CliError> {
+pub(super) fn print(session: &mut Session<'_>, op: &Operation) -> Result<(), CliError> {
     if session.terminal.is_json() {
-        return Ok(session.terminal.document(&to_json(op))?);
+        return Ok(session.terminal.reply(op)?);
     }
-    let vm = op.text("vm").unwrap_or_default();
-    if op.text("phase") != Some("done") {
-        return Ok(session.terminal.line(op.text("op_id").unwrap_or_default())?);
+    if op.phase != Phase::Done {
+        return Ok(session.terminal.line(&op.op_id)?);
     }
-    let state = op.text("state").unwrap_or("gone");
-    let line = if op.truth("changed") {
-        format!("{vm}: {} after {}", past(op.text("operation").unwrap_or_default(), state), took(op))
+    let line = if op.changed == Some(true) {
+        format!("{}: {} after {}", op.vm, outcome(op), took(op))
     } else {
-        format!("{vm}: already {}", if state == "poweroff" { "off" } else { state })
+        format!("{}: already {}", op.vm, on_or_off(op.state))
     };
     Ok(session.terminal.say(&line)?)
 }
 
+fn on_or_off(state: Option<State>) -> &'static str {
+    match state {
+        None => "gone",
+        Some(State::PowerOff) => "off",
+        Some(state) => state.as_str(),
+    }
+}
+
 /// What became of the machine.
-fn past(operation: &str, state: &str) -> String {
-    match operation {
-        "register" => format!("registered, {}", if state == "poweroff" { "off" } else { state }),
-        "destroy" => "removed".to_owned(),
-        "reset" => "reset".to_owned(),
-        "set" => "changed".to_owned(),
-        "snapshot.delete" => "snapshot deleted".to_owned(),
-        "snapshot.restore" => format!("restored, {state}"),
-        "snapshot.take" => format!("snapshot taken, {state}"),
-        "poweroff" | "shutdown" => "off".to_owned(),
+fn outcome(op: &Operation) -> String {
+    let state = op.state.map_or("gone", State::as_str);
+    match op.operation {
+        Action::Register => format!("registered, {}", on_or_off(op.state)),
+        Action::Destroy => "removed".to_owned(),
+        Action::Reset => "reset".to_owned(),
+        Action::Set => "changed".to_owned(),
+        Action::SnapshotDelete => "snapshot deleted".to_owned(),
+        Action::SnapshotRestore => format!("restored, {state}"),
+        Action::SnapshotTake => format!("snapshot taken, {state}"),
+        Action::PowerOff | Action::Shutdown => "off".to_owned(),
         _ => state.to_owned(),
     }
 }

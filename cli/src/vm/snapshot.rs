@@ -1,15 +1,16 @@
-//! `vocable vm snapshot`: the present of a machine, remembered and gone back to.
+//! `vocable vm snapshot`.
 
-use super::operation::{self, Watch, operate};
-use super::{Consent, Patience, document};
+use super::operation::{self, operate};
+use super::{Consent, WaitArgs, document};
 use crate::confirm::{Question, confirm};
 use crate::reply::Members;
 use crate::table::{Column, Table};
 use crate::{CliError, Session, completion};
 use clap_complete::ArgValueCompleter;
-use std::collections::BTreeMap;
 use vocable_api::clock::age;
-use vocable_xmlrpc::Value;
+use vocable_api::vm::{
+    DeleteSnapshot, ListSnapshots, Operate, Phase, RestoreSnapshot, Snapshot, State, TakeSnapshot,
+};
 
 /// Take, list, restore and delete snapshots of a machine
 #[derive(Debug, clap::Subcommand)]
@@ -17,14 +18,14 @@ pub(crate) enum SnapshotVerb {
     Take(TakeArgs),
     #[command(visible_alias = "ls")]
     List(OfArgs),
-    /// Go back to a snapshot: what has changed since is lost
+    /// Restore a snapshot: what has changed since is lost
     Restore(OneArgs),
     /// Delete a snapshot; the machine itself stays as it is
     #[command(visible_alias = "rm")]
     Delete(OneArgs),
 }
 
-/// Remember the present of a machine, its memory too if it runs
+/// Take a snapshot of a machine, with its memory if it runs
 #[derive(clap::Args, Debug)]
 pub(crate) struct TakeArgs {
     /// Name, id or MAC address of the machine
@@ -32,14 +33,14 @@ pub(crate) struct TakeArgs {
     vm: String,
     /// Name of the snapshot
     name: String,
-    /// What to write about it
+    /// Description of the snapshot
     #[arg(short, long, value_name = "TEXT")]
     description: Option<String>,
-    /// In place of one of that name
+    /// Replace the snapshot of that name
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
-    patience: Patience,
+    wait: WaitArgs,
 }
 
 /// List the snapshots of a machine
@@ -50,7 +51,7 @@ pub(crate) struct OfArgs {
     vm: String,
 }
 
-/// Go back to a snapshot, or delete one
+/// Restore a snapshot, or delete one
 #[derive(clap::Args, Debug)]
 pub(crate) struct OneArgs {
     /// Name, id or MAC address of the machine
@@ -61,7 +62,7 @@ pub(crate) struct OneArgs {
     #[command(flatten)]
     consent: Consent,
     #[command(flatten)]
-    patience: Patience,
+    wait: WaitArgs,
 }
 
 /// Does what the verb says.
@@ -75,34 +76,37 @@ pub(super) fn snapshot(session: &mut Session<'_>, verb: &SnapshotVerb) -> Result
 }
 
 fn take(session: &mut Session<'_>, args: &TakeArgs) -> Result<u8, CliError> {
-    let mut watch = Watch::new(session, &args.patience);
-    let params = vec![Value::from(args.vm.as_str()), Value::from(args.name.as_str())];
-    let mut options = BTreeMap::from([("replace".to_owned(), Value::from(args.replace))]);
-    options.extend(args.description.as_deref().map(|text| ("description".to_owned(), Value::from(text))));
-    let op = operate(session, "vm.snapshot.take", params, options, &mut watch)?;
-    if session.terminal.is_json() || op.text("phase") != Some("done") {
-        operation::told(session, &op)?;
+    let request = TakeSnapshot {
+        vm: args.vm.clone(),
+        name: args.name.clone().try_into().map_err(CliError::bad_argument)?,
+        description: args.description.clone(),
+        replace: Some(args.replace),
+        timeout_s: None,
+        wait: None,
+    };
+    let op = operate(session, request, &args.wait)?;
+    if session.terminal.is_json() || op.phase != Phase::Done {
+        operation::print(session, &op)?;
     } else {
-        let state = op.text("state").unwrap_or_default();
-        session.terminal.line(&format!(
-            "{}  {}  taken in {}, {state}",
-            args.name,
-            args.vm,
-            operation::took(&op)
-        ))?;
+        let (took, state) = (operation::took(&op), op.state.map_or("", State::as_str));
+        session.terminal.line(&format!("{}  {}  taken in {took}, {state}", args.name, args.vm))?;
     }
     Ok(0)
 }
 
+fn snapshots(session: &Session<'_>, vm: &str) -> Result<Vec<Snapshot>, CliError> {
+    session.agent.ask(&ListSnapshots { vm: vm.to_owned() })
+}
+
 fn list(session: &mut Session<'_>, args: &OfArgs) -> Result<u8, CliError> {
-    let reply = session.agent.call("vm.snapshot.list", vec![Value::from(args.vm.as_str())])?;
+    let all = snapshots(session, &args.vm)?;
     if session.terminal.is_json() {
-        document(session, "snapshots", &reply)?;
+        document(session, "snapshots", &all)?;
         return Ok(0);
     }
     if session.terminal.is_quiet() {
-        for name in reply.list().iter().filter_map(|it| it.text("name")) {
-            session.terminal.line(name)?;
+        for snapshot in &all {
+            session.terminal.line(&snapshot.name)?;
         }
         return Ok(0);
     }
@@ -113,19 +117,19 @@ fn list(session: &mut Session<'_>, args: &OfArgs) -> Result<u8, CliError> {
         Column::text("current"),
         Column::prose("description"),
     ]);
-    for it in reply.list() {
-        let taken =
-            it.moment("taken").map(|at| age(((session.now)().utc - at).try_into().unwrap_or_default()));
+    for it in &all {
+        let taken = it.taken_unix.moment();
+        let taken = taken.map(|at| age(((session.now)().utc - at).try_into().unwrap_or_default()));
         table.row([
-            it.text("name").unwrap_or_default().into(),
+            it.name.as_str().into(),
             taken.unwrap_or_else(|| "-".to_owned()).into(),
-            if it.truth("live") { "running" } else { "off" }.into(),
-            if it.truth("current") { "yes" } else { "" }.into(),
-            it.text("description").unwrap_or_default().into(),
+            if it.live { "running" } else { "off" }.into(),
+            if it.current { "yes" } else { "" }.into(),
+            it.description.as_str().into(),
         ]);
     }
     table.print(session.terminal)?;
-    if reply.list().is_empty() {
+    if all.is_empty() {
         session.terminal.note("no snapshots")?;
     }
     Ok(0)
@@ -146,7 +150,8 @@ fn restore(session: &mut Session<'_>, args: &OneArgs) -> Result<u8, CliError> {
     if !confirm(session, &args.consent, &question)? {
         return Ok(0);
     }
-    one(session, args, "vm.snapshot.restore")
+    let (vm, name) = (args.vm.clone(), args.name.clone().try_into().map_err(CliError::bad_argument)?);
+    perform(session, RestoreSnapshot { vm, name, timeout_s: None, wait: None }, &args.wait)
 }
 
 fn delete(session: &mut Session<'_>, args: &OneArgs) -> Result<u8, CliError> {
@@ -161,32 +166,28 @@ fn delete(session: &mut Session<'_>, args: &OneArgs) -> Result<u8, CliError> {
     if !confirm(session, &args.consent, &question)? {
         return Ok(0);
     }
-    one(session, args, "vm.snapshot.delete")
+    let (vm, name) = (args.vm.clone(), args.name.clone().try_into().map_err(CliError::bad_argument)?);
+    perform(session, DeleteSnapshot { vm, name, timeout_s: None, wait: None }, &args.wait)
 }
 
-fn one(session: &mut Session<'_>, args: &OneArgs, method: &str) -> Result<u8, CliError> {
-    let mut watch = Watch::new(session, &args.patience);
-    let params = vec![Value::from(args.vm.as_str()), Value::from(args.name.as_str())];
-    let op = operate(session, method, params, BTreeMap::new(), &mut watch)?;
-    operation::told(session, &op)?;
+fn perform(session: &mut Session<'_>, request: impl Operate, wait: &WaitArgs) -> Result<u8, CliError> {
+    let op = operate(session, request, wait)?;
+    operation::print(session, &op)?;
     Ok(0)
 }
 
 /// When the snapshot was taken, as people read it: what would be lost since then.
 fn taken(session: &Session<'_>, args: &OneArgs) -> Result<String, CliError> {
-    let all = session.agent.call("vm.snapshot.list", vec![Value::from(args.vm.as_str())])?;
-    let found =
-        all.list().iter().find(|it| it.text("name") == Some(&args.name) || it.text("id") == Some(&args.name));
-    let Some(found) = found else {
-        let names: Vec<_> = all.list().iter().filter_map(|it| it.text("name")).collect();
+    let all = snapshots(session, &args.vm)?;
+    let Some(found) = all.iter().find(|it| it.name == args.name || it.id == args.name) else {
         let error = CliError::new("no-such-snapshot", format!("{} has no snapshot {}", args.vm, args.name));
-        return Err(match crate::hints::close(&args.name, names) {
+        return Err(match crate::hints::close(&args.name, all.iter().map(|it| it.name.as_str())) {
             Some(meant) => error.hint(format!("did you mean {meant}?")),
             None => error.hint(format!("vocable vm snapshot list {}", args.vm)),
         });
     };
     let now = (session.now)().utc;
-    Ok(found.moment("taken").map_or_else(
+    Ok(found.taken_unix.moment().map_or_else(
         || "then".to_owned(),
         |at| {
             let local = at.to_offset(session.offset);

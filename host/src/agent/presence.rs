@@ -8,7 +8,7 @@ use crate::agent::request::{Reply, RosterView, Selected};
 use crate::agent::roster::{Change, Guest, State};
 use crate::agent::store::StoreError;
 use crate::machines::cards::{self, Claim, Place};
-use crate::machines::service::View;
+use crate::machines::request::View;
 use futures_util::FutureExt;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};

@@ -9,13 +9,13 @@ use crate::agent::roster::{Guest, Refusals};
 use crate::agent::run::RunRequest;
 use crate::agent::store::StoreError;
 use crate::machines::cards::Place;
-use crate::machines::service::View;
+use crate::machines::request::View;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
-use vocable_api::fault::Fault;
+use vocable_api::fault::{Fault, FaultKind};
 use vocable_api::target::Target;
 use vocable_runtime::{AskError, Message};
 
@@ -41,6 +41,21 @@ pub(crate) struct RosterView {
     pub(crate) machines: Arc<View>,
     /// Which guest is in which of them.
     pub(crate) places: BTreeMap<String, Place>,
+}
+
+impl RosterView {
+    /// The guest in a machine: the one of its name, or the one its network cards lead to.
+    pub(crate) fn guest_of(&self, which: &str) -> Result<&str, Fault> {
+        if let Some((guest, _)) = self.guests.get_key_value(which) {
+            return Ok(guest);
+        }
+        let inside = Place::In(self.machines.find(which)?.id.clone());
+        let found = self.places.iter().find(|(_, place)| **place == inside).map(|(guest, _)| guest.as_str());
+        found.ok_or_else(|| {
+            let text = format!("{which} does not answer: no guest agent has joined from it");
+            Fault::new(FaultKind::GuestOffline, text)
+        })
+    }
 }
 
 #[derive(Clone, Debug)]

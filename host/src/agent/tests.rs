@@ -9,7 +9,7 @@ use crate::agent::reports::{News, Piece, Report, ReportError};
 use crate::agent::store::{Run, Space};
 use crate::config::Admit;
 use crate::credentials::Credentials;
-use crate::machines::{engine, none::NoHypervisor};
+use crate::machines::{engine, none::PlainMachines};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -51,9 +51,9 @@ async fn running(folder: &Path, output: &'static str, state: CommandState) -> Ru
     let from = Mailbox::FromGuest.of_all();
     messages.sender().subscribe("guests", &from, AckMode::ClientIndividual).await.unwrap();
     let stop = CancellationToken::new();
-    let driver = NoHypervisor::open(Arc::new(handle.clone()), folder).unwrap();
+    let driver = PlainMachines::open(Arc::new(handle.clone()), folder).unwrap();
     let settings = engine::Settings { tag: "vocable".into(), operation_timeout: Duration::from_secs(9) };
-    let (machines, machine_notes, _) = engine::start(Arc::new(driver), settings, stop.clone());
+    let (machines, machine_notices, _) = engine::start(Arc::new(driver), settings, stop.clone());
     let parts = Parts {
         timeouts: Timeouts { beacon: Duration::from_secs(10), late_after: 1, lost_after: 3 },
         groups: BTreeMap::new(),
@@ -66,7 +66,7 @@ async fn running(folder: &Path, output: &'static str, state: CommandState) -> Ru
         streams: Streams::new(streams).0,
         store: store.clone(),
         machines,
-        machine_notes,
+        machine_notices,
         under_way: store.under_way().await.unwrap(),
         known: BTreeSet::new(),
         max_frame: 1 << 20,

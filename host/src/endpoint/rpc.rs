@@ -31,7 +31,6 @@ mod control;
 mod example;
 mod file;
 mod guest;
-mod inner;
 mod job;
 mod legacy;
 mod live;
@@ -40,7 +39,6 @@ mod vm;
 mod word;
 
 pub(crate) use cmd::shown as shown_command;
-pub(crate) use job::Jobs;
 pub(crate) use legacy::Fetched;
 pub(crate) use live::router as live_events;
 
@@ -69,9 +67,9 @@ pub(crate) struct Context {
     pub(crate) installed_words: PathBuf,
     /// Held while one is.
     pub(crate) installing: Arc<Mutex<()>>,
-    /// Jobs that were opened.
-    pub(crate) jobs: Jobs,
-    /// Results that were fetched under the name of 2010.
+    /// Jobs.
+    pub(crate) jobs: crate::jobs::Jobs,
+    /// Results that were fetched under the legacy name.
     pub(crate) fetched: Arc<Mutex<Fetched>>,
     /// Cancelled when a caller wants the agent to stop.
     pub(crate) quit: CancellationToken,
@@ -137,14 +135,15 @@ where
 
 /// All methods that do not come from words, by name.
 static METHODS: LazyLock<BTreeMap<Cow<'static, str>, Entry>> = LazyLock::new(|| {
-    let tables = [file::METHODS, guest::METHODS, job::METHODS, legacy::METHODS, vm::METHODS, word::METHODS];
+    let tables = [file::METHODS, guest::METHODS, word::METHODS];
     let of_table = |method: &'static Method| {
         let Method { name, help, params, gives, changes, call } = *method;
         let info = table::method(name, help, params, gives, changes, &[]);
         Entry { info, call: Box::new(call) }
     };
     let entries = tables.into_iter().flatten().map(of_table).chain(agent::methods());
-    let entries = entries.chain(cmd::methods()).chain(control::methods());
+    let entries = entries.chain(cmd::methods()).chain(control::methods()).chain(job::methods());
+    let entries = entries.chain(legacy::methods()).chain(vm::methods());
     entries.map(|entry| (entry.info.name.clone(), entry)).collect()
 });
 

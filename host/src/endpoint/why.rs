@@ -413,7 +413,7 @@ fn of_machine(facts: &Facts, now: Now) -> Option<(String, Vec<Advice>)> {
                 "restarts it; what it did not write is lost",
             )],
         ),
-        state if state.passes() => {
+        state if state.is_transitional() => {
             (format!("{id} is on its way: its VM has been {} for {time}", in_words(state)), vec![])
         }
         state => {
@@ -621,7 +621,7 @@ mod tests {
             beacon: Duration::from_secs(10),
             commands: BTreeMap::new(),
             paused: BTreeMap::new(),
-            machines: std::sync::Arc::new(crate::machines::service::View {
+            machines: std::sync::Arc::new(crate::machines::request::View {
                 machines: all,
                 ..Default::default()
             }),

@@ -2,14 +2,15 @@
 //! its deadline; what happens in the hypervisor is told by the driver, nothing is polled.
 //!
 //! ```text
-//! wish ─▶ its machine's queue ─▶ read it, decide, do, read it again ─▶ the operation is over, the view is new
-//! happening ─▶ read that machine (or all) ─▶ the view is new, and what has changed is told
+//! request ─▶ its machine's queue ─▶ read it, decide, do, read it again ─▶ the operation is over, the view is new
+//! event of the driver ─▶ read that machine (or all) ─▶ the view is new, and what has changed is told
 //! ```
 
 use super::cards::Duplicates;
 use super::policy::{Operation, Task, decide, leftovers};
-use super::service::{Machines, Op, Phase, View, found};
-use super::{Blueprint, Happening, Hypervisor, HypervisorError, Machine, Progress, Snapshot, State, Step};
+use super::request::{Begun, MachineRequest, Op, Phase, View, What};
+use super::service::Machines;
+use super::{DriverEvent, Hypervisor, HypervisorError, Machine, Progress, Snapshot, State, Step};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde_json::{Map, json};
@@ -18,76 +19,32 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use vocable_api::vm::{Action, Create};
 
 /// Operations that may wait for their turn at one machine.
 const MOST_WAITING: usize = 16;
-/// Happenings that may wait for the engine.
-const HAPPENINGS: usize = 1024;
+/// Events of the driver that may wait for the task.
+const EVENTS: usize = 1024;
 /// Operations that are remembered after they are over.
 const OPS_KEPT: usize = 1000;
-/// Wishes that may wait for the task.
-const WISHES: usize = 256;
+/// Requests that may wait for the task.
+const REQUESTS: usize = 256;
 /// Operations that read or write disks may take so many times the usual.
 const LONG: u32 = 20;
+/// The longest an operation may take, whatever the caller says.
+const LONGEST: Duration = Duration::from_hours(24);
 /// Asking again when the hypervisor does not answer: first after this, then doubling.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// And at most after this.
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
-/// What is asked of the task.
-pub(crate) enum Wish {
-    /// Do something to a machine.
-    Begin {
-        /// Its id.
-        machine: String,
-        /// What.
-        operation: Operation,
-        /// How long it may take; the usual without.
-        limit: Option<Duration>,
-        /// The operation.
-        reply: oneshot::Sender<Result<watch::Receiver<Op>, HypervisorError>>,
-    },
-    /// Remove a machine if it is still left over.
-    Collect {
-        /// Its id.
-        machine: String,
-        /// The tag it has to have.
-        tag: String,
-        /// The operation.
-        reply: oneshot::Sender<Result<watch::Receiver<Op>, HypervisorError>>,
-    },
-    /// Make a machine.
-    Create {
-        /// Which.
-        blueprint: Box<Blueprint>,
-        /// How long it may take.
-        limit: Option<Duration>,
-        /// The operation.
-        reply: oneshot::Sender<Result<watch::Receiver<Op>, HypervisorError>>,
-    },
-    /// How an operation stands.
-    Look {
-        /// Its id.
-        id: String,
-        /// It, if it is known.
-        reply: oneshot::Sender<Option<watch::Receiver<Op>>>,
-    },
-    /// Take a machine in.
-    Register {
-        /// Its settings file.
-        file: PathBuf,
-        /// The operation.
-        reply: oneshot::Sender<Result<watch::Receiver<Op>, HypervisorError>>,
-    },
-}
-
 /// Something to tell everybody.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Note {
+pub(crate) struct Notice {
     /// `vm.state`, `vm.created`, `vm.removed`, `vm.duplicate-mac`, `vm.hypervisor`.
     pub(crate) kind: &'static str,
     /// The machine it is about, by name.
@@ -108,27 +65,27 @@ pub(crate) struct Settings {
     pub(crate) operation_timeout: Duration,
 }
 
-/// Starts the task. Gives the handle, what it tells, and the task, which ends when it is told to stop.
+/// Starts the task. Returns the handle, the notices, and the task, which ends when it is told to stop.
 pub(crate) fn start(
     driver: Arc<dyn Hypervisor>,
     settings: Settings,
     stop: CancellationToken,
-) -> (Machines, mpsc::Receiver<Note>, tokio::task::JoinHandle<()>) {
-    let (wishes, wished) = mpsc::channel(WISHES);
-    let (notes, told) = mpsc::channel(WISHES);
+) -> (Machines, mpsc::Receiver<Notice>, tokio::task::JoinHandle<()>) {
+    let (sender, requests) = mpsc::channel(REQUESTS);
+    let (notices, published) = mpsc::channel(REQUESTS);
     let view = watch::Sender::new(Arc::new(View::default()));
     let machines = Machines {
         driver: Arc::clone(&driver),
-        wishes,
+        requests: sender,
         view: view.subscribe(),
         tag: settings.tag.as_str().into(),
-        patience: settings.operation_timeout,
+        timeout: settings.operation_timeout,
     };
     let engine = Engine {
         driver,
         settings,
         view,
-        notes,
+        notices,
         queues: HashMap::new(),
         creating: BTreeSet::new(),
         ops: VecDeque::new(),
@@ -139,8 +96,8 @@ pub(crate) fn start(
         retry: FIRST_RETRY,
         known_duplicates: Duplicates::new(),
     };
-    let task = tokio::spawn(engine.run(wished, stop));
-    (machines, told, task)
+    let task = tokio::spawn(engine.run(requests, stop));
+    (machines, published, task)
 }
 
 /// An operation that waits for its turn.
@@ -148,13 +105,6 @@ struct Pending {
     op: watch::Sender<Op>,
     what: What,
     limit: Duration,
-}
-
-/// What is done when it is an operation's turn.
-#[derive(Clone)]
-enum What {
-    Operation(Operation),
-    Collect(String),
 }
 
 /// What is being done to a machine, and what waits.
@@ -199,7 +149,7 @@ struct Engine {
     driver: Arc<dyn Hypervisor>,
     settings: Settings,
     view: watch::Sender<Arc<View>>,
-    notes: mpsc::Sender<Note>,
+    notices: mpsc::Sender<Notice>,
     queues: HashMap<String, Queue>,
     /// Names of machines that are being made.
     creating: BTreeSet<String>,
@@ -213,16 +163,16 @@ struct Engine {
 }
 
 impl Engine {
-    async fn run(mut self, mut wished: mpsc::Receiver<Wish>, stop: CancellationToken) {
-        let (tell, mut happenings) = mpsc::channel(HAPPENINGS);
+    async fn run(mut self, mut requests: mpsc::Receiver<MachineRequest>, stop: CancellationToken) {
+        let (tell, mut events) = mpsc::channel(EVENTS);
         // Over when the driver has nothing more to tell.
         let mut watching = self.driver.watch(tell).fuse();
         self.read_all();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(wish) = wished.recv() => self.wish(wish),
-                Some(happening) = happenings.recv() => self.happened(happening).await,
+                Some(request) = requests.recv() => self.answer(request),
+                Some(event) = events.recv() => self.happened(event).await,
                 Some(done) = self.work.next() => self.done(done).await,
                 () = &mut watching => {}
                 else => stop.cancelled().await,
@@ -230,29 +180,30 @@ impl Engine {
         }
     }
 
-    fn wish(&mut self, wish: Wish) {
+    fn answer(&mut self, request: MachineRequest) {
         // Whoever asked may have gone: then the answer goes nowhere.
-        match wish {
-            Wish::Begin { machine, operation, limit, reply } => {
-                drop(reply.send(self.begin(&machine, What::Operation(operation), limit)));
+        match request {
+            MachineRequest::Begin { machine, what, limit, reply } => {
+                drop(reply.send(self.begin(&machine, what, limit)));
             }
-            Wish::Collect { machine, tag, reply } => {
-                drop(reply.send(self.begin(&machine, What::Collect(tag), None)));
+            MachineRequest::Create { wanted, limit, reply } => {
+                drop(reply.send(self.create(*wanted, limit)));
             }
-            Wish::Create { blueprint, limit, reply } => drop(reply.send(self.create(*blueprint, limit))),
-            Wish::Look { id, reply } => {
+            MachineRequest::Look { id, reply } => {
                 let found = self.ops.iter().rev().find(|op| op.borrow().id == id);
                 drop(reply.send(found.map(watch::Sender::subscribe)));
             }
-            Wish::Register { file, reply } => drop(reply.send(Ok(self.register(file)))),
+            MachineRequest::Register { file, limit, reply } => {
+                drop(reply.send(Ok(self.register(file, limit))));
+            }
         }
     }
 
-    fn new_op(&mut self, operation: &'static str, machine: &str) -> watch::Sender<Op> {
+    fn new_op(&mut self, action: Action, machine: &str) -> watch::Sender<Op> {
         self.next_op += 1;
         let op = watch::Sender::new(Op {
             id: format!("op{}", self.next_op),
-            operation,
+            action,
             machine: machine.to_owned(),
             machine_id: None,
             state: None,
@@ -276,27 +227,18 @@ impl Engine {
 
     // ---- operations on a machine
 
-    fn begin(
-        &mut self,
-        id: &str,
-        what: What,
-        limit: Option<Duration>,
-    ) -> Result<watch::Receiver<Op>, HypervisorError> {
+    fn begin(&mut self, id: &str, what: What, limit: Option<Duration>) -> Begun {
         let view = self.view.borrow().clone();
-        let machine = found(&view, id)?;
-        let (name, usual) = match &what {
-            What::Operation(operation) => (operation.name(), self.usual(operation)),
-            What::Collect(_) => ("gc", self.settings.operation_timeout * LONG),
-        };
+        let machine = view.find(id)?;
         let queue = self.queues.entry(machine.id.clone()).or_default();
         if queue.waiting.len() >= MOST_WAITING {
             let doing = doing_now(queue);
             return Err(HypervisorError::Busy { machine: machine.name.clone(), doing });
         }
-        let op = self.new_op(name, &machine.name);
+        let op = self.new_op(what.action(), &machine.name);
         op.send_modify(|op| (op.machine_id, op.state) = (Some(machine.id.clone()), Some(machine.state)));
         let receiver = op.subscribe();
-        let limit = limit.unwrap_or(usual);
+        let limit = limit.unwrap_or_else(|| self.usual(&what)).min(LONGEST);
         let (waits, op_id) = (machine.id.clone(), op.borrow().id.clone());
         let queue = self.queues.entry(machine.id.clone()).or_default();
         queue.waiting.push_back(Pending { op, what, limit });
@@ -311,12 +253,13 @@ impl Engine {
         Ok(receiver)
     }
 
-    fn usual(&self, operation: &Operation) -> Duration {
+    /// How long it may take, unless somebody says otherwise.
+    fn usual(&self, what: &What) -> Duration {
         let usual = self.settings.operation_timeout;
-        match operation {
-            Operation::Shutdown { grace } => *grace + usual,
-            _ if operation.is_long() => usual * LONG,
-            _ => usual,
+        match what {
+            What::Operation(Operation::Shutdown { grace }) => (*grace).min(LONGEST) + usual,
+            What::Operation(operation) if !operation.is_long() => usual,
+            _ => usual * LONG,
         }
     }
 
@@ -342,12 +285,8 @@ impl Engine {
         };
         self.work.push(Box::pin(async move {
             let id = job.id.clone();
-            let progress = op.clone();
-            let progress = Progress::new(move |percent, doing| {
-                progress.send_modify(|op| (op.percent, op.doing) = (percent, doing));
-            });
             let name = op.borrow().machine.clone();
-            let outcome = job.perform(progress, name).await;
+            let outcome = job.perform(progress_of(&op), name).await;
             Done::Operated { id, op, outcome }
         }));
     }
@@ -366,28 +305,21 @@ impl Engine {
 
     // ---- new machines
 
-    fn create(
-        &mut self,
-        blueprint: Blueprint,
-        limit: Option<Duration>,
-    ) -> Result<watch::Receiver<Op>, HypervisorError> {
-        let name = blueprint.name.clone();
+    fn create(&mut self, wanted: Create, limit: Option<Duration>) -> Begun {
+        let name = wanted.name.as_str().to_owned();
         let is_there = self.view.borrow().machines.values().any(|machine| machine.name == name);
         if is_there || !self.creating.insert(name.clone()) {
             return Err(HypervisorError::Exists(name));
         }
         let limit = limit.unwrap_or(self.settings.operation_timeout * LONG);
-        let op = self.new_op("create", &name);
-        let (driver, progress) = (Arc::clone(&self.driver), op.clone());
-        let progress = Progress::new(move |percent, doing| {
-            progress.send_modify(|op| (op.percent, op.doing) = (percent, doing));
-        });
-        Ok(self.make(op, limit, move || Box::pin(async move { driver.create(blueprint, progress).await })))
+        let op = self.new_op(Action::Create, &name);
+        let (driver, progress) = (Arc::clone(&self.driver), progress_of(&op));
+        Ok(self.make(op, limit, move || Box::pin(async move { driver.create(wanted, progress).await })))
     }
 
-    fn register(&mut self, file: PathBuf) -> watch::Receiver<Op> {
-        let op = self.new_op("register", &file.to_string_lossy());
-        let (driver, limit) = (Arc::clone(&self.driver), self.settings.operation_timeout);
+    fn register(&mut self, file: PathBuf, limit: Option<Duration>) -> watch::Receiver<Op> {
+        let op = self.new_op(Action::Register, &file.to_string_lossy());
+        let (driver, limit) = (Arc::clone(&self.driver), limit.unwrap_or(self.settings.operation_timeout));
         self.make(op, limit, move || Box::pin(async move { driver.register(&file).await }))
     }
 
@@ -398,9 +330,9 @@ impl Engine {
         make: impl FnOnce() -> BoxFuture<'static, Result<Machine, HypervisorError>> + Send + 'static,
     ) -> watch::Receiver<Op> {
         op.send_modify(|op| op.phase = Phase::Running);
-        let receiver = op.subscribe();
+        let (receiver, limit) = (op.subscribe(), limit.min(LONGEST));
         self.work.push(Box::pin(async move {
-            let what = format!("{}: {}", op.borrow().machine, op.borrow().operation);
+            let what = format!("{}: {}", op.borrow().machine, <&str>::from(op.borrow().action));
             let made = timeout(limit, make()).await;
             let made = made.unwrap_or(Err(HypervisorError::TimedOut { what, after: limit }));
             Done::Made { op, made }
@@ -410,11 +342,11 @@ impl Engine {
 
     // ---- what is known
 
-    async fn happened(&mut self, happening: Happening) {
-        match happening {
-            Happening::Again => self.read_all(),
-            Happening::Machine(id) => self.read_one(id),
-            Happening::Gone(reason) => self.lost(reason).await,
+    async fn happened(&mut self, event: DriverEvent) {
+        match event {
+            DriverEvent::Resync => self.read_all(),
+            DriverEvent::Machine(id) => self.read_one(id),
+            DriverEvent::Gone(reason) => self.lost(reason).await,
         }
     }
 
@@ -479,7 +411,7 @@ impl Engine {
                 }
                 let state = outcome.machine.as_ref().map(|machine| machine.state);
                 op.send_modify(|op| op.state = state.or(op.state));
-                self.told(&op, outcome.result);
+                self.close(&op, outcome.result);
                 if let Some(queue) = self.queues.get_mut(&id) {
                     queue.running = None;
                 }
@@ -495,22 +427,22 @@ impl Engine {
                         (op.machine_id, op.state) = (Some(machine.id.clone()), Some(machine.state));
                     });
                 }
-                self.told(&op, made.map(|_| true));
+                self.close(&op, made.map(|_| true));
             }
             Done::Overdue { id, op } => self.overdue(&id, &op),
             Done::Retry => self.read_all(),
         }
     }
 
-    fn told(&self, op: &watch::Sender<Op>, result: Result<bool, HypervisorError>) {
-        let (machine, operation) = (op.borrow().machine.clone(), op.borrow().operation);
+    fn close(&self, op: &watch::Sender<Op>, result: Result<bool, HypervisorError>) {
+        let (machine, action) = (op.borrow().machine.clone(), <&str>::from(op.borrow().action));
         match result {
             Ok(changed) => {
-                info!(vm = machine, "{operation}{}", if changed { "" } else { ": nothing to do" });
+                info!(vm = machine, "{action}{}", if changed { "" } else { ": nothing to do" });
                 end(op, Phase::Done { changed });
             }
             Err(error) => {
-                warn!(vm = machine, "{operation} failed: {error}");
+                warn!(vm = machine, "{action} failed: {error}");
                 end(op, Phase::Failed(error));
             }
         }
@@ -525,7 +457,9 @@ impl Engine {
         if was_well {
             let name = self.driver.about().name;
             warn!("{name} does not answer: {reason}");
-            self.note("vm.hypervisor", None, format!("{name} does not answer: {reason}"), Map::new()).await;
+            let text = format!("{name} does not answer: {reason}");
+            self.publish_notice(Notice { kind: "vm.hypervisor", machine: None, text, data: Map::new() })
+                .await;
         }
         let pause = self.retry;
         self.retry = (self.retry * 2).min(LAST_RETRY);
@@ -560,30 +494,26 @@ impl Engine {
         self.view.send_replace(Arc::new(view));
         for note in notes.into_iter().chain(duplicates) {
             info!(vm = note.machine, "{}: {}", note.kind, note.text);
-            self.tell(note).await;
+            self.publish_notice(note).await;
         }
     }
 
-    async fn note(
-        &mut self,
-        kind: &'static str,
-        machine: Option<String>,
-        text: String,
-        data: Map<String, serde_json::Value>,
-    ) {
-        self.tell(Note { kind, machine, text, data }).await;
-    }
-
-    async fn tell(&mut self, note: Note) {
+    async fn publish_notice(&mut self, notice: Notice) {
         // The agent that listens ends a moment before this task does.
-        drop(self.notes.send(note).await);
+        drop(self.notices.send(notice).await);
     }
+}
+
+/// Where the driver says how far an operation is.
+fn progress_of(op: &watch::Sender<Op>) -> Progress {
+    let op = op.clone();
+    Progress::new(move |percent, doing| op.send_modify(|op| (op.percent, op.doing) = (percent, doing)))
 }
 
 fn doing_now(queue: &Queue) -> String {
     let Some(running) = &queue.running else { return format!("{} operations wait", queue.waiting.len()) };
     let op = running.borrow();
-    format!("{} ({}) is under way, and {} wait", op.operation, op.id, queue.waiting.len())
+    format!("{} ({}) is under way, and {} wait", <&str>::from(op.action), op.id, queue.waiting.len())
 }
 
 fn end(op: &watch::Sender<Op>, phase: Phase) {
@@ -597,14 +527,14 @@ fn end(op: &watch::Sender<Op>, phase: Phase) {
 }
 
 /// What is new between two views.
-fn differences(before: &View, now: &View) -> Vec<Note> {
+fn differences(before: &View, now: &View) -> Vec<Notice> {
     let mut notes = Vec::new();
     let note = |kind, machine: &Machine, text: String, was: Option<State>| {
         let mut data = Map::new();
         data.insert("uuid".into(), json!(machine.id));
         data.insert("state".into(), json!(machine.state.as_str()));
         data.extend(was.map(|was| ("was".to_owned(), json!(was.as_str()))));
-        Note { kind, machine: Some(machine.name.clone()), text, data }
+        Notice { kind, machine: Some(machine.name.clone()), text, data }
     };
     for (id, machine) in &now.machines {
         match before.machines.get(id) {
@@ -629,7 +559,7 @@ fn differences(before: &View, now: &View) -> Vec<Note> {
 }
 
 /// Addresses that several machines have, and had not before.
-fn new_duplicates(known: &Duplicates, now: &Duplicates) -> Vec<Note> {
+fn new_duplicates(known: &Duplicates, now: &Duplicates) -> Vec<Notice> {
     let is_new = |(mac, names): &(&String, &Vec<String>)| known.get(*mac) != Some(*names);
     let note = |(mac, names): (&String, &Vec<String>)| {
         let text = format!(
@@ -641,7 +571,7 @@ fn new_duplicates(known: &Duplicates, now: &Duplicates) -> Vec<Note> {
         let mut data = Map::new();
         data.insert("mac".into(), json!(mac));
         data.insert("vms".into(), json!(names));
-        Note { kind: "vm.duplicate-mac", machine: names.last().cloned(), text, data }
+        Notice { kind: "vm.duplicate-mac", machine: names.last().cloned(), text, data }
     };
     now.iter().filter(is_new).map(note).collect()
 }
@@ -676,8 +606,8 @@ struct Job {
 impl Job {
     async fn perform(self, progress: Progress, name: String) -> Outcome {
         let deadline = Instant::now() + self.limit;
-        let late =
-            || HypervisorError::TimedOut { what: format!("{} of {name}", self.word()), after: self.limit };
+        let action = <&str>::from(self.what.action());
+        let late = || HypervisorError::TimedOut { what: format!("{action} of {name}"), after: self.limit };
         let result = timeout_at(deadline, self.steps(&progress)).await.unwrap_or_else(|_| Err(late()));
         match read(&*self.driver, &self.id, READING).await {
             Ok(machine) => Outcome { result, machine, read: true },
@@ -685,13 +615,6 @@ impl Job {
                 warn!(vm = name, "it could not be read afterwards: {error}");
                 Outcome { result, machine: None, read: false }
             }
-        }
-    }
-
-    const fn word(&self) -> &'static str {
-        match &self.what {
-            What::Operation(operation) => operation.name(),
-            What::Collect(_) => "gc",
         }
     }
 
@@ -704,7 +627,7 @@ impl Job {
                     return Err(HypervisorError::WrongState {
                         machine: machine.name,
                         state: machine.state,
-                        wanted: "collected",
+                        wanted: "be collected",
                         advice: "it is not left over any more",
                     });
                 }

@@ -1,8 +1,8 @@
 //! Why something could not be done to a machine, and which fault that is.
 
-use super::State;
 use std::time::Duration;
 use vocable_api::fault::{Fault, FaultKind};
+use vocable_api::vm::State;
 
 /// Why something could not be done to a machine.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -53,6 +53,9 @@ pub(crate) enum HypervisorError {
         /// Which.
         snapshot: String,
     },
+    /// Nobody can look at its screen.
+    #[error("the screen of {0} is not shown anywhere: the machine has to run")]
+    NotShown(String),
     /// It was not made by us, so it is not ours to remove.
     #[error("{machine} does not have our tag \"{tag}\": it is not removed without force")]
     NotOurs {
@@ -78,13 +81,13 @@ pub(crate) enum HypervisorError {
         after: Duration,
     },
     /// Not in this state.
-    #[error("{machine} is {}: it cannot be {wanted}{}", .state.as_str(), then(.advice))]
+    #[error("{machine} is {}: it cannot {wanted}{}", .state.as_str(), then(.advice))]
     WrongState {
         /// Which.
         machine: String,
         /// What it is doing.
         state: State,
-        /// What was to be done to it, as a participle: `paused`.
+        /// What it would have to do: `be paused`.
         wanted: &'static str,
         /// What to do first; may be empty.
         advice: &'static str,
@@ -121,7 +124,7 @@ impl HypervisorError {
             Self::NoSnapshot { .. } => FaultKind::NoSuchSnapshot,
             Self::NotOurs { .. } => FaultKind::NotOurs,
             Self::TimedOut { .. } => FaultKind::TimedOut,
-            Self::WrongState { .. } => FaultKind::WrongState,
+            Self::NotShown(_) | Self::WrongState { .. } => FaultKind::WrongState,
         }
     }
 }
@@ -173,7 +176,7 @@ mod tests {
         let error = HypervisorError::WrongState {
             machine: "vm1".into(),
             state: State::Saved,
-            wanted: "paused",
+            wanted: "be paused",
             advice: "start it first",
         };
         assert_eq!(error.to_string(), "vm1 is saved: it cannot be paused; start it first");

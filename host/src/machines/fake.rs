@@ -2,8 +2,8 @@
 //! guests that do not listen, and it watches that nobody does two things to one machine at once.
 
 use super::{
-    About, Answer, Blueprint, Card, Console, Happening, Hypervisor, HypervisorError, Machine, Network,
-    NetworkWish, Progress, Snapshot, State, Step, Usage,
+    About, Card, Console, Create, DriverEvent, DriverFuture, Hypervisor, HypervisorError, Machine, Network,
+    Progress, SetUpNetwork, Snapshot, State, Step, Usage,
 };
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub(super) struct Inside {
     pub(super) listens: bool,
     /// It does not answer.
     pub(super) gone: Option<String>,
-    tell: Option<mpsc::Sender<Happening>>,
+    tell: Option<mpsc::Sender<DriverEvent>>,
     next: u32,
 }
 
@@ -60,11 +60,11 @@ impl Fake {
         if let Some(machine) = inside.machines.get_mut(id) {
             change(machine);
         }
-        inside.tells(Happening::Machine(id.to_owned()));
+        inside.tells(DriverEvent::Machine(id.to_owned()));
     }
 
-    pub(super) fn tells(&self, happening: Happening) {
-        self.inside().tells(happening);
+    pub(super) fn tells(&self, event: DriverEvent) {
+        self.inside().tells(event);
     }
 
     fn answers<T>(
@@ -82,9 +82,9 @@ impl Fake {
 }
 
 impl Inside {
-    fn tells(&self, happening: Happening) {
+    fn tells(&self, event: DriverEvent) {
         if let Some(tell) = &self.tell {
-            tell.try_send(happening).unwrap();
+            tell.try_send(event).unwrap();
         }
     }
 
@@ -109,7 +109,9 @@ impl Inside {
             Step::PowerOff => machine.state = State::PowerOff,
             Step::PressPowerButton if listens => machine.state = State::PowerOff,
             Step::PressPowerButton => {}
-            Step::Set(settings) => machine.cpu_cap_pct = settings.cpu_cap_pct.unwrap_or(machine.cpu_cap_pct),
+            Step::Set(settings) => {
+                machine.cpu_cap_pct = settings.cpu_cap_pct.map_or(machine.cpu_cap_pct, u32::from);
+            }
             Step::TakeSnapshot { name, description } => {
                 self.next += 1;
                 machine.snapshots += 1;
@@ -117,10 +119,9 @@ impl Inside {
                     id: format!("s{}", self.next),
                     name: name.clone(),
                     description: description.clone(),
-                    taken: OffsetDateTime::UNIX_EPOCH,
                     live: machine.state == State::Running,
-                    parent: None,
                     current: true,
+                    ..Snapshot::default()
                 });
             }
             Step::RestoreSnapshot(_) => machine.state = State::Saved,
@@ -130,7 +131,7 @@ impl Inside {
             }
             Step::Destroy { .. } => drop(self.machines.remove(id)),
         }
-        self.tells(Happening::Machine(id.to_owned()));
+        self.tells(DriverEvent::Machine(id.to_owned()));
         Ok(())
     }
 }
@@ -165,41 +166,41 @@ impl Hypervisor for Fake {
         About { driver: "fake", name: "the fake".to_owned(), runs_machines: true }
     }
 
-    fn machines(&self) -> Answer<'_, Vec<Machine>> {
+    fn machines(&self) -> DriverFuture<'_, Vec<Machine>> {
         Box::pin(async { self.answers(|inside| Ok(inside.machines.values().cloned().collect())) })
     }
 
-    fn machine<'a>(&'a self, id: &'a str) -> Answer<'a, Machine> {
+    fn machine<'a>(&'a self, id: &'a str) -> DriverFuture<'a, Machine> {
         let found = self.answers(|inside| {
             inside.machines.get(id).cloned().ok_or_else(|| HypervisorError::NoMachine(id.to_owned()))
         });
         Box::pin(async { found })
     }
 
-    fn watch(&self, tell: mpsc::Sender<Happening>) -> BoxFuture<'static, ()> {
+    fn watch(&self, tell: mpsc::Sender<DriverEvent>) -> BoxFuture<'static, ()> {
         self.inside().tell = Some(tell);
         Box::pin(async {})
     }
 
-    fn register<'a>(&'a self, file: &'a Path) -> Answer<'a, Machine> {
-        let blueprint = Blueprint { name: file.to_string_lossy().into_owned(), ..Blueprint::default() };
-        self.create(blueprint, Progress::none())
+    fn register<'a>(&'a self, file: &'a Path) -> DriverFuture<'a, Machine> {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        self.create(Create::new(name.try_into().unwrap()), Progress::none())
     }
 
-    fn create(&self, blueprint: Blueprint, progress: Progress) -> Answer<'_, Machine> {
+    fn create(&self, wanted: Create, progress: Progress) -> DriverFuture<'_, Machine> {
         Box::pin(async move {
             let slow = self.inside().slow;
             progress.tell(50, "copying");
             tokio::time::sleep(slow).await;
-            let mut machine =
-                Machine::new(format!("id-{}", blueprint.name), blueprint.name, OffsetDateTime::UNIX_EPOCH);
-            machine.tag = Some(blueprint.tag);
+            let name = String::from(wanted.name);
+            let mut machine = Machine::new(format!("id-{name}"), name, OffsetDateTime::UNIX_EPOCH);
+            machine.tag = wanted.tag;
             self.inside().machines.insert(machine.id.clone(), machine.clone());
             Ok(machine)
         })
     }
 
-    fn perform<'a>(&'a self, id: &'a str, step: Step, progress: Progress) -> Answer<'a, ()> {
+    fn perform<'a>(&'a self, id: &'a str, step: Step, progress: Progress) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             let doing = Doing::begin(self, id);
             let slow = self.inside().slow;
@@ -212,24 +213,24 @@ impl Hypervisor for Fake {
         })
     }
 
-    fn snapshots<'a>(&'a self, id: &'a str) -> Answer<'a, Vec<Snapshot>> {
+    fn snapshots<'a>(&'a self, id: &'a str) -> DriverFuture<'a, Vec<Snapshot>> {
         let all = self.inside().snapshots.get(id).cloned().unwrap_or_default();
         Box::pin(async { Ok(all) })
     }
 
-    fn usage<'a>(&'a self, _: &'a str) -> Answer<'a, Usage> {
+    fn usage<'a>(&'a self, _: &'a str) -> DriverFuture<'a, Usage> {
         Box::pin(async { Ok(Usage::default()) })
     }
 
-    fn console<'a>(&'a self, _: &'a str) -> Answer<'a, Option<Console>> {
+    fn console<'a>(&'a self, _: &'a str) -> DriverFuture<'a, Option<Console>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn screenshot<'a>(&'a self, _: &'a str) -> Answer<'a, Vec<u8>> {
+    fn screenshot<'a>(&'a self, _: &'a str) -> DriverFuture<'a, Vec<u8>> {
         Box::pin(async { Ok(b"\x89PNG".to_vec()) })
     }
 
-    fn network(&self, _: NetworkWish, _: Progress) -> Answer<'_, Network> {
+    fn network(&self, _: SetUpNetwork, _: Progress) -> DriverFuture<'_, Network> {
         Box::pin(async { Ok(Network::default()) })
     }
 }

@@ -6,9 +6,10 @@
 //! answered; starting one that runs is fine. What is registered is kept in a file.
 
 use super::{
-    About, Answer, Blueprint, Console, Happening, Hypervisor, HypervisorError, Machine, Network, NetworkWish,
-    Progress, Snapshot, State, Step, Usage, canonical_mac,
+    About, Card, Console, Create, DriverEvent, DriverFuture, Hypervisor, HypervisorError, Machine, Network,
+    Progress, SetUpNetwork, Snapshot, State, Step, Usage, canonical_mac,
 };
+use crate::start_error::StartError;
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
-use vocable_protocol::{excerpt, is_guest_id};
+use vocable_protocol::excerpt;
 
 /// Most machines that can be registered.
 const MOST: usize = 10_000;
@@ -45,24 +46,28 @@ pub(crate) struct PlainGuest {
     pub(crate) mac: Option<String>,
 }
 
-/// The driver `none`.
-pub(crate) struct NoHypervisor {
+/// The driver `none`: guests as machines.
+pub(crate) struct PlainMachines {
     guests: Arc<dyn Guests>,
     file: PathBuf,
     // A lock and not a task: held for a look or a write of a small file, never across an await.
     registered: Mutex<BTreeMap<String, String>>,
 }
 
-impl NoHypervisor {
-    /// The driver; what was registered before is in `machines.json` of the state folder.
-    pub(crate) fn open(guests: Arc<dyn Guests>, state: &Path) -> std::io::Result<Self> {
+impl PlainMachines {
+    /// What was registered before is in `machines.json` of the state folder.
+    pub(crate) fn open(guests: Arc<dyn Guests>, state: &Path) -> Result<Self, StartError> {
         let file = state.join("machines.json");
-        let registered = match std::fs::read(&file) {
-            Ok(text) => serde_json::from_slice(&text)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(error),
+        let read = match std::fs::read(&file) {
+            Ok(text) => serde_json::from_slice(&text).map_err(std::io::Error::from),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(error) => Err(error),
         };
-        Ok(Self { guests, file, registered: Mutex::new(registered) })
+        match read {
+            Ok(registered) => Ok(Self { guests, file, registered: Mutex::new(registered) }),
+            Err(error) => Err(StartError::new("state", format!("{} cannot be used", file.display()))
+                .cause(error.to_string())),
+        }
     }
 
     fn registered(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
@@ -100,7 +105,7 @@ impl NoHypervisor {
 
     fn cannot(&self, id: &str, what: &str) -> HypervisorError {
         HypervisorError::Missing(format!(
-            "{id} is a plain machine, and this host has no hypervisor (driver none): it cannot be {what}"
+            "{id} is a plain machine, and this host has no hypervisor (driver none): it cannot {what}"
         ))
     }
 }
@@ -120,28 +125,22 @@ fn machine(name: &str, tag: Option<&String>, guest: Option<&PlainGuest>) -> Mach
     }
     let mac = guest.mac.as_deref().and_then(canonical_mac);
     machine.cards = mac
-        .map(|mac| super::Card {
-            slot: 0,
-            mac,
-            attached: "its own".to_owned(),
-            cable: true,
-            forwards: Vec::new(),
-        })
+        .map(|mac| Card { mac, attached: "its own".to_owned(), cable: true, ..Card::default() })
         .into_iter()
         .collect();
     machine
 }
 
-impl Hypervisor for NoHypervisor {
+impl Hypervisor for PlainMachines {
     fn about(&self) -> About {
         About { driver: "none", name: "no hypervisor".to_owned(), runs_machines: false }
     }
 
-    fn machines(&self) -> Answer<'_, Vec<Machine>> {
+    fn machines(&self) -> DriverFuture<'_, Vec<Machine>> {
         Box::pin(self.all())
     }
 
-    fn machine<'a>(&'a self, id: &'a str) -> Answer<'a, Machine> {
+    fn machine<'a>(&'a self, id: &'a str) -> DriverFuture<'a, Machine> {
         Box::pin(async move {
             let all = self.all().await?;
             let found = all.into_iter().find(|machine| machine.id == id);
@@ -150,42 +149,43 @@ impl Hypervisor for NoHypervisor {
     }
 
     /// What happens to guests happens to machines.
-    fn watch(&self, tell: mpsc::Sender<Happening>) -> BoxFuture<'static, ()> {
+    fn watch(&self, events: mpsc::Sender<DriverEvent>) -> BoxFuture<'static, ()> {
         let guests = Arc::clone(&self.guests);
         Box::pin(async move {
             let mut since = 0;
             // Until nobody listens any more, or the agent stops answering.
             while let Some(next) = guests.changed(since).await {
                 since = next;
-                if tell.send(Happening::Again).await.is_err() {
+                if events.send(DriverEvent::Resync).await.is_err() {
                     return;
                 }
             }
         })
     }
 
-    fn register<'a>(&'a self, file: &'a Path) -> Answer<'a, Machine> {
-        Box::pin(async move { Err(self.cannot(&file.to_string_lossy(), "registered from a settings file")) })
+    fn register<'a>(&'a self, file: &'a Path) -> DriverFuture<'a, Machine> {
+        Box::pin(
+            async move { Err(self.cannot(&file.to_string_lossy(), "be registered from a settings file")) },
+        )
     }
 
     /// A plain machine needs nothing but a name, which is the id its guest agent will have.
-    fn create(&self, blueprint: Blueprint, _: Progress) -> Answer<'_, Machine> {
+    fn create(&self, wanted: Create, _: Progress) -> DriverFuture<'_, Machine> {
         Box::pin(async move {
-            let name = blueprint.name;
-            if !is_guest_id(&name) {
-                let text = "a machine's name has 1 to 64 letters, digits, '.', '_' or '-'";
-                return Err(HypervisorError::Invalid(text.to_owned()));
+            let (name, tag) = (String::from(wanted.name), wanted.tag.unwrap_or_default());
+            if wanted.cpu_cap_pct.is_some() {
+                return Err(self.cannot(&name, "be changed"));
             }
             if self.registered().len() >= MOST {
                 return Err(HypervisorError::Invalid(format!("there are {MOST} machines already")));
             }
-            self.keep(|registered| drop(registered.insert(name.clone(), blueprint.tag)))?;
+            self.keep(|registered| drop(registered.insert(name.clone(), tag)))?;
             self.guests.expect(name.clone()).await.map_err(gone)?;
             self.machine(&name).await
         })
     }
 
-    fn perform<'a>(&'a self, id: &'a str, step: Step, _: Progress) -> Answer<'a, ()> {
+    fn perform<'a>(&'a self, id: &'a str, step: Step, _: Progress) -> DriverFuture<'a, ()> {
         Box::pin(async move {
             let what = match step {
                 Step::Destroy { .. } => return self.keep(|registered| drop(registered.remove(id))),
@@ -195,37 +195,38 @@ impl Hypervisor for NoHypervisor {
                          it (this host has no hypervisor: driver none)"
                     )));
                 }
-                Step::DeleteSnapshot(_) | Step::RestoreSnapshot(_) | Step::TakeSnapshot { .. } => {
-                    "remembered in snapshots"
-                }
-                Step::Pause | Step::Resume => "paused",
-                Step::PowerOff => "switched off",
-                Step::PressPowerButton => "shut down from here",
-                Step::Reset => "reset",
-                Step::Save => "saved",
-                Step::Set(_) => "changed",
+                Step::DeleteSnapshot(_) => "delete a snapshot",
+                Step::Pause => "be paused",
+                Step::PowerOff => "be powered off",
+                Step::PressPowerButton => "be shut down from here",
+                Step::Reset => "be reset",
+                Step::RestoreSnapshot(_) => "be restored",
+                Step::Resume => "be resumed",
+                Step::Save => "be saved",
+                Step::Set(_) => "be changed",
+                Step::TakeSnapshot { .. } => "take a snapshot",
             };
             Err(self.cannot(id, what))
         })
     }
 
-    fn snapshots<'a>(&'a self, id: &'a str) -> Answer<'a, Vec<Snapshot>> {
-        Box::pin(async move { Err(self.cannot(id, "remembered in snapshots")) })
+    fn snapshots<'a>(&'a self, id: &'a str) -> DriverFuture<'a, Vec<Snapshot>> {
+        Box::pin(async move { Err(self.cannot(id, "have snapshots")) })
     }
 
-    fn usage<'a>(&'a self, id: &'a str) -> Answer<'a, Usage> {
-        Box::pin(async move { Err(self.cannot(id, "measured from outside")) })
+    fn usage<'a>(&'a self, id: &'a str) -> DriverFuture<'a, Usage> {
+        Box::pin(async move { Err(self.cannot(id, "be measured from outside")) })
     }
 
-    fn console<'a>(&'a self, id: &'a str) -> Answer<'a, Option<Console>> {
-        Box::pin(async move { Err(self.cannot(id, "shown")) })
+    fn console<'a>(&'a self, id: &'a str) -> DriverFuture<'a, Option<Console>> {
+        Box::pin(async move { Err(self.cannot(id, "be shown")) })
     }
 
-    fn screenshot<'a>(&'a self, id: &'a str) -> Answer<'a, Vec<u8>> {
-        Box::pin(async move { Err(self.cannot(id, "pictured")) })
+    fn screenshot<'a>(&'a self, id: &'a str) -> DriverFuture<'a, Vec<u8>> {
+        Box::pin(async move { Err(self.cannot(id, "take a screenshot")) })
     }
 
-    fn network(&self, _: NetworkWish, _: Progress) -> Answer<'_, Network> {
+    fn network(&self, _: SetUpNetwork, _: Progress) -> DriverFuture<'_, Network> {
         let text = "this host has no hypervisor (driver none), so there is no network of its to set up; plain machines \
                     reach the broker over the network they are on: see broker.listen";
         Box::pin(async move { Err(HypervisorError::Missing(text.to_owned())) })

@@ -1,8 +1,9 @@
 //! What an operation means for a machine in a state: nothing to do, which steps, or a refusal that says why. Also what
 //! counts as a leftover. Pure: no clock, no hypervisor.
 
-use super::{HypervisorError, Machine, Settings, State, Step};
+use super::{HypervisorError, Machine, State, Step};
 use std::time::Duration;
+use vocable_api::vm::{Action, Settings};
 
 /// What callers want done to a machine.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -49,39 +50,39 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    /// The name it has everywhere.
-    pub(crate) const fn name(&self) -> &'static str {
+    /// What is done.
+    pub(crate) const fn action(&self) -> Action {
         match self {
-            Self::DeleteSnapshot(_) => "snapshot.delete",
-            Self::Destroy { .. } => "destroy",
-            Self::Pause => "pause",
-            Self::PowerOff => "poweroff",
-            Self::Reset => "reset",
-            Self::RestoreSnapshot(_) => "snapshot.restore",
-            Self::Resume => "resume",
-            Self::Save => "save",
-            Self::Set(_) => "set",
-            Self::Shutdown { .. } => "shutdown",
-            Self::Start => "start",
-            Self::TakeSnapshot { .. } => "snapshot.take",
+            Self::DeleteSnapshot(_) => Action::SnapshotDelete,
+            Self::Destroy { .. } => Action::Destroy,
+            Self::Pause => Action::Pause,
+            Self::PowerOff => Action::PowerOff,
+            Self::Reset => Action::Reset,
+            Self::RestoreSnapshot(_) => Action::SnapshotRestore,
+            Self::Resume => Action::Resume,
+            Self::Save => Action::Save,
+            Self::Set(_) => Action::Set,
+            Self::Shutdown { .. } => Action::Shutdown,
+            Self::Start => Action::Start,
+            Self::TakeSnapshot { .. } => Action::SnapshotTake,
         }
     }
 
-    /// What becomes of the machine, as a participle.
-    pub(crate) const fn participle(&self) -> &'static str {
+    /// What the machine would have to do, for refusals: it cannot ...
+    pub(crate) const fn infinitive(&self) -> &'static str {
         match self {
-            Self::DeleteSnapshot(_) => "relieved of a snapshot",
-            Self::Destroy { .. } => "removed",
-            Self::Pause => "paused",
-            Self::PowerOff => "powered off",
-            Self::Reset => "reset",
-            Self::RestoreSnapshot(_) => "restored",
-            Self::Resume => "resumed",
-            Self::Save => "saved",
-            Self::Set(_) => "changed",
-            Self::Shutdown { .. } => "shut down",
-            Self::Start => "started",
-            Self::TakeSnapshot { .. } => "remembered in a snapshot",
+            Self::DeleteSnapshot(_) => "delete a snapshot",
+            Self::Destroy { .. } => "be removed",
+            Self::Pause => "be paused",
+            Self::PowerOff => "be powered off",
+            Self::Reset => "be reset",
+            Self::RestoreSnapshot(_) => "be restored",
+            Self::Resume => "be resumed",
+            Self::Save => "be saved",
+            Self::Set(_) => "be changed",
+            Self::Shutdown { .. } => "be shut down",
+            Self::Start => "be started",
+            Self::TakeSnapshot { .. } => "take a snapshot",
         }
     }
 
@@ -120,17 +121,17 @@ pub(crate) fn decide(
         Err(HypervisorError::WrongState {
             machine: machine.name.clone(),
             state,
-            wanted: operation.participle(),
+            wanted: operation.infinitive(),
             advice,
         })
     };
     if let Some(problem) = &machine.problem
         && !matches!(operation, Operation::Destroy { .. })
     {
-        let what = format!("{} cannot be {}", machine.name, operation.participle());
+        let what = format!("{} cannot {}", machine.name, operation.infinitive());
         return Err(HypervisorError::Native { what, text: problem.clone(), code: None });
     }
-    if state.passes() {
+    if state.is_transitional() {
         let doing = format!("it is {} already, and that is not our doing", state.as_str());
         return Err(HypervisorError::Busy { machine: machine.name.clone(), doing });
     }
@@ -217,7 +218,7 @@ mod tests {
         machine
     }
 
-    fn told(operation: &Operation, state: State) -> String {
+    fn decided(operation: &Operation, state: State) -> String {
         match decide(operation, &machine(state), "ours") {
             Ok(tasks) if tasks.is_empty() => "nothing to do".to_owned(),
             Ok(tasks) => format!("{tasks:?}"),
@@ -254,7 +255,7 @@ mod tests {
             (Operation::Set(Settings::default()), State::Running, "nothing to do"),
         ];
         for (operation, state, expected) in cases {
-            assert_eq!(told(&operation, state), expected, "{operation:?} in {state:?}");
+            assert_eq!(decided(&operation, state), expected, "{operation:?} in {state:?}");
         }
     }
 
@@ -269,7 +270,7 @@ mod tests {
     }
 
     fn states() -> impl Strategy<Value = State> {
-        prop::sample::select(State::ALL.to_vec())
+        prop::sample::select(State::ALL)
     }
 
     fn operations() -> impl Strategy<Value = Operation> {

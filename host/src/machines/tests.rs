@@ -1,10 +1,11 @@
 //! The engine over a fake hypervisor: one thing at a time, in time, only what is ours.
 
-use super::engine::{Note, Settings, start};
+use super::engine::{Notice, Settings, start};
 use super::fake::Fake;
 use super::policy::Operation;
-use super::service::{Machines, Op, Phase, over};
-use super::{Blueprint, Happening, HypervisorError, State, Step};
+use super::request::{Op, Phase, over};
+use super::service::{Collected, Machines};
+use super::{Create, DriverEvent, HypervisorError, State, Step};
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 struct Lab {
     machines: Machines,
-    notes: mpsc::Receiver<Note>,
+    notices: mpsc::Receiver<Notice>,
     fake: Fake,
     _stop: DropGuard,
 }
@@ -27,19 +28,19 @@ impl Lab {
     fn over(fake: Fake) -> Self {
         let stop = CancellationToken::new();
         let settings = Settings { tag: "ours".into(), operation_timeout: Duration::from_secs(60) };
-        let (machines, notes, _task) = start(Arc::new(fake.clone()), settings, stop.clone());
-        Self { machines, notes, fake, _stop: stop.drop_guard() }
+        let (machines, notices, _task) = start(Arc::new(fake.clone()), settings, stop.clone());
+        Self { machines, notices, fake, _stop: stop.drop_guard() }
     }
 
     async fn does(&self, which: &str, operation: Operation) -> Op {
         over(self.machines.begin(which, operation, None).await.unwrap()).await
     }
 
-    async fn note(&mut self, kind: &str) -> Note {
+    async fn notice(&mut self, kind: &str) -> Notice {
         loop {
-            let note = self.notes.recv().await.unwrap();
-            if note.kind == kind {
-                return note;
+            let notice = self.notices.recv().await.unwrap();
+            if notice.kind == kind {
+                return notice;
             }
         }
     }
@@ -171,13 +172,13 @@ async fn snapshots_are_taken_once_replaced_on_request_and_restored_with_the_mach
 async fn a_machine_is_made_once() {
     let mut lab = Lab::new(&[]);
     lab.fake.inside().slow = Duration::from_secs(3);
-    let blueprint = Blueprint { name: "vm4".into(), tag: "ours".into(), ..Blueprint::default() };
-    let made = lab.machines.create(blueprint.clone(), None).await.unwrap();
-    let twice = lab.machines.create(blueprint, None).await.unwrap_err();
+    let wanted = Create::new("vm4".to_owned().try_into().unwrap());
+    let made = lab.machines.create(wanted.clone(), None).await.unwrap();
+    let twice = lab.machines.create(wanted, None).await.unwrap_err();
     assert_eq!(twice, HypervisorError::Exists("vm4".into()));
     let made = over(made).await;
     assert_eq!((made.phase, made.machine_id.as_deref()), (Phase::Done { changed: true }, Some("id-vm4")));
-    assert_eq!(lab.note("vm.created").await.machine.as_deref(), Some("vm4"));
+    assert_eq!(lab.notice("vm.created").await.machine.as_deref(), Some("vm4"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,22 +186,26 @@ async fn what_happens_behind_our_back_is_known_and_told() {
     let mut lab = Lab::new(&[("vm1", State::Running), ("vm2", State::PowerOff)]);
     lab.machines.read().await.unwrap();
     lab.fake.changes("id-vm1", |machine| machine.state = State::Aborted);
-    let note = lab.note("vm.state").await;
-    assert_eq!((note.machine.as_deref(), note.text.as_str()), (Some("vm1"), "aborted"));
-    assert_eq!(note.data["was"], "running");
+    let notice = lab.notice("vm.state").await;
+    assert_eq!((notice.machine.as_deref(), notice.text.as_str()), (Some("vm1"), "aborted"));
+    assert_eq!(notice.data["was"], "running");
     lab.fake.changes("id-vm2", |machine| machine.cards[0].mac = "08:00:27:00:00:00".into());
-    let note = lab.note("vm.duplicate-mac").await;
-    assert!(note.text.starts_with("vm1 and vm2 have the same address 08:00:27:00:00:00"), "{}", note.text);
+    let notice = lab.notice("vm.duplicate-mac").await;
+    assert!(
+        notice.text.starts_with("vm1 and vm2 have the same address 08:00:27:00:00:00"),
+        "{}",
+        notice.text
+    );
     let error = lab.machines.find("08:00:27:00:00:00").await.unwrap_err();
     assert_eq!(error.kind().slug(), "duplicate-mac");
     let waited = lab.machines.wait("vm2", &[State::Running], Instant::now() + Duration::from_secs(5));
     let (waited, ()) = tokio::join!(waited, async {
         lab.fake.changes("id-vm2", |machine| machine.state = State::Running);
     });
-    assert_eq!(waited.unwrap().unwrap().state, State::Running);
+    assert_eq!(waited.unwrap(), State::Running);
     lab.fake.inside().machines.remove("id-vm1");
-    lab.fake.tells(Happening::Machine("id-vm1".into()));
-    assert_eq!(lab.note("vm.removed").await.machine.as_deref(), Some("vm1"));
+    lab.fake.tells(DriverEvent::Machine("id-vm1".into()));
+    assert_eq!(lab.notice("vm.removed").await.machine.as_deref(), Some("vm1"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,7 +215,7 @@ async fn a_hypervisor_that_does_not_answer_is_named_and_asked_again() {
     let mut lab = Lab::over(fake);
     let error = lab.machines.find("vm1").await.unwrap_err();
     assert_eq!(error.to_string(), "the fake does not answer: its service has ended");
-    assert_eq!(lab.note("vm.hypervisor").await.machine, None);
+    assert_eq!(lab.notice("vm.hypervisor").await.machine, None);
     lab.fake.inside().gone = None;
     let mut view = lab.machines.view.clone();
     view.wait_for(|view| view.problem.is_none() && view.is_read).await.unwrap();
@@ -233,7 +238,7 @@ async fn only_leftovers_of_ours_are_collected() {
             machine.tag = Some(if machine.name == "theirs" { "theirs" } else { "ours" }.to_owned());
         }
     }
-    let names = |all: Vec<super::service::Collected>| {
+    let names = |all: Vec<Collected>| {
         all.into_iter().map(|it| (it.machine.name, it.removed.unwrap())).collect::<Vec<_>>()
     };
     let looked = lab.machines.collect("ours", true).await.unwrap();

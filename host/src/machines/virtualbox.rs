@@ -1,8 +1,8 @@
-//! VirtualBox: our types to its ones and back, its events to happenings, its errors to ours with its own words.
+//! VirtualBox: our types to its ones and back, its events to ours, its errors to ours with its own words.
 
 use super::{
-    About, Answer, Blueprint, Card, Console, Forward, Happening, Hypervisor, HypervisorError, ImageUse,
-    Machine, Network, NetworkWish, Nic, Progress, Settings, Snapshot, State, Step, Usage, canonical_mac,
+    About, Card, Console, Create, DriverEvent, DriverFuture, Forward, Hypervisor, HypervisorError, Machine,
+    Network, Progress, SetUpNetwork, Settings, Snapshot, State, Step, Usage, canonical_mac,
 };
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
+use vocable_api::vm::{ImageUse, NewForward, Nic, Protocol};
 use vocable_vbox as vbox;
 
 mod network;
@@ -38,12 +39,11 @@ impl VirtualBox {
     pub(crate) async fn open(
         home: &Path,
         host_only: &str,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self, HypervisorError> {
         let folder = Some(home.to_owned()).filter(|home| !home.as_os_str().is_empty());
         let missing = |error: vbox::Error| HypervisorError::Missing(error.to_string());
-        let vbox =
-            vbox::VirtualBox::open(vbox::Settings { folder, timeout: patience }).await.map_err(missing)?;
+        let vbox = vbox::VirtualBox::open(vbox::Settings { folder, timeout }).await.map_err(missing)?;
         let version = vbox.version().await.map_err(missing)?;
         Ok(Self { vbox, version, host_only: host_only.to_owned() })
     }
@@ -77,37 +77,42 @@ impl VirtualBox {
         self.vbox.machine(id).await.map_err(|error| self.said("it cannot be read", id, error))
     }
 
-    async fn make(&self, blueprint: Blueprint, progress: Progress) -> Result<Machine, HypervisorError> {
-        let name = blueprint.name.clone();
+    async fn make(&self, wanted: Create, progress: Progress) -> Result<Machine, HypervisorError> {
+        let name = wanted.name.as_str().to_owned();
         let failed = |error| self.failed(format!("{name} cannot be created"), error);
-        let extra = BTreeMap::from([(TAG.to_owned(), blueprint.tag.clone())]);
-        let made = match &blueprint.image {
-            Some(image) if image.is_appliance() => {
-                if blueprint.seed.is_some() || blueprint.engine.is_some() {
+        let tag = wanted.tag.clone().map(|tag| (TAG.to_owned(), tag));
+        let (extra, cap) = (tag.into_iter().collect::<BTreeMap<_, _>>(), wanted.cpu_cap_pct);
+        let image = wanted.image.as_ref().map(|image| PathBuf::from(image.as_str()));
+        let made = match image {
+            Some(file) if is_appliance(&file) => {
+                if wanted.seed.is_some() || wanted.engine.is_some() {
                     let text =
                         "seed and engine: an appliance brings its own; import it without, then change it";
                     return Err(HypervisorError::Invalid(text.to_owned()));
                 }
-                let import =
-                    vbox::Import { file: image.path.clone(), name: Some(name.clone()), folder: None, extra };
+                let import = vbox::Import { file, name: Some(name.clone()), folder: None, extra };
                 self.vbox.import(import, reporter(&progress)).await.map_err(failed)?
             }
-            _ => {
-                let new = self.new_machine(blueprint.clone(), extra).await?;
+            image => {
+                let new = self.new_machine(wanted, image, extra).await?;
                 self.vbox.create(new, reporter(&progress)).await.map_err(failed)?
             }
         };
-        Ok(machine(made))
+        let Some(cap) = cap else { return Ok(machine(made)) };
+        self.vbox.set_cpu_cap(&made.id, cap.into()).await.map_err(failed)?;
+        self.look(&made.id).await.map(machine)
     }
 
     async fn new_machine(
         &self,
-        blueprint: Blueprint,
+        wanted: Create,
+        image: Option<PathBuf>,
         extra: BTreeMap<String, String>,
     ) -> Result<vbox::NewMachine, HypervisorError> {
-        let mut new = vbox::NewMachine::new(blueprint.name.clone());
-        let attachment = self.attachment(&blueprint.nic).await;
-        if !blueprint.forwards.is_empty() && !matches!(attachment, vbox::Attachment::Nat { .. }) {
+        let mut new = vbox::NewMachine::new(wanted.name);
+        let attachment = self.attachment(&wanted.nic.unwrap_or_default()).await;
+        let forwards = wanted.port_forwards.unwrap_or_default();
+        if !forwards.is_empty() && !matches!(attachment, vbox::Attachment::Nat { .. }) {
             let text = "port_forwards: only with nic nat; a host-only network reaches the guest directly";
             return Err(HypervisorError::Invalid(text.to_owned()));
         }
@@ -115,18 +120,18 @@ impl VirtualBox {
             attachment,
             mac: None,
             kind: vbox::AdapterKind::default(),
-            forwards: blueprint.forwards.into_iter().map(forward).collect(),
+            forwards: forwards.into_iter().map(forward).collect(),
         }];
-        new.disk = blueprint.image.map(|image| match image.how {
-            ImageUse::Copy => vbox::Disk::Copy(image.path),
-            ImageUse::Linked => vbox::Disk::Clone(image.path),
-            ImageUse::Own => vbox::Disk::Attach(image.path),
+        new.disk = image.map(|image| match wanted.image_use.unwrap_or_default() {
+            ImageUse::Copy => vbox::Disk::Copy(image),
+            ImageUse::Linked => vbox::Disk::Clone(image),
+            ImageUse::Own => vbox::Disk::Attach(image),
         });
-        new.iso = blueprint.seed;
-        new.cpus = blueprint.cpus.unwrap_or(1);
-        new.memory_mib = blueprint.memory_mb.unwrap_or(1024);
-        new.os_type = blueprint.os_type.unwrap_or_else(|| "Linux_64".to_owned());
-        new.engine = blueprint.engine.as_deref().map(engine).transpose()?;
+        new.iso = wanted.seed.map(|seed| PathBuf::from(String::from(seed)));
+        new.cpus = wanted.cpus.unwrap_or(1);
+        new.memory_mib = wanted.memory_mb.unwrap_or(1024);
+        new.os_type = wanted.os_type.unwrap_or_else(|| "Linux_64".to_owned());
+        new.engine = wanted.engine.as_deref().map(engine).transpose()?;
         new.extra = extra;
         Ok(new)
     }
@@ -151,34 +156,36 @@ impl VirtualBox {
     async fn step(&self, id: &str, step: Step, progress: &Progress) -> Result<(), HypervisorError> {
         let (vbox, tell) = (&self.vbox, || reporter(progress));
         let (what, done) = match step {
-            Step::Start => ("started", vbox.start(id, tell()).await),
-            Step::Pause => ("paused", vbox.pause(id).await),
-            Step::Resume => ("resumed", vbox.resume(id).await),
-            Step::Reset => ("reset", vbox.reset(id).await),
-            Step::PressPowerButton => ("told to shut down", vbox.power_button(id).await),
-            Step::PowerOff => ("powered off", vbox.power_off(id, tell()).await),
-            Step::Save => ("saved", vbox.save(id, tell()).await),
+            Step::Start => ("be started", vbox.start(id, tell()).await),
+            Step::Pause => ("be paused", vbox.pause(id).await),
+            Step::Resume => ("be resumed", vbox.resume(id).await),
+            Step::Reset => ("be reset", vbox.reset(id).await),
+            Step::PressPowerButton => ("be shut down", vbox.power_button(id).await),
+            Step::PowerOff => ("be powered off", vbox.power_off(id, tell()).await),
+            Step::Save => ("be saved", vbox.save(id, tell()).await),
             Step::TakeSnapshot { name, description } => {
-                ("remembered", vbox.take_snapshot(id, &name, &description, tell()).await.map(drop))
+                ("take a snapshot", vbox.take_snapshot(id, &name, &description, tell()).await.map(drop))
             }
-            Step::RestoreSnapshot(name) => ("restored", vbox.restore_snapshot(id, &name, tell()).await),
-            Step::DeleteSnapshot(name) => ("relieved of it", vbox.delete_snapshot(id, &name, tell()).await),
-            Step::Destroy { keep_disks: true } => ("unregistered", vbox.unregister(id).await),
-            Step::Destroy { keep_disks: false } => ("removed", vbox.destroy(id, tell()).await),
-            Step::Set(settings) => ("changed", self.set(id, settings).await),
+            Step::RestoreSnapshot(name) => ("be restored", vbox.restore_snapshot(id, &name, tell()).await),
+            Step::DeleteSnapshot(name) => {
+                ("delete a snapshot", vbox.delete_snapshot(id, &name, tell()).await)
+            }
+            Step::Destroy { keep_disks: true } => ("be unregistered", vbox.unregister(id).await),
+            Step::Destroy { keep_disks: false } => ("be removed", vbox.destroy(id, tell()).await),
+            Step::Set(settings) => ("be changed", self.set(id, settings).await),
         };
         match done {
             Ok(()) => Ok(()),
             Err(error) => {
                 let name = vbox.machine(id).await.map_or_else(|_| id.to_owned(), |machine| machine.name);
-                Err(self.said(format!("{name} cannot be {what}"), id, error))
+                Err(self.said(format!("{name} cannot {what}"), id, error))
             }
         }
     }
 
     async fn set(&self, id: &str, settings: Settings) -> Result<(), vbox::Error> {
         if let Some(percent) = settings.cpu_cap_pct {
-            self.vbox.set_cpu_cap(id, percent).await?;
+            self.vbox.set_cpu_cap(id, percent.into()).await?;
         }
         if let Some(connected) = settings.network {
             for adapter in self.vbox.machine(id).await?.adapters {
@@ -194,13 +201,13 @@ impl VirtualBox {
             };
             self.vbox.set_display(id, display).await?;
         }
-        if settings.new_mac {
+        if settings.mac.is_some() {
             self.vbox.set_mac(id, 0, None).await?;
         }
-        for name in settings.drop_forwards {
+        for name in settings.drop_forwards.into_iter().flatten() {
             self.vbox.remove_forward(id, 0, &name).await?;
         }
-        for added in settings.add_forwards {
+        for added in settings.add_forwards.into_iter().flatten() {
             self.vbox.add_forward(id, 0, forward(added)).await?;
         }
         Ok(())
@@ -215,23 +222,23 @@ impl VirtualBox {
             metrics = self.vbox.metrics(id).await.map_err(failed)?;
         }
         let value = |name: &str| metrics.iter().find(|metric| metric.name == name);
-        let octets = |name: &str| value(name).map(|metric| metric.value * scale(&metric.unit));
+        let bytes = |name: &str| value(name).map(|metric| metric.value * scale(&metric.unit));
         let sum = |one: Option<f64>, other: Option<f64>| match (one, other) {
             (None, None) => None,
             (one, other) => Some(one.unwrap_or(0.0) + other.unwrap_or(0.0)),
         };
         let load = |name: &str| value(name).map(|metric| metric.value);
         let process = machine.pid.and_then(of_process);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "octets of this machine")]
-        let whole = |octets: f64| octets.max(0.0) as u64;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of this machine")]
+        let whole = |bytes: f64| bytes.max(0.0) as u64;
         Ok(Usage {
             cpu_s: process.map(|(cpu, _)| cpu),
             cpu_pct: sum(load("CPU/Load/User"), load("CPU/Load/Kernel")),
-            rss_bytes: process.map(|(_, rss)| rss).or_else(|| octets("RAM/Usage/Used").map(whole)),
-            disk_bytes: octets("Disk/Usage/Used").map(whole),
-            net_rx_bytes_s: octets("Net/Rate/Rx"),
-            net_tx_bytes_s: octets("Net/Rate/Tx"),
-            pid: machine.pid,
+            rss_bytes: process.map(|(_, rss)| rss).or_else(|| bytes("RAM/Usage/Used").map(whole)),
+            disk_bytes: bytes("Disk/Usage/Used").map(whole),
+            net_rx_bytes_s: bytes("Net/Rate/Rx"),
+            net_tx_bytes_s: bytes("Net/Rate/Tx"),
+            session_pid: machine.pid,
         })
     }
 }
@@ -241,7 +248,7 @@ impl Hypervisor for VirtualBox {
         About { driver: "virtualbox", name: format!("VirtualBox {}", self.version.text), runs_machines: true }
     }
 
-    fn machines(&self) -> Answer<'_, Vec<Machine>> {
+    fn machines(&self) -> DriverFuture<'_, Vec<Machine>> {
         Box::pin(async move {
             let all = self.vbox.machines().await;
             let all = all.map_err(|error| self.failed("the machines cannot be listed", error))?;
@@ -249,21 +256,21 @@ impl Hypervisor for VirtualBox {
         })
     }
 
-    fn machine<'a>(&'a self, id: &'a str) -> Answer<'a, Machine> {
+    fn machine<'a>(&'a self, id: &'a str) -> DriverFuture<'a, Machine> {
         Box::pin(async move { self.look(id).await.map(machine) })
     }
 
-    fn watch(&self, tell: mpsc::Sender<Happening>) -> BoxFuture<'static, ()> {
-        let mut events = self.vbox.events();
+    fn watch(&self, events: mpsc::Sender<DriverEvent>) -> BoxFuture<'static, ()> {
+        let mut received = self.vbox.events();
         Box::pin(async move {
             loop {
-                let happening = match events.recv().await {
-                    Ok(event) => happening(event),
-                    Err(RecvError::Lagged(_)) => Some(Happening::Again),
+                let event = match received.recv().await {
+                    Ok(event) => driver_event(event),
+                    Err(RecvError::Lagged(_)) => Some(DriverEvent::Resync),
                     Err(RecvError::Closed) => return,
                 };
-                if let Some(happening) = happening
-                    && tell.send(happening).await.is_err()
+                if let Some(event) = event
+                    && events.send(event).await.is_err()
                 {
                     return;
                 }
@@ -271,22 +278,22 @@ impl Hypervisor for VirtualBox {
         })
     }
 
-    fn register<'a>(&'a self, file: &'a Path) -> Answer<'a, Machine> {
+    fn register<'a>(&'a self, file: &'a Path) -> DriverFuture<'a, Machine> {
         Box::pin(async move {
             let failed = |error| self.failed(format!("{} cannot be registered", file.display()), error);
             self.vbox.register(file).await.map(machine).map_err(failed)
         })
     }
 
-    fn create(&self, blueprint: Blueprint, progress: Progress) -> Answer<'_, Machine> {
-        Box::pin(self.make(blueprint, progress))
+    fn create(&self, wanted: Create, progress: Progress) -> DriverFuture<'_, Machine> {
+        Box::pin(self.make(wanted, progress))
     }
 
-    fn perform<'a>(&'a self, id: &'a str, step: Step, progress: Progress) -> Answer<'a, ()> {
+    fn perform<'a>(&'a self, id: &'a str, step: Step, progress: Progress) -> DriverFuture<'a, ()> {
         Box::pin(async move { self.step(id, step, &progress).await })
     }
 
-    fn snapshots<'a>(&'a self, id: &'a str) -> Answer<'a, Vec<Snapshot>> {
+    fn snapshots<'a>(&'a self, id: &'a str) -> DriverFuture<'a, Vec<Snapshot>> {
         Box::pin(async move {
             let all = self.vbox.snapshots(id).await;
             let all = all.map_err(|error| self.said("its snapshots cannot be listed", id, error))?;
@@ -294,29 +301,29 @@ impl Hypervisor for VirtualBox {
         })
     }
 
-    fn usage<'a>(&'a self, id: &'a str) -> Answer<'a, Usage> {
+    fn usage<'a>(&'a self, id: &'a str) -> DriverFuture<'a, Usage> {
         Box::pin(self.measure(id))
     }
 
-    fn console<'a>(&'a self, id: &'a str) -> Answer<'a, Option<Console>> {
+    fn console<'a>(&'a self, id: &'a str) -> DriverFuture<'a, Option<Console>> {
         Box::pin(async move {
             let display = self.look(id).await?.display;
             let Some(port) = display.active_port.filter(|_| display.enabled) else { return Ok(None) };
-            let host = display.address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let host = display.address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)).to_string();
             // What Oracle ships speaks RDP, what everybody else ships speaks VNC; the built-in default is the latter.
             Ok(Some(Console { kind: "vnc".to_owned(), host, port }))
         })
     }
 
-    fn screenshot<'a>(&'a self, id: &'a str) -> Answer<'a, Vec<u8>> {
+    fn screenshot<'a>(&'a self, id: &'a str) -> DriverFuture<'a, Vec<u8>> {
         Box::pin(async move {
             let picture = self.vbox.screenshot(id).await;
-            picture.map_err(|error| self.said("its screen cannot be pictured", id, error))
+            picture.map_err(|error| self.said("it cannot take a screenshot", id, error))
         })
     }
 
-    fn network(&self, wish: NetworkWish, progress: Progress) -> Answer<'_, Network> {
-        Box::pin(async move { Ok(network::set_up(&self.vbox, &self.host_only, wish, &progress).await) })
+    fn network(&self, wanted: SetUpNetwork, progress: Progress) -> DriverFuture<'_, Network> {
+        Box::pin(async move { Ok(network::set_up(&self.vbox, &self.host_only, wanted, &progress).await) })
     }
 }
 
@@ -388,31 +395,40 @@ fn card(adapter: vbox::Adapter) -> Card {
 }
 
 fn forward_of(of: vbox::Forward) -> Forward {
-    let udp = matches!(of.protocol, vbox::Protocol::Udp);
-    Forward { name: of.name, udp, address: of.host, host: of.host_port, guest: of.guest_port }
+    let proto = if matches!(of.protocol, vbox::Protocol::Udp) { Protocol::Udp } else { Protocol::Tcp };
+    Forward { name: of.name, proto, address: of.host, host: of.host_port, guest: of.guest_port }
 }
 
-fn forward(of: Forward) -> vbox::Forward {
+fn forward(new: NewForward) -> vbox::Forward {
+    let Forward { name, proto, address, host, guest } = new.into();
     vbox::Forward {
-        name: of.name,
-        protocol: if of.udp { vbox::Protocol::Udp } else { vbox::Protocol::Tcp },
-        host: of.address,
-        host_port: of.host,
+        name,
+        protocol: if proto == Protocol::Udp { vbox::Protocol::Udp } else { vbox::Protocol::Tcp },
+        host: address,
+        host_port: host,
         guest: None,
-        guest_port: of.guest,
+        guest_port: guest,
     }
 }
 
 fn snapshot(of: vbox::Snapshot) -> Snapshot {
+    let taken = moment(of.taken);
     Snapshot {
         id: of.id,
         name: of.name,
         description: of.description,
-        taken: moment(of.taken),
+        taken: taken.into(),
+        taken_unix: taken.into(),
         live: of.online,
         parent: of.parent,
         current: of.current,
     }
+}
+
+/// Whether an image is an appliance: disks, cards and settings in one file.
+fn is_appliance(image: &Path) -> bool {
+    let extension = image.extension().and_then(|it| it.to_str()).unwrap_or_default();
+    extension.eq_ignore_ascii_case("ova") || extension.eq_ignore_ascii_case("ovf")
 }
 
 fn engine(name: &str) -> Result<vbox::Engine, HypervisorError> {
@@ -430,21 +446,21 @@ fn engine(name: &str) -> Result<vbox::Engine, HypervisorError> {
 }
 
 /// What an event means for what is known of machines; some mean nothing.
-fn happening(event: vbox::Event) -> Option<Happening> {
+fn driver_event(event: vbox::Event) -> Option<DriverEvent> {
     match event {
-        vbox::Event::Available(true) => Some(Happening::Again),
-        vbox::Event::Available(false) => Some(Happening::Gone("its service VBoxSVC has ended".to_owned())),
+        vbox::Event::Available(true) => Some(DriverEvent::Resync),
+        vbox::Event::Available(false) => Some(DriverEvent::Gone("its service VBoxSVC has ended".to_owned())),
         vbox::Event::GuestProperty { .. } => None,
         vbox::Event::Changed { id }
         | vbox::Event::Registered { id, .. }
         | vbox::Event::Session { id }
         | vbox::Event::Snapshot { id, .. }
-        | vbox::Event::State { id, .. } => Some(Happening::Machine(id)),
-        _ => Some(Happening::Again),
+        | vbox::Event::State { id, .. } => Some(DriverEvent::Machine(id)),
+        _ => Some(DriverEvent::Resync),
     }
 }
 
-/// What a unit of VirtualBox's metrics is in octets.
+/// What a unit of VirtualBox's metrics is in bytes.
 fn scale(unit: &str) -> f64 {
     match unit.trim_end_matches("/s") {
         "kB" | "KB" => 1024.0,
@@ -453,7 +469,7 @@ fn scale(unit: &str) -> f64 {
     }
 }
 
-/// Processor time (seconds) and memory (octets) of a process, as the kernel tells.
+/// Processor time (seconds) and memory (bytes) of a process, as the kernel tells.
 fn of_process(pid: u32) -> Option<(f64, u64)> {
     let folder = PathBuf::from(format!("/proc/{pid}"));
     let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
@@ -488,10 +504,10 @@ mod tests {
 
     #[test]
     fn machines_are_read_again_when_the_service_is_back() {
-        assert_eq!(happening(vbox::Event::Available(true)), Some(Happening::Again));
-        let gone = Happening::Gone("its service VBoxSVC has ended".to_owned());
-        assert_eq!(happening(vbox::Event::Available(false)), Some(gone));
-        let changed = happening(vbox::Event::Session { id: "x".into() });
-        assert_eq!(changed, Some(Happening::Machine("x".into())));
+        assert_eq!(driver_event(vbox::Event::Available(true)), Some(DriverEvent::Resync));
+        let gone = DriverEvent::Gone("its service VBoxSVC has ended".to_owned());
+        assert_eq!(driver_event(vbox::Event::Available(false)), Some(gone));
+        let changed = driver_event(vbox::Event::Session { id: "x".into() });
+        assert_eq!(changed, Some(DriverEvent::Machine("x".into())));
     }
 }

@@ -1,202 +1,106 @@
-//! `vm.*`: the machines guests are in. Everything that changes one is an operation: it is begun, waited for as long as
-//! a call may wait, and asked about by its id after that. A machine is meant by its name, its id or its address.
+//! `vm.*`: the machines guests are in.
 
-use super::{Context, Gives, Kind, Method, Param, deadline, members, optional, options, required, unix};
+use super::{Context, Entry, deadline, method};
 use crate::agent::request::RosterView;
 use crate::machines::cards::Place;
 use crate::machines::policy::Operation;
-use crate::machines::service::{Op, Phase};
-use crate::machines::{HypervisorError, Machine};
+use crate::machines::request::{Op, Phase};
+use crate::machines::service::Collected;
+use crate::machines::{Machine, Snapshot, Usage};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout_at;
-use vocable_xmlrpc::{Fault, Options, Params, Value, excerpt};
-
-mod look;
-mod make;
-mod values;
-
-use values::OP;
+use vocable_api::checked::TimeLimit;
+use vocable_api::clock::Now;
+use vocable_api::fault::{Fault, FaultKind};
+use vocable_api::method::invalid;
+use vocable_api::vm::{
+    CollectGarbage, Console, Create, DeleteSnapshot, Destroy, Get, GetConsole, GetOperation, GetUsage,
+    Leftover, List, ListSnapshots, Network, NewForward, Operate, Pause, PowerOff, Register, Reset,
+    RestoreSnapshot, Resume, Save, Screenshot, Set, SetUpNetwork, Shutdown, Start, TakeSnapshot, Wait,
+    Waited,
+};
+use vocable_api::{Bytes, Method, vm};
+use vocable_xmlrpc::excerpt;
 
 /// How long a guest may take to shut down, unless the caller says otherwise.
 const GRACE: Duration = Duration::from_secs(60);
-/// The longest an operation may take, whatever the caller says.
-const LONGEST: Duration = Duration::from_hours(24);
+/// Ports that are forwarded into one machine by one call.
+const MAX_FORWARDS: usize = 64;
 
-const WHICH: Param = required("vm", Kind::String, "its name, id or MAC address");
-const TIMEOUT: Param = optional("timeout_s", Kind::Double, "seconds it may take [default: as configured]");
-const WAIT: Param = optional(
-    "wait",
-    Kind::Bool,
-    "wait for the end, as long as a call may wait: then ask vm.op [default: true]",
-);
-const LIFE: Param = options(&[TIMEOUT, WAIT]);
-
-/// An operation without anything to say about it.
-macro_rules! life {
-    ($name:literal, $help:literal, $operation:expr) => {
-        Method {
-            name: $name,
-            help: $help,
-            params: &[WHICH, LIFE],
-            gives: Gives::one(OP),
-            changes: true,
-            call: |context, params| Box::pin(life(context, params, |_| Ok($operation))),
-        }
-    };
+pub(super) fn methods() -> Vec<Entry> {
+    vec![
+        method(list),
+        method(get),
+        method(create),
+        method(register),
+        operation(|Destroy { vm, keep_disks, force, .. }| {
+            let (keep_disks, force) = (keep_disks.unwrap_or(false), force.unwrap_or(false));
+            (vm, Operation::Destroy { keep_disks, force })
+        }),
+        operation(|Start { vm, .. }| (vm, Operation::Start)),
+        operation(|Pause { vm, .. }| (vm, Operation::Pause)),
+        operation(|Resume { vm, .. }| (vm, Operation::Resume)),
+        operation(|Save { vm, .. }| (vm, Operation::Save)),
+        operation(|Reset { vm, .. }| (vm, Operation::Reset)),
+        operation(|PowerOff { vm, .. }| (vm, Operation::PowerOff)),
+        operation(|Shutdown { vm, grace_s, .. }| {
+            (vm, Operation::Shutdown { grace: grace_s.map_or(GRACE, TimeLimit::duration) })
+        }),
+        operation(|TakeSnapshot { vm, name, description, replace, .. }| {
+            let (description, replace) = (description.unwrap_or_default(), replace.unwrap_or(false));
+            (vm, Operation::TakeSnapshot { name: name.into(), description, replace })
+        }),
+        operation(|RestoreSnapshot { vm, name, .. }| (vm, Operation::RestoreSnapshot(name.into()))),
+        operation(|DeleteSnapshot { vm, name, .. }| (vm, Operation::DeleteSnapshot(name.into()))),
+        method(set),
+        method(snapshots),
+        method(get_operation),
+        method(wait),
+        method(usage),
+        method(console),
+        method(screenshot),
+        method(collect),
+        method(network),
+    ]
 }
 
-pub(super) const METHODS: &[Method] = &[
-    look::LIST,
-    look::GET,
-    make::CREATE,
-    make::REGISTER,
-    make::DESTROY,
-    life!(
-        "vm.start",
-        "Switches a machine on, or lets a saved one go on. One that runs is as wanted.",
-        Operation::Start
-    ),
-    life!("vm.pause", "Holds a machine. One that is held is as wanted.", Operation::Pause),
-    life!("vm.resume", "Lets a machine go on that was held.", Operation::Resume),
-    life!(
-        "vm.save",
-        "Writes a machine's state to disk and switches it off; vm.start goes on from there.",
-        Operation::Save
-    ),
-    life!(
-        "vm.reset",
-        "Presses a machine's reset button: the guest has no time to write anything.",
-        Operation::Reset
-    ),
-    life!(
-        "vm.poweroff",
-        "Cuts a machine's power: the guest has no time to write anything.",
-        Operation::PowerOff
-    ),
-    Method {
-        name: "vm.shutdown",
-        help: "Presses a machine's power button. A guest that has not shut down in time loses its power.",
-        params: &[
-            WHICH,
-            options(&[
-                optional("grace_s", Kind::Double, "seconds the guest may take [default: 60]"),
-                TIMEOUT,
-                WAIT,
-            ]),
-        ],
-        gives: Gives::one(OP),
-        changes: true,
-        call: |context, params| {
-            Box::pin(life(context, params, |options| {
-                let grace = seconds(options, "grace_s")?.unwrap_or(GRACE);
-                Ok(Operation::Shutdown { grace })
-            }))
-        },
-    },
-    Method {
-        name: "vm.snapshot.take",
-        help: "Remembers the present of a machine, its memory too if it runs.",
-        params: &[
-            WHICH,
-            required("name", Kind::String, "of the snapshot"),
-            options(&[
-                optional("description", Kind::String, "what to write about it"),
-                optional("replace", Kind::Bool, "in place of one of that name [default: false]"),
-                TIMEOUT,
-                WAIT,
-            ]),
-        ],
-        gives: Gives::one(OP),
-        changes: true,
-        call: |context, params| {
-            Box::pin(named(context, params, |name, options| {
-                Ok(Operation::TakeSnapshot {
-                    name,
-                    description: options.take("description")?.unwrap_or_default(),
-                    replace: options.take("replace")?.unwrap_or(false),
-                })
-            }))
-        },
-    },
-    look::SNAPSHOTS,
-    Method {
-        name: "vm.snapshot.restore",
-        help: "Goes back to a snapshot; what came after it is lost. A machine that runs is switched off for it and on \
-               again afterwards.",
-        params: &[WHICH, required("name", Kind::String, "of the snapshot, or its id"), LIFE],
-        gives: Gives::one(OP),
-        changes: true,
-        call: |context, params| {
-            Box::pin(named(context, params, |name, _| Ok(Operation::RestoreSnapshot(name))))
-        },
-    },
-    Method {
-        name: "vm.snapshot.delete",
-        help: "Removes a snapshot; the machine stays as it is.",
-        params: &[WHICH, required("name", Kind::String, "of the snapshot, or its id"), LIFE],
-        gives: Gives::one(OP),
-        changes: true,
-        call: |context, params| {
-            Box::pin(named(context, params, |name, _| Ok(Operation::DeleteSnapshot(name))))
-        },
-    },
-    look::OPERATION,
-    look::WAIT_FOR,
-    look::USAGE,
-    make::SET,
-    look::CONSOLE,
-    look::SCREENSHOT,
-    make::COLLECT,
-    make::NET,
-];
-
-/// An operation on the machine that is the first parameter.
-async fn life(
-    context: Context,
-    mut params: Params,
-    make: impl FnOnce(&mut Options) -> Result<Operation, Fault> + Send,
-) -> Result<Value, Fault> {
-    let which: String = params.required("vm")?;
-    let mut options = params.options()?;
-    let operation = make(&mut options)?;
-    operate(context, which, operation, options).await
+/// A method that is an operation on a machine.
+fn operation<M: Operate>(take: fn(M) -> (String, Operation)) -> Entry {
+    method(move |context: Context, request: M| operate(context, request, take))
 }
 
-/// An operation that also has a name as its second parameter.
-async fn named(
+async fn operate<M: Operate>(
     context: Context,
-    mut params: Params,
-    make: impl FnOnce(String, &mut Options) -> Result<Operation, Fault> + Send,
-) -> Result<Value, Fault> {
-    let which: String = params.required("vm")?;
-    let name: String = params.required("name")?;
-    let fits = (1..=128).contains(&name.chars().count()) && !name.chars().any(|c| c.is_control() || c == '/');
-    if !fits {
-        return Err(
-            params.invalid("a snapshot's name has 1 to 128 characters, none of them / or control characters")
-        );
-    }
-    let mut options = params.options()?;
-    let operation = make(name, &mut options)?;
-    operate(context, which, operation, options).await
+    mut request: M,
+    take: fn(M) -> (String, Operation),
+) -> Result<vm::Operation, Fault> {
+    let (limit, wait) = limits(&mut request);
+    let (which, operation) = take(request);
+    finish(&context, context.machines.begin(&which, operation, limit).await?, wait).await
 }
 
-async fn operate(
-    context: Context,
-    which: String,
+fn limits(request: &mut impl Operate) -> (Option<Duration>, bool) {
+    let (limit, wait) = request.limits();
+    (limit.map(TimeLimit::duration), wait.unwrap_or(true))
+}
+
+/// An operation on a machine that is waited for as long as a call may wait.
+pub(super) async fn perform(
+    context: &Context,
+    which: &str,
     operation: Operation,
-    mut options: Options,
-) -> Result<Value, Fault> {
-    let limit = seconds(&mut options, "timeout_s")?;
-    let wait = options.take("wait")?.unwrap_or(true);
-    options.finish()?;
-    let op = context.machines.begin(&which, operation, limit).await.map_err(fault)?;
-    told(&context, op, wait).await
+) -> Result<vm::Operation, Fault> {
+    finish(context, context.machines.begin(which, operation, None).await?, true).await
 }
 
 /// How an operation stands, after waiting for its end as long as a call may. If it failed by then, that is the answer.
-async fn told(context: &Context, mut op: watch::Receiver<Op>, wait: bool) -> Result<Value, Fault> {
+pub(super) async fn finish(
+    context: &Context,
+    mut op: watch::Receiver<Op>,
+    wait: bool,
+) -> Result<vm::Operation, Fault> {
     if wait {
         let until = deadline(context, f64::MAX);
         // Time that is up is no failure: the operation goes on, and the answer says so.
@@ -204,34 +108,159 @@ async fn told(context: &Context, mut op: watch::Receiver<Op>, wait: bool) -> Res
     }
     let op = op.borrow().clone();
     match op.phase {
-        Phase::Failed(error) => Err(fault(error)),
-        _ => Ok(values::op(&op)),
+        Phase::Failed(error) => Err(error.into()),
+        _ => Ok(report(op)),
     }
 }
 
-fn fault(error: HypervisorError) -> Fault {
-    vocable_api::fault::Fault::from(error).into()
+async fn create(context: Context, mut request: Create) -> Result<vm::Operation, Fault> {
+    for (name, number) in [("cpus", request.cpus), ("memory_mb", request.memory_mb)] {
+        if number == Some(0) {
+            return Err(invalid::<Create>(name, "expected more than 0"));
+        }
+    }
+    bounded::<Create>("port_forwards", request.port_forwards.as_deref())?;
+    let (limit, wait) = limits(&mut request);
+    finish(&context, context.machines.create(request, limit).await?, wait).await
 }
 
-/// A number of seconds among the options: more than nothing, and not for ever.
-fn seconds(options: &mut Options, name: &'static str) -> Result<Option<Duration>, Fault> {
-    let Some(seconds) = options.take::<f64>(name)? else { return Ok(None) };
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(time) if !time.is_zero() => Ok(Some(time.min(LONGEST))),
-        _ => Err(options.invalid(&format!("option \"{name}\": expected more than 0 seconds"))),
+async fn register(context: Context, mut request: Register) -> Result<vm::Operation, Fault> {
+    let (limit, wait) = limits(&mut request);
+    let file = PathBuf::from(String::from(request.path));
+    finish(&context, context.machines.register(file, limit).await?, wait).await
+}
+
+async fn set(context: Context, request: Set) -> Result<vm::Operation, Fault> {
+    bounded::<Set>("settings", request.settings.add_forwards.as_deref())?;
+    operate(context, request, |Set { vm, settings, .. }| (vm, Operation::Set(settings))).await
+}
+
+fn bounded<M: Method>(name: &str, forwards: Option<&[NewForward]>) -> Result<(), Fault> {
+    if forwards.is_none_or(|forwards| forwards.len() <= MAX_FORWARDS) {
+        return Ok(());
+    }
+    Err(invalid::<M>(name, &format!("expected at most {MAX_FORWARDS} ports")))
+}
+
+async fn list(context: Context, _: List) -> Result<Vec<vm::Machine>, Fault> {
+    let view = context.machines.read().await?;
+    let (roster, now) = (context.handle.roster().await?, Now::read());
+    let mut all: Vec<_> = view.machines.values().collect();
+    all.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
+    Ok(all.into_iter().map(|machine| describe(machine, &roster, context.machines.tag(), now)).collect())
+}
+
+async fn get(context: Context, request: Get) -> Result<vm::Machine, Fault> {
+    let machine = context.machines.find(&request.vm).await?;
+    Ok(describe(&machine, &context.handle.roster().await?, context.machines.tag(), Now::read()))
+}
+
+async fn snapshots(context: Context, request: ListSnapshots) -> Result<Vec<Snapshot>, Fault> {
+    Ok(context.machines.snapshots(&request.vm).await?)
+}
+
+async fn get_operation(context: Context, request: GetOperation) -> Result<vm::Operation, Fault> {
+    let unknown = || {
+        let text = format!("no operation is called {}, or it was over long ago", excerpt(&request.op_id));
+        Fault::new(FaultKind::InvalidParameter, text)
+    };
+    let mut op = context.machines.op(&request.op_id).await?.ok_or_else(unknown)?;
+    // Time that is up is no failure: the answer says how it stands.
+    let until = deadline(&context, request.wait_s.unwrap_or(0.0));
+    drop(timeout_at(until, op.wait_for(Op::is_over)).await);
+    let op = op.borrow().clone();
+    Ok(report(op))
+}
+
+async fn wait(context: Context, request: Wait) -> Result<Waited, Fault> {
+    let Wait { vm, states, timeout_s } = request;
+    if states.is_empty() {
+        return Err(invalid::<Wait>("states", "expected at least one"));
+    }
+    let state = context.machines.wait(&vm, &states, deadline(&context, timeout_s)).await?;
+    Ok(Waited { reached: states.contains(&state), state })
+}
+
+async fn usage(context: Context, request: GetUsage) -> Result<Usage, Fault> {
+    Ok(context.machines.usage(&request.vm).await?)
+}
+
+async fn console(context: Context, request: GetConsole) -> Result<Console, Fault> {
+    Ok(context.machines.console(&request.vm, request.on.unwrap_or(true)).await?)
+}
+
+async fn screenshot(context: Context, request: Screenshot) -> Result<Bytes, Fault> {
+    Ok(Bytes(context.machines.screenshot(&request.vm).await?))
+}
+
+async fn collect(context: Context, request: CollectGarbage) -> Result<Vec<Leftover>, Fault> {
+    let tag = request.tag.unwrap_or_else(|| context.machines.tag().to_owned());
+    let collected = context.machines.collect(&tag, request.dry_run.unwrap_or(false)).await?;
+    let leftover = |Collected { machine, removed }: Collected| {
+        let (removed, error) = match removed {
+            Ok(removed) => (removed, None),
+            Err(error) => (false, Some(Fault::from(error).into())),
+        };
+        Leftover { name: machine.name, uuid: machine.id, state: machine.state, removed, error }
+    };
+    Ok(collected.into_iter().map(leftover).collect())
+}
+
+async fn network(context: Context, request: SetUpNetwork) -> Result<Network, Fault> {
+    Ok(context.machines.network(request).await?)
+}
+
+/// A machine as callers see it, with the guest in it.
+fn describe(machine: &Machine, roster: &RosterView, tag: &str, now: Now) -> vm::Machine {
+    let inside = Place::In(machine.id.clone());
+    let id = roster.places.iter().find(|(_, place)| **place == inside).map(|(guest, _)| guest);
+    let guest = id.and_then(|id| roster.guests.get(id)).map(|(guest, _)| guest);
+    vm::Machine {
+        name: machine.name.clone(),
+        uuid: machine.id.clone(),
+        state: machine.state,
+        state_since: machine.since.into(),
+        state_since_unix: machine.since.into(),
+        mac: machine.cards.first().map(|card| card.mac.clone()),
+        cards: machine.cards.clone(),
+        ip: guest.map(|guest| guest.ip.clone()).filter(|ip| !ip.is_empty()),
+        guest: id.cloned(),
+        guest_online: guest.is_some_and(|guest| guest.state.is_there()),
+        last_beacon_s: guest.and_then(|guest| guest.silent_for(now)).map(|silent| silent.as_secs_f64()),
+        cpus: machine.cpus,
+        cpu_cap_pct: machine.cpu_cap_pct,
+        memory_mb: machine.memory_mb,
+        os_type: machine.os_type.clone(),
+        snapshots: machine.snapshots,
+        session_pid: machine.pid,
+        owner_tag: machine.tag.clone(),
+        ours: machine.tag.as_deref() == Some(tag),
+        problem: machine.problem.clone(),
     }
 }
 
-/// A file of this machine: by its whole path, since nobody knows what a relative one is relative to.
-fn file(path: String, problem: impl Fn(&str) -> Fault) -> Result<std::path::PathBuf, Fault> {
-    let path = std::path::PathBuf::from(path);
-    if path.is_absolute() {
-        return Ok(path);
+/// An operation as callers see it.
+fn report(op: Op) -> vm::Operation {
+    let (phase, changed, error) = match op.phase {
+        Phase::Waiting => (vm::Phase::Waiting, None, None),
+        Phase::Running => (vm::Phase::Running, None, None),
+        Phase::Done { changed } => (vm::Phase::Done, Some(changed), None),
+        Phase::Failed(error) => (vm::Phase::Failed, None, Some(Fault::from(error).into())),
+    };
+    vm::Operation {
+        op_id: op.id,
+        operation: op.action,
+        vm: op.machine,
+        uuid: op.machine_id,
+        state: op.state,
+        phase,
+        changed,
+        percent: op.percent,
+        doing: Some(op.doing).filter(|doing| !doing.is_empty()),
+        error,
+        asked_unix: op.asked.into(),
+        took_s: op.ended.map(|ended| (ended - op.asked).as_seconds_f64().max(0.0)),
     }
-    Err(problem(&format!(
-        "expected a path from / on, of a file on the host, got {}",
-        excerpt(&path.to_string_lossy())
-    )))
 }
 
 /// The machine a guest is in: its name and its state.

@@ -1,10 +1,11 @@
 //! The network that only host and guests are on: found, or set up, or exactly what is missing for it. NAT is what is
 //! left then: it needs no privileges, and the guest finds the host at its gateway.
 
-use super::super::{Network, NetworkWish, Progress};
+use super::super::{Network, Progress, SetUpNetwork};
 use super::{one_line, reporter};
 use std::net::Ipv4Addr;
 use std::path::Path;
+use vocable_api::vm::NetworkKind;
 use vocable_vbox::{DhcpServer, Error, HostOnlyInterface, VirtualBox};
 
 /// The range VirtualBox allows without being told otherwise, and what we take of it.
@@ -17,13 +18,13 @@ const NAT_GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 pub(super) async fn set_up(
     vbox: &VirtualBox,
     usual: &str,
-    wish: NetworkWish,
+    wanted: SetUpNetwork,
     progress: &Progress,
 ) -> Network {
-    let name = wish.interface.as_deref().unwrap_or(usual);
-    match host_only(vbox, name, wish.look_only, progress).await {
+    let name = wanted.interface.as_deref().unwrap_or(usual);
+    match host_only(vbox, name, wanted.look_only.unwrap_or(false), progress).await {
         Ok(network) => network,
-        Err(missing) => Network { kind: "nat", address: Some(NAT_GATEWAY), missing, ..Network::default() },
+        Err(missing) => Network { address: Some(NAT_GATEWAY), missing, ..Network::default() },
     }
 }
 
@@ -76,11 +77,11 @@ async fn host_only(
         }
     };
     Ok(Network {
-        kind: "host-only",
+        kind: NetworkKind::HostOnly,
         interface: Some(interface.name),
         address: Some(address),
         mask: Some(mask),
-        leases: Some((server.lower, server.upper)),
+        leases: Some(vec![server.lower, server.upper]),
         changed,
         missing: Vec::new(),
     })
@@ -94,7 +95,7 @@ async fn interface(vbox: &VirtualBox, name: &str) -> Result<Option<HostOnlyInter
     Ok(all.into_iter().find(|it| it.name == name))
 }
 
-/// A DHCP server of ours for a network: the upper part of the last octet is for guests.
+/// A DHCP server of ours for a network: the upper part of the last byte is for guests.
 fn server(network: &str, address: Ipv4Addr, mask: Ipv4Addr) -> DhcpServer {
     let base = u32::from(address) & u32::from(mask);
     let at = |last: u32| Ipv4Addr::from(base | (last & !u32::from(mask)));
