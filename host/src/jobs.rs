@@ -10,9 +10,10 @@
 //! is done twice by that, since its command and its transfers have ids made of the job's.
 
 use crate::agent::commands::{Command, Program, State as CommandState};
-use crate::agent::control::{Signal, Told};
+use crate::agent::control::{CommandReply, Signal};
 use crate::agent::events::Wanted;
-use crate::agent::handle::{Handle, RunRequest, Terms, new_run_id};
+use crate::agent::handle::{Handle, new_run_id};
+use crate::agent::run::{RunOptions, RunRequest};
 use crate::files::Files;
 use crate::files::ledger::{Direction, Spec as TransferSpec, State as TransferState};
 use crate::files::transfers::Transfers;
@@ -315,8 +316,8 @@ impl Engines {
             path: spec.path.clone(),
             ..Program::default()
         };
-        let terms = Terms::default();
-        let run = RunRequest { target: guest.clone(), program, id: Some(id.to_owned()), terms };
+        let options = RunOptions::default();
+        let run = RunRequest { target: guest.clone(), program, id: Some(id.to_owned()), options };
         let cmd_id = self.handle.run(run).await?;
         job.send_modify(|job| job.cmd_id = Some(cmd_id.clone()));
         let over = |command: &Command| command.state.is_over();
@@ -397,7 +398,7 @@ impl Engines {
     /// Processor time of a command that runs.
     async fn cpu_now(&self, cmd_id: &str) -> Option<f64> {
         let used = self.handle.usage(&self.lexicon, Some(cmd_id)).await.ok()?;
-        used.into_iter().find_map(|Told { answer, .. }| Some(answer.ok()?.cpu_s))
+        used.into_iter().find_map(|CommandReply { answer, .. }| Some(answer.ok()?.cpu_s))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::{Context, Entry, METHODS, fit_a_message, json_value, method, vm};
 use crate::agent::commands::{Command, Program};
-use crate::agent::handle::{Found, RunRequest, Terms};
+use crate::agent::handle::Found;
+use crate::agent::run::{RunOptions, RunRequest};
 use crate::agent::store::Filter;
 use crate::files::ledger::Direction;
 use crate::jobs::copy;
@@ -166,7 +167,7 @@ async fn run(context: Context, request: Run) -> Result<String, vocable_xmlrpc::F
         program.set_stdin(&content(&context, &target, &file).await?);
     }
     fit_a_message(&context, "runCmd", &program)?;
-    let wanted = RunRequest { target, program, id: None, terms: Terms::default() };
+    let wanted = RunRequest { target, program, id: None, options: RunOptions::default() };
     Ok(context.handle.run(wanted).await?)
 }
 
