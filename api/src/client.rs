@@ -32,7 +32,7 @@ const STRANGE_REPLY: u64 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Something answered, but not as a host agent does.
-    #[error("what answers at {address} is no host agent: {problem}")]
+    #[error("{address} is not a Vocable host agent: {problem}")]
     BadReply {
         /// Where it answers.
         address: String,

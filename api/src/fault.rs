@@ -1,6 +1,9 @@
 //! Every way a request can fail, with the slug and the number it has everywhere: on the terminal, over XML-RPC, in the
 //! log. Whether it is worth trying again is a property of the number.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// A request that was not granted. Displayed as `slug: sentence`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Fault {
@@ -231,6 +234,23 @@ impl Fault {
     /// A fault of that kind.
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
+    }
+}
+
+/// A fault as a part of a reply.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct Failure {
+    /// The kind of failure
+    pub code: String,
+    /// Its number
+    pub fault: i32,
+    /// A sentence
+    pub message: String,
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self { code: fault.kind.slug().to_owned(), fault: fault.kind.code(), message: fault.message }
     }
 }
 

@@ -1,7 +1,9 @@
 //! The API of the host agent.
 
 pub mod agent;
+pub mod guest;
 pub mod system;
+pub mod word;
 
 pub mod attach;
 pub mod clock;

@@ -13,7 +13,7 @@ const MOST_CAUSES: usize = 3;
 const MOST_HINTS: usize = 2;
 
 /// The exit code of `run` and `wait` when the reason is ours, as of `docker run` and `podman run`.
-pub(super) const NOT_THE_COMMANDS: u8 = 125;
+pub(super) const EXIT_VOCABLE_FAILED: u8 = 125;
 
 /// Why a verb failed. Displayed in several lines, the way it stands on standard error.
 #[derive(Clone, Debug)]
@@ -116,10 +116,10 @@ impl CliError {
 
     /// With the one exit code that `run` and `wait` keep for all failures of ours.
     #[must_use]
-    pub(super) fn beside_commands(mut self) -> Self {
+    pub(super) fn with_run_exit_code(mut self) -> Self {
         // 124 is the number of a time limit there, too.
         if !matches!(self.0.kind, Kind::BrokenPipe | Kind::TimedOut) {
-            self.0.exit_code = NOT_THE_COMMANDS;
+            self.0.exit_code = EXIT_VOCABLE_FAILED;
         }
         self
     }

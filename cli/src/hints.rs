@@ -3,9 +3,9 @@
 use super::agent::Connection;
 use super::error::{CliError, Kind};
 use super::human;
-use super::reply::Members;
 use std::path::Path;
 use vocable_api::client::ClientError;
+use vocable_api::guest::List;
 
 /// A call without a result, as a failure.
 pub(super) fn of_client(error: ClientError) -> CliError {
@@ -13,7 +13,7 @@ pub(super) fn of_client(error: ClientError) -> CliError {
     match error {
         ClientError::BadCall(_) | ClientError::BadParams(_) => told.kind(Kind::Usage),
         ClientError::BadReply { problem, address } => {
-            CliError::new("bad-reply", format!("what answers at {address} is no host agent"))
+            CliError::new("bad-reply", format!("{address} is not a Vocable host agent"))
                 .kind(Kind::NoAgent)
                 .cause(problem)
                 .hint("name the agent's address: --agent URL")
@@ -81,9 +81,8 @@ fn was_expanded(target: &str) -> bool {
 
 fn no_such_guest(error: CliError, target: &str, agent: &Connection) -> CliError {
     // The hint is worth a call, and its failure is not worth a word.
-    let known = agent.call("guest.list", Vec::new()).unwrap_or_else(|_| Vec::new().into());
-    let names = known.list().iter().filter_map(|guest| guest.text("guest"));
-    match close(target, names) {
+    let known = agent.ask(&List {}).unwrap_or_default();
+    match close(target, known.iter().map(|guest| guest.guest.as_str())) {
         Some(meant) => error.hint(format!("did you mean {meant}?")),
         None => error.hint("vocable guests"),
     }

@@ -152,7 +152,7 @@ pub fn main(program: Program) -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let Cli { global, verb } = match parse(&args) {
         Ok(cli) => cli,
-        Err(error) => return usage::told(&args, &error),
+        Err(error) => return usage::report(&args, &error),
     };
     let result = match verb {
         Verb::Asking(verb) => verb.perform(&global).map(ExitCode::from),
@@ -236,7 +236,7 @@ impl AskingVerb {
     /// Verbs that pass on the exit code of a command have one number for all our own failures.
     fn own_exit_code(&self, error: CliError) -> CliError {
         match self {
-            Self::Attach(_) | Self::Run(_) | Self::Wait(_) => error.beside_commands(),
+            Self::Attach(_) | Self::Run(_) | Self::Wait(_) => error.with_run_exit_code(),
             _ => error,
         }
     }

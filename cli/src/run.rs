@@ -9,7 +9,7 @@ pub(super) mod summary;
 
 use super::duplex::{Prefix, prefix};
 use super::ending::{Ending, exit_code_of_all};
-use super::error::NOT_THE_COMMANDS;
+use super::error::EXIT_VOCABLE_FAILED;
 use super::follow::{Printer, Streams, Until, follow, reports};
 use super::{CliError, Kind, Session, command, completion, filter, hints};
 use clap_complete::ArgValueCompleter;
@@ -213,7 +213,7 @@ fn detached(session: &mut Session<'_>, id: &str) -> Result<Ran, CliError> {
     let endings: Vec<_> = reports.iter().map(Ending::of).collect();
     let missing: Vec<_> = endings.iter().copied().filter(|ending| ending.was_not_taken()).collect();
     summary::not_taken(session.terminal, endings.len(), &missing)?;
-    let exit_code = if missing.is_empty() { 0 } else { NOT_THE_COMMANDS };
+    let exit_code = if missing.is_empty() { 0 } else { EXIT_VOCABLE_FAILED };
     Ok(Ran { exit_code, reports })
 }
 

@@ -5,13 +5,14 @@
 //! - `files`: files of guests, over Chirp
 //! - `endpoint`: HTTP, the methods of the API, attachments; they parse, ask, and answer
 //! - `audit` (who changed what), `credentials` (who may log in at the broker), `panics`, `shape` (bounds of JSON that
-//!   others made)
+//!   others made), `words` (installed over the API)
 
 mod audit;
 pub mod config;
 mod credentials;
 mod panics;
 mod shape;
+mod words;
 
 mod agent;
 mod files;

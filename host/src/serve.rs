@@ -24,6 +24,7 @@ use crate::machines::engine;
 use crate::machines::service::Machines;
 use crate::panics;
 use crate::start_error::StartError;
+use crate::words::InstalledWords;
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -245,13 +246,12 @@ impl Host {
         let longest_wait = config.api.longest_wait.duration();
         let context = Context {
             handle,
+            installed_words: InstalledWords::new(lexicon.clone(), config.state.join(INSTALLED_WORDS)),
             lexicon,
             longest_wait,
             max_message: usize::try_from(config.broker.max_frame.bytes()).unwrap_or(usize::MAX),
             about: Arc::new(about),
             credentials,
-            installed_words: config.state.join(INSTALLED_WORDS),
-            installing: Arc::default(),
             jobs: Jobs::default(),
             fetched: Arc::default(),
             quit: quit.clone(),

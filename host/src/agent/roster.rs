@@ -37,41 +37,7 @@ impl Patience {
     }
 }
 
-/// How alive a guest is.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum State {
-    /// Gives signs of life as often as agreed.
-    Alive,
-    /// Said that it is here, nothing since.
-    Joined,
-    /// Missed a beacon.
-    Late,
-    /// Said that it leaves.
-    Left,
-    /// Its connection ended without a word, or it was silent for too long.
-    Lost,
-    /// The host knows of it, and it never joined.
-    Never,
-}
-
-impl State {
-    /// The name it has everywhere.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Alive => "alive",
-            Self::Joined => "joined",
-            Self::Late => "late",
-            Self::Left => "left",
-            Self::Lost => "lost",
-            Self::Never => "never",
-        }
-    }
-
-    /// Whether a message sent now is expected to be heard.
-    pub(crate) const fn is_there(self) -> bool {
-        matches!(self, Self::Alive | Self::Joined | Self::Late)
-    }
-}
+pub(crate) use vocable_api::guest::State;
 
 /// A guest's state changed.
 #[derive(Clone, Debug, Eq, PartialEq)]

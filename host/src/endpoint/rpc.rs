@@ -6,12 +6,12 @@
 use crate::agent::commands::Command;
 use crate::agent::handle::Handle;
 use crate::endpoint::http::{Methods, Sample};
+use crate::words::InstalledWords;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -63,10 +63,8 @@ pub(crate) struct Context {
     pub(crate) credentials: crate::credentials::Credentials,
     /// What the body of a message may have, bytes.
     pub(crate) max_message: usize,
-    /// Where words are installed that come over the API.
-    pub(crate) installed_words: PathBuf,
-    /// Held while one is.
-    pub(crate) installing: Arc<Mutex<()>>,
+    /// Words that are installed over the API.
+    pub(crate) installed_words: InstalledWords,
     /// Jobs that were opened.
     pub(crate) jobs: Jobs,
     /// Results that were fetched under the name of 2010.
@@ -121,11 +119,7 @@ where
 {
     let call = move |context, params| async move {
         let request = vocable_api::method::read::<M>(params)?;
-        let reply = function(context, request).await.map_err(Into::into)?;
-        to_value(&reply).map_err(|error| {
-            let text = format!("{}: the reply cannot be written: {error}", M::NAME);
-            HostFault::new(FaultKind::Internal, text).into()
-        })
+        reply(M::NAME, &function(context, request).await.map_err(Into::into)?)
     };
     Entry {
         info: MethodInfo::of::<M>(),
@@ -133,24 +127,29 @@ where
     }
 }
 
+/// A reply as a value.
+fn reply(method: &str, reply: &impl Serialize) -> Result<Value, Fault> {
+    to_value(reply).map_err(|error| {
+        let text = format!("{method}: the reply cannot be written: {error}");
+        HostFault::new(FaultKind::Internal, text).into()
+    })
+}
+
 /// All methods that do not come from words, by name.
 static METHODS: LazyLock<BTreeMap<Cow<'static, str>, Entry>> = LazyLock::new(|| {
-    let tables = [
-        cmd::METHODS,
-        control::METHODS,
-        file::METHODS,
-        guest::METHODS,
-        job::METHODS,
-        legacy::METHODS,
-        vm::METHODS,
-        word::METHODS,
-    ];
+    let tables = [cmd::METHODS, control::METHODS, file::METHODS, job::METHODS, legacy::METHODS, vm::METHODS];
     let of_table = |method: &'static Method| {
         let Method { name, help, params, gives, changes, call } = *method;
         let info = table::method(name, help, params, gives, changes, &[]);
         Entry { info, call: Box::new(call) }
     };
-    let entries = tables.into_iter().flatten().map(of_table).chain(agent::methods());
+    let entries = tables
+        .into_iter()
+        .flatten()
+        .map(of_table)
+        .chain(agent::methods())
+        .chain(guest::methods())
+        .chain(word::methods());
     entries.map(|entry| (entry.info.name.clone(), entry)).collect()
 });
 
@@ -173,11 +172,9 @@ impl Methods for Api {
             if let Some(found) = METHODS.get(method.as_str()) {
                 return (found.call)(context, params).await;
             }
-            match method.strip_prefix("word.") {
-                Some(word) if word::answers(&context, word) => {
-                    word::ask_by_name(context, word.to_owned(), params).await
-                }
-                _ => {
+            match method.strip_prefix("word.").filter(|word| word::word_method(&context, word).is_some()) {
+                Some(word) => reply(&method, &word::ask_by_name(context, word, params).await?),
+                None => {
                     let text =
                         format!("no-such-method: there is no method {}", vocable_xmlrpc::excerpt(&method));
                     Err(Fault::new(code::METHOD_NOT_FOUND, text))
@@ -195,19 +192,24 @@ impl Methods for Api {
     }
 
     fn list(&self) -> Vec<MethodInfo> {
-        METHODS.values().map(|entry| entry.info.clone()).chain(word::methods(&self.context)).collect()
+        METHODS.values().map(|entry| entry.info.clone()).chain(word::word_methods(&self.context)).collect()
     }
 
     fn describe(&self, name: &str) -> Option<MethodInfo> {
         let fixed = METHODS.get(name).map(|entry| entry.info.clone());
-        fixed.or_else(|| word::method(&self.context, name.strip_prefix("word.")?))
+        fixed.or_else(|| word::word_method(&self.context, name.strip_prefix("word.")?))
     }
 }
 
-/// When a call that may wait for `seconds` has to answer, within what is allowed.
-fn deadline(context: &Context, seconds: f64) -> Instant {
+/// How long a call may wait that may wait for `seconds`, within what is allowed.
+fn answer_within(context: &Context, seconds: f64) -> Duration {
     let wanted = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(context.longest_wait);
-    Instant::now() + wanted.min(context.longest_wait)
+    wanted.min(context.longest_wait)
+}
+
+/// When such a call has to answer.
+fn deadline(context: &Context, seconds: f64) -> Instant {
+    Instant::now() + answer_within(context, seconds)
 }
 
 /// Everything about a command but its output, as `cmd.poll` gives it.
@@ -236,7 +238,7 @@ fn json_struct(members: serde_json::Map<String, serde_json::Value>) -> AnyStruct
 }
 
 /// Refuses what would not fit a message, before any word is asked to make one of it. A word adds names and an id.
-fn fit_a_message(context: &Context, what: &str, content: &impl Serialize) -> Result<(), Fault> {
+fn fit_a_message(context: &Context, what: &str, content: &impl Serialize) -> Result<(), HostFault> {
     let most = context.max_message.saturating_sub(OVERHEAD);
     let mut length = Length(0);
     // What cannot be serialised cannot be said either; whoever says it tells why.
@@ -248,7 +250,7 @@ fn fit_a_message(context: &Context, what: &str, content: &impl Serialize) -> Res
         "{what}: what is to be said has {} bytes of {most} at most; send a file instead (broker.max_frame is {})",
         length.0, context.max_message
     );
-    Err(HostFault::new(FaultKind::TooBig, text).into())
+    Err(HostFault::new(FaultKind::TooBig, text))
 }
 
 /// How much was written.
