@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use vocable_xmlrpc::{Params, Problem, Value, ValueError, excerpt, from_value, to_value};
 
 use crate::description::fields;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::Fault;
 
 /// A method of the API, by its parameters.
 pub trait Method: DeserializeOwned + JsonSchema + Send + Serialize + 'static {
@@ -131,7 +131,7 @@ impl Signature<'_> {
     }
 
     fn refusal(&self, text: &str) -> Fault {
-        Fault::new(FaultKind::InvalidParameter, format!("{}: {text}", self.method))
+        Fault::invalid(self.method, text)
     }
 
     /// What a parameter is called in messages.

@@ -3,6 +3,7 @@
 //! - `agent`: the task that owns the state, what it owns (roster, commands, events, store), and how others ask it
 //! - `machines`: the hypervisors guests are in
 //! - `files`: files of guests, over Chirp
+//! - `why`: what is wrong with a guest, as far as all of these know
 //! - `endpoint`: HTTP, the methods of the API, attachments; they parse, ask, and answer
 //! - `audit` (who changed what), `credentials` (who may log in at the broker), `panics`, `shape` (bounds of JSON that
 //!   others made), `words` (installed over the API)
@@ -17,6 +18,8 @@ mod words;
 mod agent;
 mod files;
 mod machines;
+
+mod why;
 
 mod endpoint;
 

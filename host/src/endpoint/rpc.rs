@@ -7,7 +7,7 @@ use crate::agent::commands::Command;
 use crate::agent::handle::Handle;
 use crate::endpoint::http::{Methods, Sample};
 use crate::words::InstalledWords;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -20,10 +20,10 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use vocable_api::description::MethodInfo;
 use vocable_api::description::table::{self, Gives, Kind, Param, optional, options, required};
-use vocable_api::fault::{Fault as HostFault, FaultKind};
+use vocable_api::fault::{Fault, FaultKind};
 use vocable_api::{AnyStruct, Method as ApiMethod, UnixTime};
 use vocable_runtime::Lexicon;
-use vocable_xmlrpc::{Fault, Params, Value, code, to_value};
+use vocable_xmlrpc::{Params, Value, to_value};
 
 mod agent;
 mod cmd;
@@ -97,7 +97,7 @@ struct Method {
     gives: Gives,
     /// Whether it changes anything.
     changes: bool,
-    call: fn(Context, Params) -> BoxFuture<'static, Result<Value, Fault>>,
+    call: fn(Context, Params) -> BoxFuture<'static, Result<Value, vocable_xmlrpc::Fault>>,
 }
 
 /// What carries a call out.
@@ -131,7 +131,7 @@ where
 fn reply(method: &str, reply: &impl Serialize) -> Result<Value, Fault> {
     to_value(reply).map_err(|error| {
         let text = format!("{method}: the reply cannot be written: {error}");
-        HostFault::new(FaultKind::Internal, text).into()
+        Fault::new(FaultKind::Internal, text)
     })
 }
 
@@ -141,6 +141,7 @@ static METHODS: LazyLock<BTreeMap<Cow<'static, str>, Entry>> = LazyLock::new(|| 
     let of_table = |method: &'static Method| {
         let Method { name, help, params, gives, changes, call } = *method;
         let info = table::method(name, help, params, gives, changes, &[]);
+        let call = move |context, params| call(context, params).map_err(Fault::from).boxed();
         Entry { info, call: Box::new(call) }
     };
     let entries = tables
@@ -174,11 +175,7 @@ impl Methods for Api {
             }
             match method.strip_prefix("word.").filter(|word| word::word_method(&context, word).is_some()) {
                 Some(word) => reply(&method, &word::ask_by_name(context, word, params).await?),
-                None => {
-                    let text =
-                        format!("no-such-method: there is no method {}", vocable_xmlrpc::excerpt(&method));
-                    Err(Fault::new(code::METHOD_NOT_FOUND, text))
-                }
+                None => Err(Fault::no_such_method(&method)),
             }
         })
     }
@@ -238,7 +235,7 @@ fn json_struct(members: serde_json::Map<String, serde_json::Value>) -> AnyStruct
 }
 
 /// Refuses what would not fit a message, before any word is asked to make one of it. A word adds names and an id.
-fn fit_a_message(context: &Context, what: &str, content: &impl Serialize) -> Result<(), HostFault> {
+fn fit_a_message(context: &Context, what: &str, content: &impl Serialize) -> Result<(), Fault> {
     let most = context.max_message.saturating_sub(OVERHEAD);
     let mut length = Length(0);
     // What cannot be serialised cannot be said either; whoever says it tells why.
@@ -250,7 +247,7 @@ fn fit_a_message(context: &Context, what: &str, content: &impl Serialize) -> Res
         "{what}: what is to be said has {} bytes of {most} at most; send a file instead (broker.max_frame is {})",
         length.0, context.max_message
     );
-    Err(HostFault::new(FaultKind::TooBig, text))
+    Err(Fault::new(FaultKind::TooBig, text))
 }
 
 /// How much was written.

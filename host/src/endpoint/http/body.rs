@@ -17,10 +17,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use vocable_xmlrpc::Fault;
-
 use super::HttpConfig;
-use vocable_api::fault::FaultKind;
+use vocable_api::fault::{Fault, FaultKind};
 
 /// Memory for bodies is counted in pieces of this many bytes.
 const PIECE: usize = 1024;
@@ -30,7 +28,7 @@ const FULL_BODIES: usize = 4;
 
 /// How much of a body that is too long is read, and thrown away, as a multiple of the limit: a client that still
 /// sends would not see the answer.
-const PATIENCE: u64 = 4;
+const DISCARDED: u64 = 4;
 
 /// Why there is no body.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,7 +54,7 @@ impl BodyError {
                 (FaultKind::TooBig, format!("the request is longer than {limit} bytes (api.max_request)"))
             }
         };
-        Fault::new(kind.code(), format!("{}: {text}", kind.slug()))
+        Fault::new(kind, text)
     }
 
     /// The same as a status.
@@ -145,7 +143,7 @@ impl Bodies {
     /// Reads over a body that is too long, as far as is reasonable.
     async fn discard(&self, body: Body, deadline: Instant) -> BodyError {
         let mut stream = body.into_data_stream();
-        let mut left = PATIENCE * self.config.max_request as u64;
+        let mut left = DISCARDED * self.config.max_request as u64;
         loop {
             match timeout_at(deadline, stream.next()).await {
                 Ok(None) => return BodyError::TooLong { rest: false },

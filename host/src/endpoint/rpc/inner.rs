@@ -23,7 +23,7 @@ pub(super) async fn call<const N: usize>(
     })?;
     let members = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
     let params = found.info.named(members)?;
-    (found.call)(context.clone(), params).await
+    Ok((found.call)(context.clone(), params).await?)
 }
 
 /// A text parameter.
