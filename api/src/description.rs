@@ -4,6 +4,7 @@
 
 use crate::Method;
 use crate::fault::Fault;
+use crate::fields::fields;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, transform::transform_subschemas};
 use serde_json::{Map, Value as Json};
@@ -12,12 +13,9 @@ use std::collections::BTreeMap;
 use vocable_xmlrpc::{Params, Value, excerpt};
 
 pub mod document;
-mod fields;
 pub mod openapi;
 pub mod schema;
 pub mod table;
-
-pub(crate) use fields::fields;
 
 /// A method, as everybody who asks about it sees it.
 #[derive(Clone, Debug, PartialEq)]

@@ -16,6 +16,7 @@ pub mod target;
 #[cfg(feature = "client")]
 pub mod client;
 
+mod fields;
 mod part;
 mod types;
 

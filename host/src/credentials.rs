@@ -87,7 +87,7 @@ impl Credentials {
     fn denial(guest: &str, why: &str) -> Denial {
         Denial {
             // Whoever knocks learns nothing about which guests exist.
-            told: format!("login as {} refused", excerpt(guest)),
+            message: format!("login as {} refused", excerpt(guest)),
             logged: with_hint(why, guest),
         }
     }
@@ -166,7 +166,7 @@ impl Access for Credentials {
         }
     }
 
-    fn hung_up(&self, guest: &str) -> String {
+    fn describe_hang_up(&self, guest: &str) -> String {
         let why = match (check_name(guest), self.digest_of(guest)) {
             (Err(why), _) => why,
             (Ok(()), Some(_)) => {
@@ -224,10 +224,10 @@ mod tests {
             for nobody in ["vm2", "../x", HOST] {
                 assert!(known.judge_proof(nobody, true).is_err(), "{nobody}");
             }
-            assert!(known.hung_up("vm1").ends_with("; make one with: vocable token new vm1"));
-            assert!(known.hung_up("vm2").contains("no credential was made for vm2;"));
+            assert!(known.describe_hang_up("vm1").ends_with("; make one with: vocable token new vm1"));
+            assert!(known.describe_hang_up("vm2").contains("no credential was made for vm2;"));
             assert_eq!(
-                known.hung_up("../x"),
+                known.describe_hang_up("../x"),
                 "hung up after the challenge: \"../x\" cannot be the id of a guest"
             );
         }

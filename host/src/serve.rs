@@ -26,10 +26,10 @@ use crate::panics;
 use crate::start_error::StartError;
 use crate::words::InstalledWords;
 use serde_json::json;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,7 +39,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vocable_api::clock::Now;
-use vocable_config::{Problems, Setting};
+use vocable_config::{Problems, Setting, private, write_private};
 use vocable_runtime::settings::Reload;
 use vocable_runtime::{Compiler, Engine, EngineConfig, Lexicon};
 use vocable_stomp::broker::{AckMode, Broker, BrokerConfig, BrokerLimits, Link, Principal};
@@ -502,7 +502,7 @@ fn refused(path: &Path) -> impl Fn(io::Error) -> StartError {
 fn lock(state: &Path) -> Result<File, StartError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(refused(state))?;
     let path = state.join("lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = private().create(true).truncate(false).open(&path);
     let file = file.map_err(refused(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -523,7 +523,7 @@ fn own_token(state: &Path) -> Result<String, StartError> {
         _ => {}
     }
     let token = Token::new("vc").map_err(|error| StartError::new("internal", error.to_string()))?;
-    write_private(&path, token.as_str()).map_err(refused(&path))?;
+    write_private(&path, token.as_str().as_bytes()).map_err(refused(&path))?;
     Ok(token.as_str().to_owned())
 }
 
@@ -533,7 +533,7 @@ fn write_urls(state: &Path, urls: &[String]) -> Result<(), StartError> {
     let (sockets, others): (Vec<_>, Vec<_>) = urls.iter().partition(|url| url.starts_with("unix:"));
     let lines: String =
         sockets.into_iter().chain(others.into_iter().take(1)).map(|url| format!("{url}\n")).collect();
-    write_private(&path, &lines).map_err(refused(&path))
+    write_private(&path, lines.as_bytes()).map_err(refused(&path))
 }
 
 fn remove_url(state: &Path) {
@@ -548,13 +548,4 @@ fn remove_socket(socket: &str) {
     {
         tracing::warn!("{socket} stays: {error}");
     }
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
-pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(temporary, path)
 }

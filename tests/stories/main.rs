@@ -82,3 +82,6 @@ mod peers;
 
 #[cfg(test)]
 mod virtualbox;
+
+#[cfg(test)]
+mod replies;

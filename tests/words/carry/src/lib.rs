@@ -20,8 +20,8 @@ impl Word for Carry {
 
     fn say(args: Value) -> Answer<Message> {
         let text = |name: &str| args[name].as_str().unwrap_or_default().to_owned();
-        let octets = files::read(&text("from"), 0, MOST)?;
-        Ok(Message::new().with_header("into", &text("to")).with_bytes(octets))
+        let bytes = files::read(&text("from"), 0, MOST)?;
+        Ok(Message::new().with_header("into", &text("to")).with_bytes(bytes))
     }
 
     fn listen(heard: Message) -> Answer<Option<Value>> {
