@@ -1,6 +1,7 @@
 //! The API of the host agent.
 
 pub mod agent;
+pub mod cmd;
 pub mod guest;
 pub mod system;
 pub mod word;
@@ -17,9 +18,8 @@ pub mod target;
 pub mod client;
 
 mod fields;
-mod part;
 mod types;
 
 pub use method::Method;
-pub use part::Part;
 pub use types::{Any, AnyStruct, Bytes, DateTime, Text, UnixTime};
+pub use vocable_protocol::Part;

@@ -5,10 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use vocable_pattern::Patterns;
-use vocable_xmlrpc::excerpt;
+use vocable_protocol::excerpt;
+pub use vocable_protocol::is_guest_id;
 
-/// Longest id a guest may have, so that a destination stays a short line.
-pub const MAX_GUEST_ID: usize = 64;
 /// Longest target, bytes: ten thousand names fit.
 const MAX_TARGET: usize = 1024 * 1024;
 /// Globs in one target.
@@ -154,13 +153,6 @@ impl Item {
     }
 }
 
-/// Whether a guest may be called so: 1 to 64 letters, digits, `.`, `_` or `-`, beginning with a letter or digit.
-pub fn is_guest_id(id: &str) -> bool {
-    id.len() <= MAX_GUEST_ID
-        && id.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && id.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,13 +213,5 @@ mod tests {
         assert_eq!(Target::parse("vm1").unwrap().single(), Some("vm1"));
         assert_eq!(Target::parse("vm1,vm2").unwrap().single(), None);
         assert_eq!(Target::parse("vm*").unwrap().single(), None);
-    }
-
-    #[test]
-    fn guest_ids_are_short_and_plain() {
-        assert!(is_guest_id("0800270A0B0C") && is_guest_id("pi-04.lab_2"));
-        for bad in ["", ".", "-x", "a/b", "a b", "ä", "a:b", "a*", &"x".repeat(65)] {
-            assert!(!is_guest_id(bad), "{bad}");
-        }
     }
 }

@@ -33,7 +33,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long one call waits inside the agent before we ask again; the agent allows no more.
 pub(super) const LONG_POLL: Duration = Duration::from_secs(20);
 
-/// Whoever carries out calls.
 pub(super) trait Agent {
     /// Calls a method and waits for its result, at most for `timeout`.
     fn call(&self, method: &str, params: Vec<Value>, timeout: Duration) -> Result<Value, ClientError>;
@@ -93,7 +92,6 @@ impl Connection {
         Ok(Self { agent: Box::new(client), token })
     }
 
-    /// That agent.
     #[cfg(test)]
     pub(super) fn to(agent: impl Agent + 'static) -> Self {
         let token = Token { text: String::new(), file: "/state/token".into(), problem: None };

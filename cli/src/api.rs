@@ -32,7 +32,6 @@ pub(super) struct ApiArgs {
     python: bool,
 }
 
-/// Calls or lists methods.
 pub(super) fn api(session: &mut Session<'_>, args: &ApiArgs) -> Result<u8, CliError> {
     match &args.method {
         None => list(session)?,
@@ -51,11 +50,10 @@ pub(super) fn api(session: &mut Session<'_>, args: &ApiArgs) -> Result<u8, CliEr
     Ok(0)
 }
 
-/// Every way the agent refuses.
 fn faults(session: &mut Session<'_>) -> Result<(), CliError> {
     if session.terminal.is_json() {
         let one = |kind: FaultKind| json!({"code": kind.slug(), "fault": kind.code(), "transient": kind.transient()});
-        let all: Vec<_> = FaultKind::ALL.into_iter().map(one).collect();
+        let all: Vec<_> = FaultKind::ALL.iter().map(|kind| one(*kind)).collect();
         return Ok(session.terminal.document(&json!({"faults": all}))?);
     }
     let mut table = Table::new([Column::text("code"), Column::number("fault"), Column::text("again later")]);
@@ -70,7 +68,6 @@ fn parameters(args: &ApiArgs) -> Result<Vec<Json>, CliError> {
     args.params.iter().map(|text| parse(text)).collect()
 }
 
-/// JSON from the command line.
 pub(super) fn parse(text: &str) -> Result<Json, CliError> {
     serde_json::from_str(text).map_err(|error| {
         let told = CliError::bad_argument(format!("{} is no JSON", excerpt(text))).cause(error.to_string());
@@ -79,7 +76,6 @@ pub(super) fn parse(text: &str) -> Result<Json, CliError> {
     })
 }
 
-/// JSON as a parameter.
 pub(super) fn value(json: Json) -> Result<Value, CliError> {
     from_json(json)
         .map_err(|error| CliError::bad_argument("the parameters cannot be sent").cause(error.to_string()))

@@ -39,7 +39,6 @@ pub(super) struct AskArgs {
     table: bool,
 }
 
-/// Asks.
 pub(super) fn ask(session: &mut Session<'_>, args: &AskArgs) -> Result<u8, CliError> {
     let timeout = args.timeout.duration();
     if timeout > LONGEST {

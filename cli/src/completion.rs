@@ -8,7 +8,7 @@ use clap_complete::CompletionCandidate;
 use std::ffi::OsStr;
 use std::process::ExitCode;
 use std::time::Duration;
-use vocable_api::{Method, guest, system, word};
+use vocable_api::{Method, cmd, guest, system, word};
 use vocable_xmlrpc::Value;
 
 /// A person waits for Tab.
@@ -24,7 +24,6 @@ pub(super) struct CompletionArgs {
     pub(super) shell: String,
 }
 
-/// Prints the line.
 pub(super) fn completion(terminal: &mut Terminal, args: &CompletionArgs) -> Result<ExitCode, CliError> {
     terminal.line(line(&args.shell))?;
     Ok(ExitCode::SUCCESS)
@@ -43,7 +42,6 @@ fn line(shell: &str) -> &'static str {
     }
 }
 
-/// Guests, with their states.
 pub(super) fn guests(typed: &OsStr) -> Vec<CompletionCandidate> {
     propose(typed, &guest::List {}, |guest| {
         let reason = guest.reason.map_or_else(String::new, |reason| format!(", {reason}"));
@@ -51,7 +49,6 @@ pub(super) fn guests(typed: &OsStr) -> Vec<CompletionCandidate> {
     })
 }
 
-/// Machines, with their states.
 pub(super) fn machines(typed: &OsStr) -> Vec<CompletionCandidate> {
     propose_values(typed, "vm.list", Vec::new(), |vm| {
         Some((vm.text("name")?.to_owned(), vm.text("state")?.to_owned()))
@@ -69,23 +66,18 @@ fn last_item(typed: &str) -> (&str, &str) {
     typed.split_at(typed.rfind(',').map_or(0, |comma| comma + 1))
 }
 
-/// Commands, with what they run.
 pub(super) fn commands(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let all = Value::from([("all", Value::from(true)), ("limit", Value::from(100))]);
-    propose_values(typed, "cmd.list", vec![all], |command| {
-        Some((
-            command.text("cmd_id")?.to_owned(),
-            format!("{} {}", command.text("state")?, ps::command_line(command)),
-        ))
+    let all = cmd::List { all: Some(true), limit: Some(100), ..cmd::List::default() };
+    propose(typed, &all, |command| {
+        let line = ps::command_line(command.cmd.iter().chain(command.args.iter().flatten()));
+        Some((command.cmd_id, format!("{} {line}", command.state)))
     })
 }
 
-/// Words, with what they say of themselves.
 pub(super) fn words(typed: &OsStr) -> Vec<CompletionCandidate> {
     propose(typed, &word::List {}, |word| Some((word.word, word.summary)))
 }
 
-/// Methods.
 pub(super) fn methods(typed: &OsStr) -> Vec<CompletionCandidate> {
     propose(typed, &system::ListMethods {}, |name| Some((name, String::new())))
 }

@@ -31,7 +31,6 @@ pub(super) struct ListArgs {
     pub(super) changed: bool,
 }
 
-/// Shows or checks.
 pub(super) fn config(
     global: &Global,
     terminal: &mut Terminal,

@@ -16,7 +16,6 @@ pub(super) struct Consent {
     pub(super) dry_run: bool,
 }
 
-/// What is asked.
 pub(super) struct Question {
     /// The question, with what is lost and what is not.
     pub(super) ask: String,

@@ -59,7 +59,6 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// guests, who start after it, find them compiled.
 const START_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Runs the demonstration.
 pub(crate) fn demo(_: &Global, arguments: DemoArgs) -> Result<ExitCode, CliError> {
     let broken = |error: std::io::Error| failed("the demonstration cannot start").cause(error.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;

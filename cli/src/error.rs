@@ -7,9 +7,7 @@ use std::io;
 use vocable_api::fault::FaultKind;
 use vocable_xmlrpc::{Fault, ValueError};
 
-/// Most `cause:` lines of one failure.
 const MOST_CAUSES: usize = 3;
-/// Most `hint:` lines of one failure.
 const MOST_HINTS: usize = 2;
 
 /// The exit code of `run` and `wait` when the reason is ours, as of `docker run` and `podman run`.
@@ -124,7 +122,6 @@ impl CliError {
         self
     }
 
-    /// The same failure in other words.
     #[must_use]
     pub(super) fn reworded(mut self, message: impl Into<String>) -> Self {
         self.0.message = message.into();
@@ -187,7 +184,7 @@ impl CliError {
     /// Whether the same thing may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         self.0.kind == Kind::NoAgent
-            || FaultKind::ALL.into_iter().any(|kind| kind.slug() == self.0.code && kind.transient())
+            || FaultKind::ALL.iter().any(|kind| kind.slug() == self.0.code && kind.transient())
     }
 
     /// `{"code": …, "message": …, …}`, absent things left out.

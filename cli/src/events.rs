@@ -31,18 +31,13 @@ pub(super) struct EventsArgs {
     no_follow: bool,
 }
 
-/// From where on events are wanted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Since {
-    /// Only what comes.
     Now,
-    /// From this number on.
     Number(f64),
-    /// From this moment on.
     Moment(OffsetDateTime),
 }
 
-/// Prints events.
 pub(super) fn events(session: &mut Session<'_>, args: &EventsArgs) -> Result<u8, CliError> {
     let kinds = kinds(&args.kind)?;
     let since = args.since.as_deref().map_or(Ok(Since::Now), |text| parse_since(session, text))?;

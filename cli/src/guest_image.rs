@@ -54,7 +54,6 @@ pub(super) struct GuestImageArgs {
     dry_run: bool,
 }
 
-/// Makes it.
 pub(super) fn guest_image(session: &mut Session<'_>, args: &GuestImageArgs) -> Result<u8, CliError> {
     if !is_guest_id(&args.name) {
         let wrong = CliError::bad_argument(format!("\"{}\" cannot be the name of a guest", args.name));

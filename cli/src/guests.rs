@@ -22,7 +22,6 @@ pub(super) struct GuestsArgs {
 /// From the best to the worst.
 const STATES: [State; 6] = [State::Alive, State::Joined, State::Late, State::Lost, State::Left, State::Never];
 
-/// Lists guests.
 pub(super) fn guests(session: &mut Session<'_>, args: &GuestsArgs) -> Result<u8, CliError> {
     let mut listed = session.agent.ask(&List {})?;
     let names = listed.iter().map(|guest| guest.guest.as_str());

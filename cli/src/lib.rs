@@ -6,13 +6,13 @@
 //! are only their names.
 
 mod agent;
-mod away;
 mod error;
 mod global;
 mod hints;
 mod output;
 mod program;
 mod reply;
+mod retry;
 mod usage;
 
 mod filter;
@@ -23,10 +23,10 @@ mod table;
 
 mod command;
 mod confirm;
-mod duplex;
 mod ending;
 mod follow;
 mod prefix;
+mod terminal_session;
 
 mod api;
 mod ask;
@@ -99,7 +99,6 @@ enum Verb {
     Serve(ServeArgs),
 }
 
-/// The verbs that ask the agent.
 #[derive(Debug, Subcommand)]
 enum AskingVerb {
     Api(api::ApiArgs),
@@ -129,17 +128,12 @@ enum AskingVerb {
     Words(words::WordsArgs),
 }
 
-/// What every verb works with.
 struct Session<'a> {
-    /// Where it tells.
     terminal: &'a mut Terminal,
-    /// Whom it asks.
     agent: &'a Connection,
-    /// What time it is.
     now: fn() -> Now,
     /// Where people read the time: their offset from UTC.
     offset: UtcOffset,
-    /// Lets time pass.
     pause: fn(Duration),
     /// The options, if the streams and signals of this process are meant.
     process: Option<&'a Global>,

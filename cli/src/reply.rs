@@ -2,7 +2,7 @@
 //! other versions.
 
 use time::{OffsetDateTime, UtcDateTime, UtcOffset};
-use vocable_xmlrpc::{Value, to_json};
+use vocable_xmlrpc::Value;
 
 /// Members of a reply by name and type.
 pub(super) trait Members {
@@ -16,8 +16,6 @@ pub(super) trait Members {
     fn truth(&self, name: &str) -> bool;
     /// A moment: `NAME_unix` with its fraction if there, else `NAME`.
     fn moment(&self, name: &str) -> Option<OffsetDateTime>;
-    /// Octets: of a text its UTF-8.
-    fn octets(&self, name: &str) -> &[u8];
     /// The members of an array, none if it is not there.
     fn items(&self, name: &str) -> &[Value];
     /// The value itself as an array.
@@ -61,14 +59,6 @@ impl Members for Value {
         }
     }
 
-    fn octets(&self, name: &str) -> &[u8] {
-        match self.member(name) {
-            Some(Self::Base64(octets)) => octets,
-            Some(Self::String(text)) => text.as_bytes(),
-            _ => &[],
-        }
-    }
-
     fn items(&self, name: &str) -> &[Value] {
         self.member(name).map_or(&[], Members::list)
     }
@@ -93,11 +83,6 @@ pub(super) fn as_text(value: &Value) -> Option<&str> {
     }
 }
 
-/// A list as a document: the top is always an object, so that it can grow.
-pub(super) fn wrapped(name: &str, list: &Value) -> serde_json::Value {
-    serde_json::Map::from_iter([(name.to_owned(), to_json(list))]).into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,9 +100,6 @@ mod tests {
         assert_eq!(reply.text("state"), Some("done"));
         assert_eq!(reply.text("finished"), None);
         assert_eq!(reply.count("out_bytes"), Some(5_000_000_000));
-        assert_eq!(reply.octets("out"), [0, 255]);
-        assert_eq!(reply.octets("state"), b"done");
-        assert_eq!(reply.octets("err"), b"");
         assert!(reply.truth("finished") && !reply.truth("more"));
         assert_eq!(reply.texts("words"), ["DF"]);
         assert_eq!(reply.items("state"), []);
@@ -129,11 +111,5 @@ mod tests {
         assert_eq!(whole.moment("time"), Some(datetime!(2026-11-22 9:00:01 UTC)));
         let exact = Value::from([("time_unix", Value::from(1_795_338_001.25))]);
         assert_eq!(exact.moment("time"), Some(datetime!(2026-11-22 9:00:01.25 UTC)));
-    }
-
-    #[test]
-    fn lists_are_wrapped() {
-        let list = Value::from(vec![Value::from([("guest", Value::from("vm1"))])]);
-        assert_eq!(wrapped("guests", &list).to_string(), r#"{"guests":[{"guest":"vm1"}]}"#);
     }
 }

@@ -22,7 +22,6 @@ pub(super) struct NewArgs {
     guest: String,
 }
 
-/// Makes a credential.
 pub(super) fn token(session: &mut Session<'_>, verb: &TokenVerb) -> Result<u8, CliError> {
     let TokenVerb::New(NewArgs { guest }) = verb;
     let token = session.agent.ask(&MakeToken { guest: guest.clone() })?;

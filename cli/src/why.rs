@@ -19,7 +19,6 @@ pub(super) struct WhyArgs {
     all: bool,
 }
 
-/// Asks why.
 pub(super) fn why(session: &mut Session<'_>, args: &WhyArgs) -> Result<u8, CliError> {
     let subjects = subjects(session, args)?;
     let mut all_well = true;

@@ -21,7 +21,6 @@ pub(super) struct WordsArgs {
     word: Option<String>,
 }
 
-/// Lists words.
 pub(super) fn words(session: &mut Session<'_>, args: &WordsArgs) -> Result<u8, CliError> {
     let listed = session.agent.ask(&List {})?;
     let terminal = &mut *session.terminal;
@@ -125,7 +124,6 @@ fn takes(session: &mut Session<'_>, word: &Word) -> Result<(), CliError> {
         .try_for_each(|(name, what)| session.terminal.line(format!("  {name:width$}  {what}").trim_end()))?)
 }
 
-/// A schema as JSON.
 pub(super) fn schema(schema: &Any) -> Json {
     to_json(&schema.0)
 }

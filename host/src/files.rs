@@ -25,11 +25,9 @@ use crate::agent::request::Request;
 use crate::agent::roster::Guest;
 use crate::agent::streams::Streams;
 use crate::credentials::Credentials;
-use hmac::{Hmac, KeyInit, Mac};
 use ledger::Spec;
 use route::Route;
 use session::Session;
-use sha2::Sha256;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -45,6 +43,7 @@ use vocable_api::fault::{Fault, FaultKind};
 use vocable_chirp::client::{self, Client, Login};
 use vocable_chirp::{Secret, Stream};
 use vocable_copy::landing::Outcome;
+use vocable_protocol::{FILES_SERVICE, files_secret};
 use vocable_xmlrpc::excerpt;
 
 /// How long a guest may take to accept a connection before the bus is taken instead.
@@ -59,8 +58,6 @@ const FRESH: Duration = Duration::from_secs(1);
 const SESSIONS: usize = 4;
 /// Bytes of one folder's listing: more than a hundred thousand names of usual length.
 const LISTING: usize = 24 << 20;
-/// The service that streams through the bus ask for.
-const SERVICE: &str = "chirp";
 
 /// How far a transfer has come, and what came of it.
 #[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -296,7 +293,8 @@ impl Files {
             let text = format!("{id} cannot be reached: {why} ({way})");
             Fault::new(FaultKind::GuestOffline, text)
         };
-        let stream = self.0.streams.open(id, SERVICE).await.map_err(|error| offline(error.to_string()))?;
+        let stream =
+            self.0.streams.open(id, FILES_SERVICE).await.map_err(|error| offline(error.to_string()))?;
         let login = Client::login(Stream::other(stream), &[Login::Trusted], limits());
         let client = timeout(LOGGING_IN, login).await;
         let client = client.map_err(|_| offline("it does not answer through the bus".to_owned()))?;
@@ -364,12 +362,8 @@ fn offered(id: &str, guest: &Guest) -> Result<route::Offer, Fault> {
     })
 }
 
-/// What both sides derive from the guest's credential: HMAC-SHA256, keyed with the credential's digest (which is all the
-/// host keeps), of a label and the guest's id.
 fn secret(id: &str, digest: &[u8; 32]) -> Option<Secret> {
-    let mac = Hmac::<Sha256>::new_from_slice(digest).ok()?;
-    let octets = mac.chain_update(b"vocable files 1 ").chain_update(id.as_bytes()).finalize().into_bytes();
-    Secret::from_hex(&vocable_copy::tree::hexadecimal(&octets)).ok()
+    Secret::from_hex(&hex::encode(files_secret(id, digest)?)).ok()
 }
 
 /// What is taken from a guest.

@@ -19,7 +19,6 @@ pub(crate) struct InstalledWords {
 }
 
 impl InstalledWords {
-    /// Those in that folder.
     pub(crate) fn new(lexicon: Lexicon, folder: PathBuf) -> Self {
         Self { lexicon, folder: Arc::new(Mutex::new(folder)) }
     }

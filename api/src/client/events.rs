@@ -124,7 +124,6 @@ impl EventStream {
     }
 }
 
-/// A line without its end.
 fn line(connection: &mut BufReader<Exchange>) -> io::Result<String> {
     let mut line = String::new();
     connection.take(MAX_LINE).read_line(&mut line)?;

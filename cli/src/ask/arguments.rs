@@ -9,7 +9,6 @@ use vocable_api::AnyStruct;
 use vocable_api::word::Word;
 use vocable_xmlrpc::{Value, excerpt};
 
-/// The arguments, as an object.
 pub(super) fn object(args: &AskArgs, word: Option<&Word>) -> Result<AnyStruct, CliError> {
     let schema = word.map_or(Json::Null, |word| words::schema(&word.parameters));
     let given = match (args.args.as_deref(), args.arguments.as_slice()) {
@@ -65,11 +64,9 @@ fn from_pairs(word: &str, pairs: &[String], schema: &Json) -> Result<Map<String,
 
 /// What a schema says of a name.
 enum Known<'a> {
-    /// It is free.
     Anything,
     /// There is none of that name, but these.
     Nothing(Vec<&'a str>),
-    /// Its schema.
     Parameter(&'a Json),
 }
 

@@ -2,7 +2,6 @@
 //!
 //! The layout is that of the System V ABI (gABI, chapters "ELF Header" and "Program Header"), for 64 bits, little-endian.
 
-/// What the head of a program says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Program {
     /// The processor, as `uname -m` calls it, or `unknown`.
@@ -34,7 +33,6 @@ const INTERPRETER: u32 = 3;
 const SEGMENT: usize = 56;
 
 impl Program {
-    /// Reads it from the bytes of the file.
     pub(crate) fn read(file: &[u8]) -> Result<Self, ProgramError> {
         if !file.starts_with(MAGIC) {
             return Err(ProgramError::NotElf);

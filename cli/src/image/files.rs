@@ -13,29 +13,23 @@ const BUSYBOX: &str = include_str!("../../../packaging/inittab");
 const USER_DATA: &str = include_str!("../../../packaging/user-data");
 const PROLOG: &str = include_str!("../../../packaging/prolog.sh");
 
-/// What a machine needs to become a guest.
 #[derive(Clone)]
 pub(crate) struct SeedDisc {
     /// Its name: the id it logs in by.
     pub(crate) guest: String,
-    /// The guest agent, a program.
     pub(crate) agent: Vec<u8>,
-    /// Its credential.
     pub(crate) token: String,
     /// `HOST:PORT` of the broker; without one it asks port 61613 of its default gateway.
     pub(crate) broker: Option<String>,
-    /// A configuration file for it.
     pub(crate) config: Option<String>,
 }
 
-/// A file somewhere.
 #[derive(Clone, Eq, PartialEq)]
 pub(crate) struct SeedFile {
     /// Its path, without a leading slash.
     pub(crate) path: String,
     /// Who may do what with it: the lowest nine bits.
     pub(crate) mode: u32,
-    /// Its content.
     pub(crate) content: Vec<u8>,
 }
 

@@ -14,25 +14,14 @@ use tempfile::NamedTempFile;
 /// The label of cloud-init's data source NoCloud.
 pub(crate) const LABEL: &str = "cidata";
 
-/// Why there is no disc.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SeedError {
     /// The file system did not take it.
     #[error("{path} cannot be written")]
-    File {
-        /// The file or its folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// What is to be on it does not fit into ISO 9660.
     #[error("the disc {path} cannot be made: {reason}")]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    Format { path: PathBuf, reason: String },
 }
 
 /// Writes the disc: it is there as a whole or not at all, and nobody else may read it, for there is a secret on it.

@@ -3,7 +3,7 @@
 use crate::excerpt;
 use crate::limits::Limit;
 use base64::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
@@ -41,7 +41,7 @@ impl OptionName {
 }
 
 /// The value of [`OptionName::Input`].
-pub(crate) const STREAMED: &str = "streamed";
+pub const STREAMED: &str = "streamed";
 
 /// The options of a [`Program`](crate::Program), understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +93,7 @@ pub struct OptionError {
 }
 
 /// What becomes of a command when the guest loses its host.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, Default, Deserialize, Display, EnumString, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
@@ -104,12 +105,27 @@ pub enum OnDisconnect {
     Kill,
 }
 
-/// The size of a terminal, in characters.
+/// The size of a terminal, in characters: each from 1 to 65535.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names say it")]
+#[serde(deny_unknown_fields)]
 pub struct TerminalSize {
+    /// Lines, 1 to 65535
+    #[serde(deserialize_with = "terminal_side")]
     pub rows: u16,
+    /// Characters of a line, 1 to 65535
+    #[serde(deserialize_with = "terminal_side")]
     pub columns: u16,
+}
+
+/// For `deserialize_with`: lines, or characters of a line.
+///
+/// # Errors
+/// For what is no number from 1 to 65535.
+pub fn terminal_side<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    let side = u16::try_from(number).ok().filter(|side| *side > 0);
+    side.ok_or_else(|| de::Error::custom(format!("expected 1 to 65535, got {number}")))
 }
 
 impl Options {
@@ -161,16 +177,16 @@ fn unknown() -> String {
 }
 
 /// Ten years: more is a mistake, and less than any clock here can count.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 fn seconds(value: &str) -> Result<Duration, String> {
-    let wrong = || format!("{} is no number of seconds from 0 to {}", excerpt(value), LONGEST.as_secs());
+    let wrong = || format!("{} is no number of seconds from 0 to {}", excerpt(value), MAX_DURATION.as_secs());
     // A float's own parser also takes "inf", "nan" and "1e9".
     if !value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return Err(wrong());
     }
     let seconds: f64 = value.parse().map_err(|_| wrong())?;
-    Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= LONGEST).ok_or_else(wrong)
+    Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= MAX_DURATION).ok_or_else(wrong)
 }
 
 fn timeout(value: &str) -> Result<Duration, String> {

@@ -57,16 +57,13 @@ pub(crate) trait Methods: Send + Sync + 'static {
         Box::pin(async { Vec::new() })
     }
 
-    /// The methods there are now.
     fn list(&self) -> Vec<MethodInfo>;
 
-    /// What is known about one.
     fn describe(&self, name: &str) -> Option<MethodInfo> {
         self.list().into_iter().find(|method| method.name == name)
     }
 }
 
-/// What the endpoint asks of clients.
 #[derive(Clone)]
 pub(crate) struct HttpConfig {
     /// What a client has to know: the password of Basic authentication, or a Bearer token.

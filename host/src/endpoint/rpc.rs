@@ -3,7 +3,6 @@
 //!
 //! The list changes while the agent runs: every word that answers is a method `word.<NAME>`.
 
-use crate::agent::commands::Command;
 use crate::agent::handle::Handle;
 use crate::endpoint::http::{Methods, Sample};
 use crate::words::InstalledWords;
@@ -40,6 +39,7 @@ mod samples;
 mod vm;
 mod word;
 
+pub(crate) use cmd::shown as shown_command;
 pub(crate) use job::Jobs;
 pub(crate) use legacy::Fetched;
 pub(crate) use live::router as live_events;
@@ -50,12 +50,9 @@ const WELL_WITHIN: Duration = Duration::from_secs(2);
 /// What a word may add to what callers give it, bytes of a message.
 const OVERHEAD: usize = 4096;
 
-/// What methods need.
 #[derive(Clone)]
 pub(crate) struct Context {
-    /// The agent.
     pub(crate) handle: Handle,
-    /// The words.
     pub(crate) lexicon: Lexicon,
     /// The longest a call waits: some clients give up after half a minute.
     pub(crate) longest_wait: Duration,
@@ -73,20 +70,16 @@ pub(crate) struct Context {
     pub(crate) fetched: Arc<Mutex<Fetched>>,
     /// Cancelled when a caller wants the agent to stop.
     pub(crate) quit: CancellationToken,
-    /// The files of guests.
     pub(crate) files: crate::files::Files,
     /// The copies that the agent makes by itself.
     pub(crate) transfers: crate::files::transfers::Transfers,
-    /// The machines guests are in.
     pub(crate) machines: crate::machines::service::Machines,
 }
 
 /// What does not change while the agent runs.
 #[derive(Clone, Debug)]
 pub(crate) struct About {
-    /// Where guests find the broker.
     pub(crate) broker: Vec<String>,
-    /// When the agent started.
     pub(crate) started: OffsetDateTime,
 }
 
@@ -102,7 +95,6 @@ struct Method {
     call: fn(Context, Params) -> BoxFuture<'static, Result<Value, vocable_xmlrpc::Fault>>,
 }
 
-/// What carries a call out.
 type Call = Box<dyn Fn(Context, Params) -> BoxFuture<'static, Result<Value, Fault>> + Send + Sync>;
 
 /// One method: what it is, and what carries it out.
@@ -129,7 +121,6 @@ where
     }
 }
 
-/// A reply as a value.
 fn reply(method: &str, reply: &impl Serialize) -> Result<Value, Fault> {
     to_value(reply).map_err(|error| {
         let text = format!("{method}: the reply cannot be written: {error}");
@@ -139,20 +130,15 @@ fn reply(method: &str, reply: &impl Serialize) -> Result<Value, Fault> {
 
 /// All methods that do not come from words, by name.
 static METHODS: LazyLock<BTreeMap<Cow<'static, str>, Entry>> = LazyLock::new(|| {
-    let tables = [cmd::METHODS, control::METHODS, file::METHODS, job::METHODS, legacy::METHODS, vm::METHODS];
+    let tables = [file::METHODS, job::METHODS, legacy::METHODS, vm::METHODS];
     let of_table = |method: &'static Method| {
         let Method { name, help, params, gives, changes, call } = *method;
         let info = table::method(name, help, params, gives, changes, &[]);
         let call = move |context, params| call(context, params).map_err(Fault::from).boxed();
         Entry { info, call: Box::new(call) }
     };
-    let entries = tables
-        .into_iter()
-        .flatten()
-        .map(of_table)
-        .chain(agent::methods())
-        .chain(guest::methods())
-        .chain(word::methods());
+    let types = [agent::methods(), cmd::methods(), control::methods(), guest::methods(), word::methods()];
+    let entries = tables.into_iter().flatten().map(of_table).chain(types.into_iter().flatten());
     entries.map(|entry| (entry.info.name.clone(), entry)).collect()
 });
 
@@ -162,7 +148,6 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// The methods of this agent.
     pub(crate) const fn new(context: Context) -> Self {
         Self { context }
     }
@@ -211,11 +196,6 @@ fn deadline(context: &Context, seconds: f64) -> Instant {
     Instant::now() + answer_within(context, seconds)
 }
 
-/// Everything about a command but its output, as `cmd.poll` gives it.
-pub(crate) fn report(command: &Command) -> Value {
-    cmd::facts(command).into_iter().collect()
-}
-
 /// A struct of those members that are there: an absent thing is an absent member.
 fn members(given: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Value {
     given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
@@ -252,7 +232,6 @@ fn fit_a_message(context: &Context, what: &str, content: &impl Serialize) -> Res
     Err(Fault::new(FaultKind::TooBig, text))
 }
 
-/// How much was written.
 struct Length(usize);
 
 impl io::Write for Length {

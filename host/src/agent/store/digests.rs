@@ -12,10 +12,8 @@ use std::path::Path;
 pub(super) const MARK: u64 = 32 << 20;
 /// Bytes read in one step: then another command has its turn.
 const STEP: u64 = 8 << 20;
-/// Bytes in memory at a time.
 const AT_ONCE: usize = 256 << 10;
 
-/// The digest as it is written down.
 pub(super) fn encoded(progress: &Progress) -> Vec<u8> {
     progress.sha256.serialize().to_vec()
 }
@@ -55,7 +53,6 @@ fn read(path: &Path, mut progress: Progress) -> io::Result<(Progress, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::commands::hex;
     use sha2::Digest;
 
     #[test]
@@ -70,7 +67,7 @@ mod tests {
         assert!(decoded(&state[1..], 100).is_none());
         // What earlier agents have written has to be understood: eight words, a count of blocks, what is left over.
         assert_eq!(state.len(), 8 * 4 + 8 + 64);
-        assert_eq!(hex(&state[32..48]), "010000000000000024".to_owned() + &"07".repeat(7));
+        assert_eq!(hex::encode(&state[32..48]), "010000000000000024".to_owned() + &"07".repeat(7));
     }
 
     #[test]

@@ -30,21 +30,20 @@ const FULL_BODIES: usize = 4;
 /// sends would not see the answer.
 const DISCARDED: u64 = 4;
 
-/// Why there is no body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BodyError {
     /// The client went away, or broke the rules of HTTP.
     Broken,
     /// The other bodies take all the memory there is for them.
     Busy,
-    /// The time is up.
     Slow,
     /// The body is too long. `rest` says that the client is still sending it.
-    TooLong { rest: bool },
+    TooLong {
+        rest: bool,
+    },
 }
 
 impl BodyError {
-    /// The same as a fault.
     pub(super) fn fault(&self, limit: usize) -> Fault {
         let (kind, text) = match self {
             Self::Broken => (FaultKind::InvalidParameter, "the request's body is broken".to_owned()),
@@ -57,7 +56,6 @@ impl BodyError {
         Fault::new(kind, text)
     }
 
-    /// The same as a status.
     pub(super) const fn status(&self) -> StatusCode {
         match self {
             Self::Broken => StatusCode::BAD_REQUEST,
@@ -76,7 +74,6 @@ impl BodyError {
     }
 }
 
-/// The memory all bodies share.
 pub(super) struct Bodies {
     pieces: Arc<Semaphore>,
     config: HttpConfig,
@@ -94,7 +91,6 @@ impl Bodies {
         Self { pieces: Arc::new(Semaphore::new(pieces.clamp(1, Semaphore::MAX_PERMITS))), config }
     }
 
-    /// Reads a body to its end.
     pub(super) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Held, BodyError> {
         let deadline = Instant::now() + self.config.read_timeout;
         let announced = announced(headers);

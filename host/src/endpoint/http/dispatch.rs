@@ -17,7 +17,6 @@ use vocable_api::{
 /// What methods are counted as that there are not.
 const UNKNOWN: &str = "unknown";
 
-/// What carries calls out.
 pub(super) struct Dispatcher<M> {
     pub(super) methods: M,
     pub(super) audit: Audit,

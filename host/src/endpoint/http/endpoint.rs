@@ -39,7 +39,6 @@ const GREETING: &str = "Vocable host agent. XML-RPC: POST to /RPC2 with the toke
 /// How long a call may go on once the endpoint is told to stop.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// What all requests share.
 pub(super) struct Endpoint<M> {
     pub(super) dispatcher: Dispatcher<M>,
     pub(super) config: HttpConfig,
@@ -47,7 +46,6 @@ pub(super) struct Endpoint<M> {
     shutdown: CancellationToken,
 }
 
-/// The routes of the endpoint.
 pub(super) fn router<M: Methods>(methods: M, config: HttpConfig, shutdown: CancellationToken) -> Router {
     let (extra, audit, metrics) = (config.extra.clone(), config.audit.clone(), Metrics::default());
     let bodies = Bodies::new(config.clone());
@@ -180,7 +178,6 @@ async fn measure<M: Methods>(State(endpoint): State<Arc<Endpoint<M>>>) -> Respon
     }
 }
 
-/// What the query of `/proof` has.
 #[derive(serde::Deserialize)]
 struct Asked {
     #[serde(default)]
@@ -233,7 +230,6 @@ pub(super) fn is_compressed(headers: &HeaderMap) -> bool {
     headers.contains_key(CONTENT_ENCODING)
 }
 
-/// A line for people.
 pub(super) fn plain(status: StatusCode, line: &str) -> Response {
     (status, format!("{line}\n")).into_response()
 }

@@ -22,7 +22,6 @@ use vocable_api::fault::{Fault, FaultKind};
 /// When a caller may come again, seconds.
 const AGAIN: HeaderValue = HeaderValue::from_static("1");
 
-/// Carries out one call.
 pub(super) async fn call<M: Methods>(
     dispatcher: &Dispatcher<M>,
     caller: &Caller,
@@ -104,7 +103,6 @@ pub(super) fn is_json(headers: &HeaderMap, body: &[u8]) -> bool {
     }
 }
 
-/// What a call is answered with.
 pub(super) fn response(result: Result<Value, Fault>) -> Response {
     match result {
         Ok(value @ Value::Struct(_)) => written(StatusCode::OK, write_json(&value)),
@@ -129,7 +127,6 @@ pub(super) fn error(status: StatusCode, code: &str, kind: FaultKind, message: &s
     response
 }
 
-/// A JSON document.
 pub(super) fn document(status: StatusCode, json: &Json) -> Response {
     written(status, json.to_string().into_bytes())
 }
@@ -252,7 +249,7 @@ mod tests {
     #[test]
     fn every_kind_of_failure_has_a_status_that_is_none_of_success() {
         for kind in FaultKind::ALL {
-            assert!(status(kind).as_u16() >= 400, "{kind:?}");
+            assert!(status(*kind).as_u16() >= 400, "{kind:?}");
         }
         assert_eq!(status(FaultKind::GuestOffline), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(status(FaultKind::NoSuchGuest), StatusCode::NOT_FOUND);

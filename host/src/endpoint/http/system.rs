@@ -12,10 +12,8 @@ use vocable_api::method::read;
 use vocable_api::system::{GetCapabilities, ListMethods, MethodHelp, MethodSignature, Multicall};
 use vocable_api::{Any, Method as _};
 
-/// The most calls in one `system.multicall`.
 const MOST_CALLS: usize = 1000;
 
-/// Many calls in one request.
 pub(super) const MULTICALL: &str = Multicall::NAME;
 
 /// The methods every XML-RPC server has.
@@ -36,7 +34,6 @@ const CAPABILITIES: [(&str, &str, i32); 4] = [
     ("xmlrpc", "http://xmlrpc.com/spec.md", 1),
 ];
 
-/// Carries out several calls in order.
 pub(super) async fn multicall<M: Methods>(
     dispatcher: &Dispatcher<M>,
     caller: &Caller,
@@ -160,7 +157,6 @@ pub(super) fn all(methods: &impl Methods) -> Vec<MethodInfo> {
     all
 }
 
-/// What is known about a method.
 pub(super) fn find(methods: &impl Methods, name: &str) -> Result<MethodInfo, Fault> {
     let ours = SYSTEM.iter().find(|method| method.name == name).cloned();
     ours.or_else(|| methods.describe(name)).ok_or_else(|| Fault::no_such_method(name))

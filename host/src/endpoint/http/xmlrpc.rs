@@ -24,7 +24,6 @@ use vocable_api::fault::{self, FaultKind};
 /// Documents longer than this are not parsed on the threads that serve connections, bytes.
 const LONG: usize = 64 * 1024;
 
-/// Answers a call.
 pub(super) async fn answer<M: Methods>(
     State(endpoint): State<Arc<Endpoint<M>>>,
     Extension(caller): Extension<Caller>,
@@ -64,7 +63,6 @@ fn unread(error: &BodyError, limit: usize) -> Response {
     error.close_if_unread(response)
 }
 
-/// From a document to a document.
 async fn respond<M: Methods>(endpoint: &Endpoint<M>, caller: &Caller, document: Bytes) -> Vec<u8> {
     let response = match parse(document, endpoint.config.max_request).await {
         Ok(call) => {

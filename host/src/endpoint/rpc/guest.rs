@@ -1,7 +1,6 @@
 //! `guest.*`: who is there, what is wrong with them, and their credentials.
 
 use super::{Context, Entry, answer_within, json_value, method};
-use crate::agent::powers::HOST;
 use crate::agent::request::{Request, RosterView};
 use crate::agent::roster::{self, State};
 use crate::credentials::Token;
@@ -13,6 +12,7 @@ use vocable_api::fault::{Fault, FaultKind};
 use vocable_api::guest::{Get, Guest, List, MakeToken, Ping, Pong, Refused, Select, Verdict, Why};
 use vocable_api::proof::digest;
 use vocable_api::target::{Target, is_guest_id};
+use vocable_protocol::HOST;
 use vocable_xmlrpc::{Value, excerpt};
 
 /// How long a guest has to answer a ping, unless the caller says otherwise, seconds.

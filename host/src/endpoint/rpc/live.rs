@@ -83,14 +83,15 @@ fn agent_id(context: &Context) -> u64 {
     u64::try_from(context.about.started.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
 }
 
-/// Where to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
     /// With this event. A gap before it is told if the client has been here before.
-    Number { number: u64, again: bool },
+    Number {
+        number: u64,
+        again: bool,
+    },
     /// With the first one of this agent: the client knows another.
     OtherAgent,
-    /// With the next one.
     Now,
 }
 
@@ -114,7 +115,6 @@ fn beginning(last: Option<&str>, since: Option<&str>, agent: u64) -> Option<Star
     }
 }
 
-/// What a stream remembers.
 struct Following {
     context: Context,
     wanted: Wanted,

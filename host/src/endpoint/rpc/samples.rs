@@ -60,7 +60,6 @@ fn counter(
     Sample { name, help, counts_up: true, labels, value }
 }
 
-/// Seconds since the agent was started.
 pub(super) fn uptime(context: &Context) -> f64 {
     (OffsetDateTime::now_utc() - context.about.started).as_seconds_f64().max(0.0)
 }

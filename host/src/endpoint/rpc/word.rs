@@ -40,7 +40,6 @@ pub(super) fn word_methods(context: &Context) -> impl Iterator<Item = MethodInfo
     context.lexicon.words().into_iter().filter(is_askable).map(describe)
 }
 
-/// The method that a word makes.
 pub(super) fn word_method(context: &Context, word: &str) -> Option<MethodInfo> {
     context.lexicon.word(word).filter(is_askable).map(describe)
 }
