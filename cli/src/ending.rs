@@ -72,11 +72,7 @@ impl<'a> Ending<'a> {
 
     fn code_or_signal(self) -> Option<u8> {
         // As a parent process sees it: the low eight bits.
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the low eight bits are meant"
-        )]
+        #[expect(clippy::cast_sign_loss, reason = "the low eight bits are meant")]
         self.0.exit_code_or_signal.map(|number| (number & 0xff) as u8)
     }
 

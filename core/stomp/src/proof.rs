@@ -179,7 +179,7 @@ mod tests {
         #[test]
         fn any_text_is_thirty_two_bytes_or_nothing(text in "[0-9a-fA-Fx+ é]{0,70}", bytes in any::<[u8; 32]>()) {
             let read = from_hex(&text);
-            prop_assert_eq!(read.map(|bytes| hex::encode(bytes)), read.map(|_| text.to_lowercase()));
+            prop_assert_eq!(read.map(hex::encode), read.map(|_| text.to_lowercase()));
             prop_assert_eq!(from_hex(&hex::encode(bytes)), Some(bytes));
         }
     }
