@@ -55,6 +55,22 @@ pub struct Event {
     pub data: Option<AnyStruct>,
 }
 
+/// That events are missing from the stream at `/events`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+pub struct Gap {
+    /// gap
+    pub kind: String,
+    /// A sentence
+    pub text: String,
+    /// Number of events that are missing, if it is known
+    pub dropped: Option<u64>,
+}
+
+impl Gap {
+    /// The kind that stands for it among those of events.
+    pub const KIND: &str = "gap";
+}
+
 /// Stops the host agent in an orderly way. Commands on guests go on, and are taken up at the next start.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct Shutdown {}

@@ -1,5 +1,17 @@
-//! The command line's side of the endpoint: calls and files, blocking; and connections on which both ends speak.
-//! Not here: what is said to people about errors, beyond telling them apart.
+//! A client of the host agent: [`Client::call`] calls a method by its type, [`Client::events`] listens to what happens,
+//! [`Client::attach`] attaches to a command, all over one transport that knows TCP, TLS and the Unix socket.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use vocable_api::{client::Client, guest};
+//!
+//! let token = std::fs::read_to_string("/var/lib/vocable/token")?;
+//! let client = Client::new("http://127.0.0.1:8700", token.trim())?;
+//! for guest in client.call(&guest::List {}, Duration::from_secs(30))? {
+//!     println!("{} is {}", guest.guest, guest.state.as_str());
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::{fmt, io, time::Duration};
 
@@ -13,26 +25,28 @@ use vocable_xmlrpc::{
 };
 
 mod attach;
+mod events;
 mod proof;
 mod socket;
 mod tls;
 mod transport;
 
 pub use attach::Attachment;
+pub use events::{EventFilter, EventMessage, EventStream};
 use transport::Transport;
 pub use transport::Trust;
 
 /// The longest reply we read, and the most values in it: listings of ten thousand guests fit.
 const REPLY: Limits = Limits { max_bytes: 256 * 1024 * 1024, max_depth: 64, max_values: 5_000_000 };
 
-/// How much of a reply that is no XML-RPC we read for the message, bytes.
+/// How much of a refusal is read, bytes.
 const STRANGE_REPLY: u64 = 4096;
 
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Something answered, but not as a host agent does.
-    #[error("what answers at {address} is no host agent: {problem}")]
+    #[error("{address} is not a Vocable host agent: {problem}")]
     BadReply {
         /// Where it answers.
         address: String,
@@ -131,6 +145,12 @@ pub struct Exchange {
     pub body: Box<dyn io::Read + Send>,
 }
 
+impl io::Read for Exchange {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.body.read(buffer)
+    }
+}
+
 impl fmt::Debug for Exchange {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Exchange").field("status", &self.status).finish_non_exhaustive()
@@ -201,10 +221,10 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`]; a refusal of the agent is none, it has a status.
-    pub fn get_files(&self, place: &str, patience: Duration) -> Result<Exchange, ClientError> {
+    pub fn get_files(&self, place: &str, timeout: Duration) -> Result<Exchange, ClientError> {
         let request = self.transport.agent().get(self.transport.url(&format!("/files/{place}")));
-        let request = self.authorised(request).config().timeout_recv_response(Some(patience)).build();
-        self.exchanged(request.call().map_err(|error| self.transport.failed(error, patience))?)
+        let request = self.authorised(request).config().timeout_recv_response(Some(timeout)).build();
+        self.exchanged(request.call().map_err(|error| self.transport.failed(error, timeout))?)
     }
 
     /// Writes to `/files/`, with `PUT` or `POST`, whatever can be read from `body`.
@@ -216,7 +236,7 @@ impl Client {
         method: &str,
         place: &str,
         body: &mut dyn io::Read,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Exchange, ClientError> {
         let (agent, url) = (self.transport.agent(), self.transport.url(&format!("/files/{place}")));
         let request = if method == "POST" { agent.post(url) } else { agent.put(url) };
@@ -224,10 +244,10 @@ impl Client {
             .authorised(request)
             .content_type("application/x-vocable-tree")
             .config()
-            .timeout_recv_response(Some(patience))
+            .timeout_recv_response(Some(timeout))
             .build();
         let sent = request.send(ureq::SendBody::from_reader(&mut { body }));
-        self.exchanged(sent.map_err(|error| self.transport.failed(error, patience))?)
+        self.exchanged(sent.map_err(|error| self.transport.failed(error, timeout))?)
     }
 
     /// The request with what lets us in. By the time it is sent, it is known who gets it.
@@ -249,15 +269,9 @@ impl Client {
     fn read(&self, mut reply: Response<ureq::Body>, timeout: Duration) -> Result<Value, ClientError> {
         match reply.status() {
             StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED => {
-                return Err(self.not_authorised());
-            }
             status => {
-                let text =
-                    reply.body_mut().with_config().limit(STRANGE_REPLY).lossy_utf8(true).read_to_string();
-                let text = text.unwrap_or_default();
-                let line = text.lines().next().unwrap_or_default();
-                return Err(self.bad_reply(format!("HTTP {}, {}", status.as_u16(), excerpt(line))));
+                let body = reply.body_mut().with_config().limit(STRANGE_REPLY).read_to_vec();
+                return Err(self.refused(status.as_u16(), &body.unwrap_or_default()));
             }
         }
         let limit = REPLY.max_bytes as u64;
@@ -266,6 +280,21 @@ impl Client {
         let response =
             parse_response(&document, &REPLY).map_err(|error| self.bad_reply(error.to_string()))?;
         response.map_err(ClientError::Fault)
+    }
+
+    /// Why the agent did not do what was asked beside calls: a fault in JSON, or whatever else it said.
+    fn refused(&self, status: u16, body: &[u8]) -> ClientError {
+        if status == StatusCode::UNAUTHORIZED {
+            return self.not_authorised();
+        }
+        fault(body).map_or_else(
+            || {
+                let text = String::from_utf8_lossy(body);
+                let line = text.lines().next().unwrap_or_default();
+                self.bad_reply(format!("HTTP {status}, {}", excerpt(line)))
+            },
+            ClientError::Fault,
+        )
     }
 
     fn bad_reply(&self, problem: String) -> ClientError {
@@ -280,5 +309,28 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("Client").field(&self.transport).finish()
+    }
+}
+
+/// `{"error": {code, fault, message}}`
+fn fault(body: &[u8]) -> Option<Fault> {
+    let json: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let error = json.get("error")?;
+    let number = i32::try_from(error.get("fault")?.as_i64()?).ok()?;
+    let text = |name| error.get(name).and_then(serde_json::Value::as_str);
+    Some(Fault::new(number, format!("{}: {}", text("code")?, text("message")?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_before_the_connection_is_a_fault_like_others() {
+        let body =
+            br#"{"error": {"code": "no-such-command", "fault": 104, "message": "no command is called x"}}"#;
+        let fault = fault(body).unwrap();
+        assert_eq!((fault.code(), fault.slug()), (104, Some("no-such-command")));
+        assert!(super::fault(b"<html>").is_none() && super::fault(b"{}").is_none());
     }
 }

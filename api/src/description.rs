@@ -3,13 +3,14 @@
 //! the OpenAPI document and `docs/api.md` follow from this.
 
 use crate::Method;
+use crate::fault::Fault;
 use crate::fields::fields;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, transform::transform_subschemas};
 use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use vocable_xmlrpc::{Fault, Params, Value, excerpt, invalid_parameter};
+use vocable_xmlrpc::{Params, Value, excerpt};
 
 pub mod document;
 pub mod openapi;
@@ -141,7 +142,7 @@ impl MethodInfo {
     fn unknown(&self, name: &str) -> Fault {
         let all: Vec<_> = self.params.iter().map(|param| &*param.name).collect();
         let all = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
-        invalid_parameter(&self.name, &format!("unknown parameter {}; known: {all}", excerpt(name)))
+        Fault::invalid(&self.name, &format!("unknown parameter {}; known: {all}", excerpt(name)))
     }
 }
 

@@ -126,6 +126,16 @@ impl Fault {
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
     }
+
+    /// That a method cannot take its parameters.
+    pub fn invalid(method: &str, problem: &str) -> Self {
+        Self::new(FaultKind::InvalidParameter, format!("{method}: {problem}"))
+    }
+
+    /// That there is no such method.
+    pub fn no_such_method(name: &str) -> Self {
+        Self::new(FaultKind::NoSuchMethod, format!("there is no method {}", vocable_xmlrpc::excerpt(name)))
+    }
 }
 
 /// A fault as a part of a reply.
@@ -156,6 +166,13 @@ impl std::error::Error for Fault {}
 impl From<Fault> for vocable_xmlrpc::Fault {
     fn from(fault: Fault) -> Self {
         Self::new(fault.kind.code(), fault.to_string())
+    }
+}
+
+impl From<vocable_xmlrpc::Fault> for Fault {
+    fn from(fault: vocable_xmlrpc::Fault) -> Self {
+        let kind = FaultKind::from_code(fault.code()).unwrap_or(FaultKind::Internal);
+        Self::new(kind, fault.message())
     }
 }
 

@@ -2,10 +2,12 @@
 
 pub mod agent;
 pub mod cmd;
+pub mod guest;
 pub mod job;
 pub mod legacy;
 pub mod system;
 pub mod vm;
+pub mod word;
 
 pub mod attach;
 pub mod checked;

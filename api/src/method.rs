@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use vocable_xmlrpc::{Params, Problem, Value, ValueError, excerpt, from_value, to_value};
 
-use crate::fault::{Fault, FaultKind};
+use crate::fault::Fault;
 use crate::fields::fields;
 
 /// A method of the API, by its parameters.
@@ -48,75 +48,106 @@ pub use methods;
 /// # Errors
 /// An `invalid-parameter` fault that names the parameter, what was expected and what came.
 pub fn read<M: Method>(params: Params) -> Result<M, Fault> {
-    let fields = fields::<M>();
-    let mut values = params.into_values().into_iter();
-    let given = values.len();
-    let mut members: BTreeMap<String, Value> = M::POSITIONAL
-        .iter()
-        .filter_map(|name| Some(((*name).to_owned(), values.next().flatten()?)))
-        .collect();
-    let has_options = fields.len() > M::POSITIONAL.len();
-    let places = M::POSITIONAL.len() + usize::from(has_options);
-    if has_options {
-        members.extend(options::<M>(&fields, values.next().flatten())?);
-    }
-    if given > places {
-        let plural = if places == 1 { "" } else { "s" };
-        let text = format!("takes at most {places} parameter{plural}, got {given}");
-        return Err(refusal::<M>(&text));
-    }
-    from_value(Value::Struct(members)).map_err(refused::<M>)
+    read_given(M::NAME, [], params)
 }
 
-/// The members of the struct of options. An empty array is an empty struct: PHP has one `[]` for both.
-fn options<M: Method>(fields: &[&str], options: Option<Value>) -> Result<BTreeMap<String, Value>, Fault> {
-    let members = match options {
-        None => return Ok(BTreeMap::new()),
-        Some(Value::Array(items)) if items.is_empty() => return Ok(BTreeMap::new()),
-        Some(Value::Struct(members)) => members,
-        Some(other) => {
-            let place = M::POSITIONAL.len() + 1;
-            let text = format!("parameter {place} \"options\": expected a struct, got {}", other.kind());
-            return Err(refusal::<M>(&text));
-        }
-    };
-    let mut known: Vec<_> = fields.iter().filter(|name| !M::POSITIONAL.contains(name)).copied().collect();
-    match members.keys().find(|name| !known.contains(&name.as_str())) {
-        None => Ok(members),
-        Some(unknown) => {
-            known.sort_unstable();
-            let text = format!("unknown option {}; known: {}", excerpt(unknown), known.join(", "));
-            Err(refusal::<M>(&text))
-        }
-    }
+/// As [`read`], of a method with a name of its own for which some parameters are given: `word.DF` is `word.ask` with
+/// the word DF.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_given<M: Method, const N: usize>(
+    method: &str,
+    given: [(&'static str, Value); N],
+    params: Params,
+) -> Result<M, Fault> {
+    let is_given = |name: &&str| given.iter().any(|(known, _)| known == name);
+    let places = M::POSITIONAL.iter().copied().filter(|name| !is_given(name)).collect();
+    let signature = Signature { method, places };
+    let options: Vec<_> = fields::<M>().into_iter().filter(|name| !M::POSITIONAL.contains(name)).collect();
+    let mut members = signature.members(&options, params)?;
+    members.extend(given.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    from_value(Value::Struct(members)).map_err(|error| signature.refused(error))
 }
 
-fn refused<M: Method>(error: ValueError) -> Fault {
-    let text = match (error.problem(), error.is_at_top()) {
-        (Problem::Missing(name), true) => format!("{} is missing", place::<M>(name)),
-        _ => match error.split_member() {
-            (Some(name), error) => format!("{}: {error}", place::<M>(&name)),
-            (None, error) => error.to_string(),
-        },
-    };
-    refusal::<M>(&text)
+/// How a method is called over XML-RPC: what messages about its parameters are made of.
+struct Signature<'a> {
+    method: &'a str,
+    /// The names of the parameters that come by position.
+    places: Vec<&'static str>,
+}
+
+impl Signature<'_> {
+    fn members(&self, known: &[&str], params: Params) -> Result<BTreeMap<String, Value>, Fault> {
+        let mut values = params.into_values().into_iter();
+        let given = values.len();
+        let mut members: BTreeMap<String, Value> = self
+            .places
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), values.next().flatten()?)))
+            .collect();
+        if !known.is_empty() {
+            members.extend(self.options(known, values.next().flatten())?);
+        }
+        let most = self.places.len() + usize::from(!known.is_empty());
+        if given > most {
+            let plural = if most == 1 { "" } else { "s" };
+            return Err(self.refusal(&format!("takes at most {most} parameter{plural}, got {given}")));
+        }
+        Ok(members)
+    }
+
+    /// The members of the struct of options. An empty array is an empty struct: PHP has one `[]` for both.
+    fn options(&self, known: &[&str], options: Option<Value>) -> Result<BTreeMap<String, Value>, Fault> {
+        let members = match options {
+            None => return Ok(BTreeMap::new()),
+            Some(Value::Array(items)) if items.is_empty() => return Ok(BTreeMap::new()),
+            Some(Value::Struct(members)) => members,
+            Some(other) => {
+                let place = self.places.len() + 1;
+                let text = format!("parameter {place} \"options\": expected a struct, got {}", other.kind());
+                return Err(self.refusal(&text));
+            }
+        };
+        match members.keys().find(|name| !known.contains(&name.as_str())) {
+            None => Ok(members),
+            Some(unknown) => {
+                let mut known = known.to_vec();
+                known.sort_unstable();
+                let text = format!("unknown option {}; known: {}", excerpt(unknown), known.join(", "));
+                Err(self.refusal(&text))
+            }
+        }
+    }
+
+    fn refused(&self, error: ValueError) -> Fault {
+        let text = match (error.problem(), error.is_at_top()) {
+            (Problem::Missing(name), true) => format!("{} is missing", self.place(name)),
+            _ => match error.split_member() {
+                (Some(name), error) => format!("{}: {error}", self.place(&name)),
+                (None, error) => error.to_string(),
+            },
+        };
+        self.refusal(&text)
+    }
+
+    fn refusal(&self, text: &str) -> Fault {
+        Fault::invalid(self.method, text)
+    }
+
+    /// What a parameter is called in messages.
+    fn place(&self, name: &str) -> String {
+        match self.places.iter().position(|known| *known == name) {
+            Some(place) => format!("parameter {} \"{name}\"", place + 1),
+            None => format!("option \"{name}\""),
+        }
+    }
 }
 
 /// The `invalid-parameter` fault for a parameter that only the method itself can judge.
 pub fn invalid<M: Method>(name: &str, problem: &str) -> Fault {
-    refusal::<M>(&format!("{}: {problem}", place::<M>(name)))
-}
-
-fn refusal<M: Method>(text: &str) -> Fault {
-    Fault::new(FaultKind::InvalidParameter, format!("{}: {text}", M::NAME))
-}
-
-/// What a parameter is called in messages.
-fn place<M: Method>(name: &str) -> String {
-    match M::POSITIONAL.iter().position(|known| *known == name) {
-        Some(place) => format!("parameter {} \"{name}\"", place + 1),
-        None => format!("option \"{name}\""),
-    }
+    let signature = Signature { method: M::NAME, places: M::POSITIONAL.to_vec() };
+    signature.refusal(&format!("{}: {problem}", signature.place(name)))
 }
 
 /// The parameters of a call as XML-RPC has them.

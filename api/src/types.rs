@@ -16,6 +16,12 @@ pub(crate) const XMLRPC_TYPE: &str = "x-xmlrpc-type";
 #[serde(transparent)]
 pub struct Any(pub Value);
 
+impl Default for Any {
+    fn default() -> Self {
+        Self(Value::Struct(std::collections::BTreeMap::new()))
+    }
+}
+
 impl JsonSchema for Any {
     fn inline_schema() -> bool {
         true

@@ -3,7 +3,7 @@
 
 use super::error::{CliError, Kind};
 use super::global::Global;
-use super::{hints, human};
+use super::human;
 use crate::{Program, Settings};
 use futures_util::future::BoxFuture;
 use std::fs;
@@ -33,7 +33,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long one call waits inside the agent before we ask again; the agent allows no more.
 pub(super) const LONG_POLL: Duration = Duration::from_secs(20);
 
-/// Whoever carries out calls.
 pub(super) trait Agent {
     /// Calls a method and waits for its result, at most for `timeout`.
     fn call(&self, method: &str, params: Vec<Value>, timeout: Duration) -> Result<Value, ClientError>;
@@ -89,11 +88,10 @@ impl Connection {
         let token = token(global, &config, variable)?;
         let certificates = if url.starts_with("https:") { certificate(&config)? } else { Vec::new() };
         let trust = Trust { certificates, owners: owner(&config.state).into_iter().collect() };
-        let client = Client::trusting(&url, token.text.as_str(), &trust).map_err(hints::of_client)?;
+        let client = Client::trusting(&url, token.text.as_str(), &trust).map_err(CliError::from)?;
         Ok(Self { agent: Box::new(client), token })
     }
 
-    /// That agent.
     #[cfg(test)]
     pub(super) fn to(agent: impl Agent + 'static) -> Self {
         let token = Token { text: String::new(), file: "/state/token".into(), problem: None };
@@ -154,7 +152,7 @@ impl Connection {
 
     fn explained(&self, error: ClientError) -> CliError {
         let refused = matches!(error, ClientError::NotAuthorised { .. });
-        let error = hints::of_client(error);
+        let error = CliError::from(error);
         match &self.token.problem {
             _ if !refused => error,
             Some(problem) => error.cause(problem.clone()),

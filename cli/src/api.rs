@@ -2,10 +2,11 @@
 
 use super::table::{Column, Table};
 use super::{CliError, Session, completion};
-use crate::reply::{Members, as_text};
 use clap_complete::ArgValueCompleter;
 use serde_json::{Value as Json, json};
 use vocable_api::fault::FaultKind;
+use vocable_api::system::{ListMethods, MethodHelp, MethodSignature, Multicall};
+use vocable_api::{Any, Method as _};
 use vocable_xmlrpc::{Value, excerpt, from_json, to_json};
 
 /// Methods asked about in one call; the endpoint takes no more.
@@ -17,13 +18,13 @@ const AT_ONCE: usize = 100;
 /// agent refuses.
 #[derive(clap::Args, Debug)]
 pub(super) struct ApiArgs {
-    /// The method; all are listed without it
+    /// Name of the method [default: list all methods]
     #[arg(add = ArgValueCompleter::new(completion::methods))]
     method: Option<String>,
     /// Its parameters, as JSON
     #[arg(value_name = "JSON", allow_negative_numbers = true)]
     params: Vec<String>,
-    /// Tell about the method instead of calling it
+    /// Describe the method instead of calling it
     #[arg(short, long)]
     list: bool,
     /// Print the call as Python
@@ -31,7 +32,6 @@ pub(super) struct ApiArgs {
     python: bool,
 }
 
-/// Calls or lists methods.
 pub(super) fn api(session: &mut Session<'_>, args: &ApiArgs) -> Result<u8, CliError> {
     match &args.method {
         None => list(session)?,
@@ -50,7 +50,6 @@ pub(super) fn api(session: &mut Session<'_>, args: &ApiArgs) -> Result<u8, CliEr
     Ok(0)
 }
 
-/// Every way the agent refuses.
 fn faults(session: &mut Session<'_>) -> Result<(), CliError> {
     if session.terminal.is_json() {
         let one = |kind: FaultKind| json!({"code": kind.slug(), "fault": kind.code(), "transient": kind.transient()});
@@ -69,7 +68,6 @@ fn parameters(args: &ApiArgs) -> Result<Vec<Json>, CliError> {
     args.params.iter().map(|text| parse(text)).collect()
 }
 
-/// JSON from the command line.
 pub(super) fn parse(text: &str) -> Result<Json, CliError> {
     serde_json::from_str(text).map_err(|error| {
         let told = CliError::bad_argument(format!("{} is no JSON", excerpt(text))).cause(error.to_string());
@@ -78,18 +76,15 @@ pub(super) fn parse(text: &str) -> Result<Json, CliError> {
     })
 }
 
-/// JSON as a parameter.
 pub(super) fn value(json: Json) -> Result<Value, CliError> {
     from_json(json)
         .map_err(|error| CliError::bad_argument("the parameters cannot be sent").cause(error.to_string()))
 }
 
 fn list(session: &mut Session<'_>) -> Result<(), CliError> {
-    let names = session.agent.call("system.listMethods", Vec::new())?;
-    let names: Vec<_> = names.list().iter().filter_map(as_text).map(str::to_owned).collect();
+    let names = session.agent.ask(&ListMethods {})?;
     if session.terminal.is_json() {
-        session.terminal.document(&json!({"methods": names}))?;
-        return Ok(());
+        return Ok(session.terminal.list("methods", &names)?);
     }
     if session.terminal.is_quiet() {
         return Ok(names.iter().try_for_each(|name| session.terminal.line(name))?);
@@ -102,22 +97,28 @@ fn list(session: &mut Session<'_>) -> Result<(), CliError> {
         }
     }
     table.print(session.terminal)?;
-    session.terminal.hint("vocable api --list METHOD tells all about one")?;
+    session.terminal.hint("vocable api --list METHOD describes one")?;
     Ok(())
 }
 
 /// The help of several methods, a sentence each.
 fn helps(session: &Session<'_>, names: &[String]) -> Result<Vec<String>, CliError> {
     let call = |name: &String| {
-        Value::from([
-            ("methodName", Value::from("system.methodHelp")),
+        Any(Value::from([
+            ("methodName", Value::from(MethodHelp::NAME)),
             ("params", Value::from(vec![Value::from(name.as_str())])),
-        ])
+        ]))
     };
-    let reply = session.agent.call("system.multicall", vec![names.iter().map(call).collect()])?;
+    let answers = session.agent.ask(&Multicall { calls: names.iter().map(call).collect() })?;
     // Each answer is a list of one, or a fault.
-    let help = |answer: &Value| answer.list().first().and_then(as_text).map(first_sentence);
-    Ok(reply.list().iter().map(|answer| help(answer).unwrap_or_default()).collect())
+    let help = |answer: Any| match answer.0 {
+        Value::Array(results) => match results.first() {
+            Some(Value::String(help)) => first_sentence(help),
+            _ => String::new(),
+        },
+        _ => String::new(),
+    };
+    Ok(answers.into_iter().map(help).collect())
 }
 
 /// Without the name of the method, to the first full stop or colon.
@@ -129,20 +130,18 @@ fn first_sentence(help: &str) -> String {
 }
 
 fn describe(session: &mut Session<'_>, method: &str) -> Result<(), CliError> {
-    let name = || vec![Value::from(method)];
-    let help = to_json(&session.agent.call("system.methodHelp", name())?);
-    let signatures = to_json(&session.agent.call("system.methodSignature", name())?);
+    let help = session.agent.ask(&MethodHelp { method: method.to_owned() })?;
+    let signatures = session.agent.ask(&MethodSignature { method: method.to_owned() })?;
     if session.terminal.is_json() {
         let document = json!({"method": method, "help": help, "signatures": signatures});
         return Ok(session.terminal.document(&document)?);
     }
-    for signature in signatures.as_array().into_iter().flatten() {
-        let types: Vec<_> = signature.as_array().into_iter().flatten().filter_map(Json::as_str).collect();
-        let (result, params) =
-            types.split_first().map_or(("", &[][..]), |(result, params)| (*result, params));
-        session.terminal.line(&format!("{result} {method}({})", params.join(", ")))?;
+    for signature in &signatures {
+        if let Some((result, params)) = signature.split_first() {
+            session.terminal.line(&format!("{result} {method}({})", params.join(", ")))?;
+        }
     }
-    Ok(session.terminal.line(help.as_str().unwrap_or_default())?)
+    Ok(session.terminal.line(&help)?)
 }
 
 /// The call as a program would make it. The token is left to be filled in.

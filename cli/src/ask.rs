@@ -4,12 +4,12 @@ mod answers;
 mod arguments;
 
 use super::fold::{self, folded};
-use super::reply::Members;
 use super::{CliError, Session, completion, filter, hints, human, words};
 use clap_complete::ArgValueCompleter;
 use std::time::Duration;
+use vocable_api::fault::Failure;
+use vocable_api::word::{Answer, Ask, List};
 use vocable_config::Span;
-use vocable_xmlrpc::{Value, to_json};
 
 /// The agent lets nobody wait longer.
 const LONGEST: Duration = Duration::from_secs(20);
@@ -22,13 +22,13 @@ pub(super) struct AskArgs {
     /// The word
     #[arg(add = ArgValueCompleter::new(completion::words))]
     word: String,
-    /// What it is told: NAME=VALUE, or a JSON object
+    /// Arguments of the word: NAME=VALUE, or a JSON object
     #[arg(value_name = "NAME=VALUE")]
     arguments: Vec<String>,
-    /// Whom: a guest, a glob, @group, or several of them separated by commas
+    /// Target: a guest, a glob, @group, or several of them separated by commas
     #[arg(long, value_name = "TARGET", default_value = "*", add = ArgValueCompleter::new(completion::targets))]
     to: String,
-    /// What it is told, as JSON
+    /// Arguments of the word, as a JSON object
     #[arg(long, value_name = "JSON", conflicts_with = "arguments")]
     args: Option<String>,
     /// How long to wait for answers, at most 20s
@@ -39,7 +39,6 @@ pub(super) struct AskArgs {
     table: bool,
 }
 
-/// Asks.
 pub(super) fn ask(session: &mut Session<'_>, args: &AskArgs) -> Result<u8, CliError> {
     let timeout = args.timeout.duration();
     if timeout > LONGEST {
@@ -47,36 +46,39 @@ pub(super) fn ask(session: &mut Session<'_>, args: &AskArgs) -> Result<u8, CliEr
             format!("--timeout {}: answers are waited for at most {}", args.timeout, Span::new(LONGEST));
         return Err(CliError::bad_argument(text));
     }
-    let listed = session.agent.call("word.list", Vec::new())?;
+    let listed = session.agent.ask(&List {})?;
     let known = words::find(&listed, &args.word);
-    let told = arguments::object(args, known)?;
+    let request = Ask {
+        target: args.to.clone(),
+        word: args.word.clone(),
+        args: arguments::object(args, known)?,
+        timeout_s: Some(timeout.as_secs_f64()),
+    };
     let started = (session.now)().mono;
-    let options = Value::from([("timeout_s", Value::from(timeout.as_secs_f64()))]);
-    let params = vec![Value::from(args.to.as_str()), Value::from(args.word.as_str()), told, options];
-    let reply = session.agent.call_waiting("word.ask", params, timeout);
-    let reply = reply.map_err(|error| hints::about_target(error, &args.to, session.agent))?;
+    let answers = session.agent.ask_waiting(&request, timeout);
+    let answers = answers.map_err(|error| hints::about_target(error, &args.to, session.agent))?;
     let took = (session.now)().mono.saturating_duration_since(started);
     if session.terminal.is_json() {
-        reply.list().iter().try_for_each(|answer| session.terminal.document(&to_json(answer)))?;
+        answers.iter().try_for_each(|answer| session.terminal.reply(answer))?;
     } else {
-        answers::print(session.terminal, reply.list(), known, args.table)?;
+        answers::print(session.terminal, &answers, known, args.table)?;
     }
-    tell_failures(session, args, reply.list(), took)
+    report_failures(session, args, &answers, took)
 }
 
-/// Tells who did not answer; gives the exit code.
-fn tell_failures(
+/// Prints who did not answer; returns the exit code.
+fn report_failures(
     session: &mut Session<'_>,
     args: &AskArgs,
-    answers: &[Value],
+    answers: &[Answer],
     took: Duration,
 ) -> Result<u8, CliError> {
-    let failed: Vec<_> = answers.iter().filter(|answer| !answer.truth("ok")).collect();
+    let failed: Vec<_> = answers.iter().filter(|answer| !answer.ok).collect();
     if let ([failure], true) = (failed.as_slice(), filter::is_one(&args.to)) {
         return Err(explained(args, failure));
     }
     let all = match answers {
-        [only] => only.text("guest").unwrap_or_default().to_owned(),
+        [only] => only.guest.clone(),
         all => format!("{} guests", all.len()),
     };
     let (answered, refused) = (answers.len() - failed.len(), failed.len());
@@ -85,25 +87,19 @@ fn tell_failures(
         counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     session.terminal.say(&format!("{all}: {} in {}", counts.join(", "), human::took(took)))?;
     let causes = failed.iter().map(|failure| {
-        let (code, message) = code_and_message(failure);
-        (failure.text("guest").unwrap_or_default(), format!("{code}: {message}"))
+        let Failure { code, message, .. } = failure.error.clone().unwrap_or_default();
+        (failure.guest.as_str(), format!("{code}: {message}"))
     });
     fold::print(session.terminal, &folded(causes), |_| String::new())?;
     Ok(u8::from(!failed.is_empty()))
 }
 
-fn code_and_message(failure: &Value) -> (&str, &str) {
-    let error = failure.member("error");
-    let text = |name, otherwise| error.and_then(|error| error.text(name)).unwrap_or(otherwise);
-    (text("code", "failed"), text("message", "no reason told"))
-}
-
 /// The failure of the one guest that was asked.
-fn explained(args: &AskArgs, failure: &Value) -> CliError {
-    let guest = failure.text("guest").unwrap_or_default();
-    let (code, message) = code_and_message(failure);
-    let error = CliError::new(code, message).guest(guest);
-    match code {
+fn explained(args: &AskArgs, failure: &Answer) -> CliError {
+    let Answer { guest, error, .. } = failure;
+    let Failure { code, message, .. } = error.clone().unwrap_or_default();
+    let error = CliError::new(&*code, message).guest(guest);
+    match &*code {
         "guest-offline" | "timed-out" => error.hint(format!("vocable why {guest}")),
         "no-such-word" => no_such_word(args, error),
         _ => error.hint(format!("vocable words {}", args.word)),

@@ -2,18 +2,19 @@
 //! goes wrong, nothing is proposed and nothing is said.
 
 use super::agent::Connection;
-use super::reply::{Members, as_text};
+use super::reply::Members;
 use super::{CliError, Global, Terminal, ps};
 use clap_complete::CompletionCandidate;
 use std::ffi::OsStr;
 use std::process::ExitCode;
 use std::time::Duration;
+use vocable_api::{Method, cmd, guest, system, word};
 use vocable_xmlrpc::Value;
 
 /// A person waits for Tab.
-const PATIENCE: Duration = Duration::from_millis(150);
+const TIMEOUT: Duration = Duration::from_millis(150);
 
-/// Print the line that makes a shell complete verbs, guests, commands and words
+/// Print the line that enables completion in a shell
 ///
 /// For bash: echo 'source <(vocable completion bash)' >> ~/.bashrc
 #[derive(clap::Args, Debug)]
@@ -23,7 +24,6 @@ pub(super) struct CompletionArgs {
     pub(super) shell: String,
 }
 
-/// Prints the line.
 pub(super) fn completion(terminal: &mut Terminal, args: &CompletionArgs) -> Result<ExitCode, CliError> {
     terminal.line(line(&args.shell))?;
     Ok(ExitCode::SUCCESS)
@@ -42,17 +42,15 @@ fn line(shell: &str) -> &'static str {
     }
 }
 
-/// Guests, with their states.
 pub(super) fn guests(typed: &OsStr) -> Vec<CompletionCandidate> {
-    propose(typed, "guest.list", Vec::new(), |guest| {
-        let reason = guest.text("reason").map_or_else(String::new, |reason| format!(", {reason}"));
-        Some((guest.text("guest")?.to_owned(), format!("{}{reason}", guest.text("state")?)))
+    propose(typed, &guest::List {}, |guest| {
+        let reason = guest.reason.map_or_else(String::new, |reason| format!(", {reason}"));
+        Some((guest.guest, format!("{}{reason}", guest.state.as_str())))
     })
 }
 
-/// Machines, with their states.
 pub(super) fn machines(typed: &OsStr) -> Vec<CompletionCandidate> {
-    propose(typed, "vm.list", Vec::new(), |vm| {
+    propose_values(typed, "vm.list", Vec::new(), |vm| {
         Some((vm.text("name")?.to_owned(), vm.text("state")?.to_owned()))
     })
 }
@@ -68,30 +66,36 @@ fn last_item(typed: &str) -> (&str, &str) {
     typed.split_at(typed.rfind(',').map_or(0, |comma| comma + 1))
 }
 
-/// Commands, with what they run.
 pub(super) fn commands(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let all = Value::from([("all", Value::from(true)), ("limit", Value::from(100))]);
-    propose(typed, "cmd.list", vec![all], |command| {
-        let command: vocable_api::cmd::Command = vocable_xmlrpc::from_value(command.clone()).ok()?;
+    let all = cmd::List { all: Some(true), limit: Some(100), ..cmd::List::default() };
+    propose(typed, &all, |command| {
         let line = ps::command_line(command.cmd.iter().chain(command.args.iter().flatten()));
         Some((command.cmd_id, format!("{} {line}", command.state)))
     })
 }
 
-/// Words, with what they say of themselves.
 pub(super) fn words(typed: &OsStr) -> Vec<CompletionCandidate> {
-    propose(typed, "word.list", Vec::new(), |word| {
-        Some((word.text("word")?.to_owned(), word.text("summary")?.to_owned()))
-    })
+    propose(typed, &word::List {}, |word| Some((word.word, word.summary)))
 }
 
-/// Methods.
 pub(super) fn methods(typed: &OsStr) -> Vec<CompletionCandidate> {
-    propose(typed, "system.listMethods", Vec::new(), |name| Some((as_text(name)?.to_owned(), String::new())))
+    propose(typed, &system::ListMethods {}, |name| Some((name, String::new())))
 }
 
 /// What a method lists, as far as it begins with what was typed.
-fn propose(
+fn propose<M: Method<Reply = Vec<T>>, T>(
+    typed: &OsStr,
+    method: &M,
+    name_and_help: impl Fn(T) -> Option<(String, String)>,
+) -> Vec<CompletionCandidate> {
+    let (Some(typed), Ok(agent)) = (typed.to_str(), Connection::find(&Global::default())) else {
+        return Vec::new();
+    };
+    let listed = agent.ask_within(method, TIMEOUT).unwrap_or_default();
+    candidates(typed, listed.into_iter().filter_map(name_and_help))
+}
+
+fn propose_values(
     typed: &OsStr,
     method: &str,
     params: Vec<Value>,
@@ -100,37 +104,29 @@ fn propose(
     let (Some(typed), Ok(agent)) = (typed.to_str(), Connection::find(&Global::default())) else {
         return Vec::new();
     };
-    let Ok(reply) = agent.call_within(method, params, PATIENCE) else { return Vec::new() };
-    candidates(typed, &reply, name_and_help)
+    let Ok(reply) = agent.call_within(method, params, TIMEOUT) else { return Vec::new() };
+    candidates(typed, reply.list().iter().filter_map(name_and_help))
 }
 
-fn candidates(
-    typed: &str,
-    reply: &Value,
-    name_and_help: impl Fn(&Value) -> Option<(String, String)>,
-) -> Vec<CompletionCandidate> {
-    let fitting = reply.list().iter().filter_map(name_and_help).filter(|(name, _)| name.starts_with(typed));
+fn candidates(typed: &str, all: impl Iterator<Item = (String, String)>) -> Vec<CompletionCandidate> {
     let candidate = |(name, help): (String, String)| {
         CompletionCandidate::new(name).help((!help.is_empty()).then(|| help.into()))
     };
-    fitting.map(candidate).collect()
+    all.filter(|(name, _)| name.starts_with(typed)).map(candidate).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::json;
 
     #[test]
     fn names_that_begin_so_are_proposed_with_what_they_are() {
-        let reply = json(
-            r#"[{"guest": "vm1", "state": "alive"}, {"guest": "vm2"}, {"guest": "pi-04", "state": "late"}]"#,
-        );
-        let one = |guest: &Value| Some((guest.text("guest")?.to_owned(), guest.text("state")?.to_owned()));
-        let proposed = candidates("v", &reply, one);
+        let all = [("vm1", "alive"), ("pi-04", "late"), ("vm2", "")];
+        let proposed =
+            candidates("v", all.into_iter().map(|(name, help)| (name.to_owned(), help.to_owned())));
         let told: Vec<_> =
             proposed.iter().map(|it| (it.get_value(), it.get_help().map(ToString::to_string))).collect();
-        assert_eq!(told, [(OsStr::new("vm1"), Some("alive".to_owned()))]);
+        assert_eq!(told, [(OsStr::new("vm1"), Some("alive".to_owned())), (OsStr::new("vm2"), None)]);
     }
 
     #[test]

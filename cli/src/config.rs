@@ -15,7 +15,7 @@ pub(super) enum ConfigVerb {
     List(ListArgs),
 }
 
-/// Tell all mistakes at once; exit 1 if there are errors
+/// Check the configuration; exits with 1 if there are errors
 #[derive(clap::Args, Debug)]
 pub(super) struct CheckArgs {}
 
@@ -23,15 +23,14 @@ pub(super) struct CheckArgs {}
 #[derive(clap::Args, Debug)]
 pub(super) struct DefaultArgs {}
 
-/// List every key with its value and where it comes from
+/// List every key with its value and origin
 #[derive(clap::Args, Debug)]
 pub(super) struct ListArgs {
-    /// Only keys that somebody has set
+    /// Only keys that are set
     #[arg(long)]
     pub(super) changed: bool,
 }
 
-/// Shows or checks.
 pub(super) fn config(
     global: &Global,
     terminal: &mut Terminal,

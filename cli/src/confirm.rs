@@ -8,15 +8,14 @@ use std::io::{self, BufRead, IsTerminal};
 /// The answer to the question, given before.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(super) struct Consent {
-    /// Yes, do it
+    /// Do not ask for confirmation
     #[arg(short, long, action = ArgAction::SetTrue)]
     pub(super) yes: bool,
-    /// Only say what would be done
+    /// Only print what would be done
     #[arg(long)]
     pub(super) dry_run: bool,
 }
 
-/// What is asked.
 pub(super) struct Question {
     /// The question, with what is lost and what is not.
     pub(super) ask: String,
@@ -39,8 +38,8 @@ pub(super) fn confirm(
     }
     let somebody = session.process.is_some() && io::stdin().is_terminal() && io::stderr().is_terminal();
     if !somebody || session.terminal.is_json() {
-        let text = format!("{} needs a yes, and nobody is there to give it", question.doing);
-        return Err(CliError::new("needs-yes", text).kind(Kind::Usage).hint("add --yes"));
+        let text = format!("{} needs confirmation: use --yes", question.doing);
+        return Err(CliError::new("needs-yes", text).kind(Kind::Usage));
     }
     session.terminal.error_bytes(format!("{} [y/N] ", question.ask).as_bytes())?;
     let mut answer = String::new();

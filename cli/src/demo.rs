@@ -15,28 +15,31 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+use vocable_api::Method;
+use vocable_api::agent::Events;
 use vocable_api::client::Client;
-use vocable_xmlrpc::Value;
+use vocable_api::guest::MakeToken;
+use vocable_api::word;
 
-/// Show the whole story on this machine, no virtual machine needed
+/// Run a demonstration on this machine, without virtual machines
 ///
 /// Starts a host agent and three guest agents as processes, runs commands on them, drops a new word in, kills a guest,
 /// and stops everything. Takes a few seconds and leaves nothing behind.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct DemoArgs {
-    /// The component of a word that is not built in, to be dropped in while everything runs
+    /// Component of a word that is not built in, to be dropped in while everything runs
     #[arg(long, value_name = "FILE")]
     plugin: Option<PathBuf>,
-    /// What to ask that word with
+    /// Arguments of that word
     #[arg(long, value_name = "NAME=VALUE")]
     with: Vec<String>,
-    /// The guest agent to start [default: vocable-guest beside this program]
+    /// Guest agent to start [default: vocable-guest beside this program]
     #[arg(long, value_name = "FILE")]
     guest_agent: Option<PathBuf>,
     /// Load the words in this folder instead of the built-in ones of the same names, on all four agents
     #[arg(long, value_name = "FOLDER")]
     words: Option<PathBuf>,
-    /// What a dropped-in word may use beyond what it may by default, on all four agents
+    /// Grant interfaces to a word beyond those of every word, on all four agents
     #[arg(long, value_name = "WORD=INTERFACE,...", value_parser = grant)]
     grant: Vec<Grant>,
 }
@@ -51,12 +54,11 @@ fn grant(text: &str) -> Result<Grant, String> {
 
 const GUESTS: [&str; 3] = ["blue", "green", "red"];
 /// How long anything may take before the demonstration gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the host agent may take to be ready. It compiles the words, and large ones take tens of seconds; the
 /// guests, who start after it, find them compiled.
-const COMPILING: Duration = Duration::from_secs(300);
+const START_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Runs the demonstration.
 pub(crate) fn demo(_: &Global, arguments: DemoArgs) -> Result<ExitCode, CliError> {
     let broken = |error: std::io::Error| failed("the demonstration cannot start").cause(error.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
@@ -107,10 +109,9 @@ struct Stage {
     // Children before the folder they live in: fields are dropped in this order.
     guests: BTreeMap<&'static str, Child>,
     host: Child,
-    url: String,
-    token: String,
+    client: Client,
     /// The number of the first event that was not looked at.
-    next_event: u64,
+    next_event: f64,
     folder: TempDir,
 }
 
@@ -140,17 +141,11 @@ impl Stage {
             address("api")
         ));
         let token = std::fs::read_to_string(folder.path().join("host/token")).map_err(broken)?;
-        let stage = Self {
-            guests: BTreeMap::new(),
-            host,
-            url: format!("http://{}", address("api")),
-            token,
-            next_event: 1,
-            folder,
-        };
+        let client = Client::new(&format!("http://{}", address("api")), token)
+            .map_err(|error| failed("the host agent cannot be asked").cause(error.to_string()))?;
+        let stage = Self { guests: BTreeMap::new(), host, client, next_event: 1.0, folder };
         for guest in GUESTS {
-            let token = stage.call("guest.token", vec![guest.into()]).await?;
-            let Value::String(token) = token else { return Err(failed("the host agent gave no token")) };
+            let token = stage.ask(MakeToken { guest: guest.to_owned() }).await?;
             let config = guest_config(stage.path(), guest, address("broker"), arguments);
             write(&stage.path().join(format!("{guest}.token")), &token, 0o600)?;
             write(&stage.path().join(format!("{guest}.toml")), &config, 0o644)?;
@@ -162,10 +157,9 @@ impl Stage {
         self.folder.path()
     }
 
-    async fn call(&self, method: &'static str, params: Vec<Value>) -> Result<Value, CliError> {
-        let client = Client::new(&self.url, &self.token)
-            .map_err(|error| failed("the host agent cannot be asked").cause(error.to_string()))?;
-        let call = tokio::task::spawn_blocking(move || client.call_by_name(method, params, PATIENCE));
+    async fn ask<M: Method + Sync>(&self, method: M) -> Result<M::Reply, CliError> {
+        let client = self.client.clone();
+        let call = tokio::task::spawn_blocking(move || client.call(&method, TIMEOUT));
         let answer = call.await.map_err(|error| failed("a call was cut off").cause(error.to_string()))?;
         answer.map_err(|error| failed("the host agent did not answer").cause(error.to_string()))
     }
@@ -195,35 +189,27 @@ impl Stage {
         }
         let mut joined = Vec::new();
         while joined.len() < GUESTS.len() {
-            joined.push(self.waits_for("guest.joined", "").await?);
+            joined.push(self.waits_for("guest.joined").await?);
         }
         joined.sort();
         say(&format!("{} have joined: three guest agents, here as processes", joined.join(", ")));
         Ok(())
     }
 
-    /// The guest of the next event of that kind whose text contains something.
-    async fn waits_for(&mut self, kind: &str, text: &str) -> Result<String, CliError> {
-        let deadline = Instant::now() + PATIENCE;
+    /// The guest of the next event of that kind.
+    async fn waits_for(&mut self, kind: &str) -> Result<String, CliError> {
+        let deadline = Instant::now() + TIMEOUT;
         while Instant::now() < deadline {
-            let params = vec![
-                Value::from(self.next_event),
-                Value::from(1.0),
-                Value::from([("limit", Value::from(1))]),
-            ];
-            let news = self.call("agent.events", params).await?;
-            let Some(Value::Array(events)) = news.member("events") else { continue };
-            let Some(event) = events.first() else { continue };
-            self.next_event += 1;
-            let member = |name| match event.member(name) {
-                Some(Value::String(text)) => text.clone(),
-                _ => String::new(),
-            };
-            if member("kind") == kind && member("text").contains(text) {
-                return Ok(member("guest"));
+            let since = self.next_event;
+            let page =
+                self.ask(Events { since, timeout_s: 1.0, limit: Some(1), ..Events::default() }).await?;
+            let Some(event) = page.events.into_iter().next() else { continue };
+            self.next_event += 1.0;
+            if event.kind == kind {
+                return Ok(event.guest.unwrap_or_default());
             }
         }
-        Err(failed(&format!("{kind} did not happen within {} s", PATIENCE.as_secs())))
+        Err(failed(&format!("{kind} did not happen within {} s", TIMEOUT.as_secs())))
     }
 
     /// Runs this program as somebody at a terminal would.
@@ -238,7 +224,7 @@ impl Stage {
             .stderr(std::io::stdout())
             .kill_on_drop(true)
             .status();
-        match timeout(PATIENCE, typed).await {
+        match timeout(TIMEOUT, typed).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(failed("a command cannot be run").cause(error.to_string())),
             Err(_) => Err(failed(&format!("vocable {} did not end", shown.join(" ")))),
@@ -253,7 +239,7 @@ impl Stage {
         copied.map_err(|error| {
             failed(&format!("{} cannot be copied", plugin.display())).cause(error.to_string())
         })?;
-        self.waits_for("word.loaded", "").await?;
+        self.waits_for("word.loaded").await?;
         // The guests look into the same folder; the first answer of each tells that it has the word too.
         let word = self.word_of(&name).await?;
         for guest in GUESTS {
@@ -265,29 +251,22 @@ impl Stage {
 
     /// What the word of that file calls itself.
     async fn word_of(&self, file: &str) -> Result<String, CliError> {
-        let Value::Array(words) = self.call("word.list", Vec::new()).await? else {
-            return Err(failed("the host agent lists no words"));
-        };
-        let text = |word: &Value, name| match word.member(name) {
-            Some(Value::String(text)) => text.clone(),
-            _ => String::new(),
-        };
-        let found = words.iter().find(|word| text(word, "source").ends_with(&format!("/{file}")));
-        found.map(|word| text(word, "word")).ok_or_else(|| failed(&format!("no word came out of {file}")))
+        let words = self.ask(word::List {}).await?;
+        let found = words.into_iter().find(|word| word.source.ends_with(&format!("/{file}")));
+        found.map(|word| word.word).ok_or_else(|| failed(&format!("no word came out of {file}")))
     }
 
     /// Waits until a guest knows a word: it says so by answering.
     async fn learns(&self, guest: &'static str, word: &str) -> Result<(), CliError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while Instant::now() < deadline {
-            let answers = self.call("word.ask", vec![guest.into(), word.into()]).await?;
-            let Value::Array(answers) = answers else { continue };
-            if answers.first().and_then(|answer| answer.member("ok")) == Some(&Value::Bool(true)) {
+            let ask = word::Ask { target: guest.to_owned(), word: word.to_owned(), ..word::Ask::default() };
+            if self.ask(ask).await?.iter().any(|answer| answer.ok) {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Err(failed(&format!("{guest} did not learn {word} within {} s", PATIENCE.as_secs())))
+        Err(failed(&format!("{guest} did not learn {word} within {} s", TIMEOUT.as_secs())))
     }
 
     async fn kills(&mut self, guest: &'static str) -> Result<(), CliError> {
@@ -298,7 +277,7 @@ impl Stage {
                 .await
                 .map_err(|error| failed("a guest cannot be killed").cause(error.to_string()))?;
         }
-        self.waits_for("guest.lost", "").await.map(drop)
+        self.waits_for("guest.lost").await.map(drop)
     }
 
     /// Asks everybody to stop, guests first, and waits until they have.
@@ -306,7 +285,7 @@ impl Stage {
         say("");
         for (guest, mut child) in std::mem::take(&mut self.guests) {
             stop(&mut child, guest).await?;
-            self.waits_for("guest.left", "").await?;
+            self.waits_for("guest.left").await?;
             say(&format!("{guest} has left"));
         }
         stop(&mut self.host, "the host agent").await
@@ -320,7 +299,7 @@ async fn stop(child: &mut Child, name: &str) -> Result<(), CliError> {
         let told = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM);
         told.map_err(|error| failed(&format!("{name} cannot be told to stop")).cause(error.to_string()))?;
     }
-    match timeout(PATIENCE, child.wait()).await {
+    match timeout(TIMEOUT, child.wait()).await {
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(failed(&format!("{name} ended badly: {status}"))),
         Ok(Err(error)) => Err(failed(&format!("{name} is out of sight")).cause(error.to_string())),
@@ -331,7 +310,7 @@ async fn stop(child: &mut Child, name: &str) -> Result<(), CliError> {
 async fn first_line(child: &mut Child) -> Result<String, CliError> {
     let stdout = child.stdout.take().ok_or_else(|| failed("the host agent has no output"))?;
     let mut lines = BufReader::new(stdout).lines();
-    match timeout(COMPILING, lines.next_line()).await {
+    match timeout(START_TIMEOUT, lines.next_line()).await {
         Ok(Ok(Some(line))) => Ok(line),
         Ok(Ok(None)) => Err(failed("the host agent ended at once")),
         Ok(Err(error)) => Err(failed("the host agent cannot be heard").cause(error.to_string())),

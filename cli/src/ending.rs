@@ -1,7 +1,7 @@
 //! How a command ended: the exit code it has for us, and how it is shown. Of one command, and of several together;
 //! nothing is asked or printed here.
 
-use super::error::{CliError, NOT_THE_COMMANDS};
+use super::error::{CliError, EXIT_VOCABLE_FAILED};
 use super::human;
 use nix::sys::signal::Signal;
 use vocable_api::cmd::{Command, State};
@@ -99,11 +99,11 @@ impl<'a> Ending<'a> {
     /// The exit code of `run` and `wait` for this one command.
     pub(super) fn exit_code(self) -> u8 {
         match self.how() {
-            How::Exited(0) if self.left_out().is_some() => NOT_THE_COMMANDS,
+            How::Exited(0) if self.left_out().is_some() => EXIT_VOCABLE_FAILED,
             How::Exited(code) | How::NotExecuted(code) => code,
             How::Signalled(number) => 128_u8.saturating_add(number),
             How::TimedOut => TIMED_OUT,
-            How::Lost | How::NotRun | How::Stopped | How::UnderWay => NOT_THE_COMMANDS,
+            How::Lost | How::NotRun | How::Stopped | How::UnderWay => EXIT_VOCABLE_FAILED,
         }
     }
 
@@ -224,7 +224,7 @@ impl<'a> Ending<'a> {
 pub(super) fn exit_code_of_all<'a>(endings: impl IntoIterator<Item = Ending<'a>>) -> u8 {
     let weight = |ending: Ending<'_>| match ending.how() {
         _ if ending.is_ok() => 0,
-        How::Lost | How::NotRun | How::UnderWay => NOT_THE_COMMANDS,
+        How::Lost | How::NotRun | How::UnderWay => EXIT_VOCABLE_FAILED,
         _ => SOME_FAILED,
     };
     endings.into_iter().map(weight).max().unwrap_or(0)

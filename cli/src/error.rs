@@ -1,19 +1,18 @@
 //! A failure as it is told: `error[slug]: …` with its causes and what to do, or one line of JSON, and the exit code
-//! that goes with it. Which hints a slug deserves is [`super::hints`]'s business, where they go [`super::output`]'s.
+//! that goes with it. Where it goes is [`super::output`]'s business.
 
 use super::human;
 use serde_json::{Map, Value as Json, json};
 use std::io;
+use vocable_api::client::ClientError;
 use vocable_api::fault::FaultKind;
 use vocable_xmlrpc::{Fault, ValueError};
 
-/// Most `cause:` lines of one failure.
 const MOST_CAUSES: usize = 3;
-/// Most `hint:` lines of one failure.
 const MOST_HINTS: usize = 2;
 
 /// The exit code of `run` and `wait` when the reason is ours, as of `docker run` and `podman run`.
-pub(super) const NOT_THE_COMMANDS: u8 = 125;
+pub(super) const EXIT_VOCABLE_FAILED: u8 = 125;
 
 /// Why a verb failed. Displayed in several lines, the way it stands on standard error.
 #[derive(Clone, Debug)]
@@ -116,15 +115,14 @@ impl CliError {
 
     /// With the one exit code that `run` and `wait` keep for all failures of ours.
     #[must_use]
-    pub(super) fn beside_commands(mut self) -> Self {
+    pub(super) fn with_run_exit_code(mut self) -> Self {
         // 124 is the number of a time limit there, too.
         if !matches!(self.0.kind, Kind::BrokenPipe | Kind::TimedOut) {
-            self.0.exit_code = NOT_THE_COMMANDS;
+            self.0.exit_code = EXIT_VOCABLE_FAILED;
         }
         self
     }
 
-    /// The same failure in other words.
     #[must_use]
     pub(super) fn reworded(mut self, message: impl Into<String>) -> Self {
         self.0.message = message.into();
@@ -226,6 +224,53 @@ impl From<Fault> for CliError {
         let mut error = Self::new(code, fault.message());
         error.0.fault = Some(fault.code());
         if code == FaultKind::InvalidParameter.slug() { error.kind(Kind::Usage) } else { error }
+    }
+}
+
+impl From<ClientError> for CliError {
+    /// A call without a result, with what to do about it.
+    fn from(error: ClientError) -> Self {
+        let told = Self::new(error.slug(), error.to_string());
+        match error {
+            ClientError::BadCall(_) | ClientError::BadParams(_) => told.kind(Kind::Usage),
+            ClientError::BadReply { problem, address } => {
+                Self::new("bad-reply", format!("{address} is not a Vocable host agent"))
+                    .kind(Kind::NoAgent)
+                    .cause(problem)
+                    .hint("name the agent's address: --agent URL")
+            }
+            ClientError::Broken { source, .. } => told.kind(Kind::NoAgent).cause(human::io(&source)),
+            ClientError::BadCertificate => {
+                told.kind(Kind::Usage).hint("name the agent's api.crt: client.certificate")
+            }
+            ClientError::BadUrl(_) => told.kind(Kind::Usage).hint("--agent http://127.0.0.1:8700"),
+            ClientError::Fault(fault) => general(fault.into()),
+            ClientError::NotAuthorised { .. } => {
+                told.kind(Kind::NotAllowed).hint("name the file with its token: --token-file FILE")
+            }
+            ClientError::Unproven { problem, .. } => told.kind(Kind::NoAgent).cause(problem).hint(
+                "vocable serve, or name the agent and the file with its token: --agent URL --token-file FILE",
+            ),
+            ClientError::Untrusted { address, .. } if address.starts_with('/') => {
+                told.kind(Kind::NoAgent).hint("name the agent's address: --agent URL")
+            }
+            ClientError::Untrusted { .. } => told
+                .kind(Kind::NoAgent)
+                .hint("name the agent's api.crt: client.certificate in the configuration"),
+            ClientError::TimedOut { .. } => told.kind(Kind::NoAgent).hint("vocable api agent.version"),
+            ClientError::Unreachable { source, .. } => {
+                told.kind(Kind::NoAgent).cause(human::io(&source)).hint("vocable serve")
+            }
+        }
+    }
+}
+
+/// Hints that need nothing but the slug.
+fn general(error: CliError) -> CliError {
+    match error.code() {
+        "no-such-command" => error.hint("vocable ps -a"),
+        "no-such-method" => error.hint("vocable api"),
+        _ => error,
     }
 }
 

@@ -15,34 +15,29 @@ use vocable_xmlrpc::excerpt;
 /// A number no event has: what comes next is told at once.
 const BEYOND: f64 = 9_007_199_254_740_992.0;
 
-/// Print what happens, as it happens
+/// Print events as they happen
 ///
 /// Events are numbered: `--since '#4811'` goes on where an earlier run stopped, and says if some are gone.
 #[derive(clap::Args, Debug)]
 pub(super) struct EventsArgs {
-    /// From then on: 10m, 14:00, 2026-11-22T08:00Z, or an event's number as '#4811'; without it, from now on
+    /// Show events since: 10m, 14:00, 2026-11-22T08:00Z, or an event's number as '#4811' [default: now]
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Only these kinds, as globs separated by commas: 'guest.*,cmd.done'
+    /// Only events of these kinds; globs separated by commas: 'guest.*,cmd.done'
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     kind: Vec<String>,
-    /// End after what has happened so far
+    /// Exit after the events so far
     #[arg(long)]
     no_follow: bool,
 }
 
-/// From where on events are wanted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Since {
-    /// Only what comes.
     Now,
-    /// From this number on.
     Number(f64),
-    /// From this moment on.
     Moment(OffsetDateTime),
 }
 
-/// Prints events.
 pub(super) fn events(session: &mut Session<'_>, args: &EventsArgs) -> Result<u8, CliError> {
     let kinds = kinds(&args.kind)?;
     let since = args.since.as_deref().map_or(Ok(Since::Now), |text| parse_since(session, text))?;

@@ -3,8 +3,8 @@
 use super::agent::Connection;
 use super::error::{CliError, Kind};
 use super::hints;
-use super::reply::{Members, as_text};
 use std::collections::{BTreeMap, BTreeSet};
+use vocable_api::guest::Select;
 use vocable_api::target::{Target, TargetError};
 
 /// The names among `known` that `target` selects; all of them without a target.
@@ -30,9 +30,9 @@ pub(super) fn selected_guests<'a>(
     if !matches!(error, TargetError::NoGuest(_) | TargetError::Nobody(_) | TargetError::NoGroup(_)) {
         return Err(told(target, &error, &known));
     }
-    match agent.call("guest.select", vec![target.into()]) {
-        Ok(guests) => Ok(guests.list().iter().filter_map(as_text).map(str::to_owned).collect()),
-        // Whom he may have meant is known here.
+    match agent.ask(&Select { target: target.to_owned() }) {
+        Ok(guests) => Ok(guests.into_iter().collect()),
+        // Which one was meant is guessed from what is known here.
         Err(refused) if refused.code() == "no-such-guest" => Err(told(target, &error, &known)),
         Err(refused) => Err(refused),
     }

@@ -6,7 +6,6 @@ use std::io;
 /// Names told of those who share a cause; the rest is a count.
 const MOST_NAMES: usize = 6;
 
-/// What went wrong, and on whom.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Cause {
     /// What went wrong, the same for all.

@@ -7,28 +7,28 @@ use std::path::PathBuf;
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Options of every verb")]
 pub struct Global {
-    /// Print JSON: the reply of the agent as it is
+    /// Print replies of the agent as JSON
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say nothing but errors; lists print names only
+    /// Print errors only; lists print names only
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Log the calls to the agent on standard error; twice for more
+    /// Log calls to the agent on standard error; -vv for more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// When to use colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_default_value = true)]
     pub color: ColorChoice,
-    /// Where the host agent answers [default: as it has written down, else its socket, else http://127.0.0.1:8700]
+    /// Address of the host agent [default: as in its state folder, else its socket, else http://127.0.0.1:8700]
     #[arg(long, global = true, value_name = "URL")]
     pub agent: Option<String>,
     /// File with the token of the agent [default: `token` in the state folder]
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Configuration file, in place of the usual ones
+    /// Configuration file to use instead of the default ones
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Don't shorten tables to the width of the terminal
+    /// Do not truncate tables to the width of the terminal
     #[arg(long, global = true)]
     pub no_trunc: bool,
 }

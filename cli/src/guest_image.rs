@@ -1,60 +1,59 @@
 //! `vocable guest-image`: a disc that puts the guest agent and its credential into a machine.
 
 use super::{CliError, Kind, Session, completion, human};
-use crate::image::{Kit, Placed, Program, SeedError, write_seed};
+use crate::image::{Program, SeedDisc, SeedError, SeedFile, write_seed};
 use clap_complete::ArgValueCompleter;
 use serde_json::json;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use vocable_api::guest::MakeToken;
 use vocable_api::target::is_guest_id;
-use vocable_xmlrpc::Value;
 
 /// No agent is larger, and a wrong file is not read to its end.
-const MOST_AGENT: u64 = 512 << 20;
+const MAX_AGENT: u64 = 512 << 20;
 /// No credential or configuration is larger.
-const MOST_TEXT: u64 = 1 << 20;
+const MAX_TEXT: u64 = 1 << 20;
 
-/// Make a disc that puts the guest agent into a machine
+/// Create a disc that installs the guest agent in a machine
 ///
 /// The disc is for machines that configure themselves when they boot: with cloud-init (data source NoCloud), as Debian's
 /// and others' images for clouds, or with the contextualisation of CernVM. Put it into the machine and boot: the agent
 /// is installed with its credential, started, and started again at every boot. Where neither is there, mount the disc
 /// and run `sh vocable/install.sh` on it, as root.
 ///
-/// A new credential is made; it takes the place of the one the guest may have had. Who can read the disc can log in as
+/// A new credential is created; it replaces the one the guest may have had. Who can read the disc can log in as
 /// that guest: the file is private, keep it so.
 #[derive(clap::Args, Debug)]
 pub(super) struct GuestImageArgs {
     /// Name of the guest; it need not be known yet
     #[arg(long, add = ArgValueCompleter::new(completion::guests))]
     name: String,
-    /// Where the disc is written [default: NAME.iso]
+    /// File to write the disc to [default: NAME.iso]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Replace that file if it exists
     #[arg(long)]
     force: bool,
-    /// Where the guest finds the broker [default: port 61613 of its default gateway]
+    /// Address of the broker [default: port 61613 of the guest's default gateway]
     #[arg(long, value_name = "HOST:PORT")]
     broker: Option<String>,
-    /// Take this credential, of vocable token new, instead of a new one; - is standard input
+    /// Use this credential of `vocable token new` instead of a new one; - is standard input
     #[arg(long, value_name = "FILE")]
     guest_token_file: Option<PathBuf>,
-    /// Configuration for the guest agent, which becomes its /etc/vocable/guest.toml
+    /// Configuration of the guest agent, installed as /etc/vocable/guest.toml
     #[arg(long, value_name = "FILE")]
     guest_config: Option<PathBuf>,
-    /// The guest agent [default: vocable-guest beside this program]
+    /// Guest agent to install [default: vocable-guest beside this program]
     #[arg(long, value_name = "FILE")]
     guest_agent: Option<PathBuf>,
-    /// Take an agent that is not static: the machine has to have the libraries it needs
+    /// Accept an agent that is not static: the machine has to have the libraries it needs
     #[arg(long)]
     dynamic: bool,
-    /// Say what would be on it; make no credential and no disc
+    /// List the files of the disc; create no credential and no disc
     #[arg(long)]
     dry_run: bool,
 }
 
-/// Makes it.
 pub(super) fn guest_image(session: &mut Session<'_>, args: &GuestImageArgs) -> Result<u8, CliError> {
     if !is_guest_id(&args.name) {
         let wrong = CliError::bad_argument(format!("\"{}\" cannot be the name of a guest", args.name));
@@ -72,13 +71,13 @@ pub(super) fn guest_image(session: &mut Session<'_>, args: &GuestImageArgs) -> R
         return Err(exists.hint("add --force to replace it, or name another file with -o"));
     }
     let token = if args.dry_run { String::new() } else { token(session, args)? };
-    let kit = Kit { guest: args.name.clone(), agent, token, broker: args.broker.clone(), config };
-    let files = kit.disc();
+    let disc = SeedDisc { guest: args.name.clone(), agent, token, broker: args.broker.clone(), config };
+    let files = disc.files();
     let listed: Vec<_> = files.iter().map(listed).collect();
     if args.dry_run {
         return dry_run(session, &files, &listed);
     }
-    let size = write_seed(&output, files).map_err(told)?;
+    let size = write_seed(&output, files).map_err(failed)?;
     if session.terminal.is_json() {
         let document = json!({
             "guest": args.name, "image": output, "kind": "seed", "size": size, "machine": program.machine,
@@ -89,7 +88,7 @@ pub(super) fn guest_image(session: &mut Session<'_>, args: &GuestImageArgs) -> R
     }
     session.terminal.line(&output.display().to_string())?;
     let credential = if args.guest_token_file.is_some() { "its credential" } else { "a new credential" };
-    let agent = human::size(u64::try_from(kit.agent.len()).unwrap_or(u64::MAX));
+    let agent = human::size(u64::try_from(disc.agent.len()).unwrap_or(u64::MAX));
     session.terminal.say(&format!(
         "a disc of {} for {}: the agent for {} ({agent}), {credential}",
         human::size(size),
@@ -104,7 +103,7 @@ pub(super) fn guest_image(session: &mut Session<'_>, args: &GuestImageArgs) -> R
 
 fn dry_run(
     session: &mut Session<'_>,
-    files: &[Placed],
+    files: &[SeedFile],
     listed: &[serde_json::Value],
 ) -> Result<u8, CliError> {
     if session.terminal.is_json() {
@@ -118,7 +117,7 @@ fn dry_run(
     Ok(0)
 }
 
-fn listed(file: &Placed) -> serde_json::Value {
+fn listed(file: &SeedFile) -> serde_json::Value {
     json!({"path": file.path, "mode": format!("{:04o}", file.mode), "size": file.content.len()})
 }
 
@@ -127,7 +126,7 @@ fn agent(args: &GuestImageArgs) -> Result<(Vec<u8>, Program), CliError> {
     const HINT: &str = "cargo xtask static builds it; name it with --guest-agent";
     let beside = || std::env::current_exe().map(|this| this.with_file_name("vocable-guest"));
     let path = args.guest_agent.clone().or_else(|| beside().ok()).unwrap_or_else(|| "vocable-guest".into());
-    let file = octets(&path, MOST_AGENT).map_err(|error| error.hint(HINT))?;
+    let file = read(&path, MAX_AGENT).map_err(|error| error.hint(HINT))?;
     let unfit = |why: String| CliError::new("bad-agent", why).kind(Kind::Usage).hint(HINT);
     let program = Program::read(&file).map_err(|error| {
         unfit(format!("{} cannot be the guest agent", path.display())).cause(error.to_string())
@@ -142,13 +141,11 @@ fn agent(args: &GuestImageArgs) -> Result<(Vec<u8>, Program), CliError> {
 /// The credential: one that was made before, or a new one.
 fn token(session: &Session<'_>, args: &GuestImageArgs) -> Result<String, CliError> {
     let Some(path) = &args.guest_token_file else {
-        let reply = session.agent.call("guest.token", vec![Value::from(args.name.as_str())])?;
-        let Value::String(token) = reply else { return Err(CliError::bad_reply("guest.token", "token")) };
-        return Ok(token);
+        return session.agent.ask(&MakeToken { guest: args.name.clone() });
     };
     let given = if path.as_os_str() == "-" {
         let mut given = String::new();
-        let read = std::io::stdin().take(MOST_TEXT).read_to_string(&mut given);
+        let read = std::io::stdin().take(MAX_TEXT).read_to_string(&mut given);
         read.map_err(|error| cannot_read(Path::new("standard input"), &human::io(&error)))?;
         given
     } else {
@@ -163,19 +160,19 @@ fn token(session: &Session<'_>, args: &GuestImageArgs) -> Result<String, CliErro
 }
 
 fn text(path: &Path) -> Result<String, CliError> {
-    String::from_utf8(octets(path, MOST_TEXT)?).map_err(|_| cannot_read(path, "it is no text in UTF-8"))
+    String::from_utf8(read(path, MAX_TEXT)?).map_err(|_| cannot_read(path, "it is no text in UTF-8"))
 }
 
-fn octets(path: &Path, most: u64) -> Result<Vec<u8>, CliError> {
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, CliError> {
     let read = || {
-        let mut octets = Vec::new();
-        std::fs::File::open(path)?.take(most + 1).read_to_end(&mut octets)?;
-        Ok(octets)
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
     };
-    let octets = read().map_err(|error: std::io::Error| cannot_read(path, &human::io(&error)))?;
-    let within = u64::try_from(octets.len()).is_ok_and(|length| length <= most);
+    let bytes = read().map_err(|error: std::io::Error| cannot_read(path, &human::io(&error)))?;
+    let within = u64::try_from(bytes.len()).is_ok_and(|length| length <= most);
     let too_large = || cannot_read(path, &format!("it is larger than {}", human::size(most)));
-    within.then_some(octets).ok_or_else(too_large)
+    within.then_some(bytes).ok_or_else(too_large)
 }
 
 fn cannot_read(path: &Path, why: &str) -> CliError {
@@ -190,7 +187,7 @@ fn is_address(text: &str) -> bool {
         .is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
-fn told(error: SeedError) -> CliError {
+fn failed(error: SeedError) -> CliError {
     let told = CliError::new("cannot-write", error.to_string());
     match error {
         SeedError::File { source, .. } => told.cause(human::io(&source)),

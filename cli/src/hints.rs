@@ -1,56 +1,9 @@
 //! What to do about a failure: from its slug, and from what was typed, to the next command to type.
 
 use super::agent::Connection;
-use super::error::{CliError, Kind};
-use super::human;
-use super::reply::Members;
+use super::error::CliError;
 use std::path::Path;
-use vocable_api::client::ClientError;
-
-/// A call without a result, as a failure.
-pub(super) fn of_client(error: ClientError) -> CliError {
-    let told = CliError::new(error.slug(), error.to_string());
-    match error {
-        ClientError::BadCall(_) | ClientError::BadParams(_) => told.kind(Kind::Usage),
-        ClientError::BadReply { problem, address } => {
-            CliError::new("bad-reply", format!("what answers at {address} is no host agent"))
-                .kind(Kind::NoAgent)
-                .cause(problem)
-                .hint("name the agent's address: --agent URL")
-        }
-        ClientError::Broken { source, .. } => told.kind(Kind::NoAgent).cause(human::io(&source)),
-        ClientError::BadCertificate => {
-            told.kind(Kind::Usage).hint("name the agent's api.crt: client.certificate")
-        }
-        ClientError::BadUrl(_) => told.kind(Kind::Usage).hint("--agent http://127.0.0.1:8700"),
-        ClientError::Fault(fault) => general(fault.into()),
-        ClientError::NotAuthorised { .. } => {
-            told.kind(Kind::NotAllowed).hint("name the file with its token: --token-file FILE")
-        }
-        ClientError::Unproven { problem, .. } => told.kind(Kind::NoAgent).cause(problem).hint(
-            "vocable serve, or name the agent and the file with its token: --agent URL --token-file FILE",
-        ),
-        ClientError::Untrusted { address, .. } if address.starts_with('/') => {
-            told.kind(Kind::NoAgent).hint("name the agent's address: --agent URL")
-        }
-        ClientError::Untrusted { .. } => {
-            told.kind(Kind::NoAgent).hint("name the agent's api.crt: client.certificate in the configuration")
-        }
-        ClientError::TimedOut { .. } => told.kind(Kind::NoAgent).hint("vocable api agent.version"),
-        ClientError::Unreachable { source, .. } => {
-            told.kind(Kind::NoAgent).cause(human::io(&source)).hint("vocable serve")
-        }
-    }
-}
-
-/// Hints that need nothing but the slug.
-fn general(error: CliError) -> CliError {
-    match error.code() {
-        "no-such-command" => error.hint("vocable ps -a"),
-        "no-such-method" => error.hint("vocable api"),
-        _ => error,
-    }
-}
+use vocable_api::guest::List;
 
 /// A failure of something that was done to `target`.
 pub(super) fn about_target(error: CliError, target: &str, agent: &Connection) -> CliError {
@@ -81,9 +34,8 @@ fn was_expanded(target: &str) -> bool {
 
 fn no_such_guest(error: CliError, target: &str, agent: &Connection) -> CliError {
     // The hint is worth a call, and its failure is not worth a word.
-    let known = agent.call("guest.list", Vec::new()).unwrap_or_else(|_| Vec::new().into());
-    let names = known.list().iter().filter_map(|guest| guest.text("guest"));
-    match close(target, names) {
+    let known = agent.ask(&List {}).unwrap_or_default();
+    match close(target, known.iter().map(|guest| guest.guest.as_str())) {
         Some(meant) => error.hint(format!("did you mean {meant}?")),
         None => error.hint("vocable guests"),
     }

@@ -99,7 +99,6 @@ enum Verb {
     Serve(ServeArgs),
 }
 
-/// The verbs that ask the agent.
 #[derive(Debug, Subcommand)]
 enum AskingVerb {
     Api(api::ApiArgs),
@@ -129,17 +128,12 @@ enum AskingVerb {
     Words(words::WordsArgs),
 }
 
-/// What every verb works with.
 struct Session<'a> {
-    /// Where it tells.
     terminal: &'a mut Terminal,
-    /// Whom it asks.
     agent: &'a Connection,
-    /// What time it is.
     now: fn() -> Now,
     /// Where people read the time: their offset from UTC.
     offset: UtcOffset,
-    /// Lets time pass.
     pause: fn(Duration),
     /// The options, if the streams and signals of this process are meant.
     process: Option<&'a Global>,
@@ -152,7 +146,7 @@ pub fn main(program: Program) -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let Cli { global, verb } = match parse(&args) {
         Ok(cli) => cli,
-        Err(error) => return usage::told(&args, &error),
+        Err(error) => return usage::report(&args, &error),
     };
     let result = match verb {
         Verb::Asking(verb) => verb.perform(&global).map(ExitCode::from),
@@ -236,7 +230,7 @@ impl AskingVerb {
     /// Verbs that pass on the exit code of a command have one number for all our own failures.
     fn own_exit_code(&self, error: CliError) -> CliError {
         match self {
-            Self::Attach(_) | Self::Run(_) | Self::Wait(_) => error.beside_commands(),
+            Self::Attach(_) | Self::Run(_) | Self::Wait(_) => error.with_run_exit_code(),
             _ => error,
         }
     }

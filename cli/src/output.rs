@@ -154,6 +154,11 @@ impl Terminal {
         self.document(&vocable_xmlrpc::to_json(&value))
     }
 
+    /// A list as a JSON document: the top is always an object, so that it can grow.
+    pub(crate) fn list<T: serde::Serialize>(&mut self, name: &str, items: &[T]) -> io::Result<()> {
+        self.reply(&std::collections::BTreeMap::from([(name, items)]))
+    }
+
     /// A JSON document on a line of its own.
     pub fn document(&mut self, json: &Json) -> io::Result<()> {
         self.line(&json.to_string())

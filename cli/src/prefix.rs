@@ -8,7 +8,6 @@ pub(super) const HELD_FOR: Duration = Duration::from_secs(1);
 /// How long such a line may grow, bytes.
 const HELD_BYTES: usize = 64 * 1024;
 
-/// One stream of one command.
 #[derive(Clone, Debug)]
 pub(super) struct Lines {
     prefix: Vec<u8>,

@@ -2,7 +2,7 @@
 //! other versions.
 
 use time::{OffsetDateTime, UtcDateTime, UtcOffset};
-use vocable_xmlrpc::{Value, to_json};
+use vocable_xmlrpc::Value;
 
 /// Members of a reply by name and type.
 pub(super) trait Members {
@@ -83,11 +83,6 @@ pub(super) fn as_text(value: &Value) -> Option<&str> {
     }
 }
 
-/// A list as a document: the top is always an object, so that it can grow.
-pub(super) fn wrapped(name: &str, list: &Value) -> serde_json::Value {
-    serde_json::Map::from_iter([(name.to_owned(), to_json(list))]).into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,11 +111,5 @@ mod tests {
         assert_eq!(whole.moment("time"), Some(datetime!(2026-11-22 9:00:01 UTC)));
         let exact = Value::from([("time_unix", Value::from(1_795_338_001.25))]);
         assert_eq!(exact.moment("time"), Some(datetime!(2026-11-22 9:00:01.25 UTC)));
-    }
-
-    #[test]
-    fn lists_are_wrapped() {
-        let list = Value::from(vec![Value::from([("guest", Value::from("vm1"))])]);
-        assert_eq!(wrapped("guests", &list).to_string(), r#"{"guests":[{"guest":"vm1"}]}"#);
     }
 }

@@ -8,7 +8,7 @@ mod status;
 pub(super) mod summary;
 
 use super::ending::{Ending, exit_code_of_all};
-use super::error::NOT_THE_COMMANDS;
+use super::error::EXIT_VOCABLE_FAILED;
 use super::follow::{Printer, Streams, follow};
 use super::terminal_session::{Prefix, prefix};
 use super::{CliError, Kind, Session, command, completion, filter, hints};
@@ -213,7 +213,7 @@ fn detached(session: &mut Session<'_>, id: &str) -> Result<Ran, CliError> {
     let endings: Vec<_> = commands.iter().map(Ending::of).collect();
     let missing: Vec<_> = endings.iter().copied().filter(|ending| ending.was_not_taken()).collect();
     summary::not_taken(session.terminal, endings.len(), &missing)?;
-    let exit_code = if missing.is_empty() { 0 } else { NOT_THE_COMMANDS };
+    let exit_code = if missing.is_empty() { 0 } else { EXIT_VOCABLE_FAILED };
     Ok(Ran { exit_code, commands })
 }
 

@@ -5,17 +5,13 @@ use super::output::Terminal;
 use clap::builder::styling::Style;
 use std::io;
 
-/// Spaces between columns.
 const GAP: usize = 2;
 /// No column is made narrower than this.
 const NARROWEST: usize = 8;
 
-/// How a column stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Align {
-    /// Texts.
     Left,
-    /// Numbers.
     Right,
 }
 
@@ -28,7 +24,6 @@ pub(super) struct Column {
 }
 
 impl Column {
-    /// Of texts.
     pub(super) fn text(title: &str) -> Self {
         Self { title: title.to_uppercase(), align: Align::Left, shrinks: false }
     }
@@ -38,13 +33,11 @@ impl Column {
         Self { shrinks: true, ..Self::text(title) }
     }
 
-    /// Of numbers.
     pub(super) fn number(title: &str) -> Self {
         Self { align: Align::Right, ..Self::text(title) }
     }
 }
 
-/// One field of a table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cell {
     text: String,
@@ -52,7 +45,6 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// A field in a style.
     pub(super) fn styled(text: impl Into<String>, style: Style) -> Self {
         Self { text: text.into(), style: Some(style) }
     }
@@ -64,7 +56,6 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// Rows under columns.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     columns: Vec<Column>,
@@ -72,7 +63,6 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// A table without rows.
     pub(super) fn new(columns: impl Into<Vec<Column>>) -> Self {
         Self { columns: columns.into(), rows: Vec::new() }
     }

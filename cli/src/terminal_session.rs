@@ -322,7 +322,7 @@ impl Attached<'_, '_> {
             ServerMessage::Over { report } => Ok(Some(AttachResult::Over(report))),
             ServerMessage::Failed { code, fault, message } => {
                 let fault = Fault::new(fault, format!("{code}: {message}"));
-                Err(super::hints::of_client(ClientError::Fault(fault)))
+                Err(CliError::from(ClientError::Fault(fault)))
             }
         }
     }

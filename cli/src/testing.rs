@@ -219,7 +219,7 @@ pub(super) fn on(screen: &Screen, agent: &FakeAgent, line: &[&str]) -> String {
             })
         }
         Ok(_) => panic!("a verb that does not ask the agent"),
-        Err(error) => usage::tell(&mut screen.terminal(&[]), &args, &error).unwrap(),
+        Err(error) => usage::report_on(&mut screen.terminal(&[]), &args, &error).unwrap(),
     };
     let text = screen.take();
     if exit_code == 0 { text } else { format!("{text}------- exit code {exit_code}\n") }

@@ -4,17 +4,17 @@ use super::{CliError, Session, completion};
 use clap_complete::ArgValueCompleter;
 use serde_json::json;
 use vocable_api::agent::GetVersion;
-use vocable_xmlrpc::Value;
+use vocable_api::guest::MakeToken;
 
-/// Make credentials for guests
+/// Manage credentials of guests
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum TokenVerb {
     New(NewArgs),
 }
 
-/// Make a credential for a guest and print it, once
+/// Create a credential for a guest and print it, once
 ///
-/// It takes the place of the one the guest may have had. The agent keeps only its digest.
+/// It replaces the one the guest may have had. The agent keeps only its digest.
 #[derive(clap::Args, Debug)]
 pub(super) struct NewArgs {
     /// Name of the guest; it need not be known yet
@@ -22,11 +22,9 @@ pub(super) struct NewArgs {
     guest: String,
 }
 
-/// Makes a credential.
 pub(super) fn token(session: &mut Session<'_>, verb: &TokenVerb) -> Result<u8, CliError> {
     let TokenVerb::New(NewArgs { guest }) = verb;
-    let reply = session.agent.call("guest.token", vec![Value::from(guest.as_str())])?;
-    let Value::String(token) = reply else { return Err(CliError::bad_reply("guest.token", "token")) };
+    let token = session.agent.ask(&MakeToken { guest: guest.clone() })?;
     if session.terminal.is_json() {
         session.terminal.document(&json!({"guest": guest, "token": token}))?;
         return Ok(0);

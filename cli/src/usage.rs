@@ -57,15 +57,19 @@ fn group(command: &Command, title: &str, verbs: &[&str]) -> String {
 }
 
 /// Prints help where it was asked for, and a failure where the usage is wrong; gives the exit code.
-pub(super) fn told(args: &[OsString], error: &clap::Error) -> ExitCode {
+pub(super) fn report(args: &[OsString], error: &clap::Error) -> ExitCode {
     let global =
         matches(args).and_then(|matches| Global::from_arg_matches(&matches).ok()).unwrap_or_default();
-    // Nobody to tell it to: the exit code says it.
-    ExitCode::from(tell(&mut Terminal::of_process(&global), args, error).unwrap_or_default())
+    // If nobody reads it, the exit code says it.
+    ExitCode::from(report_on(&mut Terminal::of_process(&global), args, error).unwrap_or_default())
 }
 
-/// As [`told`], on a given terminal.
-pub(super) fn tell(terminal: &mut Terminal, args: &[OsString], error: &clap::Error) -> std::io::Result<u8> {
+/// As [`report`], on a given terminal.
+pub(super) fn report_on(
+    terminal: &mut Terminal,
+    args: &[OsString],
+    error: &clap::Error,
+) -> std::io::Result<u8> {
     let help = error.render().to_string();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => terminal.bytes(help.as_bytes()).map(|()| 0),
@@ -99,7 +103,7 @@ fn wrong_usage(verb: Option<&str>, text: &str) -> CliError {
     }
     let help = verb.map_or_else(|| "vocable --help".to_owned(), |verb| format!("vocable {verb} --help"));
     let told = told.hint(help);
-    if matches!(verb, Some("run" | "wait")) { told.beside_commands() } else { told }
+    if matches!(verb, Some("run" | "wait")) { told.with_run_exit_code() } else { told }
 }
 
 #[cfg(test)]

@@ -1,34 +1,32 @@
 //! `vocable why`: what is wrong with guests, the evidence, and what to do. The agent judges; here it is laid out.
 
 use super::guests::is_well;
-use super::output::{BAD, DIM, GOOD, WARN};
-use super::reply::Members;
+use super::output::{BAD, GOOD, WARN};
 use super::{CliError, Session, completion, filter};
 use clap_complete::ArgValueCompleter;
-use vocable_xmlrpc::{Value, to_json};
+use vocable_api::guest::{Advice, Check, List, Outcome, Verdict, Why};
 
-/// Say what is wrong with guests, and what to do about it
+/// Diagnose guests that do not answer
 ///
-/// Exits with 0 if nothing is wrong and with 1 if something is.
+/// Exits with 1 if something is wrong.
 #[derive(clap::Args, Debug)]
 pub(super) struct WhyArgs {
-    /// Guests by name or glob; without any, all that are not well
+    /// Names and globs [default: all guests that are not well]
     #[arg(value_name = "TARGET", add = ArgValueCompleter::new(completion::guests))]
     targets: Vec<String>,
-    /// Show the evidence for what is well too
+    /// Show the checks of guests that are well, too
     #[arg(short, long)]
     all: bool,
 }
 
-/// Asks why.
 pub(super) fn why(session: &mut Session<'_>, args: &WhyArgs) -> Result<u8, CliError> {
     let subjects = subjects(session, args)?;
     let mut all_well = true;
-    for (n, subject) in subjects.iter().enumerate() {
-        let verdict = session.agent.call("guest.why", vec![Value::from(subject.as_str())])?;
-        all_well &= verdict.truth("well");
+    for (n, guest) in subjects.into_iter().enumerate() {
+        let verdict = session.agent.ask(&Why { guest })?;
+        all_well &= verdict.well;
         if session.terminal.is_json() {
-            session.terminal.document(&to_json(&verdict))?;
+            session.terminal.reply(&verdict)?;
             continue;
         }
         if n > 0 {
@@ -44,19 +42,18 @@ fn subjects(session: &mut Session<'_>, args: &WhyArgs) -> Result<Vec<String>, Cl
     if !args.targets.is_empty() && args.targets.iter().all(|target| filter::is_one(target)) {
         return Ok(args.targets.clone());
     }
-    let reply = session.agent.call("guest.list", Vec::new())?;
-    let names = || reply.list().iter().filter_map(|guest| guest.text("guest"));
+    let listed = session.agent.ask(&List {})?;
     if !args.targets.is_empty() {
-        return Ok(filter::selected_guests(session.agent, Some(&args.targets.join(",")), names())?
-            .into_iter()
-            .collect());
+        let names = listed.iter().map(|guest| guest.guest.as_str());
+        let selected = filter::selected_guests(session.agent, Some(&args.targets.join(",")), names)?;
+        return Ok(selected.into_iter().collect());
     }
-    let unwell = reply.list().iter().filter(|guest| !is_well(guest)).filter_map(|guest| guest.text("guest"));
-    let unwell: Vec<_> = unwell.map(str::to_owned).collect();
+    let unwell: Vec<_> =
+        listed.iter().filter(|guest| !is_well(guest)).map(|guest| guest.guest.clone()).collect();
     if unwell.is_empty() {
-        let told = match reply.list() {
+        let told = match listed.as_slice() {
             [] => "no guests".to_owned(),
-            [_] => format!("{} is well", names().next().unwrap_or_default()),
+            [guest] => format!("{} is well", guest.guest),
             all => format!("{} guests, all of them well", all.len()),
         };
         session.terminal.say(&told)?;
@@ -64,47 +61,42 @@ fn subjects(session: &mut Session<'_>, args: &WhyArgs) -> Result<Vec<String>, Cl
     Ok(unwell)
 }
 
-fn print(session: &mut Session<'_>, args: &WhyArgs, verdict: &Value) -> Result<(), CliError> {
-    session.terminal.line(verdict.text("verdict").unwrap_or("the agent gave no verdict"))?;
-    if !verdict.truth("well") || args.all {
-        checks(session, verdict.items("checks"))?;
+fn print(session: &mut Session<'_>, args: &WhyArgs, verdict: &Verdict) -> Result<(), CliError> {
+    session.terminal.line(&verdict.verdict)?;
+    if !verdict.well || args.all {
+        checks(session, &verdict.checks)?;
     }
-    advice(session, verdict.items("do"))
+    advice(session, &verdict.advice)
 }
 
-fn checks(session: &mut Session<'_>, checks: &[Value]) -> Result<(), CliError> {
-    let link = |check: &Value| check.text("link").unwrap_or_default().to_owned();
-    let width = checks.iter().map(|check| link(check).chars().count()).max().unwrap_or_default();
+fn checks(session: &mut Session<'_>, checks: &[Check]) -> Result<(), CliError> {
+    let width = checks.iter().map(|check| check.link.as_str().len()).max().unwrap_or_default();
     session.terminal.line("")?;
-    for check in checks {
-        let mark = mark(session, check.text("result").unwrap_or_default());
-        let text = check.text("text").unwrap_or_default();
-        session.terminal.line(&format!("  {mark} {:width$}  {text}", link(check)))?;
+    for Check { link, result, text } in checks {
+        let mark = mark(session, *result);
+        session.terminal.line(&format!("  {mark} {:width$}  {text}", link.as_str()))?;
     }
     Ok(())
 }
 
-fn mark(session: &Session<'_>, result: &str) -> String {
+fn mark(session: &Session<'_>, result: Outcome) -> String {
     let (sign, ascii, style) = match result {
-        "ok" => ("✓", "ok", GOOD),
-        "bad" => ("✗", "NO", BAD),
-        "unknown" => ("?", "? ", WARN),
-        _ => ("-", "- ", DIM),
+        Outcome::Ok => ("✓", "ok", GOOD),
+        Outcome::Bad => ("✗", "NO", BAD),
+        Outcome::Unknown => ("?", "? ", WARN),
     };
     session.terminal.paint(style, if session.terminal.is_utf8() { sign } else { ascii })
 }
 
-fn advice(session: &mut Session<'_>, advice: &[Value]) -> Result<(), CliError> {
+fn advice(session: &mut Session<'_>, advice: &[Advice]) -> Result<(), CliError> {
     if advice.is_empty() {
         return Ok(());
     }
-    let command = |item: &Value| item.text("command").unwrap_or_default().to_owned();
-    let width = advice.iter().map(|item| command(item).chars().count()).max().unwrap_or_default();
+    let width = advice.iter().map(|item| item.command.chars().count()).max().unwrap_or_default();
     session.terminal.line("")?;
     session.terminal.line("do")?;
-    for item in advice {
-        let line = format!("  {:width$}   {}", command(item), item.text("text").unwrap_or_default());
-        session.terminal.line(line.trim_end())?;
+    for Advice { command, text } in advice {
+        session.terminal.line(format!("  {command:width$}   {text}").trim_end())?;
     }
     Ok(())
 }

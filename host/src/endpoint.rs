@@ -4,4 +4,3 @@
 pub(crate) mod attach;
 pub(crate) mod http;
 pub(crate) mod rpc;
-mod why;

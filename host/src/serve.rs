@@ -25,6 +25,7 @@ use crate::machines::engine;
 use crate::machines::service::Machines;
 use crate::panics;
 use crate::start_error::StartError;
+use crate::words::InstalledWords;
 use serde_json::json;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -255,13 +256,12 @@ impl Host {
         background.spawn(jobs_task.run(stop.child_token()));
         let context = Context {
             handle,
+            installed_words: InstalledWords::new(lexicon.clone(), config.state.join(INSTALLED_WORDS)),
             lexicon,
             longest_wait,
             max_message: bytes(config.broker.max_frame),
             about: Arc::new(about),
             credentials,
-            installed_words: config.state.join(INSTALLED_WORDS),
-            installing: Arc::default(),
             jobs,
             fetched: Arc::default(),
             quit: quit.clone(),

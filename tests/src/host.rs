@@ -11,7 +11,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use vocable_api::client::{Client, ClientError};
+use vocable_api::client::{Client, ClientError, Trust};
 use vocable_xmlrpc::{from_json, to_json};
 
 /// What a call gives: the result, or the fault's text, which begins with its slug.
@@ -26,6 +26,17 @@ pub struct Host {
     events: Mutex<Events>,
     env: Vec<(String, String)>,
     folder: TempDir,
+}
+
+/// How callers get to a host agent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Transport {
+    /// In the clear, over loopback.
+    Tcp,
+    /// Encrypted.
+    Tls,
+    /// Through the socket in the file system.
+    Unix,
 }
 
 /// Events so far; each can be awaited once.
@@ -69,6 +80,11 @@ impl Host {
         Self::with_env(&[], settings)
     }
 
+    /// A host agent that is ready, and that callers get to over every transport.
+    pub fn on_all_transports() -> Self {
+        Self::with(&["api.listen = [\"127.0.0.1:0\", \"0.0.0.0:0\"]", "api.socket = \"{folder}/api.sock\""])
+    }
+
     /// The same with these variables in its environment.
     pub fn with_env(env: &[(&str, &str)], settings: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("vocable-story-").tempdir().unwrap();
@@ -85,7 +101,10 @@ impl Host {
             "roster.late_after = 20".to_owned(),
             "roster.lost_after = 30".to_owned(),
         ];
-        write_config(&folder.path().join("vocable.toml"), &config, settings);
+        let settings: Vec<_> =
+            settings.iter().map(|line| line.replace("{folder}", folder.path().to_str().unwrap())).collect();
+        let settings: Vec<_> = settings.iter().map(String::as_str).collect();
+        write_config(&folder.path().join("vocable.toml"), &config, &settings);
         let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (process, ready, client) = serve(folder.path(), &env);
         Self { process, ready, client, events: Mutex::default(), env, folder }
@@ -109,6 +128,31 @@ impl Host {
     /// Where its endpoint listens.
     pub fn api(&self) -> SocketAddr {
         self.ready["api"][0].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Its address for callers over that transport.
+    pub fn url(&self, transport: Transport) -> String {
+        match transport {
+            Transport::Tcp => format!("http://{}", self.api()),
+            // Its own certificate is for that name.
+            Transport::Tls => {
+                let address: SocketAddr = self.ready["api"][1].as_str().unwrap().parse().unwrap();
+                format!("https://localhost:{}", address.port())
+            }
+            Transport::Unix => format!("unix:{}", self.folder().join("api.sock").display()),
+        }
+    }
+
+    /// A client of it over that transport.
+    pub fn client(&self, transport: Transport) -> Client {
+        let trust = match transport {
+            Transport::Tls => {
+                let certificates = std::fs::read(self.folder().join("host/api.crt")).unwrap();
+                Trust { certificates, ..Trust::default() }
+            }
+            Transport::Tcp | Transport::Unix => Trust::default(),
+        };
+        Client::trusting(&self.url(transport), self.token(), &trust).unwrap()
     }
 
     /// The line it said when it was ready.

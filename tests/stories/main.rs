@@ -66,6 +66,8 @@ mod neighbours;
 mod operators;
 #[cfg(test)]
 mod siege;
+#[cfg(test)]
+mod transports;
 
 #[cfg(test)]
 mod demonstration;

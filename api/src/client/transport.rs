@@ -60,9 +60,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 #[derive(Clone)]
 pub(super) struct Transport {
     agent: Agent,
-    /// Scheme, host and port.
     base: String,
-    /// The path of calls.
     path: String,
     address: String,
     token: String,
@@ -123,7 +121,6 @@ impl Transport {
         &self.agent
     }
 
-    /// The address of calls.
     pub(super) fn calls(&self) -> String {
         format!("{}{}", self.base, self.path)
     }
@@ -212,7 +209,6 @@ fn cause<E: std::error::Error + 'static>(error: &io::Error) -> Option<&E> {
     error.get_ref()?.downcast_ref()
 }
 
-/// Whether there never was a connection.
 fn is_of_connecting(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(

@@ -2,12 +2,13 @@
 
 use crate::human;
 use crate::output::Terminal;
-use crate::reply::Members;
 use crate::table::{Cell, Column, Table};
+use crate::words::schema;
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::io;
-use vocable_xmlrpc::{Value, to_json};
+use vocable_api::word::{Answer, Word};
+use vocable_xmlrpc::to_json;
 
 /// An answer that can stand in a table: its guest and its members.
 type Row<'a> = (&'a str, Map<String, Json>);
@@ -15,29 +16,27 @@ type Row<'a> = (&'a str, Map<String, Json>);
 /// Prints the answers of those that answered.
 pub(super) fn print(
     terminal: &mut Terminal,
-    answers: &[Value],
-    word: Option<&Value>,
+    answers: &[Answer],
+    word: Option<&Word>,
     forced: bool,
 ) -> io::Result<()> {
-    let answered: Vec<_> = answers.iter().filter(|answer| answer.truth("ok")).collect();
+    let answered: Vec<_> = answers.iter().filter(|answer| answer.ok).collect();
     let rows: Option<Vec<_>> = answered.iter().map(|answer| rows_of(answer, forced)).collect();
     let rows: Vec<_> = rows.unwrap_or_default().into_iter().flatten().collect();
     if !rows.is_empty() {
         return table(&rows, word).print(terminal);
     }
-    for answer in answered {
-        let guest = answer.text("guest").unwrap_or_default();
-        let told =
-            answer.member("answer").map_or_else(|| "ok".to_owned(), |answer| to_json(answer).to_string());
+    for Answer { guest, answer, .. } in answered {
+        let told = answer.as_ref().map_or_else(|| "ok".to_owned(), |answer| to_json(&answer.0).to_string());
         terminal.line(&format!("{guest}: {told}"))?;
     }
     Ok(())
 }
 
 /// The rows of one answer, if it is an object or an array of objects; flat ones unless a table is forced.
-fn rows_of(answer: &Value, forced: bool) -> Option<Vec<Row<'_>>> {
-    let guest = answer.text("guest").unwrap_or_default();
-    let objects = match to_json(answer.member("answer")?) {
+fn rows_of(answer: &Answer, forced: bool) -> Option<Vec<Row<'_>>> {
+    let guest = answer.guest.as_str();
+    let objects = match to_json(&answer.answer.as_ref()?.0) {
         Json::Array(items) => items,
         other => vec![other],
     };
@@ -54,7 +53,8 @@ fn is_scalar(value: &Json) -> bool {
 }
 
 /// Texts stand before numbers; members have no order of their own.
-fn table(rows: &[Row<'_>], word: Option<&Value>) -> Table {
+fn table(rows: &[Row<'_>], word: Option<&Word>) -> Table {
+    let reply = word.map_or(Json::Null, |word| schema(&word.reply));
     let mut kinds: BTreeMap<&str, bool> = BTreeMap::new();
     for (name, value) in rows.iter().flat_map(|(_, members)| members) {
         let is_number = value.is_number() || value.is_null();
@@ -68,19 +68,15 @@ fn table(rows: &[Row<'_>], word: Option<&Value>) -> Table {
     let columns: Vec<_> = [Column::text("guest")].into_iter().chain(names.iter().map(column)).collect();
     let mut table = Table::new(columns);
     for (guest, members) in rows {
-        let cell = |(name, _): &(&str, bool)| Cell::from(shown(members.get(*name), is_bytes(word, name)));
+        let cell = |(name, _): &(&str, bool)| Cell::from(shown(members.get(*name), is_bytes(&reply, name)));
         table.row([Cell::from(*guest)].into_iter().chain(names.iter().map(cell)).collect::<Vec<_>>());
     }
     table
 }
 
-/// Whether the word says that this member of its answer counts bytes.
-fn is_bytes(word: Option<&Value>, name: &str) -> bool {
-    let format =
-        |schema: &Value| schema.member("properties")?.member(name)?.text("format").map(str::to_owned);
-    let reply = word.and_then(|word| word.member("reply"));
-    let found = reply.and_then(|reply| format(reply).or_else(|| reply.member("items").and_then(format)));
-    found.as_deref() == Some("bytes")
+/// Whether the word says that this member of its answer, or of each item of it, counts bytes.
+fn is_bytes(reply: &Json, name: &str) -> bool {
+    [reply, &reply["items"]].iter().any(|schema| schema["properties"][name]["format"] == "bytes")
 }
 
 fn shown(value: Option<&Json>, is_bytes: bool) -> String {

@@ -1,14 +1,16 @@
-//! What a word is told: from `NAME=VALUE` or JSON to an object, checked by the word's schema before anything is sent.
+//! The arguments of a word: from `NAME=VALUE` or JSON to an object, checked by the word's schema before anything is sent.
 //! A word that is not installed here has no schema; then a value is JSON if it looks like it, else a text.
 
 use super::AskArgs;
+use crate::words;
 use crate::{CliError, api, hints};
 use serde_json::{Map, Value as Json};
-use vocable_xmlrpc::{Value, excerpt, to_json};
+use vocable_api::AnyStruct;
+use vocable_api::word::Word;
+use vocable_xmlrpc::{Value, excerpt};
 
-/// The object a word is told.
-pub(super) fn object(args: &AskArgs, word: Option<&Value>) -> Result<Value, CliError> {
-    let schema = word.and_then(|word| word.member("parameters")).map_or(Json::Null, to_json);
+pub(super) fn object(args: &AskArgs, word: Option<&Word>) -> Result<AnyStruct, CliError> {
+    let schema = word.map_or(Json::Null, |word| words::schema(&word.parameters));
     let given = match (args.args.as_deref(), args.arguments.as_slice()) {
         (Some(json), _) => document(json)?,
         (None, [json]) if json.trim_start().starts_with('{') => document(json)?,
@@ -19,7 +21,10 @@ pub(super) fn object(args: &AskArgs, word: Option<&Value>) -> Result<Value, CliE
         let error = CliError::bad_argument(format!("{} needs a {missing}", args.word));
         return Err(error.hint(format!("vocable words {}", args.word)));
     }
-    api::value(Json::Object(given))
+    match api::value(Json::Object(given))? {
+        Value::Struct(members) => Ok(AnyStruct(members)),
+        _ => Err(CliError::bad_argument("{\"b64\": ...} alone is bytes, and no object")),
+    }
 }
 
 fn document(text: &str) -> Result<Map<String, Json>, CliError> {
@@ -59,11 +64,9 @@ fn from_pairs(word: &str, pairs: &[String], schema: &Json) -> Result<Map<String,
 
 /// What a schema says of a name.
 enum Known<'a> {
-    /// It is free.
     Anything,
     /// There is none of that name, but these.
     Nothing(Vec<&'a str>),
-    /// Its schema.
     Parameter(&'a Json),
 }
 

@@ -1,7 +1,6 @@
 //! The agent's `/files/`, as a copy needs it: listings, trees sent and trees fetched.
 
 use super::super::CliError;
-use super::super::hints;
 use bytes::BytesMut;
 use serde::Deserialize;
 use std::fmt::Write as _;
@@ -63,7 +62,7 @@ pub(super) fn entries(
 ) -> Result<Option<Listing>, CliError> {
     let place = || shown(guest, path);
     let reply = client.get_files(&address(guest, path, what), PATIENCE);
-    let reply = reply.map_err(|error| hints::of_client(error).at(place()))?;
+    let reply = reply.map_err(|error| CliError::from(error).at(place()))?;
     if reply.status == 404 {
         let refusal = refusal(reply);
         return if refusal.code() == "no-such-path" { Ok(None) } else { Err(refusal) };
@@ -87,7 +86,7 @@ pub(super) fn entries(
 /// What is at a path; nothing if there is nothing.
 pub(super) fn one(client: &Client, guest: &str, path: &str) -> Result<Option<Kind>, CliError> {
     let reply = client.get_files(&address(guest, path, "stat"), PATIENCE);
-    let reply = reply.map_err(|error| hints::of_client(error).at(shown(guest, path)))?;
+    let reply = reply.map_err(|error| CliError::from(error).at(shown(guest, path)))?;
     if reply.status == 404 {
         let refusal = refusal(reply);
         return if refusal.code() == "no-such-path" { Ok(None) } else { Err(refusal) };
@@ -106,7 +105,7 @@ pub(super) fn put(
     tree: &mut dyn Read,
 ) -> Result<Outcome, CliError> {
     let reply = client.send_files("PUT", &address(guest, path, "tree"), tree, PATIENCE);
-    let reply = accepted(reply.map_err(|error| hints::of_client(error).at(shown(guest, path)))?)?;
+    let reply = accepted(reply.map_err(|error| CliError::from(error).at(shown(guest, path)))?)?;
     let mut text = Vec::new();
     reply.body.take(MOST).read_to_end(&mut text)?;
     serde_json::from_slice(&text).map_err(|_| CliError::bad_reply("PUT /files/", "outcome"))
@@ -120,7 +119,7 @@ pub(super) fn fetch(
     wanted: &mut dyn Read,
 ) -> Result<Tree, CliError> {
     let reply = client.send_files("POST", &address(guest, path, "fetch"), wanted, PATIENCE);
-    let reply = reply.map_err(|error| hints::of_client(error).at(shown(guest, path)))?;
+    let reply = reply.map_err(|error| CliError::from(error).at(shown(guest, path)))?;
     Ok(Tree::of(accepted(reply)?, shown(guest, path)))
 }
 

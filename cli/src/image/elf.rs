@@ -2,7 +2,6 @@
 //!
 //! The layout is that of the System V ABI (gABI, chapters "ELF Header" and "Program Header"), for 64 bits, little-endian.
 
-/// What the head of a program says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Program {
     /// The processor, as `uname -m` calls it, or `unknown`.
@@ -34,7 +33,6 @@ const INTERPRETER: u32 = 3;
 const SEGMENT: usize = 56;
 
 impl Program {
-    /// Reads it from the octets of the file.
     pub(crate) fn read(file: &[u8]) -> Result<Self, ProgramError> {
         if !file.starts_with(MAGIC) {
             return Err(ProgramError::NotElf);
@@ -60,21 +58,21 @@ impl Program {
     }
 }
 
-fn octets<const N: usize>(file: &[u8], offset: usize) -> Result<[u8; N], ProgramError> {
-    let octets = offset.checked_add(N).and_then(|end| file.get(offset..end));
-    octets.and_then(|octets| octets.try_into().ok()).ok_or(ProgramError::CutOff)
+fn bytes<const N: usize>(file: &[u8], offset: usize) -> Result<[u8; N], ProgramError> {
+    let bytes = offset.checked_add(N).and_then(|end| file.get(offset..end));
+    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(ProgramError::CutOff)
 }
 
 fn u16_at(file: &[u8], offset: usize) -> Result<u16, ProgramError> {
-    octets(file, offset).map(u16::from_le_bytes)
+    bytes(file, offset).map(u16::from_le_bytes)
 }
 
 fn u32_at(file: &[u8], offset: usize) -> Result<u32, ProgramError> {
-    octets(file, offset).map(u32::from_le_bytes)
+    bytes(file, offset).map(u32::from_le_bytes)
 }
 
 fn u64_at(file: &[u8], offset: usize) -> Result<u64, ProgramError> {
-    octets(file, offset).map(u64::from_le_bytes)
+    bytes(file, offset).map(u64::from_le_bytes)
 }
 
 #[cfg(test)]

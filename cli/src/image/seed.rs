@@ -1,7 +1,7 @@
 //! A disc that machines configure themselves from, once: ISO 9660 with Rock Ridge, so that names and permissions are
 //! those of POSIX, and the label that cloud-init looks for.
 
-use super::kit::Placed;
+use super::files::SeedFile;
 use hadris_iso::rrip::RripOptions;
 use hadris_iso::sync::read::PathSeparator;
 use hadris_iso::sync::write::options::{BaseIsoLevel, CreationFeatures, IsoFormatOptions};
@@ -14,29 +14,18 @@ use tempfile::NamedTempFile;
 /// The label of cloud-init's data source NoCloud.
 pub(crate) const LABEL: &str = "cidata";
 
-/// Why there is no disc.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SeedError {
     /// The file system did not take it.
     #[error("{path} cannot be written")]
-    File {
-        /// The file or its folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// What is to be on it does not fit into ISO 9660.
     #[error("the disc {path} cannot be made: {reason}")]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    Format { path: PathBuf, reason: String },
 }
 
 /// Writes the disc: it is there as a whole or not at all, and nobody else may read it, for there is a secret on it.
-pub(crate) fn write_seed(path: &Path, files: Vec<Placed>) -> Result<u64, SeedError> {
+pub(crate) fn write_seed(path: &Path, files: Vec<SeedFile>) -> Result<u64, SeedError> {
     let cannot = |source| SeedError::File { path: path.to_owned(), source };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Made with mode 0600, which it keeps.
@@ -71,7 +60,7 @@ fn options() -> IsoFormatOptions {
 }
 
 /// Files at the top and in folders at the top; there are no others.
-fn tree(files: Vec<Placed>) -> InputTree {
+fn tree(files: Vec<SeedFile>) -> InputTree {
     let mut folders = BTreeMap::<String, Vec<InputEntry>>::new();
     let mut top = Vec::new();
     for file in files {
@@ -101,7 +90,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vm1.iso");
         std::fs::write(&path, "older").unwrap();
-        let size = write_seed(&path, super::super::kit::tests::kit("vm1").disc()).unwrap();
+        let size = write_seed(&path, super::super::files::tests::disc("vm1").files()).unwrap();
         let disc = std::fs::read(&path).unwrap();
         assert_eq!(u64::try_from(disc.len()).unwrap(), size);
         // ECMA-119, 8.4: the first volume descriptor is in sector 16, the label at 40 of it.

@@ -329,12 +329,11 @@ fn kill_sends_one_signal_and_asks_before_it_ends_all() {
     let agent = FakeAgent::default().replies::<SendSignal>(signalled(Some(1), None));
     insta::assert_snapshot!(vocable(&agent, &["kill", "-s", "SIGUSR1", "k7"]), @r#"k7mq2x.vm1: USR1 sent to 1 process"#);
     insta::assert_snapshot!(agent.calls(), @r#"cmd.signal("k7", "USR1")"#);
-    insta::assert_snapshot!(vocable(&listed(), &["kill", "--all", "vm1"]), @r#"
+    insta::assert_snapshot!(vocable(&listed(), &["kill", "--all", "vm1"]), @"
     ------- stderr
-    error[needs-yes]: ending 2 commands on vm1 needs a yes, and nobody is there to give it
-      hint: add --yes
+    error[needs-yes]: ending 2 commands on vm1 needs confirmation: use --yes
     ------- exit code 2
-    "#);
+    ");
     insta::assert_snapshot!(vocable(&listed().answers("guest.select", json(r#"["vm7"]"#)), &["kill", "--all", "vm7"]), @r#"
     ------- stderr
     note: no commands under way on vm7

@@ -1,23 +1,33 @@
 //! `vocable guests`, `why` and `events`.
 
-use crate::testing::{FakeAgent, Screen, json, on, vocable};
+use crate::testing::{FakeAgent, Screen, on, vocable};
 use vocable_api::UnixTime;
 use vocable_api::agent::{Event, EventPage, Events};
 use vocable_api::fault::FaultKind;
+use vocable_api::guest::{Advice, Check, Guest, Link, List, Outcome, Refused, State, Verdict, Why};
+
+fn guest(name: &str, state: State, since: f64, ip: &str, reason: &str) -> Guest {
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    Guest {
+        guest: name.to_owned(),
+        state,
+        since_unix: UnixTime(since),
+        ip: text(ip),
+        agent_version: text(ip).map(|_| "0.3.0".to_owned()),
+        reason: text(reason),
+        ..Guest::default()
+    }
+}
 
 fn fleet() -> FakeAgent {
-    FakeAgent::default().answers(
-        "guest.list",
-        json(
-            r#"[
-            {"guest": "pi-04", "state": "late", "since_unix": 1795338353, "ip": "192.168.56.120", "agent_version": "0.3.0", "commands": 0, "reason": "missed 1 beacon"},
-            {"guest": "vm1", "state": "alive", "since_unix": 1795331164, "ip": "192.168.56.101", "agent_version": "0.3.0", "commands": 1},
-            {"guest": "vm2", "state": "lost", "since_unix": 1795338114, "ip": "192.168.56.102", "agent_version": "0.3.0", "commands": 1, "reason": "no beacon for 4m10s",
-             "refused": {"count": 31, "reason": "wrong token"}},
-            {"guest": "vm3", "state": "never", "since_unix": 1795331164, "commands": 0}
-        ]"#,
-        ),
-    )
+    let refused = Refused { count: 31, reason: "wrong token".to_owned(), ..Refused::default() };
+    let lost = guest("vm2", State::Lost, 1_795_338_114.0, "192.168.56.102", "no beacon for 4m10s");
+    FakeAgent::default().replies::<List>(vec![
+        guest("pi-04", State::Late, 1_795_338_353.0, "192.168.56.120", "missed 1 beacon"),
+        Guest { commands: 1, ..guest("vm1", State::Alive, 1_795_331_164.0, "192.168.56.101", "") },
+        Guest { commands: 1, refused: Some(refused), ..lost },
+        guest("vm3", State::Never, 1_795_331_164.0, "", ""),
+    ])
 }
 
 #[test]
@@ -47,7 +57,7 @@ fn guests_are_listed_with_what_is_wrong() {
     vm1: alive
     "#);
     assert_eq!(vocable(&fleet(), &["guests", "-q", "vm*"]), "vm1\nvm2\nvm3\n");
-    insta::assert_snapshot!(vocable(&fleet(), &["guests", "--json", "vm1"]), @r#"{"guests":[{"agent_version":"0.3.0","commands":1,"guest":"vm1","ip":"192.168.56.101","since_unix":1795331164,"state":"alive"}]}"#);
+    insta::assert_snapshot!(vocable(&fleet(), &["guests", "--json", "vm1"]), @r#"{"guests":[{"agent_version":"0.3.0","commands":1,"guest":"vm1","ip":"192.168.56.101","since":"1970-01-01T00:00:00Z","since_unix":1795331164.0,"state":"alive"}]}"#);
 }
 
 fn nobody_is(name: &str) -> FakeAgent {
@@ -57,7 +67,7 @@ fn nobody_is(name: &str) -> FakeAgent {
 
 #[test]
 fn no_guests_are_a_note() {
-    let nobody = || FakeAgent::default().answers("guest.list", json("[]"));
+    let nobody = || FakeAgent::default().replies::<List>(Vec::new());
     insta::assert_snapshot!(vocable(&nobody(), &["guests"]), @r#"
     ------- stderr
     note: no guests
@@ -71,63 +81,75 @@ fn no_guests_are_a_note() {
     "#);
 }
 
-fn lost() -> vocable_xmlrpc::Value {
-    json(
-        r#"{"subject": "vm2", "well": false, "verdict": "vm2 was lost 4m10s ago: its connection ended", "cause": "session",
-        "checks": [
-            {"link": "session", "result": "bad", "text": "no connection; ended 4m10s ago"},
-            {"link": "identity", "result": "ok", "text": "logged in under its own name"},
-            {"link": "commands", "result": "unknown", "text": "1 is under way"},
-            {"link": "words", "result": "unreached", "text": "could not be asked"}],
-        "do": [{"command": "vocable-guest on vm2", "text": "see whether it runs there"}, {"command": "vocable token new vm2", "text": ""}]}"#,
-    )
+fn check(link: Link, result: Outcome, text: &str) -> Check {
+    Check { link, result, text: text.to_owned() }
 }
 
-fn well() -> vocable_xmlrpc::Value {
-    json(
-        r#"{"subject": "vm1", "well": true, "verdict": "vm1 is well",
-        "checks": [{"link": "session", "result": "ok", "text": "connected for 2h"}], "do": []}"#,
-    )
+fn lost() -> Verdict {
+    let advice = |command: &str, text: &str| Advice { command: command.to_owned(), text: text.to_owned() };
+    Verdict {
+        subject: "vm2".to_owned(),
+        well: false,
+        verdict: "vm2 was lost 4m10s ago: its connection ended".to_owned(),
+        cause: Some(Link::Session),
+        checks: vec![
+            check(Link::Session, Outcome::Bad, "no connection; ended 4m10s ago"),
+            check(Link::Identity, Outcome::Ok, "logged in under its own name"),
+            check(Link::Commands, Outcome::Unknown, "1 is under way"),
+        ],
+        advice: vec![
+            advice("vocable-guest on vm2", "see whether it runs there"),
+            advice("vocable token new vm2", ""),
+        ],
+    }
+}
+
+fn well() -> Verdict {
+    Verdict {
+        subject: "vm1".to_owned(),
+        well: true,
+        verdict: "vm1 is well".to_owned(),
+        checks: vec![check(Link::Session, Outcome::Ok, "connected for 2h")],
+        ..Verdict::default()
+    }
 }
 
 #[test]
 fn why_shows_the_evidence_and_what_to_do() {
-    let agent = || FakeAgent::default().answers("guest.why", lost());
-    insta::assert_snapshot!(on(&Screen::default().utf8(), &agent(), &["why", "vm2"]), @r#"
+    let agent = || FakeAgent::default().replies::<Why>(lost());
+    insta::assert_snapshot!(on(&Screen::default().utf8(), &agent(), &["why", "vm2"]), @"
     vm2 was lost 4m10s ago: its connection ended
 
       ✗ session   no connection; ended 4m10s ago
       ✓ identity  logged in under its own name
       ? commands  1 is under way
-      - words     could not be asked
 
     do
       vocable-guest on vm2    see whether it runs there
       vocable token new vm2
     ------- exit code 1
-    "#);
-    insta::assert_snapshot!(vocable(&agent(), &["why", "vm2"]), @r#"
+    ");
+    insta::assert_snapshot!(vocable(&agent(), &["why", "vm2"]), @"
     vm2 was lost 4m10s ago: its connection ended
 
       NO session   no connection; ended 4m10s ago
       ok identity  logged in under its own name
       ?  commands  1 is under way
-      -  words     could not be asked
 
     do
       vocable-guest on vm2    see whether it runs there
       vocable token new vm2
     ------- exit code 1
-    "#);
+    ");
     insta::assert_snapshot!(vocable(&agent(), &["why", "--json", "vm2"]), @r#"
-    {"cause":"session","checks":[{"link":"session","result":"bad","text":"no connection; ended 4m10s ago"},{"link":"identity","result":"ok","text":"logged in under its own name"},{"link":"commands","result":"unknown","text":"1 is under way"},{"link":"words","result":"unreached","text":"could not be asked"}],"do":[{"command":"vocable-guest on vm2","text":"see whether it runs there"},{"command":"vocable token new vm2","text":""}],"subject":"vm2","verdict":"vm2 was lost 4m10s ago: its connection ended","well":false}
+    {"cause":"session","checks":[{"link":"session","result":"bad","text":"no connection; ended 4m10s ago"},{"link":"identity","result":"ok","text":"logged in under its own name"},{"link":"commands","result":"unknown","text":"1 is under way"}],"do":[{"command":"vocable-guest on vm2","text":"see whether it runs there"},{"command":"vocable token new vm2","text":""}],"subject":"vm2","verdict":"vm2 was lost 4m10s ago: its connection ended","well":false}
     ------- exit code 1
     "#);
 }
 
 #[test]
 fn why_of_who_is_well_is_short() {
-    let agent = || FakeAgent::default().answers("guest.why", well());
+    let agent = || FakeAgent::default().replies::<Why>(well());
     assert_eq!(vocable(&agent(), &["why", "vm1"]), "vm1 is well\n");
     insta::assert_snapshot!(vocable(&agent(), &["why", "vm1", "--all"]), @r#"
     vm1 is well
@@ -138,8 +160,7 @@ fn why_of_who_is_well_is_short() {
 
 #[test]
 fn why_without_a_name_asks_about_all_that_are_not_well() {
-    let agent =
-        fleet().answers("guest.why", lost()).answers("guest.why", lost()).answers("guest.why", lost());
+    let agent = fleet().replies::<Why>(lost()).replies::<Why>(lost()).replies::<Why>(lost());
     vocable(&agent, &["why"]);
     insta::assert_snapshot!(agent.calls(), @r#"
     guest.list()
@@ -147,7 +168,7 @@ fn why_without_a_name_asks_about_all_that_are_not_well() {
     guest.why("vm2")
     guest.why("vm3")
     "#);
-    let agent = FakeAgent::default().answers("guest.list", json(r#"[{"guest": "vm1", "state": "alive"}]"#));
+    let agent = FakeAgent::default().replies::<List>(vec![guest("vm1", State::Alive, 0.0, "", "")]);
     insta::assert_snapshot!(vocable(&agent, &["why"]), @r#"
     ------- stderr
     vm1 is well
@@ -156,9 +177,8 @@ fn why_without_a_name_asks_about_all_that_are_not_well() {
 
 #[test]
 fn why_of_globs_asks_about_each() {
-    let agent =
-        fleet().answers("guest.why", well()).answers("guest.why", lost()).answers("guest.why", well());
-    insta::assert_snapshot!(vocable(&agent, &["why", "vm*"]), @r#"
+    let agent = fleet().replies::<Why>(well()).replies::<Why>(lost()).replies::<Why>(well());
+    insta::assert_snapshot!(vocable(&agent, &["why", "vm*"]), @"
     vm1 is well
 
     vm2 was lost 4m10s ago: its connection ended
@@ -166,7 +186,6 @@ fn why_of_globs_asks_about_each() {
       NO session   no connection; ended 4m10s ago
       ok identity  logged in under its own name
       ?  commands  1 is under way
-      -  words     could not be asked
 
     do
       vocable-guest on vm2    see whether it runs there
@@ -174,7 +193,7 @@ fn why_of_globs_asks_about_each() {
 
     vm1 is well
     ------- exit code 1
-    "#);
+    ");
 }
 
 fn event(seq: u64, time: f64, kind: &str, guest: &str, text: &str) -> Event {

@@ -40,13 +40,13 @@ fn of_vocable() {
       df          Show how much space there is where files go
 
     Fleet
-      guests      List the guests: who is there, since when, and what is wrong
-      why         Say what is wrong with guests, and what to do about it
-      events      Print what happens, as it happens
+      guests      List guests with their states
+      why         Diagnose guests that do not answer
+      events      Print events as they happen
 
     Words
       ask         Say a word to guests and collect their answers
-      words       List the words of the host, or tell all about one
+      words       List words of the host, or show one
 
     Machines
       vm          Manage the machines guests are in: list, create, start, stop, snapshots, consoles
@@ -54,22 +54,22 @@ fn of_vocable() {
     Setup
       serve
       demo
-      token       Make credentials for guests
-      guest-image Make a disc that puts the guest agent into a machine
+      token       Manage credentials of guests
+      guest-image Create a disc that installs the guest agent in a machine
       config      Show and check the configuration
       api         Call a method of the agent, or list them
-      completion  Print the line that makes a shell complete verbs, guests, commands and words
+      completion  Print the line that enables completion in a shell
 
     Options
-          --json               Print JSON: the reply of the agent as it is
-      -q, --quiet              Say nothing but errors; lists print names only
-      -v, --verbose...         Log the calls to the agent on standard error; twice for more
+          --json               Print replies of the agent as JSON
+      -q, --quiet              Print errors only; lists print names only
+      -v, --verbose...         Log calls to the agent on standard error; -vv for more
           --color <WHEN>       When to use colour [possible values: auto, always, never]
-          --agent <URL>        Where the host agent answers [default: as it has written down, else its
+          --agent <URL>        Address of the host agent [default: as in its state folder, else its
                                socket, else http://127.0.0.1:8700]
           --token-file <FILE>  File with the token of the agent [default: `token` in the state folder]
-          --config <FILE>      Configuration file, in place of the usual ones
-          --no-trunc           Don't shorten tables to the width of the terminal
+          --config <FILE>      Configuration file to use instead of the default ones
+          --no-trunc           Do not truncate tables to the width of the terminal
       -h, --help               Print help (see more with '--help')
       -V, --version            Print version
     ");
@@ -94,13 +94,13 @@ fn of_vocable() {
       df          Show how much space there is where files go
 
     Fleet
-      guests      List the guests: who is there, since when, and what is wrong
-      why         Say what is wrong with guests, and what to do about it
-      events      Print what happens, as it happens
+      guests      List guests with their states
+      why         Diagnose guests that do not answer
+      events      Print events as they happen
 
     Words
       ask         Say a word to guests and collect their answers
-      words       List the words of the host, or tell all about one
+      words       List words of the host, or show one
 
     Machines
       vm          Manage the machines guests are in: list, create, start, stop, snapshots, consoles
@@ -108,21 +108,21 @@ fn of_vocable() {
     Setup
       serve
       demo
-      token       Make credentials for guests
-      guest-image Make a disc that puts the guest agent into a machine
+      token       Manage credentials of guests
+      guest-image Create a disc that installs the guest agent in a machine
       config      Show and check the configuration
       api         Call a method of the agent, or list them
-      completion  Print the line that makes a shell complete verbs, guests, commands and words
+      completion  Print the line that enables completion in a shell
 
     Options
           --json
-              Print JSON: the reply of the agent as it is
+              Print replies of the agent as JSON
 
       -q, --quiet
-              Say nothing but errors; lists print names only
+              Print errors only; lists print names only
 
       -v, --verbose...
-              Log the calls to the agent on standard error; twice for more
+              Log calls to the agent on standard error; -vv for more
 
           --color <WHEN>
               When to use colour
@@ -130,17 +130,17 @@ fn of_vocable() {
               [possible values: auto, always, never]
 
           --agent <URL>
-              Where the host agent answers [default: as it has written down, else its socket, else
+              Address of the host agent [default: as in its state folder, else its socket, else
               http://127.0.0.1:8700]
 
           --token-file <FILE>
               File with the token of the agent [default: `token` in the state folder]
 
           --config <FILE>
-              Configuration file, in place of the usual ones
+              Configuration file to use instead of the default ones
 
           --no-trunc
-              Don't shorten tables to the width of the terminal
+              Do not truncate tables to the width of the terminal
 
       -h, --help
               Print help (see a summary with '-h')
@@ -381,66 +381,66 @@ fn of_commands() {
 
 #[test]
 fn of_the_fleet() {
-    insta::assert_snapshot!(own(&["guests", "-h"]), @r#"
-    List the guests: who is there, since when, and what is wrong
+    insta::assert_snapshot!(own(&["guests", "-h"]), @"
+    List guests with their states
 
     Usage: vocable guests [OPTIONS] [TARGET]
 
     Arguments:
-      [TARGET]  Names and globs, separated by commas; all without it
+      [TARGET]  Names and globs, separated by commas [default: all guests]
 
     Options:
-          --state <STATE>  Only guests in this state [possible values: never, joined, alive, late, lost,
-                           left]
+          --state <STATE>  Only guests in this state [possible values: alive, joined, late, lost, left,
+                           never]
       -h, --help           Print help
-    "#);
-    insta::assert_snapshot!(own(&["why", "-h"]), @r#"
-    Say what is wrong with guests, and what to do about it
+    ");
+    insta::assert_snapshot!(own(&["why", "-h"]), @"
+    Diagnose guests that do not answer
 
     Usage: vocable why [OPTIONS] [TARGET]...
 
     Arguments:
-      [TARGET]...  Guests by name or glob; without any, all that are not well
+      [TARGET]...  Names and globs [default: all guests that are not well]
 
     Options:
-      -a, --all   Show the evidence for what is well too
+      -a, --all   Show the checks of guests that are well, too
       -h, --help  Print help (see more with '--help')
-    "#);
-    insta::assert_snapshot!(own(&["events", "-h"]), @r#"
-    Print what happens, as it happens
+    ");
+    insta::assert_snapshot!(own(&["events", "-h"]), @"
+    Print events as they happen
 
     Usage: vocable events [OPTIONS]
 
     Options:
-          --since <WHEN>  From then on: 10m, 14:00, 2026-11-22T08:00Z, or an event's number as '#4811';
-                          without it, from now on
-          --kind <KIND>   Only these kinds, as globs separated by commas: 'guest.*,cmd.done'
-          --no-follow     End after what has happened so far
+          --since <WHEN>  Show events since: 10m, 14:00, 2026-11-22T08:00Z, or an event's number as
+                          '#4811' [default: now]
+          --kind <KIND>   Only events of these kinds; globs separated by commas: 'guest.*,cmd.done'
+          --no-follow     Exit after the events so far
       -h, --help          Print help (see more with '--help')
-    "#);
+    ");
 }
 
 #[test]
 fn of_words() {
-    insta::assert_snapshot!(own(&["ask", "-h"]), @r#"
+    insta::assert_snapshot!(own(&["ask", "-h"]), @"
     Say a word to guests and collect their answers
 
     Usage: vocable ask [OPTIONS] <WORD> [NAME=VALUE]...
 
     Arguments:
       <WORD>           The word
-      [NAME=VALUE]...  What it is told: NAME=VALUE, or a JSON object
+      [NAME=VALUE]...  Arguments of the word: NAME=VALUE, or a JSON object
 
     Options:
-          --to <TARGET>     Whom: a guest, a glob, @group, or several of them separated by commas
+          --to <TARGET>     Target: a guest, a glob, @group, or several of them separated by commas
                             [default: *]
-          --args <JSON>     What it is told, as JSON
+          --args <JSON>     Arguments of the word, as a JSON object
           --timeout <TIME>  How long to wait for answers, at most 20s [default: 10s]
           --table           Print a table even if the answers have several shapes
       -h, --help            Print help (see more with '--help')
-    "#);
-    insta::assert_snapshot!(own(&["words", "-h"]), @r#"
-    List the words of the host, or tell all about one
+    ");
+    insta::assert_snapshot!(own(&["words", "-h"]), @"
+    List words of the host, or show one
 
     Usage: vocable words [OPTIONS] [WORD]
 
@@ -449,24 +449,24 @@ fn of_words() {
 
     Options:
       -h, --help  Print help
-    "#);
+    ");
 }
 
 #[test]
 fn of_setup() {
-    insta::assert_snapshot!(own(&["token", "-h"]), @r#"
-    Make credentials for guests
+    insta::assert_snapshot!(own(&["token", "-h"]), @"
+    Manage credentials of guests
 
     Usage: vocable token [OPTIONS] <COMMAND>
 
     Commands:
-      new  Make a credential for a guest and print it, once
+      new  Create a credential for a guest and print it, once
 
     Options:
       -h, --help  Print help
-    "#);
-    insta::assert_snapshot!(own(&["token", "new", "-h"]), @r#"
-    Make a credential for a guest and print it, once
+    ");
+    insta::assert_snapshot!(own(&["token", "new", "-h"]), @"
+    Create a credential for a guest and print it, once
 
     Usage: vocable token new [OPTIONS] <GUEST>
 
@@ -475,45 +475,45 @@ fn of_setup() {
 
     Options:
       -h, --help  Print help (see more with '--help')
-    "#);
-    insta::assert_snapshot!(own(&["api", "-h"]), @r#"
+    ");
+    insta::assert_snapshot!(own(&["api", "-h"]), @"
     Call a method of the agent, or list them
 
     Usage: vocable api [OPTIONS] [METHOD] [JSON]...
 
     Arguments:
-      [METHOD]   The method; all are listed without it
+      [METHOD]   Name of the method [default: list all methods]
       [JSON]...  Its parameters, as JSON
 
     Options:
-      -l, --list    Tell about the method instead of calling it
+      -l, --list    Describe the method instead of calling it
           --python  Print the call as Python
       -h, --help    Print help (see more with '--help')
-    "#);
-    insta::assert_snapshot!(own(&["config", "-h"]), @r#"
+    ");
+    insta::assert_snapshot!(own(&["config", "-h"]), @"
     Show and check the configuration
 
     Usage: vocable config [OPTIONS] <COMMAND>
 
     Commands:
-      check    Tell all mistakes at once; exit 1 if there are errors
+      check    Check the configuration; exits with 1 if there are errors
       default  Print the default configuration file, with every key explained
-      list     List every key with its value and where it comes from
+      list     List every key with its value and origin
 
     Options:
       -h, --help  Print help
-    "#);
-    insta::assert_snapshot!(own(&["config", "list", "-h"]), @r#"
-    List every key with its value and where it comes from
+    ");
+    insta::assert_snapshot!(own(&["config", "list", "-h"]), @"
+    List every key with its value and origin
 
     Usage: vocable config list [OPTIONS]
 
     Options:
-          --changed  Only keys that somebody has set
+          --changed  Only keys that are set
       -h, --help     Print help
-    "#);
-    insta::assert_snapshot!(own(&["completion", "-h"]), @r#"
-    Print the line that makes a shell complete verbs, guests, commands and words
+    ");
+    insta::assert_snapshot!(own(&["completion", "-h"]), @"
+    Print the line that enables completion in a shell
 
     Usage: vocable completion [OPTIONS] <SHELL>
 
@@ -522,7 +522,7 @@ fn of_setup() {
 
     Options:
       -h, --help  Print help (see more with '--help')
-    "#);
+    ");
 }
 
 #[test]
@@ -575,25 +575,25 @@ fn of_files() {
 
 #[test]
 fn of_guest_image() {
-    insta::assert_snapshot!(own(&["guest-image", "-h"]), @r#"
-    Make a disc that puts the guest agent into a machine
+    insta::assert_snapshot!(own(&["guest-image", "-h"]), @"
+    Create a disc that installs the guest agent in a machine
 
     Usage: vocable guest-image [OPTIONS] --name <NAME>
 
     Options:
           --name <NAME>              Name of the guest; it need not be known yet
-      -o, --output <FILE>            Where the disc is written [default: NAME.iso]
+      -o, --output <FILE>            File to write the disc to [default: NAME.iso]
           --force                    Replace that file if it exists
-          --broker <HOST:PORT>       Where the guest finds the broker [default: port 61613 of its
-                                     default gateway]
-          --guest-token-file <FILE>  Take this credential, of vocable token new, instead of a new one; -
+          --broker <HOST:PORT>       Address of the broker [default: port 61613 of the guest's default
+                                     gateway]
+          --guest-token-file <FILE>  Use this credential of `vocable token new` instead of a new one; -
                                      is standard input
-          --guest-config <FILE>      Configuration for the guest agent, which becomes its
+          --guest-config <FILE>      Configuration of the guest agent, installed as
                                      /etc/vocable/guest.toml
-          --guest-agent <FILE>       The guest agent [default: vocable-guest beside this program]
-          --dynamic                  Take an agent that is not static: the machine has to have the
+          --guest-agent <FILE>       Guest agent to install [default: vocable-guest beside this program]
+          --dynamic                  Accept an agent that is not static: the machine has to have the
                                      libraries it needs
-          --dry-run                  Say what would be on it; make no credential and no disc
+          --dry-run                  List the files of the disc; create no credential and no disc
       -h, --help                     Print help (see more with '--help')
-    "#);
+    ");
 }

@@ -1,8 +1,13 @@
 //! What is told when something goes wrong: slug, cause, what to do, exit code.
 
-use crate::testing::{FakeAgent, Screen, json, on, vocable};
+use crate::testing::{FakeAgent, Screen, on, vocable};
 use std::io;
 use vocable_api::client::ClientError;
+use vocable_api::guest::{Guest, List};
+
+fn guest(name: &str) -> Guest {
+    Guest { guest: name.to_owned(), ..Guest::default() }
+}
 
 fn unreachable() -> Result<vocable_xmlrpc::Value, ClientError> {
     let source = io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
@@ -54,7 +59,7 @@ fn something_else_at_the_address() {
     let agent = FakeAgent::default().says("guest.list", strange);
     insta::assert_snapshot!(vocable(&agent, &["guests"]), @r#"
     ------- stderr
-    error[bad-reply]: what answers at 127.0.0.1:8700 is no host agent
+    error[bad-reply]: 127.0.0.1:8700 is not a Vocable host agent
       cause: HTTP 404, "not found"
       hint: name the agent's address: --agent URL
     ------- exit code 3
@@ -98,7 +103,7 @@ fn a_guest_that_is_away_and_one_that_is_none() {
     let nobody = || {
         FakeAgent::default()
             .refuses("cmd.run", 102, "no-such-guest: no guest is called \"vm9\"")
-            .answers("guest.list", json(r#"[{"guest": "vm1"}, {"guest": "pi-04"}]"#))
+            .replies::<List>(["vm1", "pi-04"].map(guest).into())
     };
     insta::assert_snapshot!(vocable(&nobody(), &["run", "vm9", "true"]), @r#"
     ------- stderr
@@ -159,12 +164,12 @@ fn wrong_usage() {
       hint: vocable logs --help
     ------- exit code 2
     "#);
-    insta::assert_snapshot!(vocable(&agent, &["guests", "--state", "dead"]), @r#"
+    insta::assert_snapshot!(vocable(&agent, &["guests", "--state", "dead"]), @"
     ------- stderr
-    error[usage]: invalid value 'dead' for '--state <STATE>' [possible values: never, joined, alive, late, lost, left]
+    error[usage]: invalid value 'dead' for '--state <STATE>' [possible values: alive, joined, late, lost, left, never]
       hint: vocable guests --help
     ------- exit code 2
-    "#);
+    ");
     insta::assert_snapshot!(vocable(&agent, &["wait", "k7", "--timeout", "10"]), @r#"
     ------- stderr
     error[usage]: invalid value '10' for '--timeout <TIME>': a duration needs a unit; did you mean "10s"?
@@ -186,6 +191,6 @@ fn wrong_usage() {
 
 #[test]
 fn nobody_who_reads_is_no_mistake() {
-    let agent = FakeAgent::default().answers("guest.list", json(r#"[{"guest": "vm1", "state": "alive"}]"#));
+    let agent = FakeAgent::default().replies::<List>(vec![guest("vm1")]);
     assert_eq!(on(&Screen::default().without_reader(), &agent, &["guests"]), "");
 }

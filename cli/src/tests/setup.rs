@@ -66,13 +66,13 @@ fn methods_are_listed_and_described() {
                 r#"[["cmd.wait(cmd_id, timeout_s): as cmd.poll, once it is over. More."], ["guest.list(): every guest the host knows: [{guest}]."]]"#,
             ),
         );
-    insta::assert_snapshot!(vocable(&agent, &["api"]), @r#"
+    insta::assert_snapshot!(vocable(&agent, &["api"]), @"
     METHOD      HELP
     cmd.wait    as cmd.poll, once it is over
     guest.list  every guest the host knows
     ------- stderr
-    hint: vocable api --list METHOD tells all about one
-    "#);
+    hint: vocable api --list METHOD describes one
+    ");
     let agent = FakeAgent::default()
         .answers("system.methodHelp", "cmd.wait(cmd_id, timeout_s): as cmd.poll, once it is over.")
         .answers("system.methodSignature", json(r#"[["struct", "string", "double"]]"#));

@@ -153,18 +153,16 @@ fn started_means_that_the_agent_is_there() {
 
 #[test]
 fn what_loses_something_needs_a_yes() {
-    insta::assert_snapshot!(vocable(&FakeAgent::default(), &["vm", "destroy", "vm4"]), @r#"
+    insta::assert_snapshot!(vocable(&FakeAgent::default(), &["vm", "destroy", "vm4"]), @"
     ------- stderr
-    error[needs-yes]: destroying vm4 needs a yes, and nobody is there to give it
-      hint: add --yes
+    error[needs-yes]: destroying vm4 needs confirmation: use --yes
     ------- exit code 2
-    "#);
-    insta::assert_snapshot!(vocable(&FakeAgent::default(), &["vm", "stop", "--force", "vm4"]), @r#"
+    ");
+    insta::assert_snapshot!(vocable(&FakeAgent::default(), &["vm", "stop", "--force", "vm4"]), @"
     ------- stderr
-    error[needs-yes]: poweroff of vm4 needs a yes, and nobody is there to give it
-      hint: add --yes
+    error[needs-yes]: poweroff of vm4 needs confirmation: use --yes
     ------- exit code 2
-    "#);
+    ");
     insta::assert_snapshot!(vocable(&FakeAgent::default(), &["vm", "reset", "vm4", "--dry-run"]), @r#"
     ------- stderr
     would ask: Reset vm4? What the guest has not written is lost.
@@ -226,12 +224,11 @@ fn leftovers_are_named_before_they_are_removed() {
     let vm7 = |removed| Leftover { name: "vm7".into(), removed, ..Leftover::default() };
     let left = || replies::<CollectGarbage>(vec![vm7(false)]);
     insta::assert_snapshot!(vocable(&left(), &["vm", "gc", "--dry-run"]), @r#"vm7  would be removed"#);
-    insta::assert_snapshot!(vocable(&left(), &["vm", "gc"]), @r#"
+    insta::assert_snapshot!(vocable(&left(), &["vm", "gc"]), @"
     ------- stderr
-    error[needs-yes]: removing vm7 needs a yes, and nobody is there to give it
-      hint: add --yes
+    error[needs-yes]: removing vm7 needs confirmation: use --yes
     ------- exit code 2
-    "#);
+    ");
     let message = "vm8 cannot be removed: its disk is in use".to_owned();
     let error = Some(Failure { code: "hypervisor".into(), fault: 403, message });
     let vm8 = Leftover { name: "vm8".into(), error, ..Leftover::default() };

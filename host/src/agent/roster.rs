@@ -38,41 +38,10 @@ impl Timeouts {
     }
 }
 
+pub(crate) use vocable_api::guest::State;
+
 #[cfg(test)]
 pub(crate) use Timeouts as Patience;
-
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum State {
-    /// Gives signs of life as often as agreed.
-    Alive,
-    /// Said that it is here, nothing since.
-    Joined,
-    /// Missed a beacon.
-    Late,
-    Left,
-    /// Its connection ended without a word, or it was silent for too long.
-    Lost,
-    /// The host knows of it, and it never joined.
-    Never,
-}
-
-impl State {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Alive => "alive",
-            Self::Joined => "joined",
-            Self::Late => "late",
-            Self::Left => "left",
-            Self::Lost => "lost",
-            Self::Never => "never",
-        }
-    }
-
-    /// Whether a message sent now is expected to be heard.
-    pub(crate) const fn is_there(self) -> bool {
-        matches!(self, Self::Alive | Self::Joined | Self::Late)
-    }
-}
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Change {

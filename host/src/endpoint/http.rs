@@ -18,7 +18,8 @@ use crate::audit::Audit;
 use axum::Router;
 use futures_util::future::BoxFuture;
 use vocable_api::description::MethodInfo;
-use vocable_xmlrpc::{Fault, Params, Value};
+use vocable_api::fault::Fault;
+use vocable_xmlrpc::{Params, Value};
 
 mod auth;
 mod body;
@@ -43,7 +44,7 @@ pub(crate) use tls::{Identity, TlsError};
 
 /// The methods that can be called. They may come and go while the endpoint serves them.
 pub(crate) trait Methods: Send + Sync + 'static {
-    /// Carries the call out. An unknown method is a fault of [`vocable_xmlrpc::code::METHOD_NOT_FOUND`].
+    /// Carries the call out. An unknown method is [`Fault::no_such_method`].
     fn call(&self, method: String, params: Params) -> BoxFuture<'_, Result<Value, Fault>>;
 
     /// Whether whatever is behind the methods still works.
@@ -56,16 +57,13 @@ pub(crate) trait Methods: Send + Sync + 'static {
         Box::pin(async { Vec::new() })
     }
 
-    /// The methods there are now.
     fn list(&self) -> Vec<MethodInfo>;
 
-    /// What is known about one.
     fn describe(&self, name: &str) -> Option<MethodInfo> {
         self.list().into_iter().find(|method| method.name == name)
     }
 }
 
-/// What the endpoint asks of clients.
 #[derive(Clone)]
 pub(crate) struct HttpConfig {
     /// What a client has to know: the password of Basic authentication, or a Bearer token.

@@ -5,12 +5,12 @@
 
 use crate::agent::handle::Handle;
 use crate::endpoint::http::{Methods, Sample};
-use futures_util::future::BoxFuture;
+use crate::words::InstalledWords;
+use futures_util::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -19,10 +19,10 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use vocable_api::description::MethodInfo;
 use vocable_api::description::table::{self, Gives, Kind, Param, optional, options, required};
-use vocable_api::fault::{Fault as HostFault, FaultKind};
+use vocable_api::fault::{Fault, FaultKind};
 use vocable_api::{AnyStruct, Method as ApiMethod, UnixTime};
 use vocable_runtime::Lexicon;
-use vocable_xmlrpc::{Fault, Params, Value, code, to_value};
+use vocable_xmlrpc::{Params, Value, to_value};
 
 mod agent;
 mod cmd;
@@ -48,12 +48,9 @@ const WELL_WITHIN: Duration = Duration::from_secs(2);
 /// What a word may add to what callers give it, bytes of a message.
 const OVERHEAD: usize = 4096;
 
-/// What methods need.
 #[derive(Clone)]
 pub(crate) struct Context {
-    /// The agent.
     pub(crate) handle: Handle,
-    /// The words.
     pub(crate) lexicon: Lexicon,
     /// The longest a call waits: some clients give up after half a minute.
     pub(crate) longest_wait: Duration,
@@ -63,30 +60,24 @@ pub(crate) struct Context {
     pub(crate) credentials: crate::credentials::Credentials,
     /// What the body of a message may have, bytes.
     pub(crate) max_message: usize,
-    /// Where words are installed that come over the API.
-    pub(crate) installed_words: PathBuf,
-    /// Held while one is.
-    pub(crate) installing: Arc<Mutex<()>>,
+    /// Words that are installed over the API.
+    pub(crate) installed_words: InstalledWords,
     /// Jobs.
     pub(crate) jobs: crate::jobs::Jobs,
     /// Results that were fetched under the legacy name.
     pub(crate) fetched: Arc<Mutex<Fetched>>,
     /// Cancelled when a caller wants the agent to stop.
     pub(crate) quit: CancellationToken,
-    /// The files of guests.
     pub(crate) files: crate::files::Files,
     /// The copies that the agent makes by itself.
     pub(crate) transfers: crate::files::transfers::Transfers,
-    /// The machines guests are in.
     pub(crate) machines: crate::machines::service::Machines,
 }
 
 /// What does not change while the agent runs.
 #[derive(Clone, Debug)]
 pub(crate) struct About {
-    /// Where guests find the broker.
     pub(crate) broker: Vec<String>,
-    /// When the agent started.
     pub(crate) started: OffsetDateTime,
 }
 
@@ -99,10 +90,9 @@ struct Method {
     gives: Gives,
     /// Whether it changes anything.
     changes: bool,
-    call: fn(Context, Params) -> BoxFuture<'static, Result<Value, Fault>>,
+    call: fn(Context, Params) -> BoxFuture<'static, Result<Value, vocable_xmlrpc::Fault>>,
 }
 
-/// What carries a call out.
 type Call = Box<dyn Fn(Context, Params) -> BoxFuture<'static, Result<Value, Fault>> + Send + Sync>;
 
 /// One method: what it is, and what carries it out.
@@ -121,11 +111,7 @@ where
 {
     let call = move |context, params| async move {
         let request = vocable_api::method::read::<M>(params)?;
-        let reply = function(context, request).await.map_err(Into::into)?;
-        to_value(&reply).map_err(|error| {
-            let text = format!("{}: the reply cannot be written: {error}", M::NAME);
-            HostFault::new(FaultKind::Internal, text).into()
-        })
+        reply(M::NAME, &function(context, request).await.map_err(Into::into)?)
     };
     Entry {
         info: MethodInfo::of::<M>(),
@@ -133,17 +119,33 @@ where
     }
 }
 
+fn reply(method: &str, reply: &impl Serialize) -> Result<Value, Fault> {
+    to_value(reply).map_err(|error| {
+        let text = format!("{method}: the reply cannot be written: {error}");
+        Fault::new(FaultKind::Internal, text)
+    })
+}
+
 /// All methods that do not come from words, by name.
 static METHODS: LazyLock<BTreeMap<Cow<'static, str>, Entry>> = LazyLock::new(|| {
-    let tables = [file::METHODS, guest::METHODS, word::METHODS];
+    let tables = [file::METHODS];
     let of_table = |method: &'static Method| {
         let Method { name, help, params, gives, changes, call } = *method;
         let info = table::method(name, help, params, gives, changes, &[]);
+        let call = move |context, params| call(context, params).map_err(Fault::from).boxed();
         Entry { info, call: Box::new(call) }
     };
-    let entries = tables.into_iter().flatten().map(of_table).chain(agent::methods());
-    let entries = entries.chain(cmd::methods()).chain(control::methods()).chain(job::methods());
-    let entries = entries.chain(legacy::methods()).chain(vm::methods());
+    let types = [
+        agent::methods(),
+        cmd::methods(),
+        control::methods(),
+        guest::methods(),
+        job::methods(),
+        legacy::methods(),
+        vm::methods(),
+        word::methods(),
+    ];
+    let entries = tables.into_iter().flatten().map(of_table).chain(types.into_iter().flatten());
     entries.map(|entry| (entry.info.name.clone(), entry)).collect()
 });
 
@@ -153,7 +155,6 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// The methods of this agent.
     pub(crate) const fn new(context: Context) -> Self {
         Self { context }
     }
@@ -166,15 +167,9 @@ impl Methods for Api {
             if let Some(found) = METHODS.get(method.as_str()) {
                 return (found.call)(context, params).await;
             }
-            match method.strip_prefix("word.") {
-                Some(word) if word::answers(&context, word) => {
-                    word::ask_by_name(context, word.to_owned(), params).await
-                }
-                _ => {
-                    let text =
-                        format!("no-such-method: there is no method {}", vocable_xmlrpc::excerpt(&method));
-                    Err(Fault::new(code::METHOD_NOT_FOUND, text))
-                }
+            match method.strip_prefix("word.").filter(|word| word::word_method(&context, word).is_some()) {
+                Some(word) => reply(&method, &word::ask_by_name(context, word, params).await?),
+                None => Err(Fault::no_such_method(&method)),
             }
         })
     }
@@ -188,19 +183,24 @@ impl Methods for Api {
     }
 
     fn list(&self) -> Vec<MethodInfo> {
-        METHODS.values().map(|entry| entry.info.clone()).chain(word::methods(&self.context)).collect()
+        METHODS.values().map(|entry| entry.info.clone()).chain(word::word_methods(&self.context)).collect()
     }
 
     fn describe(&self, name: &str) -> Option<MethodInfo> {
         let fixed = METHODS.get(name).map(|entry| entry.info.clone());
-        fixed.or_else(|| word::method(&self.context, name.strip_prefix("word.")?))
+        fixed.or_else(|| word::word_method(&self.context, name.strip_prefix("word.")?))
     }
 }
 
-/// When a call that may wait for `seconds` has to answer, within what is allowed.
-fn deadline(context: &Context, seconds: f64) -> Instant {
+/// How long a call may wait that may wait for `seconds`, within what is allowed.
+fn answer_within(context: &Context, seconds: f64) -> Duration {
     let wanted = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(context.longest_wait);
-    Instant::now() + wanted.min(context.longest_wait)
+    wanted.min(context.longest_wait)
+}
+
+/// When such a call has to answer.
+fn deadline(context: &Context, seconds: f64) -> Instant {
+    Instant::now() + answer_within(context, seconds)
 }
 
 /// A struct of those members that are there: an absent thing is an absent member.
@@ -236,10 +236,9 @@ fn fit_a_message(context: &Context, what: &str, content: &impl Serialize) -> Res
         "{what}: what is to be said has {} bytes of {most} at most; send a file instead (broker.max_frame is {})",
         length.0, context.max_message
     );
-    Err(HostFault::new(FaultKind::TooBig, text).into())
+    Err(Fault::new(FaultKind::TooBig, text))
 }
 
-/// How much was written.
 struct Length(usize);
 
 impl io::Write for Length {

@@ -17,10 +17,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use vocable_xmlrpc::Fault;
-
 use super::HttpConfig;
-use vocable_api::fault::FaultKind;
+use vocable_api::fault::{Fault, FaultKind};
 
 /// Memory for bodies is counted in pieces of this many bytes.
 const PIECE: usize = 1024;
@@ -30,23 +28,22 @@ const FULL_BODIES: usize = 4;
 
 /// How much of a body that is too long is read, and thrown away, as a multiple of the limit: a client that still
 /// sends would not see the answer.
-const PATIENCE: u64 = 4;
+const DISCARDED: u64 = 4;
 
-/// Why there is no body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BodyError {
     /// The client went away, or broke the rules of HTTP.
     Broken,
     /// The other bodies take all the memory there is for them.
     Busy,
-    /// The time is up.
     Slow,
     /// The body is too long. `rest` says that the client is still sending it.
-    TooLong { rest: bool },
+    TooLong {
+        rest: bool,
+    },
 }
 
 impl BodyError {
-    /// The same as a fault.
     pub(super) fn fault(&self, limit: usize) -> Fault {
         let (kind, text) = match self {
             Self::Broken => (FaultKind::InvalidParameter, "the request's body is broken".to_owned()),
@@ -56,10 +53,9 @@ impl BodyError {
                 (FaultKind::TooBig, format!("the request is longer than {limit} bytes (api.max_request)"))
             }
         };
-        Fault::new(kind.code(), format!("{}: {text}", kind.slug()))
+        Fault::new(kind, text)
     }
 
-    /// The same as a status.
     pub(super) const fn status(&self) -> StatusCode {
         match self {
             Self::Broken => StatusCode::BAD_REQUEST,
@@ -78,7 +74,6 @@ impl BodyError {
     }
 }
 
-/// The memory all bodies share.
 pub(super) struct Bodies {
     pieces: Arc<Semaphore>,
     config: HttpConfig,
@@ -96,7 +91,6 @@ impl Bodies {
         Self { pieces: Arc::new(Semaphore::new(pieces.clamp(1, Semaphore::MAX_PERMITS))), config }
     }
 
-    /// Reads a body to its end.
     pub(super) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Held, BodyError> {
         let deadline = Instant::now() + self.config.read_timeout;
         let announced = announced(headers);
@@ -145,7 +139,7 @@ impl Bodies {
     /// Reads over a body that is too long, as far as is reasonable.
     async fn discard(&self, body: Body, deadline: Instant) -> BodyError {
         let mut stream = body.into_data_stream();
-        let mut left = PATIENCE * self.config.max_request as u64;
+        let mut left = DISCARDED * self.config.max_request as u64;
         loop {
             match timeout_at(deadline, stream.next()).await {
                 Ok(None) => return BodyError::TooLong { rest: false },

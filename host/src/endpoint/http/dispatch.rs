@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use vocable_xmlrpc::{Call, Fault, Params, Value, excerpt};
+use vocable_xmlrpc::{Call, Params, Value, excerpt};
 
 use super::{Methods, metrics::Metrics, system};
 use crate::{
@@ -11,13 +11,12 @@ use crate::{
 };
 use vocable_api::{
     description::{MethodInfo, schema},
-    fault::{Fault as HostFault, FaultKind},
+    fault::{Fault, FaultKind},
 };
 
 /// What methods are counted as that there are not.
 const UNKNOWN: &str = "unknown";
 
-/// What carries calls out.
 pub(super) struct Dispatcher<M> {
     pub(super) methods: M,
     pub(super) audit: Audit,
@@ -48,7 +47,7 @@ impl<M: Methods> Dispatcher<M> {
             "{method}: the answer has {size} bytes of {most} at most; ask for less of it at a time, see the \
              parameters of system.methodHelp"
         );
-        Err(HostFault::new(FaultKind::TooBig, text).into())
+        Err(Fault::new(FaultKind::TooBig, text))
     }
 
     /// Carries out a call that is only one. The size of its result is the caller's matter.
@@ -62,13 +61,10 @@ impl<M: Methods> Dispatcher<M> {
         let name = excerpt(&method);
         let counted = if info.is_ok() { method.clone() } else { UNKNOWN.to_owned() };
         let result = match info {
-            Ok(_) => {
-                let caught = panics::caught(&method, self.carry_out(method.clone(), params)).await;
-                caught.unwrap_or_else(|fault| Err(fault.into()))
-            }
+            Ok(_) => panics::caught(&method, self.carry_out(method.clone(), params)).await.flatten(),
             Err(unknown) => Err(unknown),
         };
-        let outcome = result.as_ref().map_or_else(|fault| fault.slug().unwrap_or("failed"), |_| "ok");
+        let outcome = result.as_ref().map_or_else(|fault| fault.kind.slug(), |_| "ok");
         tracing::debug!(method = name, login = caller.login, peer = caller.peer, outcome, "call");
         self.metrics.called(&counted, outcome, begun.elapsed());
         if let Some(entry) = entry {

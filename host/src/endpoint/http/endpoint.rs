@@ -15,7 +15,7 @@ use axum::{
     routing::{get, post},
 };
 use tokio_util::sync::CancellationToken;
-use vocable_xmlrpc::{Fault, Value, excerpt};
+use vocable_xmlrpc::{Value, excerpt};
 
 use super::{
     HttpConfig, Methods, Peer, auth,
@@ -26,7 +26,11 @@ use super::{
     system, xmlrpc,
 };
 use crate::{audit::Caller, panics};
-use vocable_api::{description::openapi, fault::FaultKind, proof};
+use vocable_api::{
+    description::openapi,
+    fault::{Fault, FaultKind},
+    proof,
+};
 
 /// What a person sees who opens the address in a browser.
 const GREETING: &str = "Vocable host agent. XML-RPC: POST to /RPC2 with the token as password; start with system.listMethods. JSON: POST \
@@ -35,7 +39,6 @@ const GREETING: &str = "Vocable host agent. XML-RPC: POST to /RPC2 with the toke
 /// How long a call may go on once the endpoint is told to stop.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// What all requests share.
 pub(super) struct Endpoint<M> {
     pub(super) dispatcher: Dispatcher<M>,
     pub(super) config: HttpConfig,
@@ -43,7 +46,6 @@ pub(super) struct Endpoint<M> {
     shutdown: CancellationToken,
 }
 
-/// The routes of the endpoint.
 pub(super) fn router<M: Methods>(methods: M, config: HttpConfig, shutdown: CancellationToken) -> Router {
     let (extra, audit, metrics) = (config.extra.clone(), config.audit.clone(), Metrics::default());
     let bodies = Bodies::new(config.clone());
@@ -85,7 +87,7 @@ async fn survive(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     panics::caught(&excerpt(&path), next.run(request)).await.unwrap_or_else(|fault| {
         if path.starts_with("/api/") {
-            json::refusal(StatusCode::INTERNAL_SERVER_ERROR, &fault.into())
+            json::refusal(StatusCode::INTERNAL_SERVER_ERROR, &fault)
         } else {
             plain(StatusCode::INTERNAL_SERVER_ERROR, &fault.to_string())
         }
@@ -128,8 +130,7 @@ fn caller(request: &Request, token: &str) -> Option<Caller> {
 fn unauthorised(path: &str) -> Response {
     let text = "not authorised; send the token as password of Basic authentication, or as Bearer";
     let mut response = if path.starts_with("/api/") {
-        let fault = Fault::new(FaultKind::NotAllowed.code(), format!("not-authorised: {text}"));
-        json::refusal(StatusCode::UNAUTHORIZED, &fault)
+        json::error(StatusCode::UNAUTHORIZED, "not-authorised", FaultKind::NotAllowed, text)
     } else {
         plain(StatusCode::UNAUTHORIZED, text)
     };
@@ -152,8 +153,8 @@ async fn answer_json<M: Methods>(
         }
     };
     if is_compressed(&head.headers) || !json::is_json(&head.headers, &held.bytes) {
-        let text = "invalid-parameter: the content type must be application/json, not compressed";
-        let fault = Fault::new(FaultKind::InvalidParameter.code(), text);
+        let text = "the content type must be application/json, not compressed";
+        let fault = Fault::new(FaultKind::InvalidParameter, text);
         return json::refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, &fault);
     }
     let call = json::call(&endpoint.dispatcher, &caller, &method, held.bytes);
@@ -177,7 +178,6 @@ async fn measure<M: Methods>(State(endpoint): State<Arc<Endpoint<M>>>) -> Respon
     }
 }
 
-/// What the query of `/proof` has.
 #[derive(serde::Deserialize)]
 struct Asked {
     #[serde(default)]
@@ -213,8 +213,8 @@ impl<M: Methods> Endpoint<M> {
             biased;
             result = call => result,
             () = last_words(&self.shutdown) => {
-                let text = "stopping: the host agent is stopping and did not wait for the end of this call";
-                Err(Fault::new(FaultKind::Stopping.code(), text))
+                let text = "the host agent is stopping and did not wait for the end of this call";
+                Err(Fault::new(FaultKind::Stopping, text))
             }
         }
     }
@@ -230,7 +230,6 @@ pub(super) fn is_compressed(headers: &HeaderMap) -> bool {
     headers.contains_key(CONTENT_ENCODING)
 }
 
-/// A line for people.
 pub(super) fn plain(status: StatusCode, line: &str) -> Response {
     (status, format!("{line}\n")).into_response()
 }

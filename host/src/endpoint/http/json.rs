@@ -13,16 +13,15 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde_json::{Value as Json, json};
-use vocable_xmlrpc::{Fault, Limits, Value, code, from_json, write_json};
+use vocable_xmlrpc::{Limits, Value, from_json, write_json};
 
 use super::{Methods, dispatch::Dispatcher, system};
 use crate::audit::Caller;
-use vocable_api::fault::FaultKind;
+use vocable_api::fault::{Fault, FaultKind};
 
 /// When a caller may come again, seconds.
 const AGAIN: HeaderValue = HeaderValue::from_static("1");
 
-/// Carries out one call.
 pub(super) async fn call<M: Methods>(
     dispatcher: &Dispatcher<M>,
     caller: &Caller,
@@ -39,14 +38,14 @@ pub(super) async fn call<M: Methods>(
 
 /// The named parameters, and the names of those that are null: that is to say, absent. No body at all is none.
 fn members(method: &str, body: &[u8]) -> Result<(BTreeMap<String, Value>, Vec<String>), Fault> {
-    let invalid = |problem: &str| vocable_xmlrpc::invalid_parameter(method, problem);
+    let invalid = |problem: &str| Fault::invalid(method, problem);
     if body.is_empty() {
         return Ok((BTreeMap::new(), Vec::new()));
     }
     let Limits { max_values, max_depth, .. } = Limits::default();
     let (values, depth) = measure(body);
     let too_big = |what: &str, most| {
-        Err(Fault::new(code::TOO_BIG, format!("too-big: the request has more than {most} {what}")))
+        Err(Fault::new(FaultKind::TooBig, format!("the request has more than {most} {what}")))
     };
     if values > max_values {
         return too_big("values", max_values);
@@ -104,20 +103,23 @@ pub(super) fn is_json(headers: &HeaderMap, body: &[u8]) -> bool {
     }
 }
 
-/// What a call is answered with.
 pub(super) fn response(result: Result<Value, Fault>) -> Response {
     match result {
         Ok(value @ Value::Struct(_)) => written(StatusCode::OK, write_json(&value)),
         Ok(value) => written(StatusCode::OK, write_json(&Value::from([("result", value)]))),
-        Err(fault) => refusal(status(fault.code()), &fault),
+        Err(fault) => refusal(status(fault.kind), &fault),
     }
 }
 
 /// A fault, with a status that may differ from the usual one.
 pub(super) fn refusal(status: StatusCode, fault: &Fault) -> Response {
-    let transient = FaultKind::from_code(fault.code()).is_some_and(FaultKind::transient);
-    let error = json!({"code": fault.slug().unwrap_or("failed"), "fault": fault.code(),
-        "message": fault.message(), "transient": transient});
+    error(status, fault.kind.slug(), fault.kind, &fault.message)
+}
+
+/// A fault, with a name of its own.
+pub(super) fn error(status: StatusCode, code: &str, kind: FaultKind, message: &str) -> Response {
+    let error =
+        json!({"code": code, "fault": kind.code(), "message": message, "transient": kind.transient()});
     let mut response = document(status, &json!({"error": error}));
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         response.headers_mut().insert(RETRY_AFTER, AGAIN);
@@ -125,7 +127,6 @@ pub(super) fn refusal(status: StatusCode, fault: &Fault) -> Response {
     response
 }
 
-/// A JSON document.
 pub(super) fn document(status: StatusCode, json: &Json) -> Response {
     written(status, json.to_string().into_bytes())
 }
@@ -135,22 +136,43 @@ fn written(status: StatusCode, mut text: Vec<u8>) -> Response {
     (status, [(CONTENT_TYPE, "application/json")], text).into_response()
 }
 
-/// The status that says the same as a fault's number.
-fn status(number: i32) -> StatusCode {
-    match number {
-        code::INVALID_PARAMETERS => StatusCode::BAD_REQUEST,
-        code::METHOD_NOT_FOUND | 101 | 102 | 104..=109 => StatusCode::NOT_FOUND,
-        100 | 503 => StatusCode::FORBIDDEN,
-        103 | 305 => StatusCode::SERVICE_UNAVAILABLE,
-        200..=299 => StatusCode::CONFLICT,
-        300 => StatusCode::PAYLOAD_TOO_LARGE,
-        301 => StatusCode::TOO_MANY_REQUESTS,
-        302 => StatusCode::GATEWAY_TIMEOUT,
-        303 | 304 => StatusCode::INSUFFICIENT_STORAGE,
-        306 => StatusCode::NOT_IMPLEMENTED,
-        500 => StatusCode::UNPROCESSABLE_ENTITY,
-        400..=599 => StatusCode::BAD_GATEWAY,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+/// The status that says the same as a kind of failure.
+const fn status(kind: FaultKind) -> StatusCode {
+    use FaultKind as Kind;
+    match kind {
+        Kind::InvalidParameter => StatusCode::BAD_REQUEST,
+        Kind::NoSuchCommand
+        | Kind::NoSuchGuest
+        | Kind::NoSuchJob
+        | Kind::NoSuchMethod
+        | Kind::NoSuchPath
+        | Kind::NoSuchSnapshot
+        | Kind::NoSuchTransfer
+        | Kind::NoSuchVm
+        | Kind::NoSuchWord => StatusCode::NOT_FOUND,
+        Kind::NotAllowed | Kind::WordDenied => StatusCode::FORBIDDEN,
+        Kind::GuestOffline | Kind::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::AlreadyExists
+        | Kind::Busy
+        | Kind::DigestMismatch
+        | Kind::DuplicateMac
+        | Kind::FileFailed
+        | Kind::Finished
+        | Kind::NotOurs
+        | Kind::NotPermitted
+        | Kind::WrongState => StatusCode::CONFLICT,
+        Kind::TooBig => StatusCode::PAYLOAD_TOO_LARGE,
+        Kind::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        Kind::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        Kind::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
+        Kind::WordInvalid => StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::DriverNotLoaded
+        | Kind::Hypervisor
+        | Kind::HypervisorMissing
+        | Kind::Virtualisation
+        | Kind::WordFailed
+        | Kind::WordTrapped => StatusCode::BAD_GATEWAY,
+        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -202,7 +224,7 @@ mod tests {
         #[test]
         fn nothing_that_comes_is_worse_than_a_fault(body in prop::collection::vec(any::<u8>(), 0..200)) {
             if let Err(fault) = members("x", &body) {
-                prop_assert!(fault.text().len() < 600);
+                prop_assert!(fault.to_string().len() < 600);
             }
         }
     }
@@ -213,24 +235,22 @@ mod tests {
         assert_eq!((present.len(), absent), (1, vec!["a".to_owned()]));
         assert_eq!(members("x", b"").unwrap(), (BTreeMap::new(), Vec::new()));
         assert_eq!(
-            members("x", b"[1]").unwrap_err().text(),
+            members("x", b"[1]").unwrap_err().to_string(),
             "invalid-parameter: x: the body must be an object of named parameters"
         );
-        assert!(
-            members("x", b"{").unwrap_err().text().starts_with("invalid-parameter: x: the body is no JSON: ")
-        );
+        assert!(members("x", b"{").unwrap_err().message.starts_with("x: the body is no JSON: "));
         let deep = |levels| format!("{{\"a\":{}1{}}}", "[".repeat(levels), "]".repeat(levels));
         assert!(members("x", deep(64).as_bytes()).is_ok());
         let fault = members("x", deep(65).as_bytes()).unwrap_err();
-        assert_eq!(fault.text(), "too-big: the request has more than 64 levels of arrays and objects");
+        assert_eq!(fault.to_string(), "too-big: the request has more than 64 levels of arrays and objects");
     }
 
     #[test]
     fn every_kind_of_failure_has_a_status_that_is_none_of_success() {
         for kind in FaultKind::ALL {
-            assert!(status(kind.code()).as_u16() >= 400, "{kind:?}");
+            assert!(status(*kind).as_u16() >= 400, "{kind:?}");
         }
-        assert_eq!(status(FaultKind::GuestOffline.code()), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(status(FaultKind::NoSuchGuest.code()), StatusCode::NOT_FOUND);
+        assert_eq!(status(FaultKind::GuestOffline), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(status(FaultKind::NoSuchGuest), StatusCode::NOT_FOUND);
     }
 }

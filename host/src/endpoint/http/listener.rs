@@ -21,7 +21,6 @@ pub(crate) enum Peer {
     Ip(IpAddr),
     /// A user of this machine, over the Unix socket: the mode of the socket has let it in.
     User {
-        /// The user's number.
         uid: u32,
         /// The process, if the kernel tells.
         pid: Option<i32>,
@@ -56,7 +55,6 @@ impl std::fmt::Display for Peer {
     }
 }
 
-/// A place where callers come in.
 pub(crate) enum Listener {
     /// In the clear: for loopback addresses only.
     Tcp(TcpListener),
@@ -66,7 +64,6 @@ pub(crate) enum Listener {
     Unix(UnixListener),
 }
 
-/// Bytes both ways.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
@@ -78,7 +75,6 @@ pub(super) enum Accepted {
 }
 
 impl Listener {
-    /// The next connection.
     pub(super) async fn accept(&self) -> io::Result<(Accepted, Peer)> {
         match self {
             Self::Tcp(listener) => {
@@ -124,7 +120,6 @@ fn of_address(peer: SocketAddr) -> Peer {
 /// Why there is no socket in the file system.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SocketError {
-    /// Somebody answers there.
     #[error("{} is in use by another program", .0.display())]
     InUse(PathBuf),
     /// There is something else of that name, which is not ours to remove.
@@ -133,14 +128,8 @@ pub(crate) enum SocketError {
     /// In that folder somebody else could put a socket in the place of ours.
     #[error("{} belongs to or can be written to by others, who could put their own socket there", .0.display())]
     OpenFolder(PathBuf),
-    /// The operating system refused.
     #[error("{} cannot be listened on: {source}", .path.display())]
-    Io {
-        /// The socket.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
 }
 
 /// Bits of a mode that let others than the owner change what is in a folder; and the one that lets them only add to it.

@@ -20,7 +20,6 @@ pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0
 /// Upper bounds of how long calls took, seconds: from one that looks something up to the longest wait.
 const SECONDS: [f64; 9] = [0.000_5, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0, 20.0, 30.0];
 
-/// How it stands with one thing.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sample {
     /// Its name, with its unit at the end: `vocable_guests`.
@@ -31,7 +30,6 @@ pub(crate) struct Sample {
     pub(crate) counts_up: bool,
     /// What tells it from others of the name.
     pub(crate) labels: Vec<(&'static str, String)>,
-    /// How much.
     pub(crate) value: f64,
 }
 
@@ -54,7 +52,6 @@ pub(super) struct Metrics {
     responses: Family<ResponseLabels, Counter>,
 }
 
-/// A histogram with our bounds.
 #[derive(Clone, Debug)]
 struct Histogram_(Histogram);
 
@@ -72,12 +69,10 @@ impl Metrics {
         self.seconds.0.observe(took.as_secs_f64());
     }
 
-    /// A request was answered.
     pub(super) fn answered(&self, status: u16) {
         self.responses.get_or_create(&ResponseLabels { status }).inc();
     }
 
-    /// Everything as text.
     pub(super) fn text(&self, samples: Vec<Sample>) -> Result<String, fmt::Error> {
         let mut registry = Registry::default();
         registry.register("vocable_api_calls", "Calls of methods by what came of them", self.calls.clone());

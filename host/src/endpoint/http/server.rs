@@ -59,7 +59,6 @@ const HEADERS: usize = 64;
 /// Callers whose rate is remembered, before those that have been quiet are forgotten.
 const REMEMBERED: usize = 4096;
 
-/// What all connections share.
 #[derive(Clone)]
 struct Server {
     router: Router,
@@ -243,7 +242,6 @@ impl HttpBody for Answering {
     }
 }
 
-/// The next connection.
 async fn accept(listener: &Listener) -> (Accepted, Peer) {
     loop {
         match listener.accept().await {

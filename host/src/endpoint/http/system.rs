@@ -1,22 +1,19 @@
 //! The methods every XML-RPC server has: introspection, capabilities, and many calls in one request.
 
-use std::collections::BTreeMap;
-
-use vocable_xmlrpc::{Fault, FromValue as _, Options, Params, Value, code, excerpt, invalid_parameter};
+use serde::Deserialize;
+use vocable_xmlrpc::{Params, Problem, Value, from_value};
 
 use super::{Methods, dispatch::Dispatcher};
 use crate::audit::Caller;
 use std::sync::LazyLock;
-use vocable_api::Method as _;
 use vocable_api::description::MethodInfo;
-use vocable_api::fault::{Fault as HostFault, FaultKind};
+use vocable_api::fault::{Fault, FaultKind};
 use vocable_api::method::read;
 use vocable_api::system::{GetCapabilities, ListMethods, MethodHelp, MethodSignature, Multicall};
+use vocable_api::{Any, Method as _};
 
-/// The most calls in one `system.multicall`.
 const MOST_CALLS: usize = 1000;
 
-/// Many calls in one request.
 pub(super) const MULTICALL: &str = Multicall::NAME;
 
 /// The methods every XML-RPC server has.
@@ -37,7 +34,6 @@ const CAPABILITIES: [(&str, &str, i32); 4] = [
     ("xmlrpc", "http://xmlrpc.com/spec.md", 1),
 ];
 
-/// Carries out several calls in order.
 pub(super) async fn multicall<M: Methods>(
     dispatcher: &Dispatcher<M>,
     caller: &Caller,
@@ -46,13 +42,15 @@ pub(super) async fn multicall<M: Methods>(
     let Multicall { calls } = read(params)?;
     if calls.len() > MOST_CALLS {
         let text = format!("at most {MOST_CALLS} calls at a time, got {}", calls.len());
-        return Err(invalid_parameter(MULTICALL, &text));
+        return Err(Fault::invalid(MULTICALL, &text));
     }
     let mut answers = Vec::with_capacity(calls.len());
     let mut left = dispatcher.max_answer;
     for inner in calls {
-        let answer = match inner_call(inner.0) {
-            Ok((method, params)) => {
+        let answer = match InnerCall::of(inner) {
+            Ok(InnerCall { method, params }) => {
+                let params = params.into_iter().map(|param| param.0).collect();
+                let params = Params::new(method.clone(), params);
                 let answer = dispatcher.one(caller, method.clone(), params).await;
                 answer.and_then(|result| within(&mut left, dispatcher.max_answer, &method, result))
             }
@@ -75,28 +73,39 @@ fn within(left: &mut usize, most: usize, method: &str, result: Value) -> Result<
                 "{method} was carried out, and its answer is left out: the answers to this {MULTICALL} exceed \
                  {most} bytes; ask for it alone"
             );
-            Err(HostFault::new(FaultKind::TooBig, text).into())
+            Err(Fault::new(FaultKind::TooBig, text))
         }
     }
 }
 
 /// One of the calls of a multicall.
-fn inner_call(call: Value) -> Result<(String, Params), Fault> {
-    let members = BTreeMap::from_value(call)
-        .map_err(|mismatch| invalid_parameter(MULTICALL, &format!("one of the calls: {mismatch}")))?;
-    let mut members = Options::new(MULTICALL, members);
-    let method: Option<String> = members.take("methodName")?;
-    let params: Option<Vec<Value>> = members.take("params")?;
-    let method = method.ok_or_else(|| members.invalid("one of the calls has no methodName"))?;
-    if method == MULTICALL {
-        return Err(members.invalid("cannot call itself"));
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InnerCall {
+    #[serde(rename = "methodName")]
+    method: String,
+    #[serde(default)]
+    params: Vec<Any>,
+}
+
+impl InnerCall {
+    fn of(call: Any) -> Result<Self, Fault> {
+        let call: Self = from_value(call.0).map_err(|error| {
+            let text = match error.problem() {
+                Problem::Missing(name) => format!("one of the calls has no {name}"),
+                _ => format!("one of the calls: {error}"),
+            };
+            Fault::invalid(MULTICALL, &text)
+        })?;
+        if call.method == MULTICALL {
+            return Err(Fault::invalid(MULTICALL, "cannot call itself"));
+        }
+        Ok(call)
     }
-    members.finish()?;
-    let params = Params::new(method.clone(), params.unwrap_or_default());
-    Ok((method, params))
 }
 
 fn fault_struct(fault: Fault) -> Value {
+    let fault = vocable_xmlrpc::Fault::from(fault);
     Value::from([("faultCode", Value::from(fault.code())), ("faultString", Value::from(fault.text()))])
 }
 
@@ -125,29 +134,19 @@ fn answer(methods: &impl Methods, method: &str, params: Params) -> Result<Value,
         }
         MethodSignature::NAME => {
             let MethodSignature { method } = read(params)?;
-            Ok(signatures(&find(methods, &method)?))
+            // An array of arrays, even for a single way to call the method: clients rely on it.
+            let types = |types: Vec<&str>| types.into_iter().map(Value::from).collect::<Value>();
+            Ok(find(methods, &method)?.signatures().into_iter().map(types).collect())
         }
         _ => {
             let GetCapabilities {} = read(params)?;
-            Ok(capabilities())
+            let entry = |(name, url, version): (&str, &str, i32)| {
+                let members = [("specUrl", Value::from(url)), ("specVersion", Value::from(version))];
+                (name.to_owned(), Value::from(members))
+            };
+            Ok(CAPABILITIES.into_iter().map(entry).collect())
         }
     }
-}
-
-/// An array of arrays, even for a single way to call the method: clients rely on it.
-fn signatures(method: &MethodInfo) -> Value {
-    method
-        .signatures()
-        .into_iter()
-        .map(|types| types.into_iter().map(Value::from).collect::<Value>())
-        .collect()
-}
-
-fn capabilities() -> Value {
-    let entry = |(name, url, version): (&str, &str, i32)| {
-        (name.to_owned(), Value::from([("specUrl", Value::from(url)), ("specVersion", Value::from(version))]))
-    };
-    CAPABILITIES.into_iter().map(entry).collect()
 }
 
 /// All methods, ours and the others', sorted by name.
@@ -158,10 +157,7 @@ pub(super) fn all(methods: &impl Methods) -> Vec<MethodInfo> {
     all
 }
 
-/// What is known about a method.
 pub(super) fn find(methods: &impl Methods, name: &str) -> Result<MethodInfo, Fault> {
     let ours = SYSTEM.iter().find(|method| method.name == name).cloned();
-    ours.or_else(|| methods.describe(name)).ok_or_else(|| {
-        Fault::new(code::METHOD_NOT_FOUND, format!("no-such-method: there is no method {}", excerpt(name)))
-    })
+    ours.or_else(|| methods.describe(name)).ok_or_else(|| Fault::no_such_method(name))
 }

@@ -15,9 +15,8 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use vocable_xmlrpc::{
-    Call, Fault, Limits, Params, Response, Value, code, excerpt, parse_response, write_call,
-};
+use vocable_api::fault::{self, FaultKind};
+use vocable_xmlrpc::{Call, Fault, Limits, Params, Response, Value, code, parse_response, write_call};
 
 use super::{HttpConfig, Listener, Methods, serve};
 use vocable_api::description::MethodInfo;
@@ -56,11 +55,11 @@ impl Echo {
 }
 
 impl Methods for Echo {
-    fn call(&self, method: String, params: Params) -> BoxFuture<'_, Result<Value, Fault>> {
+    fn call(&self, method: String, params: Params) -> BoxFuture<'_, Result<Value, fault::Fault>> {
         Box::pin(async move {
             match method.as_str() {
                 "echo" => Ok(Value::from(params.rest())),
-                "fault" => Err(Fault::new(103, "guest-offline: vm1 does not answer")),
+                "fault" => Err(fault::Fault::new(FaultKind::GuestOffline, "vm1 does not answer")),
                 "panic" => panic!("for tests"),
                 "nan" => Ok(Value::Double(f64::NAN)),
                 "wait" => {
@@ -68,9 +67,7 @@ impl Methods for Echo {
                     self.begun.add_permits(1);
                     std::future::pending().await
                 }
-                other => {
-                    Err(Fault::new(code::METHOD_NOT_FOUND, format!("no-such-method: {}", excerpt(other))))
-                }
+                other => Err(fault::Fault::no_such_method(other)),
             }
         })
     }

@@ -18,29 +18,17 @@ use tokio_rustls::{
     },
 };
 
-/// Why TLS cannot be offered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
     /// A file cannot be read or written.
     #[error("{} cannot be used: {source}", .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// A file holds no PEM of that kind.
     #[error("{} holds no {what}", .path.display())]
-    NoPem {
-        /// The file.
-        path: PathBuf,
-        /// What was looked for.
-        what: &'static str,
-    },
+    NoPem { path: PathBuf, what: &'static str },
     /// Certificate and key cannot be used together, or at all.
     #[error("the certificate cannot be used: {0}")]
     Certificate(#[from] rustls::Error),
-    /// None could be made.
     #[error("no certificate can be made: {0}")]
     Making(#[from] rcgen::Error),
 }

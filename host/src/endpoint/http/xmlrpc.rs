@@ -19,12 +19,11 @@ use super::{
     endpoint::{Endpoint, is_compressed, plain},
 };
 use crate::{audit::Caller, panics};
-use vocable_api::fault::FaultKind;
+use vocable_api::fault::{self, FaultKind};
 
 /// Documents longer than this are not parsed on the threads that serve connections, bytes.
 const LONG: usize = 64 * 1024;
 
-/// Answers a call.
 pub(super) async fn answer<M: Methods>(
     State(endpoint): State<Arc<Endpoint<M>>>,
     Extension(caller): Extension<Caller>,
@@ -59,15 +58,17 @@ fn unread(error: &BodyError, limit: usize) -> Response {
     let response = match error {
         BodyError::Broken => plain(StatusCode::BAD_REQUEST, "the request's body is broken"),
         BodyError::Slow => plain(StatusCode::REQUEST_TIMEOUT, "the request's body took too long"),
-        BodyError::Busy | BodyError::TooLong { .. } => xml(write_fault(&error.fault(limit))),
+        BodyError::Busy | BodyError::TooLong { .. } => xml(write_fault(&error.fault(limit).into())),
     };
     error.close_if_unread(response)
 }
 
-/// From a document to a document.
 async fn respond<M: Methods>(endpoint: &Endpoint<M>, caller: &Caller, document: Bytes) -> Vec<u8> {
     let response = match parse(document, endpoint.config.max_request).await {
-        Ok(call) => endpoint.until_stopped(endpoint.dispatcher.positional(caller, call)).await,
+        Ok(call) => {
+            let result = endpoint.until_stopped(endpoint.dispatcher.positional(caller, call)).await;
+            result.map_err(Fault::from)
+        }
         Err(fault) => Err(fault),
     };
     write_answer(&response)
@@ -81,10 +82,10 @@ async fn parse(document: Bytes, max_bytes: usize) -> Result<Call, Fault> {
     }
     let parsed = tokio::task::spawn_blocking(move || parse_call(&document, &limits)).await;
     let failed = |error: JoinError| match error.try_into_panic() {
-        Ok(panic) => panics::fault("reading the request", &*panic).into(),
-        Err(_) => Fault::new(FaultKind::Stopping.code(), "stopping: the host agent is stopping"),
+        Ok(panic) => panics::fault("reading the request", &*panic),
+        Err(_) => fault::Fault::new(FaultKind::Stopping, "the host agent is stopping"),
     };
-    parsed.map_err(failed)?.map_err(|error| error.fault())
+    parsed.map_err(|error| Fault::from(failed(error)))?.map_err(|error| error.fault())
 }
 
 fn xml(document: Vec<u8>) -> Response {

@@ -64,7 +64,7 @@ async fn status(context: Context, _: GetStatus) -> Result<Status, Fault> {
         broker_connections: count(guests().filter(|guest| guest.connection.is_some()).count()),
         commands_running: view.commands.values().copied().map(u64::from).sum(),
         words: count(context.lexicon.words().len()),
-        rss_bytes: samples::resident_octets(),
+        rss_bytes: samples::resident_bytes(),
     })
 }
 

@@ -16,8 +16,8 @@ pub(super) async fn samples(context: &Context) -> Vec<Sample> {
         ),
         one("vocable_uptime_seconds", "Since the start of the agent", uptime(context), Vec::new()),
     ];
-    if let Some(octets) = resident_octets() {
-        samples.push(one("vocable_resident_bytes", "Memory of the agent", float(octets), Vec::new()));
+    if let Some(bytes) = resident_bytes() {
+        samples.push(one("vocable_resident_bytes", "Memory of the agent", float(bytes), Vec::new()));
     }
     if let Ok(view) = context.handle.roster().await {
         let mut states = BTreeMap::<_, u64>::new();
@@ -60,13 +60,12 @@ fn counter(
     Sample { name, help, counts_up: true, labels, value }
 }
 
-/// Seconds since the agent was started.
 pub(super) fn uptime(context: &Context) -> f64 {
     (OffsetDateTime::now_utc() - context.about.started).as_seconds_f64().max(0.0)
 }
 
 /// The memory this process holds, where the system tells.
-pub(super) fn resident_octets() -> Option<u64> {
+pub(super) fn resident_bytes() -> Option<u64> {
     let told = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = told.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)

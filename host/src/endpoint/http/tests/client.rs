@@ -230,7 +230,7 @@ fn a_connection_that_breaks_is_told_apart() {
 fn other_servers_are_told_apart() {
     let error = error_of("HTTP/1.1 404 Not Found\r\nContent-Length: 13\r\n\r\nnothing\nhere\n");
     assert_eq!(error.slug(), "bad-reply");
-    assert!(error.to_string().ends_with("is no host agent: HTTP 404, \"nothing\""), "{error}");
+    assert!(error.to_string().ends_with("is not a Vocable host agent: HTTP 404, \"nothing\""), "{error}");
     let error = error_of("HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html></html>");
     assert!(error.to_string().contains("the element \"html\", which XML-RPC does not have,"), "{error}");
     let error = error_of("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n");

@@ -1,4 +1,4 @@
-//! The files that make a machine a guest: which ones, where, and who may read them. Pure.
+//! The files of a disc that makes a machine a guest: which ones, where, and who may read them. Pure.
 //!
 //! Everything that runs or is read inside of the machine is a file of `packaging/`, for whoever wants to do it by hand
 //! or in another way; only the credential, the identity and the agent itself are added here.
@@ -13,70 +13,64 @@ const BUSYBOX: &str = include_str!("../../../packaging/inittab");
 const USER_DATA: &str = include_str!("../../../packaging/user-data");
 const PROLOG: &str = include_str!("../../../packaging/prolog.sh");
 
-/// What a machine needs to become a guest.
 #[derive(Clone)]
-pub(crate) struct Kit {
+pub(crate) struct SeedDisc {
     /// Its name: the id it logs in by.
     pub(crate) guest: String,
-    /// The guest agent, a program.
     pub(crate) agent: Vec<u8>,
-    /// Its credential.
     pub(crate) token: String,
     /// `HOST:PORT` of the broker; without one it asks port 61613 of its default gateway.
     pub(crate) broker: Option<String>,
-    /// A configuration file for it.
     pub(crate) config: Option<String>,
 }
 
-/// A file somewhere.
 #[derive(Clone, Eq, PartialEq)]
-pub(crate) struct Placed {
+pub(crate) struct SeedFile {
     /// Its path, without a leading slash.
     pub(crate) path: String,
     /// Who may do what with it: the lowest nine bits.
     pub(crate) mode: u32,
-    /// Its content.
     pub(crate) content: Vec<u8>,
 }
 
-impl Placed {
+impl SeedFile {
     fn new(path: &str, mode: u32, content: impl Into<Vec<u8>>) -> Self {
         Self { path: path.to_owned(), mode, content: content.into() }
     }
 }
 
-impl std::fmt::Debug for Placed {
+impl std::fmt::Debug for SeedFile {
     /// Without the content, of which one is a secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:o} {} ({} octets)", self.mode, self.path, self.content.len())
+        write!(f, "{:o} {} ({} bytes)", self.mode, self.path, self.content.len())
     }
 }
 
-impl Kit {
+impl SeedDisc {
     /// The files of the disc. `user-data` and `meta-data` are what cloud-init looks for (data source NoCloud),
     /// `prolog.sh` is what the contextualisation of CernVM looks for (that of HEPiX); both run the same installer.
-    pub(crate) fn disc(&self) -> Vec<Placed> {
+    pub(crate) fn files(&self) -> Vec<SeedFile> {
         let mut files = vec![
-            Placed::new("meta-data", 0o644, self.meta_data()),
-            Placed::new("prolog.sh", 0o644, PROLOG),
-            Placed::new("user-data", 0o644, USER_DATA),
+            SeedFile::new("meta-data", 0o644, self.meta_data()),
+            SeedFile::new("prolog.sh", 0o644, PROLOG),
+            SeedFile::new("user-data", 0o644, USER_DATA),
         ];
         let folder = [
-            Placed::new("install.sh", 0o755, INSTALLER),
-            Placed::new("vocable-guest", 0o755, self.agent.as_slice()),
-            Placed::new("vocable-guest.service", 0o644, SYSTEMD),
-            Placed::new("vocable-guest.openrc", 0o755, OPENRC),
-            Placed::new("vocable-guest.init", 0o755, SYSTEM_V),
-            Placed::new("inittab", 0o644, BUSYBOX),
-            Placed::new("token", 0o600, format!("{}\n", self.token)),
-            Placed::new("seed.toml", 0o644, self.settings()),
+            SeedFile::new("install.sh", 0o755, INSTALLER),
+            SeedFile::new("vocable-guest", 0o755, self.agent.as_slice()),
+            SeedFile::new("vocable-guest.service", 0o644, SYSTEMD),
+            SeedFile::new("vocable-guest.openrc", 0o755, OPENRC),
+            SeedFile::new("vocable-guest.init", 0o755, SYSTEM_V),
+            SeedFile::new("inittab", 0o644, BUSYBOX),
+            SeedFile::new("token", 0o600, format!("{}\n", self.token)),
+            SeedFile::new("seed.toml", 0o644, self.settings()),
         ];
-        let config = self.config.iter().map(|text| Placed::new("guest.toml", 0o644, text.as_str()));
+        let config = self.config.iter().map(|text| SeedFile::new("guest.toml", 0o644, text.as_str()));
         files.extend(
             folder
                 .into_iter()
                 .chain(config)
-                .map(|file| Placed { path: format!("vocable/{}", file.path), ..file }),
+                .map(|file| SeedFile { path: format!("vocable/{}", file.path), ..file }),
         );
         files
     }
@@ -96,7 +90,7 @@ impl Kit {
     /// new one when it boots with the new disc.
     fn meta_data(&self) -> String {
         let digest = Sha256::digest([&self.guest, ":", &self.token].concat());
-        let mark: String = digest.iter().take(4).map(|octet| format!("{octet:02x}")).collect();
+        let mark: String = hex::encode(digest).chars().take(8).collect();
         let mut text = format!("instance-id: vocable-{}-{mark}\n", self.guest);
         // RFC 1123: what a host may be called is less than what a guest may be called.
         let is_label = self.guest.len() <= 63
@@ -114,8 +108,8 @@ impl Kit {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn kit(guest: &str) -> Kit {
-        Kit {
+    pub(crate) fn disc(guest: &str) -> SeedDisc {
+        SeedDisc {
             guest: guest.to_owned(),
             agent: b"the agent".to_vec(),
             token: "vg_secret".to_owned(),
@@ -124,15 +118,15 @@ pub(crate) mod tests {
         }
     }
 
-    fn content(kit: &Kit, path: &str) -> String {
-        let file = kit.disc().into_iter().find(|file| file.path == path);
+    fn content(disc: &SeedDisc, path: &str) -> String {
+        let file = disc.files().into_iter().find(|file| file.path == path);
         String::from_utf8(file.unwrap_or_else(|| panic!("no {path}")).content).unwrap()
     }
 
     #[test]
     fn a_disc_has_all_that_a_machine_needs_and_the_secret_is_for_nobody_else() {
-        let kit = Kit { config: Some("beacon = \"1s\"\n".into()), ..kit("vm1") };
-        let told: Vec<_> = kit.disc().iter().map(|file| format!("{:o} {}", file.mode, file.path)).collect();
+        let disc = SeedDisc { config: Some("beacon = \"1s\"\n".into()), ..disc("vm1") };
+        let told: Vec<_> = disc.files().iter().map(|file| format!("{:o} {}", file.mode, file.path)).collect();
         insta::assert_snapshot!(told.join("\n"), @"
         644 meta-data
         644 prolog.sh
@@ -147,24 +141,24 @@ pub(crate) mod tests {
         644 vocable/seed.toml
         644 vocable/guest.toml
         ");
-        assert_eq!(content(&kit, "vocable/token"), "vg_secret\n");
-        assert_eq!(content(&kit, "vocable/guest.toml"), "beacon = \"1s\"\n");
-        assert!(!format!("{:?}", kit.disc()).contains("secret"));
+        assert_eq!(content(&disc, "vocable/token"), "vg_secret\n");
+        assert_eq!(content(&disc, "vocable/guest.toml"), "beacon = \"1s\"\n");
+        assert!(!format!("{:?}", disc.files()).contains("secret"));
     }
 
     #[test]
     fn the_agent_learns_its_name_and_if_need_be_its_broker() {
         assert_eq!(
-            content(&kit("vm1"), "vocable/seed.toml"),
+            content(&disc("vm1"), "vocable/seed.toml"),
             "# Made by vocable guest-image.\nid = \"vm1\"\n"
         );
-        let far = Kit { broker: Some("10.0.0.1:61613".into()), ..kit("vm1") };
+        let far = SeedDisc { broker: Some("10.0.0.1:61613".into()), ..disc("vm1") };
         assert!(content(&far, "vocable/seed.toml").ends_with("broker = \"10.0.0.1:61613\"\n"));
     }
 
     #[test]
     fn another_credential_is_another_instance() {
-        let (one, other) = (kit("vm1"), Kit { token: "vg_other".into(), ..kit("vm1") });
+        let (one, other) = (disc("vm1"), SeedDisc { token: "vg_other".into(), ..disc("vm1") });
         assert_eq!(content(&one, "meta-data"), content(&one.clone(), "meta-data"));
         assert_ne!(content(&one, "meta-data"), content(&other, "meta-data"));
         assert!(content(&one, "meta-data").starts_with("instance-id: vocable-vm1-"));
@@ -172,9 +166,9 @@ pub(crate) mod tests {
 
     #[test]
     fn a_machine_is_called_like_its_guest_where_machines_may_be_called_so() {
-        assert!(content(&kit("vm-1"), "meta-data").ends_with("local-hostname: vm-1\n"));
+        assert!(content(&disc("vm-1"), "meta-data").ends_with("local-hostname: vm-1\n"));
         for guest in ["vm_1", "a.b", "12", "vm-"] {
-            assert!(!content(&kit(guest), "meta-data").contains("local-hostname"), "{guest}");
+            assert!(!content(&disc(guest), "meta-data").contains("local-hostname"), "{guest}");
         }
     }
 }

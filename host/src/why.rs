@@ -10,68 +10,8 @@ use crate::machines::cards::Place;
 use crate::machines::{About, Machine, State as VmState};
 use std::time::Duration;
 use vocable_api::clock::{Now, age};
-use vocable_xmlrpc::Value;
+use vocable_api::guest::{Advice, Check, Link, Outcome, Verdict};
 
-/// How a check came out.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Outcome {
-    /// It is broken.
-    Bad,
-    /// It is well.
-    Ok,
-    /// There is nothing to judge by.
-    Unknown,
-}
-
-impl Outcome {
-    /// The name it has everywhere.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Bad => "bad",
-            Self::Ok => "ok",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-/// One link of the chain, with its evidence.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Check {
-    /// `session`, `identity`, `agent`, `words`, `commands`, `files`.
-    pub(crate) link: &'static str,
-    /// How it came out.
-    pub(crate) outcome: Outcome,
-    /// The evidence.
-    pub(crate) text: String,
-}
-
-/// Something to do, most promising first.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Advice {
-    /// To type, or to do.
-    pub(crate) command: String,
-    /// What it brings.
-    pub(crate) text: String,
-}
-
-/// What is wrong with a guest, if anything.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Verdict {
-    /// The guest.
-    pub(crate) subject: String,
-    /// Whether nothing is wrong.
-    pub(crate) well: bool,
-    /// One sentence.
-    pub(crate) verdict: String,
-    /// The broken link.
-    pub(crate) cause: Option<&'static str>,
-    /// The evidence.
-    pub(crate) checks: Vec<Check>,
-    /// What to do.
-    pub(crate) advice: Vec<Advice>,
-}
-
-/// What is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     id: String,
@@ -89,7 +29,6 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// What the host knows about somebody.
     pub(crate) fn gather(subject: &str, view: &RosterView, hypervisor: &About) -> Self {
         let named = view.machines.machines.values().find(|machine| machine.name == subject);
         // Who is asked about by the name of a machine is the guest in it, whatever id that has.
@@ -121,14 +60,12 @@ impl Facts {
         }
     }
 
-    /// With how its files are reached.
     #[must_use]
     pub(crate) fn with_files(self, way: Option<Way>) -> Self {
         Self { files: way, ..self }
     }
 }
 
-/// Judges.
 pub(crate) fn judge(facts: &Facts, now: Now) -> Verdict {
     let of_machine = [vm(facts, now), card(facts)].into_iter().flatten();
     let mut checks: Vec<Check> = of_machine.collect();
@@ -140,7 +77,7 @@ pub(crate) fn judge(facts: &Facts, now: Now) -> Verdict {
         commands(facts),
     ]);
     checks.extend(files(facts));
-    let cause = checks.iter().find(|check| check.outcome == Outcome::Bad).map(|check| check.link);
+    let cause = checks.iter().find(|check| check.result == Outcome::Bad).map(|check| check.link);
     let (verdict, advice) = sentence(facts, now);
     let well = cause.is_none() && facts.guest.as_ref().is_some_and(|(guest, _)| guest.state.is_there());
     Verdict { subject: facts.id.clone(), well, verdict, cause, checks, advice }
@@ -172,7 +109,7 @@ fn vm(facts: &Facts, now: Now) -> Option<Check> {
         ),
     };
     let outcome = if machine.state == VmState::Running { Outcome::Ok } else { Outcome::Bad };
-    Some(Check { link: "vm", outcome, text })
+    Some(Check { link: Link::Vm, result: outcome, text })
 }
 
 /// Which machine's network card the guest's address is of.
@@ -201,7 +138,7 @@ fn card(facts: &Facts) -> Option<Check> {
         },
         _ => return None,
     };
-    Some(Check { link: "card", outcome, text })
+    Some(Check { link: Link::Card, result: outcome, text })
 }
 
 fn session(facts: &Facts, now: Now) -> Check {
@@ -218,7 +155,7 @@ fn session(facts: &Facts, now: Now) -> Check {
         }
         _ => (Outcome::Bad, "no connection has ever been let in under this name".to_owned()),
     };
-    Check { link: "session", outcome, text }
+    Check { link: Link::Session, result: outcome, text }
 }
 
 fn identity(facts: &Facts, now: Now) -> Check {
@@ -241,7 +178,7 @@ fn identity(facts: &Facts, now: Now) -> Check {
         None if facts.guest.is_none() && facts.forgotten_names => (Outcome::Unknown, FORGOTTEN.to_owned()),
         None => (Outcome::Unknown, "nobody has tried to log in under this name".to_owned()),
     };
-    Check { link: "identity", outcome, text }
+    Check { link: Link::Identity, result: outcome, text }
 }
 
 /// Of too many names something is forgotten.
@@ -264,7 +201,7 @@ impl Facts {
 
 fn agent(facts: &Facts, now: Now) -> Check {
     let Some((guest, missed)) = facts.guest.as_ref().filter(|(guest, _)| guest.hello.is_some()) else {
-        return Check { link: "agent", outcome: Outcome::Unknown, text: "has never joined".to_owned() };
+        return Check { link: Link::Agent, result: Outcome::Unknown, text: "has never joined".to_owned() };
     };
     let sign = guest.last_sign.map_or_else(|| "never".to_owned(), |at| ago(at, now));
     let every = age(guest.beacon().unwrap_or(facts.beacon));
@@ -274,7 +211,7 @@ fn agent(facts: &Facts, now: Now) -> Check {
         guest.beats
     );
     let outcome = if guest.state.is_there() && *missed == 0 { Outcome::Ok } else { Outcome::Bad };
-    Check { link: "agent", outcome, text }
+    Check { link: Link::Agent, result: outcome, text }
 }
 
 fn words(facts: &Facts, now: Now) -> Check {
@@ -297,7 +234,7 @@ fn words(facts: &Facts, now: Now) -> Check {
         0 => {}
         n => text.push_str(&format!("; {n} messages refused because too many of them waited")),
     }
-    Check { link: "words", outcome, text }
+    Check { link: Link::Words, result: outcome, text }
 }
 
 fn commands(facts: &Facts) -> Check {
@@ -310,13 +247,13 @@ fn commands(facts: &Facts) -> Check {
         Some(paused) => format!("{text}; {paused}"),
         None => text,
     };
-    Check { link: "commands", outcome: Outcome::Ok, text }
+    Check { link: Link::Commands, result: Outcome::Ok, text }
 }
 
 /// Which way its files take: either is well, and one may be slow. Of one that has just failed nobody knows what it is now.
 fn files(facts: &Facts) -> Option<Check> {
     let Way { text, works } = facts.files.clone()?;
-    Some(Check { link: "files", outcome: if works { Outcome::Ok } else { Outcome::Unknown }, text })
+    Some(Check { link: Link::Files, result: if works { Outcome::Ok } else { Outcome::Unknown }, text })
 }
 
 fn sentence(facts: &Facts, now: Now) -> (String, Vec<Advice>) {
@@ -422,30 +359,6 @@ fn of_machine(facts: &Facts, now: Now) -> Option<(String, Vec<Advice>)> {
     })
 }
 
-impl From<Verdict> for Value {
-    fn from(verdict: Verdict) -> Self {
-        let check = |check: Check| {
-            Self::from([
-                ("link", Self::from(check.link)),
-                ("result", Self::from(check.outcome.as_str())),
-                ("text", Self::from(check.text)),
-            ])
-        };
-        let advice = |advice: Advice| {
-            Self::from([("command", Self::from(advice.command)), ("text", Self::from(advice.text))])
-        };
-        let all = [
-            ("subject", Some(Self::from(verdict.subject))),
-            ("well", Some(Self::from(verdict.well))),
-            ("verdict", Some(Self::from(verdict.verdict))),
-            ("cause", verdict.cause.map(Self::from)),
-            ("checks", Some(verdict.checks.into_iter().map(check).collect())),
-            ("do", Some(verdict.advice.into_iter().map(advice).collect())),
-        ];
-        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -496,16 +409,16 @@ mod tests {
         let way = Way { text: "failed 2s ago: no answer".to_owned(), works: false };
         let told =
             judge(&Facts::gather("vm1", &view(&roster, now), &About::default()).with_files(Some(way)), now);
-        let check = |link: &str| told.checks.iter().find(|check| check.link == link).cloned().unwrap();
-        assert!(check("words").text.ends_with("; 1 answer that nobody waited for"));
-        assert_eq!(check("files").outcome, Outcome::Unknown);
-        assert_eq!(check("files").text, "failed 2s ago: no answer");
+        let check = |link: Link| told.checks.iter().find(|check| check.link == link).cloned().unwrap();
+        assert!(check(Link::Words).text.ends_with("; 1 answer that nobody waited for"));
+        assert_eq!(check(Link::Files).result, Outcome::Unknown);
+        assert_eq!(check(Link::Files).text, "failed 2s ago: no answer");
     }
 
     /// One row a support case: what happened, the verdict, the broken link.
     #[test]
     fn each_case_has_its_verdict() {
-        type Case = (fn(&mut Roster, Now), &'static str, Option<&'static str>);
+        type Case = (fn(&mut Roster, Now), &'static str, Option<Link>);
         let joined: fn(&mut Roster, Now) = |roster, now| {
             roster.connected("vm1", None, now);
             roster.joined("vm1", "10.0.0.1", serde_json::Map::new(), now.after(Duration::from_secs(25)));
@@ -515,17 +428,17 @@ mod tests {
             (
                 |_, _| {},
                 "no guest is called \"vm1\", and nobody has tried to log in under that name",
-                Some("session"),
+                Some(Link::Session),
             ),
             (
                 |roster, now| roster.add_known("vm1", now),
                 "vm1 has never joined: nothing has connected under its name",
-                Some("session"),
+                Some(Link::Session),
             ),
             (
                 |roster, now| roster.refused("vm1", None, "the credential is not that of vm1", now),
                 "vm1 is not let in: the credential is not that of vm1",
-                Some("session"),
+                Some(Link::Session),
             ),
             (
                 |roster, now| {
@@ -534,7 +447,7 @@ mod tests {
                     roster.disconnected("vm1", "connection reset", now);
                 },
                 "vm1 was lost 30s ago: connection reset",
-                Some("session"),
+                Some(Link::Session),
             ),
             // Strangers say what they like: it is still lost, or well.
             (
@@ -545,7 +458,7 @@ mod tests {
                     roster.refused("vm1", ELSEWHERE, "the credential is not that of vm1", now);
                 },
                 "vm1 was lost 30s ago: connection reset",
-                Some("session"),
+                Some(Link::Session),
             ),
             (
                 |roster, now| {
@@ -565,7 +478,7 @@ mod tests {
                     roster.refused("vm1", HERE, "the credential is not that of vm1", now);
                 },
                 "vm1 is not let in: the credential is not that of vm1",
-                Some("session"),
+                Some(Link::Session),
             ),
             (
                 |roster, now| {
@@ -575,7 +488,7 @@ mod tests {
                     roster.disconnected("vm1", "closed by peer", now);
                 },
                 "vm1 left 30s ago: the guest agent was stopped",
-                Some("session"),
+                Some(Link::Session),
             ),
         ];
         for (tell, sentence, cause) in cases {
@@ -637,30 +550,29 @@ mod tests {
         const MAC: &str = "08:00:27:00:00:01";
         const OTHER: &str = "08:00:27:00:00:02";
         let vm1 = |state| ("vm1", state, MAC);
-        type Case<'a> =
-            (&'a [(&'a str, VmState, &'a str)], &'a [(&'a str, &'a str)], &'a str, Option<&'a str>);
+        type Case<'a> = (&'a [(&'a str, VmState, &'a str)], &'a [(&'a str, &'a str)], &'a str, Option<Link>);
         let cases: [Case<'_>; 7] = [
             (&[vm1(VmState::Running)], &[("vm1", MAC)], "vm1 is well", None),
             (&[vm1(VmState::Running)], &[("red", MAC)], "red is well", None),
-            (&[vm1(VmState::PowerOff)], &[], "vm1 is not there: its VM has been off for 5s", Some("vm")),
-            (&[vm1(VmState::Paused)], &[], "vm1 is held: its VM has been paused for 5s", Some("vm")),
+            (&[vm1(VmState::PowerOff)], &[], "vm1 is not there: its VM has been off for 5s", Some(Link::Vm)),
+            (&[vm1(VmState::Paused)], &[], "vm1 is held: its VM has been paused for 5s", Some(Link::Vm)),
             (
                 &[vm1(VmState::Running)],
                 &[],
                 "vm1 has never joined: its VM has been running for 5s, and no agent has connected from it",
-                Some("session"),
+                Some(Link::Session),
             ),
             (
                 &[vm1(VmState::Running), ("copy", VmState::Running, MAC)],
                 &[("vm1", MAC)],
                 "several machines have the address of vm1, copy and vm1: nobody knows in which it is",
-                Some("card"),
+                Some(Link::Card),
             ),
             (
                 &[vm1(VmState::Running), ("vm2", VmState::Running, OTHER)],
                 &[("vm1", OTHER)],
                 "vm1 runs in another machine than its own: that one was probably cloned with its credential",
-                Some("card"),
+                Some(Link::Card),
             ),
         ];
         for (machines, joined, sentence, cause) in cases {
