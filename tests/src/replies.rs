@@ -7,8 +7,8 @@
 
 use crate::files;
 use serde_json::{Map, Value};
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
