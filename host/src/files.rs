@@ -1,24 +1,18 @@
 //! Files to guests and back: who is reached how, what is done in one go, and the transfers that take longer.
 //!
-//! In reading order: [`path`], [`tree`] and [`listing`] (what travels), [`plan`] (what has to travel), [`local`],
-//! [`landing`] and [`arrival`] (trees on this machine, read and written), [`exclude`]; [`route`], [`session`] and [`walk`]
-//! (how guests are reached and listed), [`upload`] and [`download`] (trees to and from a guest); [`ledger`] and
-//! [`transfers`] (copies the agent makes by itself).
-//!
-//! The command line uses the same modules on its side of the endpoint, so that the agent reads no file on behalf of
-//! somebody who may not.
+//! In reading order: [`route`], [`session`] and [`walk`] (how guests are reached and listed), [`upload`] and [`download`]
+//! (trees to and from a guest), [`remote`] (a guest's files for the copy engine, `vocable_copy`), and [`transfers`] (copies
+//! the agent makes by itself). The command line uses the same engine on its side of the endpoint, so that the agent reads
+//! no file on behalf of somebody who may not.
 
 pub(crate) mod download;
-pub(crate) mod ledger;
 pub(crate) mod route;
 pub(crate) mod session;
 pub(crate) mod transfers;
 pub(crate) mod upload;
 pub(crate) mod walk;
 
-mod copy;
-
-pub(crate) use copy::around;
+mod remote;
 
 use crate::agent::handle::Handle;
 use crate::agent::request::Request;
@@ -26,7 +20,6 @@ use crate::agent::roster::Guest;
 use crate::agent::streams::Streams;
 use crate::credentials::Credentials;
 use hmac::{Hmac, KeyInit, Mac};
-use ledger::Spec;
 use route::Route;
 use session::Session;
 use sha2::Sha256;
@@ -44,7 +37,6 @@ use vocable_api::clock::age;
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_chirp::client::{self, Client, Login};
 use vocable_chirp::{Secret, Stream};
-use vocable_copy::landing::Outcome;
 use vocable_xmlrpc::excerpt;
 
 /// How long a guest may take to accept a connection before the bus is taken instead.
@@ -61,27 +53,6 @@ const SESSIONS: usize = 4;
 const LISTING: usize = 24 << 20;
 /// The service that streams through the bus ask for.
 const SERVICE: &str = "chirp";
-
-/// How far a transfer has come, and what came of it.
-#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
-pub(crate) struct Report {
-    /// Files that are whole at their destination.
-    pub(crate) files: u64,
-    /// Octets that were sent.
-    pub(crate) bytes: u64,
-    /// Files to be sent; those that were there already don't count.
-    pub(crate) total_files: u64,
-    /// Octets to be sent.
-    pub(crate) total_bytes: u64,
-    /// Files that were there already.
-    pub(crate) skipped: u64,
-    /// Octets that were there already, of begun files.
-    pub(crate) resumed_from: u64,
-    /// What failed.
-    pub(crate) outcome: Outcome,
-    /// Why it is over, if not because it is done: slug and text.
-    pub(crate) error: Option<(String, String)>,
-}
 
 /// The files of all guests. Cheap to clone.
 #[derive(Clone)]
@@ -167,9 +138,6 @@ impl Files {
     }
 
     /// A path of a guest, absolute. `~` stands for the folder where relative paths begin.
-    ///
-    /// # Errors
-    /// If the guest is not there, or offers no files.
     pub(crate) async fn remote(&self, name: &str, path: &[u8]) -> Result<Vec<u8>, Fault> {
         let relative = match path {
             b"~" | b"" => b"".as_slice(),
@@ -191,9 +159,6 @@ impl Files {
     }
 
     /// A session of one's own, for as long as it is held. There are only so many with each guest: more wait.
-    ///
-    /// # Errors
-    /// Why the guest cannot be reached.
     pub(crate) async fn session(&self, name: &str) -> Result<Session, Fault> {
         let (id, guest) = self.guest(name).await?;
         let id = id.as_str();
@@ -204,9 +169,6 @@ impl Files {
     }
 
     /// The session for what is done in one go.
-    ///
-    /// # Errors
-    /// Why the guest cannot be reached.
     pub(crate) async fn shared(&self, name: &str) -> Result<Session, Fault> {
         let (id, guest) = self.guest(name).await?;
         let id = id.as_str();
@@ -306,9 +268,6 @@ impl Files {
 
     /// Where a path of this machine is: the folder around it, open, and its name there. Only below the configured roots,
     /// and never through a link.
-    ///
-    /// # Errors
-    /// [`FaultKind::NotPermitted`] for everything else.
     pub(crate) fn local(&self, path: &str) -> Result<(cap_std::fs::Dir, OsString), Fault> {
         let path = Path::new(path);
         let denied = || {
@@ -341,18 +300,6 @@ impl Files {
         }
         Ok((folder, name))
     }
-
-    /// Copies what a transfer wants; `note` hears how far it is.
-    ///
-    /// # Errors
-    /// Why it could not be done at all.
-    pub(crate) async fn copy(
-        &self,
-        spec: &Spec,
-        note: &(dyn Fn(Report) + Send + Sync),
-    ) -> Result<Report, Fault> {
-        copy::copy(self, spec, note).await
-    }
 }
 
 fn offered(id: &str, guest: &Guest) -> Result<route::Offer, Fault> {
@@ -368,8 +315,8 @@ fn offered(id: &str, guest: &Guest) -> Result<route::Offer, Fault> {
 /// host keeps), of a label and the guest's id.
 fn secret(id: &str, digest: &[u8; 32]) -> Option<Secret> {
     let mac = Hmac::<Sha256>::new_from_slice(digest).ok()?;
-    let octets = mac.chain_update(b"vocable files 1 ").chain_update(id.as_bytes()).finalize().into_bytes();
-    Secret::from_hex(&vocable_copy::tree::hexadecimal(&octets)).ok()
+    let key = mac.chain_update(b"vocable files 1 ").chain_update(id.as_bytes()).finalize().into_bytes();
+    Secret::from_hex(&hex::encode(key)).ok()
 }
 
 /// What is taken from a guest.

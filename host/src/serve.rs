@@ -8,7 +8,7 @@ use crate::agent::handle::{Handle, TakeLimits};
 use crate::agent::powers::{HOST, HostPowers};
 use crate::agent::retention::{self, Retention};
 use crate::agent::roster::Patience;
-use crate::agent::store::{Store, private_database};
+use crate::agent::store::Store;
 use crate::agent::streams::{STREAMS_FROM, Streams};
 use crate::agent::{Agent, FROM_GUESTS, Parts};
 use crate::audit::Audit;
@@ -18,7 +18,6 @@ use crate::endpoint::attach;
 use crate::endpoint::http::{self, HttpConfig, Identity, Listener};
 use crate::endpoint::rpc::{self, About, Api, Context, Jobs};
 use crate::files::Files;
-use crate::files::ledger::Ledger;
 use crate::files::transfers::Transfers;
 use crate::machines::engine;
 use crate::machines::service::Machines;
@@ -146,7 +145,7 @@ impl Host {
         let (requests, asked) = mpsc::channel(WAITING);
         let limits =
             TakeLimits { output: config.commands.output_limit, results: config.commands.results_limit };
-        let handle = Handle::new(requests, store, limits);
+        let handle = Handle::new(requests, store.clone(), limits);
 
         let engine = EngineConfig {
             pooling: true,
@@ -187,13 +186,9 @@ impl Host {
         let broker_addresses = broker.local_addrs().to_vec();
 
         let (stop, quit) = (CancellationToken::new(), CancellationToken::new());
-        let transfers = config.state.join("transfers.db");
-        private_database(&transfers).map_err(refused(&transfers))?;
-        let ledger =
-            Ledger::open(&config.state).map_err(|error| StartError::new("store", error.to_string()))?;
         let roots = config.files.roots.clone();
         let files = Files::new(handle.clone(), credentials.clone(), streams.clone(), roots);
-        let (transfers, transfers_task) = Transfers::new(ledger, files.clone(), handle.clone());
+        let (transfers, transfers_task) = Transfers::new(store, files.clone(), handle.clone());
         let mut beside = JoinSet::new();
         beside.spawn(streams_task.run(stop.child_token()));
         beside.spawn(transfers_task.run(stop.child_token()));

@@ -39,8 +39,8 @@ fn make_tree(top: &Path, files: usize) {
     fs::set_permissions(top.join("read-only"), fs::Permissions::from_mode(0o555)).unwrap();
 }
 
-fn noise(octets: usize) -> Vec<u8> {
-    (0..octets as u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).take(octets).collect()
+fn noise(bytes: usize) -> Vec<u8> {
+    (0..bytes as u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).take(bytes).collect()
 }
 
 /// Names, kinds, modes, times and digests of everything below a folder.
@@ -565,7 +565,10 @@ fn a_missing_folder_is_one_failure_and_every_failure_names_its_file() {
     ] {
         let typed = host.types(&line);
         assert_eq!(typed.code, Some(1), "{typed:?}");
-        assert!(typed.err.starts_with("error[no-such-path]: vm1:/inbox/none is not there\n"), "{typed:?}");
+        assert!(
+            typed.err.starts_with("error[no-such-path]: vm1:/inbox/none: no such file or directory\n"),
+            "{typed:?}"
+        );
     }
     let put = host.call("file.put", json!(["vm1", "/inbox/none/x", {"b64": "AA=="}])).unwrap_err();
     assert!(put.contains("vm1:/inbox/none/x: "), "{put}");

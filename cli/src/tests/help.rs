@@ -19,7 +19,7 @@ fn own(line: &[&str]) -> String {
 
 #[test]
 fn of_vocable() {
-    insta::assert_snapshot!(help(&["-h"]), @r#"
+    insta::assert_snapshot!(help(&["-h"]), @"
     Run commands, ask words and watch a fleet of virtual machines
 
     Usage: vocable [OPTIONS] <VERB>
@@ -37,7 +37,7 @@ fn of_vocable() {
     Files
       cp          Copy files to guests and back
       ls          List a folder of a guest
-      df          Show how much space there is where files go
+      df          Show disk space in the folders of guests
 
     Fleet
       guests      List the guests: who is there, since when, and what is wrong
@@ -72,7 +72,7 @@ fn of_vocable() {
           --no-trunc           Don't shorten tables to the width of the terminal
       -h, --help               Print help (see more with '--help')
       -V, --version            Print version
-    "#);
+    ");
     insta::assert_snapshot!(help(&["--help"]), @r#"
     Run commands, ask words and watch a fleet of virtual machines
 
@@ -538,12 +538,12 @@ fn of_files() {
 
     Options:
       -r, --recursive       Copy folders with all that is in them
-          --no-resume       Send everything anew, whatever is there
-          --exclude <GLOB>  Leave out what fits: a name, or a path below the folder that is copied; may
-                            be repeated
+          --no-resume       Ignore what is already there
+          --exclude <GLOB>  Leave out what matches: a name, or a path below the folder that is copied;
+                            may be repeated
           --delete          Remove from the destination folder what is not in the source, and replace
                             what is of another kind
-      -p, --preserve        Take over set-user-id bits and links that lead out of the folder too
+      -p, --preserve        Also copy set-user-id bits, and links that lead out of the folder
       -h, --help            Print help (see more with '--help')
     ");
     insta::assert_snapshot!(own(&["ls", "-h"]), @"

@@ -29,10 +29,12 @@ mod life;
 mod output;
 mod retention;
 mod room;
+mod transfers;
 
 use books::Books;
 use disk::Disk;
 use output::{Output, ToSync};
+pub(crate) use transfers::{Report, Spec, Transfer};
 
 /// Why something could not be kept or found again.
 #[derive(Debug, thiserror::Error)]
@@ -198,6 +200,7 @@ impl Store {
     pub(crate) fn open(folder: &Path, keep_free: u64) -> Result<Self, StoreError> {
         let output = Output::open(folder)?;
         let mut disk = Disk::open(folder, output.clone(), keep_free)?;
+        transfers::take_over(folder, &disk.books)?;
         let books = Books::open(folder)?;
         books.read_only()?;
         let mut reader = Reader { books, output: output.clone() };

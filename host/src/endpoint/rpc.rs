@@ -138,7 +138,6 @@ static METHODS: LazyLock<BTreeMap<Cow<'static, str>, Entry>> = LazyLock::new(|| 
     let tables = [
         cmd::METHODS,
         control::METHODS,
-        file::METHODS,
         guest::METHODS,
         job::METHODS,
         legacy::METHODS,
@@ -150,7 +149,7 @@ static METHODS: LazyLock<BTreeMap<Cow<'static, str>, Entry>> = LazyLock::new(|| 
         let info = table::method(name, help, params, gives, changes, &[]);
         Entry { info, call: Box::new(call) }
     };
-    let entries = tables.into_iter().flatten().map(of_table).chain(agent::methods());
+    let entries = tables.into_iter().flatten().map(of_table).chain(agent::methods()).chain(file::methods());
     entries.map(|entry| (entry.info.name.clone(), entry)).collect()
 });
 
