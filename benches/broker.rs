@@ -1,5 +1,5 @@
 //! Round trips through the embedded broker: the host sends 1 KiB to a guest's queue, the guest answers 1 KiB on its
-//! own. Beside a bare TCP echo of as many octets in the same run, which is one hop where the broker's round trip is
+//! own. Beside a bare TCP echo of as many bytes in the same run, which is one hop where the broker's round trip is
 //! two (four over sockets). And what a thousand idle guests cost.
 //!
 //! The broker runs in this process, those who talk to it in a child, as in life. `link` is a host inside the broker's
@@ -389,7 +389,7 @@ impl Stomp {
     }
 }
 
-/// As many octets to and fro, without any broker.
+/// As many bytes to and fro, without any broker.
 async fn echo_loop(address: SocketAddr, guests: usize, window: usize) -> Result<()> {
     let mut connections = Vec::new();
     for _ in 0..guests {

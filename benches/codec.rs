@@ -1,5 +1,5 @@
-//! What a STOMP frame costs to read and to write, beside copying the same octets: a message as the agents exchange
-//! them, 230 octets of headers and a body of 1 KiB.
+//! What a STOMP frame costs to read and to write, beside copying the same bytes: a message as the agents exchange
+//! them, 230 bytes of headers and a body of 1 KiB.
 #![expect(clippy::expect_used, reason = "a benchmark that fails has no figure to give")]
 
 use bytes::{Buf, BytesMut};
@@ -30,15 +30,15 @@ fn encoded(frame: &Frame, times: usize) -> BytesMut {
     bytes
 }
 
-fn decode_all(bytes: &mut BytesMut) -> usize {
+fn decode_all(buffer: &mut BytesMut) -> usize {
     let mut decoder = Decoder::new(Limits::default(), Dialect::strict(Version::V1_2));
-    let mut octets = 0;
-    while let Some(item) = decoder.decode(bytes).expect("it was encoded") {
+    let mut bytes = 0;
+    while let Some(item) = decoder.decode(buffer).expect("it was encoded") {
         if let Item::Frame(frame) = black_box(item) {
-            octets += frame.body.len();
+            bytes += frame.body.len();
         }
     }
-    octets
+    bytes
 }
 
 fn codec(criterion: &mut Criterion) {
@@ -46,7 +46,7 @@ fn codec(criterion: &mut Criterion) {
     let one = encoded(&frame, 1);
     let many = encoded(&frame, AT_ONCE);
     let headers = one.len() - frame.body.len();
-    assert!((200..260).contains(&headers), "{headers} octets of headers");
+    assert!((200..260).contains(&headers), "{headers} bytes of headers");
 
     let mut group = criterion.benchmark_group("codec");
     group.throughput(Throughput::Bytes(many.len() as u64));
@@ -65,7 +65,7 @@ fn codec(criterion: &mut Criterion) {
             decode_all(&mut buffer)
         });
     });
-    group.bench_function("decode in pieces of 64 octets", |bencher| {
+    group.bench_function("decode in pieces of 64 bytes", |bencher| {
         bencher.iter(|| {
             let mut decoder = Decoder::new(Limits::default(), Dialect::strict(Version::V1_2));
             let mut buffer = BytesMut::with_capacity(4 << 10);

@@ -1,4 +1,4 @@
-//! A small XML-RPC call at the real host agent: CPU a call, beside a bare axum handler that answers the same octets
+//! A small XML-RPC call at the real host agent: CPU a call, beside a bare axum handler that answers the same bytes
 //! without looking at the request, and beside Python's own server with a method of the same result.
 //!
 //! Needs the host agent in the same profile: `cargo build --release -p vocable` first. Each server is a process of its
@@ -92,7 +92,7 @@ fn main() {
             }
         }
     }
-    println!("agent.version: {} octets of request, {} of reply", CALL.len(), reply.len());
+    println!("agent.version: {} bytes of request, {} of reply", CALL.len(), reply.len());
     println!("{:<28}{:>14}{:>10}{:>16}", "", "CPU µs a call", "of bare", "calls a second");
     let floor = contestants[0].cpu();
     for contestant in &contestants {

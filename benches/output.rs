@@ -1,4 +1,4 @@
-//! 1 GiB of standard output from a program on a guest to a file on the host, over the real programs: octets a second and
+//! 1 GiB of standard output from a program on a guest to a file on the host, over the real programs: bytes a second and
 //! the most memory each process took, beside `ssh` and plain `socat` doing the same in the same run.
 //!
 //! Needs the agents in the same profile: `cargo build --release -p vocable -p vocable-guest` first, and the packages
@@ -20,7 +20,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use vocable_tests::host::Host;
 
-const OCTETS: u64 = 1 << 30;
+const BYTES: u64 = 1 << 30;
 /// How often memory is looked at of what is not there any more at the end.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -33,7 +33,7 @@ fn main() {
 }
 
 fn source() -> String {
-    format!("head -c {OCTETS} /dev/zero")
+    format!("head -c {BYTES} /dev/zero")
 }
 
 fn vocable() {
@@ -51,7 +51,7 @@ fn vocable() {
             memory.look("supervisor", pid);
         }
         if report["state"] == "done" {
-            assert_eq!(report["out_bytes"], OCTETS);
+            assert_eq!(report["out_bytes"], BYTES);
             break;
         }
         assert_eq!(report["state"], "running", "{report:#}");
@@ -141,7 +141,7 @@ fn children(pid: i32) -> Vec<i32> {
 }
 
 fn done(file: &Path) {
-    assert_eq!(fs::metadata(file).unwrap().len(), OCTETS);
+    assert_eq!(fs::metadata(file).unwrap().len(), BYTES);
     fs::remove_file(file).unwrap();
 }
 
@@ -164,7 +164,7 @@ impl Memory {
 }
 
 fn show(name: &str, took: Duration, memory: &Memory) {
-    let rate = OCTETS as f64 / 1e6 / took.as_secs_f64();
+    let rate = BYTES as f64 / 1e6 / took.as_secs_f64();
     let each = memory.0.iter().map(|(name, kib)| format!("{name} {:.1}", *kib as f64 * 1024.0 / 1e6));
     let each: Vec<_> = each.collect();
     println!("{name:<10}{:>8.2}{rate:>10.0}  {}", took.as_secs_f64(), each.join(", "));

@@ -7,9 +7,13 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use criterion::{Criterion, criterion_group, criterion_main};
 use tokio::runtime::{Builder, Runtime};
-use vocable_runtime::{Caller, Engine, EngineConfig, Lexicon, Message, Policies, Policy, Powers, Role, Soon};
+use vocable_runtime::capabilities::Commands;
+use vocable_runtime::{
+    Caller, Capabilities, Engine, EngineConfig, Lexicon, Message, Policies, Policy, Refusal, Role,
+};
 use vocable_word::json;
 use vocable_words::BUILT_IN;
 
@@ -20,7 +24,7 @@ const RESULTS: &str = r#"{"cmd-id":"c1","err":"","exitCodeOrSignal":0,"finished"
 /// A host whose books are not kept.
 struct Host;
 
-impl Powers for Host {
+impl Capabilities for Host {
     fn role(&self) -> Role {
         Role::Host
     }
@@ -33,13 +37,33 @@ impl Powers for Host {
         String::new()
     }
 
-    fn interfaces(&self) -> &'static [&'static str] {
-        &["commands", "roster"]
+    fn commands(&self) -> Option<&dyn Commands> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Commands for Host {
+    async fn output(
+        &self,
+        _: Caller<'_>,
+        _: String,
+        _: String,
+        _: u64,
+        bytes: Vec<u8>,
+    ) -> Result<(), Refusal> {
+        black_box(bytes);
+        Ok(())
     }
 
-    fn commands_finished<'a>(&'a self, _: Caller<'a>, _: String, results: String) -> Soon<'a, ()> {
+    async fn finished(&self, _: Caller<'_>, _: String, results: String) -> Result<(), Refusal> {
         black_box(results);
-        Box::pin(async { Ok(()) })
+        Ok(())
+    }
+
+    async fn input_taken(&self, _: Caller<'_>, _: String, offset: u64) -> Result<(), Refusal> {
+        black_box(offset);
+        Ok(())
     }
 }
 

@@ -47,8 +47,7 @@ fn table(names: &[String], built: &Path, out: &Path) -> Result<String, Box<dyn E
     for name in names {
         let file = format!("{name}.wasm");
         fs::copy(built.join(format!("word_{}.wasm", name.replace('-', "_"))), out.join(&file))?;
-        let digest = Sha256::digest(fs::read(out.join(&file))?);
-        let sha256: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex::encode(Sha256::digest(fs::read(out.join(&file))?));
         let component = format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\"))");
         writeln!(source, "    BuiltIn {{ name: {name:?}, sha256: {sha256:?}, component: {component} }},")?;
     }

@@ -3,6 +3,7 @@
 //! the OpenAPI document and `docs/api.md` follow from this.
 
 use crate::Method;
+use crate::fields::fields;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, transform::transform_subschemas};
 use serde_json::{Map, Value as Json};
@@ -11,12 +12,9 @@ use std::collections::BTreeMap;
 use vocable_xmlrpc::{Fault, Params, Value, excerpt, invalid_parameter};
 
 pub mod document;
-mod fields;
 pub mod openapi;
 pub mod schema;
 pub mod table;
-
-pub(crate) use fields::fields;
 
 /// A method, as everybody who asks about it sees it.
 #[derive(Clone, Debug, PartialEq)]

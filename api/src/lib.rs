@@ -15,9 +15,9 @@ pub mod target;
 #[cfg(feature = "client")]
 pub mod client;
 
-mod part;
+mod fields;
 mod types;
 
 pub use method::Method;
-pub use part::Part;
 pub use types::{Any, AnyStruct, Bytes, DateTime, Text, UnixTime};
+pub use vocable_protocol::Part;

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use vocable_xmlrpc::{Params, Problem, Value, ValueError, excerpt, from_value, to_value};
 
-use crate::description::fields;
 use crate::fault::{Fault, FaultKind};
+use crate::fields::fields;
 
 /// A method of the API, by its parameters.
 pub trait Method: DeserializeOwned + JsonSchema + Send + Serialize + 'static {
@@ -27,12 +27,13 @@ pub trait Method: DeserializeOwned + JsonSchema + Send + Serialize + 'static {
 
 /// Makes methods of types: `List => "cmd.list"() -> Vec<Command>: "", reads;`, with the names of the parameters that
 /// come by position in the parentheses, and `changes` if it changes anything.
+#[macro_export]
 macro_rules! methods {
     ($($type:ty => $name:literal($($positional:ident),*) -> $reply:ty: $returns:literal, $changes:ident;)*) => {$(
         impl $crate::Method for $type {
             const NAME: &'static str = $name;
             const POSITIONAL: &'static [&'static str] = &[$(stringify!($positional)),*];
-            const CHANGES: bool = $crate::method::methods!(@$changes);
+            const CHANGES: bool = $crate::methods!(@$changes);
             const RETURNS: &'static str = $returns;
             type Reply = $reply;
         }
@@ -40,7 +41,7 @@ macro_rules! methods {
     (@changes) => { true };
     (@reads) => { false };
 }
-pub(crate) use methods;
+pub use methods;
 
 /// The parameters of a call as the method's type.
 ///

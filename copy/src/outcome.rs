@@ -1,7 +1,7 @@
 //! What came of a copy, and what failed of it.
 
-use crate::path::TreePath;
-use crate::plan::{Plan, shown};
+use crate::path::{TreePath, shown};
+use crate::plan::Plan;
 
 /// Failures that are listed one by one; of more only the number.
 const LISTED: usize = 100;

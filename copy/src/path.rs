@@ -148,6 +148,11 @@ impl TreePath {
     }
 }
 
+/// A path for people.
+pub fn shown(path: &TreePath) -> String {
+    if path.is_top() { ".".to_owned() } else { escape(path.as_bytes()) }
+}
+
 /// The folder that somebody else's path is in, and its name there; nothing for what has no name of its own.
 pub fn split_parent(path: &[u8]) -> Option<(&[u8], TreePath)> {
     let path = path.strip_suffix(b"/").unwrap_or(path);

@@ -16,7 +16,7 @@
 //! everything of the copy is whole ([`Plan::replacing`]), and only then is anything removed.
 
 use crate::listing::{Id, Limits, Listing};
-use crate::path::{TreePath, escape};
+use crate::path::TreePath;
 use crate::tree::{Entry, Item, Kind};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -443,11 +443,6 @@ pub fn leads_out(path: &TreePath, target: &[u8]) -> bool {
     false
 }
 
-/// A name for people.
-pub fn shown(path: &TreePath) -> String {
-    if path.is_top() { ".".to_owned() } else { escape(path.as_bytes()) }
-}
-
 /// A file that somebody wants, and from where on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Wanted {
@@ -460,6 +455,7 @@ pub struct Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::path::shown;
 
     const BOTH: Options = Options { resume: true, delete: true };
     const NEITHER: Options = Options { resume: false, delete: false };

@@ -3,8 +3,8 @@
 
 use crate::local::{code, open_folder, seek};
 use crate::outcome::Outcome;
-use crate::path::TreePath;
-use crate::plan::{Refusal, SMALL, leads_out, part_name, shown};
+use crate::path::{TreePath, shown};
+use crate::plan::{Refusal, SMALL, leads_out, part_name};
 use crate::tree::{Entry, Item, Kind};
 use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::ambient_authority;

@@ -41,8 +41,8 @@ fn hear(frame: &Frame) {
     assert!(!is_word || shown.as_bytes() == first);
     let rest = &frame.body[rest..];
     hear_json(rest);
-    assert!(intake::measure(&frame.headers, rest, true, &BOUNDS).is_ok() || frame.headers.iter().any(is_odd));
-    match intake::measure(&frame.headers, rest, false, &BOUNDS) {
+    assert!(intake::check(&frame.headers, rest, true, &BOUNDS).is_ok() || frame.headers.iter().any(is_odd));
+    match intake::check(&frame.headers, rest, false, &BOUNDS) {
         Ok(()) => {
             let values = frame.headers.iter().map(|(_, value)| value.as_bytes());
             values.chain([rest]).filter_map(|text| serde_json::from_slice(text).ok()).for_each(within);

@@ -43,7 +43,7 @@ fn decode(bytes: &[u8], piece: usize, dialect: Dialect) -> (Vec<Frame>, Result<(
                 Err(error) => return (frames, Err(error)),
             }
         }
-        assert!(buffer.len() <= LIMITS.line.max(LIMITS.body) + 2, "{} octets are held", buffer.len());
+        assert!(buffer.len() <= LIMITS.line.max(LIMITS.body) + 2, "{} bytes are held", buffer.len());
     }
     let end = decoder.finish(&buffer);
     (frames, end)

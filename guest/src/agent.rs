@@ -47,7 +47,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use vocable_protocol::{Event, Facts, HOST, OnDisconnect, Results, header};
 use vocable_runtime::{
-    Answer, Envelope, Events as WordEvents, HAIL, Interpreter, Lexicon, Message, WordError, wrap, wrap_raw,
+    Answer, Envelope, Events as WordEvents, Interpreter, Lexicon, Message, PING, WordError, wrap, wrap_raw,
 };
 use vocable_stomp::client::{Client, ClientError, Delivery, Event as BusEvent};
 
@@ -65,9 +65,7 @@ pub(crate) struct SayRequest {
     pub(crate) reply: oneshot::Sender<Result<String, String>>,
 }
 
-/// What the agent is made of.
 pub(crate) struct Parts {
-    /// Its id on the bus.
     pub(crate) id: String,
     /// What it tells of itself when it joins.
     pub(crate) facts: Facts,
@@ -82,22 +80,26 @@ pub(crate) struct Parts {
     pub(crate) jobs: Jobs,
     pub(crate) job_events: mpsc::Receiver<JobEvent>,
     pub(crate) say_requests: mpsc::Receiver<SayRequest>,
-    /// Whoever serves files through the bus.
     pub(crate) files: FilesHandle,
 }
 
 /// Something that ran beside the loop has come to its end.
 enum Completed {
     /// A message is acknowledged, if its id is here.
-    Acknowledged { message: Option<String> },
+    Acknowledged {
+        message: Option<String>,
+    },
     /// The host was told who is here.
     Joined,
     /// Something that needs no more attention.
     Nothing,
-    /// A message was processed.
     Processed(Processed),
     /// The words bound to a report have said it, and it is on its way under that id; or they have not.
-    ReportSent { ask: String, report: Report, result: Result<(), SendFailure> },
+    ReportSent {
+        ask: String,
+        report: Report,
+        result: Result<(), SendFailure>,
+    },
 }
 
 /// The state, and the loop around it.
@@ -339,7 +341,7 @@ impl Agent {
         }
         if self.connected && self.orders.has_to_ask(boot_time()) {
             let ask = self.asks.add(Ask::Time);
-            let question = wrap_raw(HAIL, Vec::new().into()).to(HOST).asked(&ask);
+            let question = wrap_raw(PING, Vec::new().into()).to(HOST).asked(&ask);
             // Later, if there is no room now: what waits for the answer does not wait for ever.
             if let Err(error) = self.outbound.try_send(question) {
                 debug!(guest = self.id, "the host was not asked for its time: {error}");

@@ -37,7 +37,6 @@ pub(crate) struct Config {
     pub(crate) log: LogSettings,
 }
 
-/// `[reconnect]`
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Reconnect {
     pub(crate) first: Span,
@@ -45,7 +44,6 @@ pub(crate) struct Reconnect {
     pub(crate) jitter: f64,
 }
 
-/// `[jobs]`
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Jobs {
     pub(crate) spool_limit: Size,
@@ -58,7 +56,6 @@ pub(crate) struct Jobs {
     pub(crate) cgroup: Cgroup,
 }
 
-/// `[files]`
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Files {
     pub(crate) roots: Vec<FilesRoot>,

@@ -31,7 +31,6 @@ const HOST_PEER: &str = "bus:host";
 /// Why the files cannot be served as configured.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FilesError {
-    /// The server does not take the configuration.
     #[error("files: {0}")]
     Server(String),
     #[error("{path}: {source}")]
@@ -49,13 +48,11 @@ pub(crate) struct Files {
 
 /// What the agent passes on to the task of the streams.
 enum BusEvent {
-    /// A packet of a stream.
     Packet(Bytes),
     /// The connection is gone, and with it whatever was on its way.
     Disconnected,
 }
 
-/// What the agent has of them.
 #[derive(Clone)]
 pub(crate) struct FilesHandle(mpsc::UnboundedSender<BusEvent>);
 
@@ -135,7 +132,6 @@ impl Files {
     }
 }
 
-/// Owns the streams of the host.
 async fn streams(
     id: String,
     server: Server,

@@ -11,18 +11,14 @@ use vocable_protocol::is_guest_id;
 /// Why a guest does not know who it is.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum IdentityError {
-    /// No route leads out, and no card was named.
     #[error(
         "no default route, so no network card to take the id from; set id or interface in the configuration"
     )]
     NoRoute,
-    /// The card has no usable address.
     #[error("network card {0} has no MAC address; set id in the configuration")]
     NoMac(String),
-    /// Nothing says where the host is.
     #[error("no default gateway, so no broker address; set broker in the configuration")]
     NoGateway,
-    /// An id that cannot be part of a destination.
     #[error("id \"{0}\": 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit")]
     BadId(String),
 }
@@ -67,10 +63,8 @@ pub(crate) fn canonical_mac(text: &str) -> Option<String> {
     Some(pairs.join(":"))
 }
 
-/// What is known of this machine.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Machine {
-    /// The default route.
     pub(crate) route: Option<DefaultRoute>,
     /// The MAC of the card that leads to the host.
     pub(crate) mac: Option<String>,

@@ -75,7 +75,6 @@ pub(crate) struct JobsConfig {
     pub(crate) spool_limit: u64,
     /// What to do with a command that writes more, or fills the disk.
     pub(crate) when_spool_full: WhenSpoolFull,
-    /// Commands at a time.
     pub(crate) max_running: usize,
     /// The working directory of commands that ask for none.
     pub(crate) default_dir: PathBuf,
@@ -94,32 +93,23 @@ pub(crate) struct JobsConfig {
     reason = "one at a time is on its way, and results are what it is all about"
 )]
 pub(crate) enum JobEvent {
-    /// The results are there; [`Output`](Self::Output) has told of all the output before.
     Ended {
-        /// The command.
         cmd_id: String,
-        /// How it went.
         results: Results,
     },
-    /// The command has read of its streamed input, so that there is room for more.
     Input {
-        /// The command.
         cmd_id: String,
         /// How many bytes it has read, from the beginning.
         taken: u64,
     },
-    /// There is more to read.  At most one of these is waiting for each stream of a command.
     Output {
-        /// The command.
         cmd_id: String,
-        /// The stream.
         part: Part,
         /// How many bytes can be read by now, from the beginning.
         bytes: u64,
     },
 }
 
-/// The answer to [`Jobs::start`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Started {
     /// The command was known already; nothing was started.
@@ -129,17 +119,7 @@ pub(crate) struct Started {
 /// One line of the list of jobs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct JobInfo {
-    /// The command.
     pub(crate) cmd_id: String,
-    /// Its program, as asked for.
-    pub(crate) cmd: String,
-    /// The program's arguments.
-    pub(crate) args: Vec<String>,
-    /// Whose rights it has, if not the agent's.
-    pub(crate) user: Option<String>,
-    /// When it was asked for, in seconds since 1970.
-    pub(crate) recorded: f64,
-    /// What is to become of it if the agent loses its host.
     pub(crate) on_disconnect: OnDisconnect,
     /// Bytes of standard output announced so far.
     pub(crate) out_bytes: u64,
@@ -149,7 +129,6 @@ pub(crate) struct JobInfo {
     pub(crate) input_taken: u64,
     /// How it went; `None` as long as it runs.
     pub(crate) results: Option<Results>,
-    /// Whether its results have been acknowledged.
     pub(crate) acknowledged: bool,
 }
 

@@ -19,35 +19,20 @@ use vocable_runtime::settings::Reload;
 use vocable_runtime::{Compiler, Engine, EngineConfig, Lexicon};
 use vocable_stomp::client::{AckMode, Client, ClientConfig, Credentials, Reconnect, Secret, Subscription};
 
-/// Why the agent cannot start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    /// Nobody knows who this guest is or where its host.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The commands cannot be looked after.
     #[error(transparent)]
     Jobs(#[from] JobError),
-    /// No words can be loaded at all.
     #[error(transparent)]
     Words(#[from] vocable_runtime::EngineError),
-    /// The files cannot be served as configured.
     #[error(transparent)]
     Files(#[from] FilesError),
-    /// A file or folder refused.
     #[error("{path}: {source}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// Others can read the credential.
+    File { path: PathBuf, source: io::Error },
     #[error("{0} can be read by others, who could pretend to be this guest; chmod 600 {0}", path.display())]
-    Readable {
-        /// The file.
-        path: PathBuf,
-    },
+    Readable { path: PathBuf },
 }
 
 /// The hidden first argument that makes this program the supervisor of the job in the folder that follows.

@@ -27,12 +27,12 @@
 //! The results do not say what was never known: see [`Results`].
 
 mod announcer;
-mod ending;
 mod input;
 mod job;
 mod launcher;
 mod spool;
 mod terminal;
+mod termination;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -47,9 +47,9 @@ use nix::unistd::setsid;
 
 use self::announcer::Announcer;
 use self::input::Input;
-use self::job::{Job, Wakes};
+use self::job::{Job, SignalPipes};
 use self::terminal::Terminal;
-use vocable_protocol::{Failure, FailureCode, Part, Results};
+use vocable_protocol::{Failure, FailureCode, Part, Results, TerminalSize};
 
 use crate::job::assignment::{self, GROUPS, SPARE};
 use crate::job::cgroup::Group;
@@ -61,7 +61,7 @@ use crate::job::record::{Record, Supervisor, unix_time};
 use crate::private;
 
 /// How long nothing is asked for until a supervisor that waits enters a cgroup.
-const QUIET: Duration = Duration::from_millis(50);
+const IDLE_TIME: Duration = Duration::from_millis(50);
 
 /// Watches over the job in this folder until it has ended; what `main` does under the hidden
 /// argument.  [`SPARE`] is no folder: then one is assigned later, or none.  Success means that the results are in the
@@ -70,7 +70,7 @@ pub(crate) fn main(job_dir: &Path) -> ExitCode {
     let done = if launcher::is_this() {
         launcher::launch(&Folder::new(job_dir))
     } else {
-        watch_over(job_dir).map(|()| ExitCode::SUCCESS)
+        run(job_dir).map(|()| ExitCode::SUCCESS)
     };
     done.unwrap_or_else(|cause| {
         // Standard error is the supervisor's log in the folder.
@@ -79,12 +79,12 @@ pub(crate) fn main(job_dir: &Path) -> ExitCode {
     })
 }
 
-fn watch_over(job_dir: &Path) -> io::Result<()> {
+fn run(job_dir: &Path) -> io::Result<()> {
     if job_dir != Path::new(SPARE) {
         return supervise(&Folder::new(job_dir), None);
     }
     let groups = std::env::var_os(GROUPS);
-    let group = match groups.filter(|_| assignment::is_quiet(QUIET)).map(|prefix| Group::enter(&prefix)) {
+    let group = match groups.filter(|_| assignment::is_quiet(IDLE_TIME)).map(|prefix| Group::enter(&prefix)) {
         Some(Ok(group)) => Some(group),
         // One that cannot be had is done without.
         Some(Err(_)) | None => None,
@@ -102,29 +102,29 @@ pub(crate) fn supervise(folder: &Folder, group: Option<Group>) -> io::Result<()>
     // Fails for the leader of a process group only, and such a one is detached already.
     let _ = setsid();
     set_child_subreaper(true)?;
-    let wakes = Wakes::register()?;
+    let signals = SignalPipes::register()?;
     let files = prepare(folder, group.as_ref())?;
     let mut announcer = Announcer::new(events, Instant::now());
     let started = unix_time();
     let program = start(folder, &record);
-    announcer.tell(Event::Started);
+    announcer.send(Event::Started);
     let (spool, group) = match program {
         Ok(program) => {
             let mut job =
-                Job::new(folder, &record, program, files, control, wakes, announcer).of_group(group);
-            job.watch()?;
-            job.announce_rest()?;
+                Job::new(folder, &record, program, files, control, signals, announcer).in_group(group);
+            job.run()?;
+            job.drain_output()?;
             let mut results = job.results(started);
             if let Some(failure) = launcher::failure(folder, &record) {
                 results = results.but_not_started(failure);
             }
-            leave(folder, &results);
-            let (spool, group) = job.take_leave();
+            write_results(folder, &results);
+            let (spool, group) = job.close();
             (Some(spool), group)
         }
         Err(failure) => {
-            leave(folder, &Results::not_started(failure, started));
-            announcer.tell(Event::Ended);
+            write_results(folder, &Results::not_started(failure, started));
+            announcer.send(Event::Ended);
             (None, group)
         }
     };
@@ -166,9 +166,7 @@ pub(crate) struct Started {
     pid: i32,
     out: File,
     err: File,
-    /// Streamed input.
     input: Option<Input>,
-    /// Its terminal, if it has one.
     terminal: Option<File>,
 }
 
@@ -178,21 +176,39 @@ fn start(folder: &Folder, record: &Record) -> Result<Started, Failure> {
     let unprepared = |cause: io::Error| {
         Failure::new(FailureCode::NotStarted, format!("standard input or the terminal is missing: {cause}"))
     };
-    match record.tty {
+    let started = match record.tty {
         Some(size) => {
             let owner = record.user.as_ref().map(|user| user.uid);
-            let terminal = Terminal::open(size, owner).map_err(unprepared)?;
-            start_in(terminal, folder, command).map_err(|cause| launch.failure(&cause))
+            let (terminal, input) = terminal(folder, size, owner).map_err(unprepared)?;
+            start_in(terminal, input, command)
         }
         None => {
-            let stdin = stdin(folder, record).map_err(unprepared)?;
-            start_piped(stdin, folder, command).map_err(|cause| launch.failure(&cause))
+            let (stdin, input) = stdin(folder, record).map_err(unprepared)?;
+            start_piped(stdin, input, command)
         }
+    };
+    started.map_err(|cause| launch.failure(&cause))
+}
+
+fn terminal(folder: &Folder, size: TerminalSize, owner: Option<u32>) -> io::Result<(Terminal, Input)> {
+    let terminal = Terminal::open(size, owner)?;
+    let input = Input::streamed(folder, terminal.ours.try_clone()?, true)?;
+    Ok((terminal, input))
+}
+
+/// The program's end of its standard input, and what is copied into the other.
+fn stdin(folder: &Folder, record: &Record) -> io::Result<(Stdio, Option<Input>)> {
+    if !record.stdin && !record.input {
+        return Ok((Stdio::null(), None));
     }
+    let (reader, writer) = io::pipe()?;
+    let sink = File::from(OwnedFd::from(writer));
+    let input = if record.stdin { Input::given(folder, sink) } else { Input::streamed(folder, sink, false) };
+    Ok((reader.into(), Some(input?)))
 }
 
 /// With a terminal: the launcher makes it the one of a new session, so it must lead no group yet.
-fn start_in(terminal: Terminal, folder: &Folder, mut command: Command) -> io::Result<Started> {
+fn start_in(terminal: Terminal, input: Input, mut command: Command) -> io::Result<Started> {
     let Terminal { ours, theirs } = terminal;
     command.stdin(theirs.try_clone()?).stdout(theirs.try_clone()?).stderr(theirs);
     let child = command.spawn()?;
@@ -203,17 +219,13 @@ fn start_in(terminal: Terminal, folder: &Folder, mut command: Command) -> io::Re
         out: ours.try_clone()?,
         // Whatever goes to a terminal is one stream.
         err: File::open("/dev/null")?,
-        input: Some(Input::new(folder, ours.try_clone()?, true)?),
+        input: Some(input),
         terminal: Some(ours),
     })
 }
 
-fn start_piped(stdin: Stdin, folder: &Folder, mut command: Command) -> io::Result<Started> {
-    let (given, streamed) = match stdin {
-        Stdin::Given(file) => (Stdio::from(file), None),
-        Stdin::Streamed(reader, writer) => (Stdio::from(reader), Some(File::from(OwnedFd::from(writer)))),
-    };
-    command.process_group(0).stdin(given).stdout(Stdio::piped()).stderr(Stdio::piped());
+fn start_piped(stdin: Stdio, input: Option<Input>, mut command: Command) -> io::Result<Started> {
+    command.process_group(0).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
     drop(command);
     let missing = || io::Error::other("the program was started without pipes");
@@ -221,7 +233,7 @@ fn start_piped(stdin: Stdin, folder: &Folder, mut command: Command) -> io::Resul
         pid: pid(&child)?,
         out: File::from(OwnedFd::from(child.stdout.take().ok_or_else(missing)?)),
         err: File::from(OwnedFd::from(child.stderr.take().ok_or_else(missing)?)),
-        input: streamed.map(|writer| Input::new(folder, writer, false)).transpose()?,
+        input,
         terminal: None,
     })
 }
@@ -230,34 +242,17 @@ fn pid(child: &Child) -> io::Result<i32> {
     i32::try_from(child.id()).map_err(io::Error::other)
 }
 
-/// Where the program's standard input comes from.
-enum Stdin {
-    /// A file.
-    Given(File),
-    /// Both ends of a pipe.
-    Streamed(io::PipeReader, io::PipeWriter),
-}
-
-/// What was given, what is to come, or nothing.
-fn stdin(folder: &Folder, record: &Record) -> io::Result<Stdin> {
-    if record.input {
-        let (reader, writer) = io::pipe()?;
-        return Ok(Stdin::Streamed(reader, writer));
-    }
-    Ok(Stdin::Given(if record.stdin { File::open(folder.stdin())? } else { File::open("/dev/null")? }))
-}
-
 /// Puts the results in place, however long that takes: without them nobody knows of the end.
 /// Only if the folder itself is gone, nobody wants to.
-fn leave(folder: &Folder, results: &Results) {
-    let mut told = false;
+fn write_results(folder: &Folder, results: &Results) {
+    let mut warned = false;
     while let Err(cause) = folder.write_result(results) {
         if cause.kind() == io::ErrorKind::NotFound {
             return;
         }
-        if !told {
+        if !warned {
             let _ = writeln!(io::stderr(), "cannot write the results, trying on: {cause}");
-            told = true;
+            warned = true;
         }
         // Nothing tells when somebody makes room on a disk.
         std::thread::sleep(Duration::from_secs(1));

@@ -6,11 +6,11 @@
 //! elsewhere ([`work`]). The loop itself never waits for a word, nor for the broker.
 
 pub(crate) mod asks;
+pub(crate) mod capabilities;
 pub(crate) mod commands;
 pub(crate) mod control;
 pub(crate) mod events;
 pub(crate) mod handle;
-pub(crate) mod powers;
 pub(crate) mod request;
 pub(crate) mod retention;
 pub(crate) mod roster;
@@ -20,14 +20,13 @@ mod time;
 mod turns;
 mod work;
 
-use self::time::{HOST_TIME, HostTime, VALID_UNTIL, moment};
+use self::time::{HostTime, moment};
 use self::work::{Metered, Work, Worked};
 use crate::agent::asks::{Asks, Pending, Purpose};
 use crate::agent::commands::{Active, Command, Digests, Failure, State as CommandState};
 use crate::agent::control::Signal;
 use crate::agent::events::{About, EventLog};
 use crate::agent::handle::Handle;
-use crate::agent::powers::HOST;
 use crate::agent::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
 use crate::agent::roster::{Change, Guest, Patience, Roster, State};
 use crate::agent::streams::Streams;
@@ -48,8 +47,9 @@ use tracing::{debug, error, info, warn};
 use vocable_api::clock::Now;
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_api::target::{MAX_GUEST_ID, Target, is_guest_id};
+use vocable_protocol::{HOST, Mailbox, header};
 use vocable_runtime::{
-    Envelope, Events as WordEvents, HAIL, Heard, Interpreter, Lexicon, LexiconEvent, Message, WordError,
+    Envelope, Events as WordEvents, Interpreter, Lexicon, LexiconEvent, Message, PING, Received, WordError,
     wrap, wrap_raw,
 };
 use vocable_stomp::broker::{
@@ -57,11 +57,6 @@ use vocable_stomp::broker::{
 };
 use vocable_stomp::{Command as Verb, DELIVERIES, Frame};
 use vocable_xmlrpc::excerpt;
-
-/// Where a guest's messages come from: `/queue/vocable.out.<id>`, which only that guest may write to.
-pub(crate) const FROM_GUESTS: &str = "/queue/vocable.out.";
-/// Where a guest's messages go to: `/queue/vocable.in.<id>`, which only that guest may read.
-pub(crate) const TO_GUESTS: &str = "/queue/vocable.in.";
 
 /// Headers of the transport: how a message came is no business of the word that listens.
 const TRANSPORT: [&str; 6] =
@@ -136,7 +131,7 @@ enum TakeBack {
 /// Work that was done beside the loop.
 enum Done {
     /// A guest's message was heard.
-    Heard { guest: String, frame: Frame, heard: Heard },
+    Heard { guest: String, frame: Frame, heard: Received },
     /// The words bound to a wish to run something have said it, or none has.
     Phrased { command: String, said: Result<Said, Failure> },
     /// The words bound to an event have said it to a guest.
@@ -746,10 +741,10 @@ impl Agent {
             return Some(why);
         };
         let Some(ask) = self.asks.carrier(id).map(str::to_owned) else { return Some(why) };
-        let Ok(mailbox) = Destination::parse(&format!("{TO_GUESTS}{guest}")) else { return Some(why) };
+        let Ok(mailbox) = Destination::parse(&Mailbox::ToGuest.of(&guest)) else { return Some(why) };
         let (sender, command) = (self.link.sender().clone(), id.to_owned());
         self.work.push(Box::pin(async move {
-            let withdrawn = sender.withdraw(&mailbox, "asked", &ask).await;
+            let withdrawn = sender.withdraw(&mailbox, header::ASKED, &ask).await;
             Done::TakenBack { command, ask, withdrawn, why }
         }));
         None
@@ -953,10 +948,10 @@ impl Agent {
         }
         // Before what the word has written, so that these count.
         let frame = Frame::new(Verb::Send)
-            .with("destination", format!("{TO_GUESTS}{guest}"))
-            .with(HOST_TIME, self.time.at(Instant::now()).to_string());
+            .with("destination", Mailbox::ToGuest.of(guest))
+            .with(header::HOST_TIME, self.time.at(Instant::now()).to_string());
         let frame = match until {
-            Some(until) => frame.with(VALID_UNTIL, self.time.at(until).to_string()),
+            Some(until) => frame.with(header::VALID_UNTIL, self.time.at(until).to_string()),
             None => frame,
         };
         let frame = message.headers.into_iter().fold(frame, |frame, (name, value)| frame.with(&name, value));
@@ -1008,7 +1003,7 @@ impl Agent {
     /// A frame of a guest has arrived; those of one guest are heard one after the other.
     fn arrived(&mut self, frame: Frame) {
         let guest =
-            frame.header("destination").and_then(|to| to.strip_prefix(FROM_GUESTS)).map(str::to_owned);
+            frame.header("destination").and_then(|to| Mailbox::FromGuest.guest(to)).map(str::to_owned);
         let Some(guest) = guest.filter(|guest| is_guest_id(guest)) else {
             warn!("a message from nobody: {}", excerpt(frame.header("destination").unwrap_or_default()));
             return self.acknowledge(None, frame);
@@ -1045,12 +1040,12 @@ impl Agent {
             Envelope { headers: frame.headers.clone(), body: frame.body.clone() }.without(&TRANSPORT);
         let whose = guest.clone();
         let hearing = async move {
-            let heard = caught(&guest, interpreter.hear(envelope, &guest)).await;
-            let heard = heard.unwrap_or_else(|fault| Heard {
+            let heard = caught(&guest, interpreter.receive(envelope, &guest)).await;
+            let heard = heard.unwrap_or_else(|fault| Received {
                 word: word_of(&frame),
                 reply: refusal(&frame, &guest, "failed", &fault.message),
                 error: Some(fault.message),
-                ..Heard::default()
+                ..Received::default()
             });
             Done::Heard { guest, frame, heard }
         };
@@ -1100,7 +1095,7 @@ impl Agent {
             }
             Done::Heard { guest, frame, heard } => {
                 let waits = |name| frame.header(name).is_some();
-                let is_asked = waits("asked") || waits("in-reply-to");
+                let is_asked = waits(header::ASKED) || waits(header::IN_REPLY_TO);
                 let outcome = Outcome { is_asked, is_refused: heard.error.is_some() };
                 let cost = spent
                     + ON_ITS_WAY.saturating_mul(u32::try_from(frame.weight() >> 10).unwrap_or(u32::MAX));
@@ -1129,7 +1124,7 @@ impl Agent {
     fn acknowledge(&mut self, refused: Option<(&str, &str, &str)>, frame: Frame) {
         let reply = refused.and_then(|(guest, kind, why)| Some((guest, refusal(&frame, guest, kind, why)?)));
         if let Some((guest, reply)) = reply {
-            self.send(guest, HAIL, reply);
+            self.send(guest, PING, reply);
         }
         let sender = self.link.sender().clone();
         self.work.push(Box::pin(async move {
@@ -1141,7 +1136,7 @@ impl Agent {
         }));
     }
 
-    fn heard(&mut self, guest: &str, frame: Frame, heard: Heard) {
+    fn heard(&mut self, guest: &str, frame: Frame, heard: Received) {
         if let Some(error) = heard.error {
             let (error, now) = (shortened(error), Now::read());
             warn!(guest, word = heard.word, "{error}");
@@ -1149,7 +1144,7 @@ impl Agent {
             self.events.note("word.failed", About::guest(guest), error, now);
         }
         if let Some(reply) = heard.reply {
-            let asked = frame.header("asked").map(str::to_owned);
+            let asked = frame.header(header::ASKED).map(str::to_owned);
             self.reply(guest, &heard.word, reply, asked);
         }
         // The reply first: what is acknowledged has been answered.
@@ -1181,8 +1176,8 @@ impl Agent {
         warn!(guest, word, "{text}");
         self.roster.failed(guest, &text, Now::read());
         if let Some(asked) = asked {
-            let refused = wrap_raw(HAIL, Value::from(text).to_string().into()).refusal("too-large");
-            self.send(guest, HAIL, refused.in_reply_to(&asked).to(guest));
+            let refused = wrap_raw(PING, Value::from(text).to_string().into()).refusal("too-large");
+            self.send(guest, PING, refused.in_reply_to(&asked).to(guest));
         }
     }
 
@@ -1256,7 +1251,7 @@ impl Agent {
                 self.events.note("guest.denied", About::guest(&login), text, now);
             }
             BrokerEvent::Expired { destination, messages, .. } => {
-                let guest = destination.as_str().strip_prefix(TO_GUESTS).unwrap_or_default();
+                let guest = Mailbox::ToGuest.guest(destination.as_str()).unwrap_or_default();
                 warn!(guest, "{messages} messages in {} were not fetched in time", destination.as_str());
                 self.forget_orders(guest);
             }
@@ -1340,9 +1335,9 @@ fn word_of(frame: &Frame) -> String {
 
 /// The reply to a message that is not heard; none if it asks for none, or is an answer itself.
 fn refusal(frame: &Frame, guest: &str, kind: &str, why: &str) -> Option<Envelope> {
-    let asked = frame.header("asked").filter(|_| frame.header("in-reply-to").is_none())?;
+    let asked = frame.header(header::ASKED).filter(|_| frame.header(header::IN_REPLY_TO).is_none())?;
     let reason = Value::from(why).to_string();
-    Some(wrap_raw(HAIL, reason.into()).refusal(kind).in_reply_to(asked).to(guest))
+    Some(wrap_raw(PING, reason.into()).refusal(kind).in_reply_to(asked).to(guest))
 }
 
 fn not_sent(guest: &str, error: &LinkError) -> Fault {

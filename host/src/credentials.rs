@@ -3,9 +3,6 @@
 //! A guest may read its own mailbox and write as itself (streams of octets have mailboxes of their own), the host may write to every mailbox and read everything
 //! guests say; everything else is denied. The host's own link comes from inside: nobody can log in as it.
 
-use crate::agent::powers::HOST;
-use crate::agent::streams::{STREAMS_FROM, STREAMS_TO};
-use crate::agent::{FROM_GUESTS, TO_GUESTS};
 use base64::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,6 +11,7 @@ use std::sync::{Arc, RwLock};
 use subtle::ConstantTimeEq;
 use vocable_api::proof::digest;
 use vocable_api::target::is_guest_id;
+use vocable_protocol::{HOST, Mailbox};
 use vocable_stomp::Frame;
 use vocable_stomp::broker::{Access, Action, Denial, Destination, Pattern, Principal, Secret};
 use vocable_xmlrpc::excerpt;
@@ -87,7 +85,7 @@ impl Credentials {
     fn denial(guest: &str, why: &str) -> Denial {
         Denial {
             // Whoever knocks learns nothing about which guests exist.
-            told: format!("login as {} refused", excerpt(guest)),
+            message: format!("login as {} refused", excerpt(guest)),
             logged: with_hint(why, guest),
         }
     }
@@ -166,7 +164,7 @@ impl Access for Credentials {
         }
     }
 
-    fn hung_up(&self, guest: &str) -> String {
+    fn describe_hang_up(&self, guest: &str) -> String {
         let why = match (check_name(guest), self.digest_of(guest)) {
             (Err(why), _) => why,
             (Ok(()), Some(_)) => {
@@ -180,16 +178,18 @@ impl Access for Credentials {
     fn may(&self, who: &Principal, what: Action, destination: &Destination) -> bool {
         let is_host = &*who.login == HOST;
         let there = match (what, is_host) {
-            (Action::Read, false) | (Action::Write, true) => [TO_GUESTS, STREAMS_TO],
-            (Action::Write, false) | (Action::Read, true) => [FROM_GUESTS, STREAMS_FROM],
+            (Action::Read, false) | (Action::Write, true) => [Mailbox::ToGuest, Mailbox::StreamsToGuest],
+            (Action::Write, false) | (Action::Read, true) => [Mailbox::FromGuest, Mailbox::StreamsFromGuest],
         };
-        let id = there.into_iter().find_map(|there| destination.as_str().strip_prefix(there));
+        let id = there.into_iter().find_map(|mailbox| mailbox.guest(destination.as_str()));
         id.is_some_and(|id| id == &*who.login || is_host && is_guest_id(id))
     }
 
     fn may_read_all(&self, who: &Principal, pattern: &Pattern) -> bool {
         // A guest's rights are single destinations: no pattern is wholly within them.
-        let mut all = [FROM_GUESTS, STREAMS_FROM].map(|from| Pattern::parse(&format!("{from}>"))).into_iter();
+        let mut all = [Mailbox::FromGuest, Mailbox::StreamsFromGuest]
+            .into_iter()
+            .map(|mailbox| Pattern::parse(&mailbox.of_all()));
         &*who.login == HOST && all.any(|from| from.is_ok_and(|from| from.contains(pattern)))
     }
 }
@@ -224,10 +224,10 @@ mod tests {
             for nobody in ["vm2", "../x", HOST] {
                 assert!(known.judge_proof(nobody, true).is_err(), "{nobody}");
             }
-            assert!(known.hung_up("vm1").ends_with("; make one with: vocable token new vm1"));
-            assert!(known.hung_up("vm2").contains("no credential was made for vm2;"));
+            assert!(known.describe_hang_up("vm1").ends_with("; make one with: vocable token new vm1"));
+            assert!(known.describe_hang_up("vm2").contains("no credential was made for vm2;"));
             assert_eq!(
-                known.hung_up("../x"),
+                known.describe_hang_up("../x"),
                 "hung up after the challenge: \"../x\" cannot be the id of a guest"
             );
         }

@@ -19,10 +19,8 @@ use crate::agent::request::Request;
 use crate::agent::roster::Guest;
 use crate::agent::streams::Streams;
 use crate::credentials::Credentials;
-use hmac::{Hmac, KeyInit, Mac};
 use route::Route;
 use session::Session;
-use sha2::Sha256;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -37,6 +35,7 @@ use vocable_api::clock::age;
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_chirp::client::{self, Client, Login};
 use vocable_chirp::{Secret, Stream};
+use vocable_protocol::{FILES_SERVICE, files_secret};
 use vocable_xmlrpc::excerpt;
 
 /// How long a guest may take to accept a connection before the bus is taken instead.
@@ -51,8 +50,6 @@ const FRESH: Duration = Duration::from_secs(1);
 const SESSIONS: usize = 4;
 /// Bytes of one folder's listing: more than a hundred thousand names of usual length.
 const LISTING: usize = 24 << 20;
-/// The service that streams through the bus ask for.
-const SERVICE: &str = "chirp";
 
 /// The files of all guests. Cheap to clone.
 #[derive(Clone)]
@@ -258,7 +255,8 @@ impl Files {
             let text = format!("{id} cannot be reached: {why} ({way})");
             Fault::new(FaultKind::GuestOffline, text)
         };
-        let stream = self.0.streams.open(id, SERVICE).await.map_err(|error| offline(error.to_string()))?;
+        let stream =
+            self.0.streams.open(id, FILES_SERVICE).await.map_err(|error| offline(error.to_string()))?;
         let login = Client::login(Stream::other(stream), &[Login::Trusted], limits());
         let client = timeout(LOGGING_IN, login).await;
         let client = client.map_err(|_| offline("it does not answer through the bus".to_owned()))?;
@@ -311,12 +309,8 @@ fn offered(id: &str, guest: &Guest) -> Result<route::Offer, Fault> {
     })
 }
 
-/// What both sides derive from the guest's credential: HMAC-SHA256, keyed with the credential's digest (which is all the
-/// host keeps), of a label and the guest's id.
 fn secret(id: &str, digest: &[u8; 32]) -> Option<Secret> {
-    let mac = Hmac::<Sha256>::new_from_slice(digest).ok()?;
-    let key = mac.chain_update(b"vocable files 1 ").chain_update(id.as_bytes()).finalize().into_bytes();
-    Secret::from_hex(&hex::encode(key)).ok()
+    Secret::from_hex(&hex::encode(files_secret(id, digest)?)).ok()
 }
 
 /// What is taken from a guest.

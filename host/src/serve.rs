@@ -4,13 +4,13 @@
 //! configuration ─▶ store, words, broker ─▶ agent ─▶ endpoint ─▶ "ready" … SIGTERM ─▶ endpoint, agent and broker end
 //! ```
 
+use crate::agent::capabilities::HostCapabilities;
 use crate::agent::handle::{Handle, TakeLimits};
-use crate::agent::powers::{HOST, HostPowers};
 use crate::agent::retention::{self, Retention};
 use crate::agent::roster::Patience;
 use crate::agent::store::Store;
-use crate::agent::streams::{STREAMS_FROM, Streams};
-use crate::agent::{Agent, FROM_GUESTS, Parts};
+use crate::agent::streams::Streams;
+use crate::agent::{Agent, Parts};
 use crate::audit::Audit;
 use crate::config::{self, Config};
 use crate::credentials::{Credentials, Token};
@@ -24,10 +24,10 @@ use crate::machines::service::Machines;
 use crate::panics;
 use crate::start_error::StartError;
 use serde_json::json;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,7 +37,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vocable_api::clock::Now;
-use vocable_config::{Problems, Setting};
+use vocable_config::{Problems, Setting, private, write_private};
+use vocable_protocol::{HOST, Mailbox};
 use vocable_runtime::settings::Reload;
 use vocable_runtime::{Compiler, Engine, EngineConfig, Lexicon};
 use vocable_stomp::broker::{AckMode, Broker, BrokerConfig, BrokerLimits, Link, Principal};
@@ -154,7 +155,7 @@ impl Host {
             lazy: true,
         };
         let engine = Engine::new(engine).map_err(|error| StartError::new("words", error.to_string()))?;
-        let powers = Arc::new(HostPowers::new(handle.clone()));
+        let capabilities = Arc::new(HostCapabilities::new(handle.clone()));
         let installed = config.state.join(INSTALLED_WORDS);
         let mut dirs = config.words.dirs.clone();
         if dirs.last() != Some(&installed) {
@@ -162,7 +163,7 @@ impl Host {
         }
         let policies = config.words.policies();
         let (lexicon, problems) =
-            Lexicon::open(engine, powers, policies, vocable_words::BUILT_IN, dirs).await;
+            Lexicon::open(engine, capabilities, policies, vocable_words::BUILT_IN, dirs).await;
         lexicon.limit_messages(broker_config(&config).frames.body);
         for problem in problems {
             tracing::error!("{problem}");
@@ -180,8 +181,10 @@ impl Host {
         let broker = Broker::start(broker_config(&config), Arc::new(credentials.clone()), listeners)
             .map_err(|error| unavailable(error.to_string()))?;
         let broker_events = broker.events();
-        let link = linked(&broker, FROM_GUESTS, AckMode::ClientIndividual).await.map_err(unavailable)?;
-        let stream_link = linked(&broker, STREAMS_FROM, AckMode::Auto).await.map_err(unavailable)?;
+        let link =
+            linked(&broker, Mailbox::FromGuest, AckMode::ClientIndividual).await.map_err(unavailable)?;
+        let stream_link =
+            linked(&broker, Mailbox::StreamsFromGuest, AckMode::Auto).await.map_err(unavailable)?;
         let (streams, streams_task) = Streams::new(stream_link);
         let broker_addresses = broker.local_addrs().to_vec();
 
@@ -415,9 +418,9 @@ fn broker_config(config: &Config) -> BrokerConfig {
 }
 
 /// A connection to the broker inside this process, subscribed to what all guests send there.
-async fn linked(broker: &Broker, from: &str, ack: AckMode) -> Result<Link, String> {
+async fn linked(broker: &Broker, from: Mailbox, ack: AckMode) -> Result<Link, String> {
     let link = broker.link(Principal::new(HOST).many()).await.map_err(|error| error.to_string())?;
-    let subscribed = link.sender().subscribe("guests", &format!("{from}>"), ack).await;
+    let subscribed = link.sender().subscribe("guests", &from.of_all(), ack).await;
     subscribed.map_err(|error| error.to_string())?;
     Ok(link)
 }
@@ -497,7 +500,7 @@ fn refused(path: &Path) -> impl Fn(io::Error) -> StartError {
 fn lock(state: &Path) -> Result<File, StartError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(refused(state))?;
     let path = state.join("lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = private().create(true).truncate(false).open(&path);
     let file = file.map_err(refused(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -518,7 +521,7 @@ fn own_token(state: &Path) -> Result<String, StartError> {
         _ => {}
     }
     let token = Token::new("vc").map_err(|error| StartError::new("internal", error.to_string()))?;
-    write_private(&path, token.as_str()).map_err(refused(&path))?;
+    write_private(&path, token.as_str().as_bytes()).map_err(refused(&path))?;
     Ok(token.as_str().to_owned())
 }
 
@@ -528,7 +531,7 @@ fn write_urls(state: &Path, urls: &[String]) -> Result<(), StartError> {
     let (sockets, others): (Vec<_>, Vec<_>) = urls.iter().partition(|url| url.starts_with("unix:"));
     let lines: String =
         sockets.into_iter().chain(others.into_iter().take(1)).map(|url| format!("{url}\n")).collect();
-    write_private(&path, &lines).map_err(refused(&path))
+    write_private(&path, lines.as_bytes()).map_err(refused(&path))
 }
 
 fn remove_url(state: &Path) {
@@ -543,13 +546,4 @@ fn remove_socket(socket: &str) {
     {
         tracing::warn!("{socket} stays: {error}");
     }
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
-pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(temporary, path)
 }

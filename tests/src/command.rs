@@ -1,6 +1,6 @@
 //! What is run, and what came of it.
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::host::Host;
 use base64::prelude::*;
 use serde_json::{Value, json};
@@ -62,8 +62,37 @@ impl Ran {
     }
 }
 
+impl Host {
+    /// Has a program run, with options of `cmd.run`, and does not wait for it.
+    pub fn starts_with(&self, target: &str, line: &[&str], options: Value) -> Command<'_> {
+        let (cmd, args) = line.split_first().unwrap();
+        let id = self.call("cmd.run", json!([target, cmd, args, options])).unwrap();
+        Command::new(self, id.as_str().unwrap().to_owned())
+    }
+
+    /// Has a program run and does not wait for it.
+    pub fn starts(&self, target: &str, line: &[&str]) -> Command<'_> {
+        self.starts_with(target, line, json!({}))
+    }
+
+    /// Has a program run, and waits for what comes of it.
+    pub fn runs(&self, target: &str, line: &[&str]) -> Ran {
+        self.starts(target, line).ends()
+    }
+
+    /// Has a shell run a script, and waits for what comes of it.
+    pub fn shell(&self, target: &str, script: &str) -> Ran {
+        self.runs(target, &["sh", "-c", script])
+    }
+
+    /// A command that was asked for before.
+    pub fn command(&self, id: &str) -> Command<'_> {
+        Command::new(self, id.to_owned())
+    }
+}
+
 impl<'a> Command<'a> {
-    pub(crate) fn new(host: &'a Host, id: String) -> Self {
+    fn new(host: &'a Host, id: String) -> Self {
         Self { host, id }
     }
 
@@ -78,6 +107,13 @@ impl<'a> Command<'a> {
         self.host.call("cmd.poll", json!([self.id, far])).unwrap()
     }
 
+    /// What a list of commands says about it.
+    pub fn listed(&self) -> Value {
+        let all = self.host.call("cmd.list", json!([{"all": true}])).unwrap();
+        let found = all.as_array().unwrap().iter().find(|command| command["cmd_id"] == *self.id).cloned();
+        found.unwrap_or_else(|| panic!("no {} in {all}", self.id))
+    }
+
     /// Waits until it has written that to standard output.
     pub fn prints(&self, text: &str) -> &Self {
         let so_far = self.follow(|_, out| String::from_utf8_lossy(out).contains(text));
@@ -86,15 +122,15 @@ impl<'a> Command<'a> {
     }
 
     /// Waits until there is so much standard output here.
-    pub fn has_written(&self, octets: u64) -> &Self {
-        let from = json!({"until": "output", "out_offset": octets - 1});
-        let deadline = Instant::now() + PATIENCE;
+    pub fn has_written(&self, bytes: u64) -> &Self {
+        let from = json!({"until": "output", "out_offset": bytes - 1});
+        let deadline = Instant::now() + TIMEOUT;
         let mut report = self.polled();
-        while report["out_bytes"].as_u64().unwrap() < octets && is_under_way(&report) {
+        while report["out_bytes"].as_u64().unwrap() < bytes && is_under_way(&report) {
             assert!(Instant::now() < deadline, "{} does not write so much: {report:#}", self.id);
             report = self.host.call("cmd.wait", json!([self.id, 20.0, from])).unwrap();
         }
-        assert!(report["out_bytes"].as_u64().unwrap() >= octets, "{report:#}");
+        assert!(report["out_bytes"].as_u64().unwrap() >= bytes, "{report:#}");
         self
     }
 
@@ -105,12 +141,12 @@ impl<'a> Command<'a> {
 
     fn follow(&self, mut enough: impl FnMut(&Value, &[u8]) -> bool) -> Ran {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let from = json!({"until": "output", "out_offset": out.len(), "err_offset": err.len()});
             let report = self.host.call("cmd.wait", json!([self.id, 20.0, from])).unwrap();
-            out.extend(octets(&report["out"]));
-            err.extend(octets(&report["err"]));
+            out.extend(bytes(&report["out"]));
+            err.extend(bytes(&report["err"]));
             let all_here = !is_under_way(&report) && report["more"] == false;
             if all_here || enough(&report, &out) {
                 return Ran { report, out, err };
@@ -126,7 +162,7 @@ pub fn is_under_way(report: &Value) -> bool {
 }
 
 /// Output as it stands in a report: text, or base64.
-pub fn octets(output: &Value) -> Vec<u8> {
+pub fn bytes(output: &Value) -> Vec<u8> {
     match output {
         Value::String(text) => text.clone().into_bytes(),
         other => BASE64_STANDARD.decode(other["b64"].as_str().unwrap()).unwrap(),

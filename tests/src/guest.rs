@@ -1,6 +1,6 @@
 //! A guest agent, and everything that runs under it.
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::files;
 use crate::host::{Host, program_at, write_config};
 use crate::process::Process;
@@ -51,8 +51,24 @@ pub struct Guest {
     former: String,
 }
 
+impl Host {
+    /// A guest that is to be started.
+    pub fn guest(&self, id: &str) -> GuestPlan<'_> {
+        GuestPlan::new(self, id)
+    }
+
+    /// Guests that have joined.
+    pub fn guests<const N: usize>(&self, ids: [&str; N]) -> [Guest; N] {
+        let started = ids.map(|id| self.guest(id).starts());
+        for id in ids {
+            self.awaits("guest.joined", id);
+        }
+        started
+    }
+}
+
 impl<'a> GuestPlan<'a> {
-    pub(crate) fn new(host: &'a Host, id: &str) -> Self {
+    fn new(host: &'a Host, id: &str) -> Self {
         let token = host.call("guest.token", json!([id])).unwrap();
         Self {
             host,
@@ -121,7 +137,7 @@ impl<'a> GuestPlan<'a> {
     pub fn joins(self) -> Guest {
         let (host, id) = (self.host, self.id.clone());
         let guest = self.starts();
-        host.hears("guest.joined", &id);
+        host.awaits("guest.joined", &id);
         guest
     }
 
@@ -211,12 +227,12 @@ impl Guest {
             let pid = i32::try_from(told["pid"].as_i64()?).ok()?;
             (born(pid)? == told["born"].as_u64()?).then_some(pid)
         };
-        let told = self.told_by_supervisors();
+        let told = self.supervisor_records();
         told.iter().filter_map(|told| Some((alive(told)?, told["job"].as_str()?.to_owned()))).collect()
     }
 
     /// What each supervisor told of itself, with the name of its `job`.
-    fn told_by_supervisors(&self) -> Vec<Value> {
+    fn supervisor_records(&self) -> Vec<Value> {
         let jobs = std::fs::read_dir(self.folder.join(&self.name).join("jobs"));
         let of = |job: std::fs::DirEntry| {
             let told = std::fs::read(job.path().join("supervisor.json")).ok()?;
@@ -258,11 +274,11 @@ impl Guest {
             // It may end by itself in between.
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
-        self.told_by_supervisors()
+        self.supervisor_records()
             .into_iter()
             .filter_map(|told| told["group"].as_str().map(PathBuf::from))
             .for_each(|group| {
-                let deadline = Instant::now() + PATIENCE;
+                let deadline = Instant::now() + TIMEOUT;
                 // Who was killed is in it until the kernel has done it; nothing tells when that is.
                 while std::fs::remove_dir(&group).is_err() && group.exists() && Instant::now() < deadline {
                     std::thread::sleep(Duration::from_millis(2));
@@ -284,8 +300,8 @@ fn processes() -> impl Iterator<Item = i32> {
 
 /// The environment of a process, as it was started with; nothing if it is gone.
 fn environment(pid: i32) -> Vec<String> {
-    let octets = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    octets.split(|octet| *octet == 0).map(|variable| String::from_utf8_lossy(variable).into_owned()).collect()
+    let bytes = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    bytes.split(|byte| *byte == 0).map(|variable| String::from_utf8_lossy(variable).into_owned()).collect()
 }
 
 impl Start {

@@ -1,15 +1,13 @@
 //! A host agent: its endpoint, its events, its command line.
 
-use crate::command::{Command, Ran};
-use crate::guest::{Guest, GuestPlan};
 use crate::process::Process;
-use crate::{PATIENCE, files};
+use crate::{TIMEOUT, files, http, replies};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command as Program, ExitStatus};
+use std::process::{Command, ExitStatus};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -25,14 +23,14 @@ pub struct Host {
     process: Process,
     ready: Value,
     client: Client,
-    happened: Mutex<Happened>,
+    events: Mutex<Events>,
     env: Vec<(String, String)>,
     folder: TempDir,
 }
 
 /// Events so far; each can be awaited once.
 #[derive(Default)]
-struct Happened {
+struct Events {
     events: Vec<Option<Value>>,
     next: u64,
 }
@@ -90,7 +88,7 @@ impl Host {
         write_config(&folder.path().join("vocable.toml"), &config, settings);
         let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (process, ready, client) = serve(folder.path(), &env);
-        Self { process, ready, client, happened: Mutex::default(), env, folder }
+        Self { process, ready, client, events: Mutex::default(), env, folder }
     }
 
     /// Where everything of this story lies.
@@ -128,20 +126,6 @@ impl Host {
         &self.process
     }
 
-    /// A guest that is to be started.
-    pub fn guest(&self, id: &str) -> GuestPlan<'_> {
-        GuestPlan::new(self, id)
-    }
-
-    /// Guests that have joined.
-    pub fn guests<const N: usize>(&self, ids: [&str; N]) -> [Guest; N] {
-        let started = ids.map(|id| self.guest(id).starts());
-        for id in ids {
-            self.hears("guest.joined", id);
-        }
-        started
-    }
-
     /// Where and how to call it, for another thread. A restart makes it stale.
     pub fn endpoint(&self) -> Endpoint {
         Endpoint { url: format!("http://{}", self.api()), token: self.token() }
@@ -150,31 +134,35 @@ impl Host {
     /// Calls a method with a JSON array of parameters.
     pub fn call(&self, method: &str, params: Value) -> Answer {
         let params = params.as_array().unwrap().iter().cloned().map(|it| from_json(it).unwrap()).collect();
-        match self.client.call_by_name(method, params, PATIENCE) {
-            Ok(value) => Ok(to_json(&value)),
+        match self.client.call_by_name(method, params, TIMEOUT) {
+            Ok(value) => {
+                let reply = to_json(&value);
+                replies::check(method, &reply, || http::json(self.api(), &self.token(), "/api/openapi.json"));
+                Ok(reply)
+            }
             Err(ClientError::Fault(fault)) => Err(fault.text().to_owned()),
             Err(error) => panic!("{method}: {error}"),
         }
     }
 
     /// Waits for the next event of that kind about that guest, or with that text in it.
-    pub fn hears(&self, kind: &str, about: &str) -> Value {
-        self.hears_within(PATIENCE, kind, about)
+    pub fn awaits(&self, kind: &str, about: &str) -> Value {
+        self.awaits_within(TIMEOUT, kind, about)
     }
 
     /// The same, of something that may take its time.
-    pub fn hears_within(&self, patience: Duration, kind: &str, about: &str) -> Value {
-        let deadline = Instant::now() + patience;
+    pub fn awaits_within(&self, timeout: Duration, kind: &str, about: &str) -> Value {
+        let deadline = Instant::now() + timeout;
         loop {
-            if let Some(event) = self.happened.lock().unwrap().take(kind, about) {
+            if let Some(event) = self.events.lock().unwrap().take(kind, about) {
                 return event;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "{kind} of {about} did not happen");
-            let next = self.happened.lock().unwrap().next;
+            let next = self.events.lock().unwrap().next;
             let wait = left.min(Duration::from_secs(20)).as_secs_f64();
-            let news = self.call("agent.events", json!([next, wait])).unwrap();
-            self.happened.lock().unwrap().add(&news);
+            let reply = self.call("agent.events", json!([next, wait])).unwrap();
+            self.events.lock().unwrap().add(&reply);
         }
     }
 
@@ -187,7 +175,7 @@ impl Host {
 
     /// Waits until a guest has given a sign of life beyond so many.
     pub fn beats_again(&self, guest: &str, before: u64) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while self.about(guest)["beats"].as_u64().unwrap() <= before {
             assert!(Instant::now() < deadline, "{guest} gives no sign of life");
             // Signs of life are no events.
@@ -200,35 +188,8 @@ impl Host {
         self.call("guest.why", json!([guest])).unwrap()["verdict"].as_str().unwrap().to_owned()
     }
 
-    /// Has a program run, with options of `cmd.run`, and does not wait for it.
-    pub fn starts_with(&self, target: &str, line: &[&str], options: Value) -> Command<'_> {
-        let (cmd, args) = line.split_first().unwrap();
-        let id = self.call("cmd.run", json!([target, cmd, args, options])).unwrap();
-        Command::new(self, id.as_str().unwrap().to_owned())
-    }
-
-    /// Has a program run and does not wait for it.
-    pub fn starts(&self, target: &str, line: &[&str]) -> Command<'_> {
-        self.starts_with(target, line, json!({}))
-    }
-
-    /// Has a program run, and waits for what comes of it.
-    pub fn runs(&self, target: &str, line: &[&str]) -> Ran {
-        self.starts(target, line).ends()
-    }
-
-    /// Has a shell run a script, and waits for what comes of it.
-    pub fn shell(&self, target: &str, script: &str) -> Ran {
-        self.runs(target, &["sh", "-c", script])
-    }
-
-    /// A command that was asked for before.
-    pub fn command(&self, id: &str) -> Command<'_> {
-        Command::new(self, id.to_owned())
-    }
-
     /// This host's command line, to be run by hand.
-    pub fn command_line(&self, arguments: &[&str]) -> Program {
+    pub fn command_line(&self, arguments: &[&str]) -> Command {
         let mut command = vocable(self.folder());
         command.args(arguments);
         command
@@ -254,7 +215,7 @@ impl Host {
     /// Starts it again, over the same state. Its addresses are new, its events begin again.
     pub fn starts_again(&mut self) {
         (self.process, self.ready, self.client) = serve(self.folder.path(), &self.env);
-        self.happened = Mutex::default();
+        self.events = Mutex::default();
     }
 }
 
@@ -270,15 +231,15 @@ impl Endpoint {
     pub fn call(&self, method: &str, params: &Value) -> Result<Value, ClientError> {
         let params = params.as_array().unwrap().iter().cloned().map(|it| from_json(it).unwrap()).collect();
         let client = Client::new(&self.url, self.token.as_str())?;
-        client.call_by_name(method, params, PATIENCE).map(|value| to_json(&value))
+        client.call_by_name(method, params, TIMEOUT).map(|value| to_json(&value))
     }
 }
 
-impl Happened {
-    fn add(&mut self, news: &Value) {
-        assert_eq!(news["dropped"], 0, "events are missing");
-        self.events.extend(news["events"].as_array().unwrap().iter().cloned().map(Some));
-        self.next = news["next"].as_u64().unwrap();
+impl Events {
+    fn add(&mut self, reply: &Value) {
+        assert_eq!(reply["dropped"], 0, "events are missing");
+        self.events.extend(reply["events"].as_array().unwrap().iter().cloned().map(Some));
+        self.next = reply["next"].as_u64().unwrap();
     }
 
     fn take(&mut self, kind: &str, about: &str) -> Option<Value> {
@@ -291,27 +252,27 @@ impl Happened {
 }
 
 /// Runs a command line to its end.
-pub fn typed(command: &mut Program) -> Typed {
+pub fn typed(command: &mut Command) -> Typed {
     let mut process = Process::start("vocable", command);
     let (out, status) = process.finishes();
     Typed { code: status.code(), out, err: process.all_logged() }
 }
 
 /// `vocable` with the configuration of that folder and nothing of the user's.
-pub fn vocable(folder: &Path) -> Program {
+pub fn vocable(folder: &Path) -> Command {
     let mut command = program("vocable");
     command.env("VOCABLE_CONFIG", folder.join("vocable.toml"));
     command
 }
 
 /// A program under test, without the user's own settings.
-pub fn program(name: &str) -> Program {
+pub fn program(name: &str) -> Command {
     program_at(&files::program(name))
 }
 
 /// The program in that file, without the variables that are ours.
-pub fn program_at(file: &Path) -> Program {
-    let mut command = Program::new(file);
+pub fn program_at(file: &Path) -> Command {
+    let mut command = Command::new(file);
     let ours = |name: &OsStr| name.to_string_lossy().starts_with("VOCABLE_");
     for (name, _) in std::env::vars_os().filter(|(name, _)| ours(name)) {
         command.env_remove(name);

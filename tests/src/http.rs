@@ -1,9 +1,8 @@
-//! An HTTP client with bad manners: it sends what it is told, octet for octet, and reads answers.
+//! An HTTP client with bad manners: it sends what it is told, byte for byte, and reads answers.
 
-use crate::PATIENCE;
-use crate::host::Host;
+use crate::TIMEOUT;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// An answer that was received.
@@ -32,26 +31,26 @@ pub struct Caller {
 
 impl Caller {
     /// Connects; says nothing.
-    pub fn dial(host: &Host) -> Self {
-        let stream = TcpStream::connect_timeout(&host.api(), PATIENCE).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    pub fn dial(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         Self { stream: BufReader::new(stream) }
     }
 
     /// Sends anything; whether the agent still takes it.
-    pub fn sends(&mut self, octets: &[u8]) -> bool {
-        self.stream.get_mut().write_all(octets).is_ok()
+    pub fn sends(&mut self, bytes: &[u8]) -> bool {
+        self.stream.get_mut().write_all(bytes).is_ok()
     }
 
     /// Sends a document, as an honest client does.
-    pub fn posts(&mut self, host: &Host, document: &[u8]) {
+    pub fn posts(&mut self, token: &str, document: &[u8]) {
         let length = format!("Content-Length: {}", document.len());
-        self.sends(head(host, &[&length]).as_bytes());
+        self.sends(head(token, &[&length]).as_bytes());
         self.sends(document);
     }
 
-    /// Sends that piece again and again, until the agent refuses or `most` octets are sent; how many it took.
+    /// Sends that piece again and again, until the agent refuses or `most` bytes are sent; how many it took.
     pub fn pours(&mut self, piece: &[u8], most: u64) -> u64 {
         let mut sent = 0;
         while sent < most && self.sends(piece) {
@@ -87,7 +86,7 @@ impl Caller {
     pub fn is_kept(&mut self) -> bool {
         self.stream.get_ref().set_read_timeout(Some(Duration::from_millis(1))).unwrap();
         let ended = matches!(self.stream.fill_buf(), Ok([]));
-        self.stream.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        self.stream.get_ref().set_read_timeout(Some(TIMEOUT)).unwrap();
         !ended
     }
 
@@ -102,11 +101,20 @@ impl Caller {
     }
 }
 
+/// What the endpoint has at that path, which is JSON.
+pub fn json(address: SocketAddr, token: &str, path: &str) -> serde_json::Value {
+    let mut caller = Caller::dial(address);
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
+    caller.sends(head.as_bytes());
+    let answer = caller.answer().unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    serde_json::from_str(&answer.body).unwrap()
+}
+
 /// The head of a call with the token, and these fields beside.
-pub fn head(host: &Host, fields: &[&str]) -> String {
+pub fn head(token: &str, fields: &[&str]) -> String {
     let mut head = format!(
-        "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/xml\r\nAuthorization: Bearer {}\r\n",
-        host.token()
+        "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/xml\r\nAuthorization: Bearer {token}\r\n"
     );
     for field in fields {
         head += field;

@@ -1,6 +1,6 @@
 //! Whoever listens where somebody else is expected: records what is sent to it, and answers as it was told.
 
-use crate::PATIENCE as TIMEOUT;
+use crate::TIMEOUT;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
@@ -17,7 +17,7 @@ pub struct Impostor {
 }
 
 struct Shared {
-    told: Mutex<Told>,
+    told: Mutex<Record>,
     changed: Condvar,
     /// What ends a piece.
     delimiter: &'static [u8],
@@ -25,7 +25,7 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct Told {
+struct Record {
     bytes: Vec<u8>,
     visits: usize,
     open: Vec<TcpStream>,
@@ -60,19 +60,19 @@ impl Impostor {
     }
 
     /// Everything that was sent to it so far, by all visitors.
-    pub fn was_told(&self) -> Vec<u8> {
+    pub fn received(&self) -> Vec<u8> {
         self.shared.told.lock().unwrap().bytes.clone()
     }
 
     /// Whether that was among it.
     pub fn knows(&self, secret: &str) -> bool {
-        self.was_told().windows(secret.len()).any(|part| part == secret.as_bytes())
+        self.received().windows(secret.len()).any(|part| part == secret.as_bytes())
     }
 
     /// Waits until so many have come and gone again.
     pub fn was_visited(&self, times: usize) {
         let told = self.shared.told.lock().unwrap();
-        let too_few = |told: &mut Told| told.visits < times;
+        let too_few = |told: &mut Record| told.visits < times;
         let (told, _) = self.shared.changed.wait_timeout_while(told, TIMEOUT, too_few).unwrap();
         let visits = told.visits;
         drop(told);
@@ -98,7 +98,7 @@ impl Drop for Impostor {
 }
 
 impl Shared {
-    fn change(&self, change: impl FnOnce(&mut Told)) {
+    fn change(&self, change: impl FnOnce(&mut Record)) {
         change(&mut self.told.lock().unwrap());
         self.changed.notify_all();
     }

@@ -1,7 +1,7 @@
 //! A program that runs: what it says, how it ends. Killed when dropped, if it is still there; what it has said is
 //! shown if the test has failed.
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
@@ -15,24 +15,24 @@ use std::time::Instant;
 const SHOWN: usize = 60;
 
 /// Something that one thread tells and others wait for.
-struct Told<T> {
+struct Watched<T> {
     value: Mutex<T>,
     changed: Condvar,
 }
 
-impl<T> Told<T> {
+impl<T> Watched<T> {
     fn new(value: T) -> Arc<Self> {
         Arc::new(Self { value: Mutex::new(value), changed: Condvar::new() })
     }
 
-    fn tell(&self, change: impl FnOnce(&mut T)) {
+    fn change(&self, change: impl FnOnce(&mut T)) {
         change(&mut self.value.lock().unwrap());
         self.changed.notify_all();
     }
 
     /// What `found` sees in it, as soon as it sees something.
     fn wait<R>(&self, mut found: impl FnMut(&T) -> Option<R>) -> Option<R> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut value = self.value.lock().unwrap();
         loop {
             if let Some(result) = found(&value) {
@@ -59,8 +59,8 @@ pub struct Process {
     name: String,
     pid: i32,
     stdout: Option<BufReader<ChildStdout>>,
-    log: Arc<Told<Log>>,
-    ended: Arc<Told<Option<ExitStatus>>>,
+    log: Arc<Watched<Log>>,
+    ended: Arc<Watched<Option<ExitStatus>>>,
 }
 
 impl Process {
@@ -77,23 +77,23 @@ impl Process {
     }
 
     fn watched(name: &str, mut child: Child) -> Self {
-        let (log, ended) = (Told::new(Log::default()), Told::new(None));
+        let (log, ended) = (Watched::new(Log::default()), Watched::new(None));
         let errors = child.stderr.take().unwrap();
         // Not joined: whatever the program leaves running may hold the pipe for longer than we live.
         thread::spawn({
             let log = log.clone();
             move || {
                 for line in BufReader::new(errors).split(b'\n').map_while(Result::ok) {
-                    log.tell(|log| log.lines.push(String::from_utf8_lossy(&line).into_owned()));
+                    log.change(|log| log.lines.push(String::from_utf8_lossy(&line).into_owned()));
                 }
-                log.tell(|log| log.is_whole = true);
+                log.change(|log| log.is_whole = true);
             }
         });
         let stdout = child.stdout.take().map(BufReader::new);
         let pid = i32::try_from(child.id()).unwrap();
         thread::spawn({
             let ended = ended.clone();
-            move || tell_end(pid, child, &ended)
+            move || report_end(pid, child, &ended)
         });
         Self { name: name.to_owned(), pid, stdout, log, ended }
     }
@@ -192,8 +192,8 @@ fn spawned(name: &str, command: &mut Command) -> Child {
 }
 
 /// Reaps the process when it has ended, and tells.
-fn tell_end(pid: i32, mut child: Child, ended: &Told<Option<ExitStatus>>) {
+fn report_end(pid: i32, mut child: Child, ended: &Watched<Option<ExitStatus>>) {
     // Interrupted or not, the wait below decides.
     let _ = waitid(Id::Pid(Pid::from_raw(pid)), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
-    ended.tell(|status| *status = child.wait().ok());
+    ended.change(|status| *status = child.wait().ok());
 }

@@ -14,7 +14,7 @@ struct State {
     stalled: bool,
     /// How long everything takes from one end to the other.
     delay: Duration,
-    /// After so many octets more from the guest the connection is cut, in the middle of whatever that is.
+    /// After so many bytes more from the guest the connection is cut, in the middle of whatever that is.
     fuse: Option<usize>,
     /// Connections cut by the fuse so far.
     cuts: usize,
@@ -71,15 +71,15 @@ impl Proxy {
         self.shared.change(State::cut);
     }
 
-    /// Cuts the connection after so many octets more from the guest.
-    pub fn cuts_after(&self, octets: usize) {
-        self.shared.change(|state| state.fuse = Some(octets));
+    /// Cuts the connection after so many bytes more from the guest.
+    pub fn cuts_after(&self, bytes: usize) {
+        self.shared.change(|state| state.fuse = Some(bytes));
     }
 
     /// Waits until the fuse has burnt so many times.
     pub fn was_cut(&self, times: usize) {
         let mut state = self.shared.state.lock().unwrap();
-        let deadline = std::time::Instant::now() + crate::PATIENCE;
+        let deadline = std::time::Instant::now() + crate::TIMEOUT;
         while state.cuts < times {
             let left = deadline.saturating_duration_since(std::time::Instant::now());
             assert!(!left.is_zero(), "the guest has not sent enough for the connection to be cut");

@@ -3,9 +3,9 @@
 //! One thread reads what the host says, acknowledges it and may answer by a script; one thread a [`Flood`] sends. All
 //! of them end, and are joined, when the guest is dropped.
 
-use crate::PATIENCE as TIMEOUT;
+use crate::TIMEOUT;
 use crate::host::Host;
-use crate::stomp::{Received, Stomp, escaped, frame, saying};
+use crate::stomp::{Received, Stomp, escaped, frame, word_frame};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io::Write;
@@ -31,14 +31,14 @@ struct Line {
     stream: Mutex<TcpStream>,
     /// The same, to hang up with while somebody waits for the broker to read.
     end: TcpStream,
-    heard: Mutex<Heard>,
+    heard: Mutex<Inbox>,
     changed: Condvar,
     over: AtomicBool,
 }
 
 /// What the host has said so far.
 #[derive(Default)]
-struct Heard {
+struct Inbox {
     messages: VecDeque<Received>,
     /// What the broker said at last, if it refused something.
     refused: Option<Received>,
@@ -55,7 +55,7 @@ impl RawGuest {
     pub fn joins_with(host: &Host, id: &str, facts: &[(&str, &str)], script: Script) -> Self {
         let guest = Self::logs_in(host.broker(), id, &credential(host, id), script);
         guest.says("HELLO", &[&[("id", id), ("ip", "127.0.0.1")], facts].concat(), "");
-        host.hears("guest.joined", id);
+        host.awaits("guest.joined", id);
         guest
     }
 
@@ -67,7 +67,7 @@ impl RawGuest {
     /// The same; none if it is not let in.
     pub fn tries(broker: SocketAddr, id: &str, credential: &str) -> Option<Self> {
         let mut client = Stomp::dial(broker);
-        let answer = client.says_hello(id, Some(credential))?;
+        let answer = client.connects(id, Some(credential))?;
         (answer.verb == "CONNECTED").then(|| Self::over(client, id, Box::new(|_| Vec::new())))
     }
 
@@ -87,7 +87,7 @@ impl RawGuest {
             let line = line.clone();
             move || {
                 while let Some(received) = client.receives() {
-                    line.hears(received, &mut script);
+                    line.handle(received, &mut script);
                 }
                 line.change(|heard| heard.is_all = true);
             }
@@ -102,7 +102,7 @@ impl RawGuest {
 
     /// Says a word. Header values are escaped.
     pub fn says(&self, word: &str, headers: &[(&str, &str)], body: &str) {
-        self.line.sends(&said(&self.id, word, headers, body));
+        self.line.sends(&escaped_word_frame(&self.id, word, headers, body));
     }
 
     /// Sends anything; the broker may have hung up.
@@ -119,12 +119,14 @@ impl RawGuest {
     }
 
     /// The next message that begins with that word and is no answer.
-    pub fn hears(&self, word: &str) -> Received {
-        self.takes(word, |message| message.header("in-reply-to").is_none() && message.says().0 == word)
+    pub fn receives(&self, word: &str) -> Received {
+        self.takes(word, |message| {
+            message.header("in-reply-to").is_none() && message.word_and_body().0 == word
+        })
     }
 
     /// Waits until everything it has said so far was heard: the host answers in the order in which it hears.
-    pub fn is_heard(&self) {
+    pub fn is_caught_up(&self) {
         self.asks("?", &[], "");
     }
 
@@ -253,7 +255,7 @@ impl Line {
         let _ = self.end.shutdown(Shutdown::Both);
     }
 
-    fn hears(&self, received: Received, script: &mut Script) {
+    fn handle(&self, received: Received, script: &mut Script) {
         if received.verb != "MESSAGE" {
             return self.change(|heard| heard.refused = Some(received));
         }
@@ -266,12 +268,12 @@ impl Line {
         self.change(|heard| heard.messages.push_back(received));
     }
 
-    fn change(&self, change: impl FnOnce(&mut Heard)) {
+    fn change(&self, change: impl FnOnce(&mut Inbox)) {
         change(&mut self.heard.lock().unwrap());
         self.changed.notify_all();
     }
 
-    fn waits<R>(&self, mut found: impl FnMut(&mut Heard) -> Option<R>) -> Option<R> {
+    fn waits<R>(&self, mut found: impl FnMut(&mut Inbox) -> Option<R>) -> Option<R> {
         let deadline = Instant::now() + TIMEOUT;
         let mut heard = self.heard.lock().unwrap();
         loop {
@@ -293,19 +295,19 @@ pub fn credential(host: &Host, id: &str) -> String {
 }
 
 /// A frame that says a word, with its header values escaped.
-pub fn said(id: &str, word: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+pub fn escaped_word_frame(id: &str, word: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let escaped: Vec<_> = headers.iter().map(|(name, value)| (*name, escaped(value))).collect();
     let headers: Vec<_> = escaped.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    saying(id, word, &headers, body)
+    word_frame(id, word, &headers, body)
 }
 
 /// The frame that answers what was asked; nothing if an answer is not wanted.
 pub fn answered(id: &str, message: &Received, body: &str) -> Option<Vec<u8>> {
     let ask = message.header("asked")?;
-    Some(said(id, &message.says().0, &[("in-reply-to", &ask)], body))
+    Some(escaped_word_frame(id, &message.word_and_body().0, &[("in-reply-to", &ask)], body))
 }
 
 /// The frame that tells the end of a command.
 pub fn results(id: &str, command: &str, results: &Value) -> Vec<u8> {
-    said(id, "CMD_RESULTS", &[("cmd-id", command)], &results.to_string())
+    escaped_word_frame(id, "CMD_RESULTS", &[("cmd-id", command)], &results.to_string())
 }

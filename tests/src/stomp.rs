@@ -1,6 +1,6 @@
 //! A STOMP client with bad manners: it sends what it is told, byte for byte, and reads frames.
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -24,7 +24,7 @@ impl Received {
     }
 
     /// The word, and what it says.
-    pub fn says(&self) -> (String, String) {
+    pub fn word_and_body(&self) -> (String, String) {
         let text = String::from_utf8_lossy(&self.body).into_owned();
         let (word, rest) = text.split_once(' ').unwrap_or((&text, ""));
         (word.to_owned(), rest.to_owned())
@@ -42,7 +42,7 @@ pub fn frame(verb: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
 }
 
 /// A word as a guest says it.
-pub fn saying(guest: &str, word: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+pub fn word_frame(guest: &str, word: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let destination = format!("/queue/vocable.out.{guest}");
     let mut all = vec![("destination", destination.as_str())];
     all.extend(headers);
@@ -80,21 +80,21 @@ impl Stomp {
     /// Connects; says nothing.
     pub fn dial(broker: SocketAddr) -> Self {
         let stream = TcpStream::connect(broker).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         Self { stream: BufReader::new(stream) }
     }
 
     /// Connects and is let in.
     pub fn log_in(broker: SocketAddr, login: &str, passcode: &str) -> Self {
         let mut client = Self::dial(broker);
-        let answer = client.says_hello(login, Some(passcode)).expect("no answer to CONNECT");
+        let answer = client.connects(login, Some(passcode)).expect("no answer to CONNECT");
         assert_eq!(answer.verb, "CONNECTED", "{answer:?}");
         client
     }
 
     /// Sends CONNECT; gives the answer, if there is one.
-    pub fn says_hello(&mut self, login: &str, passcode: Option<&str>) -> Option<Received> {
+    pub fn connects(&mut self, login: &str, passcode: Option<&str>) -> Option<Received> {
         let mut headers = vec![("accept-version", "1.2"), ("host", "vocable"), ("login", login)];
         headers.extend(passcode.map(|passcode| ("passcode", passcode)));
         self.sends("CONNECT", &headers, b"");
@@ -103,17 +103,17 @@ impl Stomp {
 
     /// Sends a frame. Header values are sent as they are.
     pub fn sends(&mut self, verb: &str, headers: &[(&str, &str)], body: &[u8]) {
-        self.sends_octets(&frame(verb, headers, body));
+        self.sends_bytes(&frame(verb, headers, body));
     }
 
     /// Sends anything. The broker may hang up at any time: that is told by the next read.
-    pub fn sends_octets(&mut self, octets: &[u8]) {
-        let _ = self.stream.get_mut().write_all(octets);
+    pub fn sends_bytes(&mut self, bytes: &[u8]) {
+        let _ = self.stream.get_mut().write_all(bytes);
     }
 
     /// Says a word as a guest does.
     pub fn says(&mut self, guest: &str, word: &str, headers: &[(&str, &str)], body: &str) {
-        self.sends_octets(&saying(guest, word, headers, body));
+        self.sends_bytes(&word_frame(guest, word, headers, body));
     }
 
     /// The next frame; none if the broker has hung up.

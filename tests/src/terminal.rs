@@ -1,6 +1,6 @@
 //! A person at a terminal: a pseudo-terminal with a program on it, what is typed, what is seen.
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, tcgetattr};
@@ -83,7 +83,7 @@ impl Person {
 
     /// Waits until this stands on the screen, after what was waited for before.
     pub fn sees(&mut self, text: &str) -> &mut Self {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut shown = self.shown.0.lock().unwrap();
         loop {
             let fresh = &shown.text[self.looked..];
@@ -121,7 +121,7 @@ impl Person {
     pub fn leaves(&mut self) -> Option<i32> {
         let shown = self.shown.0.lock().unwrap();
         let is_there = |shown: &mut Shown| shown.ended.is_none();
-        let (shown, _) = self.shown.1.wait_timeout_while(shown, PATIENCE, is_there).unwrap();
+        let (shown, _) = self.shown.1.wait_timeout_while(shown, TIMEOUT, is_there).unwrap();
         let ended = shown.ended.unwrap_or_else(|| panic!("it does not end: {:?}", shown.text));
         ended.code()
     }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use vocable_tests::PATIENCE;
+use vocable_tests::TIMEOUT;
 use vocable_tests::files::{drop_into, word};
 use vocable_tests::gate::Gate;
 use vocable_tests::host::{Host, Typed, typed};
@@ -12,8 +12,8 @@ use vocable_tests::peers;
 
 /// A request with the token; the connection with its answer still to read, after the head.
 fn asks(host: &Host, verb: &str, path: &str, fields: &str, body: &str) -> (u16, BufReader<TcpStream>) {
-    let mut stream = TcpStream::connect_timeout(&host.api(), PATIENCE).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = TcpStream::connect_timeout(&host.api(), TIMEOUT).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let head = format!(
         "{verb} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {}\r\n{fields}\
          Content-Length: {}\r\n\r\n",
@@ -160,10 +160,12 @@ fn a_guest_is_pinged_whatever_words_it_has() {
     let ping = host.call("guest.ping", json!(["vm1"])).unwrap();
     assert!(ping["rtt_ms"].as_f64().unwrap() > 0.0, "{ping}");
     assert_eq!(host.call("guest.get", json!(["vm1"])).unwrap()["state"], "alive");
+    let capabilities = host.call("system.getCapabilities", json!([])).unwrap();
+    assert!(capabilities["xmlrpc"]["specUrl"].is_string(), "{capabilities}");
     let status = host.call("agent.status", json!([])).unwrap();
     assert_eq!((&status["guests_online"], &status["commands_running"]), (&json!(1), &json!(0)), "{status}");
     vm1.is_killed();
-    host.hears("guest.lost", "vm1");
+    host.awaits("guest.lost", "vm1");
     let fault = host.call("guest.ping", json!(["vm1", 5])).unwrap_err();
     assert!(fault.starts_with("guest-offline: vm1 does not answer"), "{fault}");
     assert!(host.call("guest.ping", json!(["vm9"])).unwrap_err().starts_with("no-such-guest: "));
@@ -173,9 +175,9 @@ fn a_guest_is_pinged_whatever_words_it_has() {
 fn a_word_is_installed_over_the_api_and_a_broken_one_changes_nothing() {
     let host = Host::start();
     let component = std::fs::read(word("word-df")).unwrap();
-    let b64 = |octets: &[u8]| json!({"b64": base64(octets)});
-    let install = |name: &str, octets: &[u8], options: Value| {
-        host.call("word.install", json!([name, b64(octets), options]))
+    let b64 = |bytes: &[u8]| json!({"b64": base64(bytes)});
+    let install = |name: &str, bytes: &[u8], options: Value| {
+        host.call("word.install", json!([name, b64(bytes), options]))
     };
     let broken = install("DF", b"\0asm no component", json!({})).unwrap_err();
     assert!(broken.starts_with("word-invalid: DF was not installed"), "{broken}");
@@ -213,9 +215,9 @@ fn an_agent_that_is_asked_to_stop_stops() {
     assert!(host.process().ends().success());
 }
 
-fn base64(octets: &[u8]) -> String {
+fn base64(bytes: &[u8]) -> String {
     use base64::Engine as _;
-    base64::prelude::BASE64_STANDARD.encode(octets)
+    base64::prelude::BASE64_STANDARD.encode(bytes)
 }
 
 /// An example of the documentation, run against this host.
@@ -293,7 +295,7 @@ fn a_job_is_opened_watched_and_closed_and_the_same_job_is_one() {
 
 /// How a job ended.
 fn job_over(host: &Host, id: &str) -> Value {
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + TIMEOUT;
     loop {
         let told = host.call("job.status", json!([id])).unwrap();
         if matches!(told["state"].as_str(), Some("done" | "failed" | "aborted")) {
@@ -308,9 +310,12 @@ fn a_job_that_is_aborted_leaves_nothing_running() {
     let host = Host::start();
     let _vm1 = host.guest("vm1").joins();
     let gate = Gate::new(host.folder(), "gate");
-    let script = format!("{}; sleep 1000", gate.knock());
-    host.call("job.open", json!([{"vm": "vm1", "cmd": "sh", "args": ["-c", script], "id": "wu-3"}])).unwrap();
+    let fraction = host.folder().join("vm1/inbox/fraction");
+    let script = format!("echo 0.25 > {}; {}; sleep 1000", fraction.display(), gate.knock());
+    let spec = json!({"vm": "vm1", "cmd": "sh", "args": ["-c", script], "id": "wu-3", "fraction_file": "/inbox/fraction"});
+    host.call("job.open", json!([spec])).unwrap();
     gate.knocked();
+    assert_eq!(host.call("job.status", json!(["wu-3"])).unwrap()["fraction_done"], 0.25);
     let running = host.call("job.close", json!(["wu-3"])).unwrap_err();
     assert!(running.starts_with("wrong-state: job wu-3 is running"), "{running}");
     assert!(

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use vocable_api::client::{Client, ClientError};
-use vocable_tests::PATIENCE;
+use vocable_tests::TIMEOUT;
 use vocable_tests::host::{Host, typed};
 
 /// Python with the story's proxy object `vocable` and a function that gives a fault's number and slug.
@@ -102,7 +102,7 @@ fn a_guests_token_is_no_callers_token() {
     );
     let url = format!("http://{}", host.api());
     let call =
-        |token: &str| Client::new(&url, token).unwrap().call_by_name("agent.version", Vec::new(), PATIENCE);
+        |token: &str| Client::new(&url, token).unwrap().call_by_name("agent.version", Vec::new(), TIMEOUT);
     let answer = call(token.as_str().unwrap());
     assert!(matches!(answer, Err(ClientError::Unproven { .. })), "{answer:?}");
     let answer = call("");

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 use vocable_api::client::ClientError;
-use vocable_tests::PATIENCE as TIMEOUT;
+use vocable_tests::TIMEOUT;
 use vocable_tests::command::Ran;
 use vocable_tests::guest::Guest;
 use vocable_tests::host::{Endpoint, Host};
@@ -265,7 +265,7 @@ fn chaos(seed: u64) {
     host.starts_again();
     proxy.leads_to(host.broker());
     vm1.starts_again();
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     for (n, report) in reports.iter().enumerate() {
         assert_eq!(&host.command(&format!("c{n}.vm1")).polled_quietly()["state"], report, "c{n}");
     }

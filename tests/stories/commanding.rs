@@ -99,7 +99,7 @@ fn what_commands_use_is_told_while_they_run() {
     let busy = host.starts("vm1", &["sh", "-c", "echo ready; (while :; do :; done) & wait"]);
     busy.prints("ready\n");
     let cpu = || host.call("cmd.usage", json!([busy.id])).unwrap()["commands"][0]["usage"]["cpu_s"].as_f64();
-    let deadline = std::time::Instant::now() + vocable_tests::PATIENCE;
+    let deadline = std::time::Instant::now() + vocable_tests::TIMEOUT;
     while cpu().unwrap() < 0.2 {
         assert!(std::time::Instant::now() < deadline, "it computes, and nobody notices");
     }
@@ -205,21 +205,21 @@ fn input_is_streamed_while_the_command_runs() {
 
 #[test]
 fn much_input_arrives_whole_though_the_guest_agent_is_killed_meanwhile() {
-    const OCTETS: usize = 12 << 20;
+    const BYTES: usize = 12 << 20;
     let host = Host::start();
     let mut vm1 = host.guest("vm1").joins();
-    let all: Vec<u8> = (0..=250).cycle().take(OCTETS).collect();
+    let all: Vec<u8> = (0..=250).cycle().take(BYTES).collect();
     let arguments = ["run", "-i", "vm1", "--id", "much", "--", "sh", "-c", "echo ready; exec sha256sum"];
     let (mut typed, mut input) = Process::start_fed("vocable run -i", &mut host.command_line(&arguments));
     assert_eq!(typed.next_line(), "ready");
-    let (first, rest) = all.split_at(OCTETS / 2);
+    let (first, rest) = all.split_at(BYTES / 2);
     input.write_all(first).unwrap();
     vm1.is_killed();
     vm1.starts_again();
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     input.write_all(rest).unwrap();
     drop(input);
-    let digest: String = Sha256::digest(&all).iter().map(|octet| format!("{octet:02x}")).collect();
+    let digest: String = Sha256::digest(&all).iter().map(|byte| format!("{byte:02x}")).collect();
     let (out, status) = typed.finishes();
     assert_eq!((String::from_utf8(out).unwrap(), status.code()), (format!("{digest}  -\n"), Some(0)));
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use vocable_copy::local::LocalTree;
 use vocable_copy::tree::{Entry, Kind};
-use vocable_tests::PATIENCE;
+use vocable_tests::TIMEOUT;
 use vocable_tests::host::{Host, Typed};
 use vocable_tests::http::Caller;
 use vocable_tests::isolation::{mount_small, own_mounts, resize};
@@ -75,7 +75,7 @@ fn text(path: &Path) -> &str {
 
 /// Waits until something is so, for whoever has no event to wait for.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !is_so() {
         assert!(Instant::now() < deadline, "{what} did not come");
         std::thread::yield_now();
@@ -168,7 +168,7 @@ fn a_guest_killed_in_the_middle_has_the_rest_sent_when_it_is_back() {
     assert!(begun < 160 << 20, "it was too fast to be interrupted");
     assert_eq!(fs::read_to_string(inbox.join("big")).unwrap(), "the old one");
     vm1.starts_again();
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     let rest = copied(&host.types(&line)).remove(0);
     assert!(rest["resumed_from"].as_u64().unwrap() >= 8 << 20, "{rest:#}");
     assert_eq!(rest["resumed_from"].as_u64().unwrap() + rest["bytes"].as_u64().unwrap(), 160 << 20);
@@ -199,7 +199,7 @@ fn without_a_way_to_the_guest_files_go_through_the_bus_and_commands_do_not_wait_
     assert_eq!(meanwhile["state"], "running", "the command waited for the file: {meanwhile:#}");
     // In mid-transfer the connection breaks; the transfer goes on by itself.
     proxy.cuts();
-    let done = host.hears("file.done", "vm1");
+    let done = host.awaits("file.done", "vm1");
     assert_eq!(done["data"]["state"], "done", "{done:#}");
     assert!(fs::read(inbox.join("big")).unwrap() == fs::read(&big).unwrap());
     let back = host.folder().join("back");
@@ -212,7 +212,7 @@ fn without_a_way_to_the_guest_files_go_through_the_bus_and_commands_do_not_wait_
 fn a_guest_without_a_credential_has_its_files_through_the_bus_only() {
     let host = Host::with(&["broker.admit = \"any\""]);
     let _guest = host.guest("vm1").shows(None).with("id = \"stranger\"").starts();
-    host.hears("guest.joined", "stranger");
+    host.awaits("guest.joined", "stranger");
     let file = host.folder().join("file");
     fs::write(&file, "text").unwrap();
     copied(&host.types(&["cp", "--json", text(&file), "stranger:"]));
@@ -285,9 +285,9 @@ fn transfers_outlive_the_host_agent_and_can_be_cancelled() {
     host.is_killed();
     host.starts_again();
     proxy.leads_to(host.broker());
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     assert_eq!(host.call("file.push", push).unwrap(), "mine", "it is the same one");
-    host.hears("file.done", "vm1");
+    host.awaits("file.done", "vm1");
     let done = host.call("file.transfer", json!(["mine"])).unwrap();
     assert_eq!(done["state"], "done", "{done:#}");
     assert!(done["resumed_from"].as_u64().unwrap() >= 1 << 20, "{done:#}");
@@ -304,7 +304,7 @@ fn transfers_outlive_the_host_agent_and_can_be_cancelled() {
 
     let pulled = roots.path().join("pulled");
     let id = host.call("file.pull", json!(["vm1", "/inbox/big", pulled])).unwrap();
-    host.hears("file.done", "vm1");
+    host.awaits("file.done", "vm1");
     let report = host.call("file.transfer", json!([id])).unwrap();
     assert_eq!((&report["state"], &report["bytes"]), (&json!("done"), &json!(64 << 20)));
     assert!(fs::read(&pulled).unwrap() == noise(64 << 20));
@@ -515,7 +515,7 @@ fn a_folder_gives_way_to_nothing_else_either_way_unless_delete_says_so() {
     let renamed =
         host.call("file.rename", json!(["vm1", "/inbox/one/folder", "/inbox/one/lib"])).unwrap_err();
     assert!(renamed.contains("cannot overwrite directory 'vm1:/inbox/one/lib'"), "{renamed}");
-    let mut caller = Caller::dial(&host);
+    let mut caller = Caller::dial(host.api());
     let head = "PUT /files/vm1/inbox/one/lib HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3";
     caller.sends(format!("{head}\r\nAuthorization: Bearer {}\r\n\r\nnew", host.token()).as_bytes());
     let answer = caller.answer().unwrap();
@@ -578,6 +578,7 @@ fn a_missing_folder_is_one_failure_and_every_failure_names_its_file() {
     // A name of one letter is in every sentence, and is told all the same.
     fs::create_dir(host.folder().join("vm1/inbox/one")).unwrap();
     symlink("/etc", host.folder().join("vm1/outbox/e")).unwrap();
+    assert_eq!(host.call("file.list", json!(["vm1", "/outbox"])).unwrap()[0]["target"], "/etc");
     let typed = host.types(&["cp", "-r", "vm1:/outbox", text(&host.folder().join("back"))]);
     assert!(typed.err.contains("error[link-leads-out]: e: a link to /etc was not made"), "{typed:?}");
 }

@@ -48,17 +48,17 @@ fn gate_path(host: &Host) -> String {
 
 #[test]
 fn output_of_many_times_the_spool_goes_through_it_whole_while_others_run() {
-    const OCTETS: u64 = 24 << 20;
+    const BYTES: u64 = 24 << 20;
     const SPOOL: u64 = 2 << 20;
     let host = Host::start();
     let mut vm1 = host.guest("vm1").with(&format!("jobs.spool_limit = \"{}MiB\"", SPOOL >> 20)).joins();
-    let script = format!("yes 0123456789abcde | head -c {OCTETS}; echo err >&2; exit 3");
+    let script = format!("yes 0123456789abcde | head -c {BYTES}; echo err >&2; exit 3");
     let command = host.starts("vm1", &["sh", "-c", &script]);
     let spool = host.folder().join(format!("vm1/jobs/{}/out", command.id));
     let on_disk = || std::fs::metadata(&spool).map_or(0, |spool| spool.blocks() * 512);
     let mut most = 0;
     for quarter in 1..=3 {
-        command.has_written(quarter * OCTETS / 4);
+        command.has_written(quarter * BYTES / 4);
         most = most.max(on_disk());
         // The line is shared: a short command does not wait for the end of the long one.
         assert_eq!(host.runs("vm1", &["echo", "short"]).well().text(), "short\n");
@@ -67,14 +67,14 @@ fn output_of_many_times_the_spool_goes_through_it_whole_while_others_run() {
             // What was freed cannot be told again by the next agent, and need not be.
             vm1.stops(Signal::SIGKILL);
             vm1.starts_again();
-            host.hears("guest.joined", "vm1");
+            host.awaits("guest.joined", "vm1");
         }
     }
-    assert!(most > 0 && most <= SPOOL + (64 << 10), "{most} octets of disk");
+    assert!(most > 0 && most <= SPOOL + (64 << 10), "{most} bytes of disk");
     let ran = command.ends();
     assert_eq!((ran.state(), ran.ending(), ran.errors()), ("done", (true, 3), "err\n"), "{:#}", ran.report);
-    let expected = b"0123456789abcde\n".repeat(usize::try_from(OCTETS).unwrap() / 16);
-    assert!(ran.out == expected, "{} octets, and not those that were written", ran.out.len());
+    let expected = b"0123456789abcde\n".repeat(usize::try_from(BYTES).unwrap() / 16);
+    assert!(ran.out == expected, "{} bytes, and not those that were written", ran.out.len());
     assert_eq!(ran.report["out_sha256"], hex(Sha256::digest(&expected)));
     assert!(ran.report.get("left_out").is_none(), "{:#}", ran.report);
 }

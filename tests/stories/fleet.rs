@@ -27,7 +27,7 @@ fn the_others_run_it_when_one_is_away_and_that_one_is_named() {
     let host = Host::start();
     let [_vm1, vm2, _vm3] = host.guests(["vm1", "vm2", "vm3"]);
     vm2.stops(Signal::SIGTERM);
-    host.hears("guest.left", "vm2");
+    host.awaits("guest.left", "vm2");
 
     let id = host.call("cmd.run", json!(["*", "echo", ["hello"]])).unwrap();
     let report = host.call("cmd.wait", json!([id, 20.0])).unwrap();

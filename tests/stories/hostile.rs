@@ -27,15 +27,15 @@ impl Besieged {
 
     /// Somebody else comes, calls and is answered.
     fn serves_others(&self) {
-        let mut other = Caller::dial(&self.host);
-        other.posts(&self.host, b"<methodCall><methodName>agent.version</methodName></methodCall>");
+        let mut other = Caller::dial(self.host.api());
+        other.posts(&self.host.token(), b"<methodCall><methodName>agent.version</methodName></methodCall>");
         let answer = other.answer().expect("others are not served");
         assert!(answer.status == 200 && answer.body.contains("<name>words_api</name>"), "{answer:?}");
     }
 
-    fn has_grown_at_most(&self, octets: u64) {
+    fn has_grown_at_most(&self, bytes: u64) {
         let grown = self.host.process().peak_memory() - self.before;
-        assert!(grown <= octets, "grown by {} KiB, more than {} KiB", grown / 1024, octets / 1024);
+        assert!(grown <= bytes, "grown by {} KiB, more than {} KiB", grown / 1024, bytes / 1024);
     }
 }
 
@@ -46,7 +46,7 @@ fn call(params: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A thousand million laughs in a few hundred octets.
+/// A thousand million laughs in a few hundred bytes.
 fn laughs() -> Vec<u8> {
     let mut document = "<?xml version=\"1.0\"?><!DOCTYPE lolz [<!ENTITY lol \"lol\">".to_owned();
     let mut last = "lol".to_owned();
@@ -82,8 +82,8 @@ fn documents_that_would_explode_are_refused() {
         ("20,000 levels left open", nested("<array><data><value>", "", 20_000), 300),
         ("300,000 parameters", many("<param><value/></param>", 300_000), 300),
     ] {
-        let mut caller = Caller::dial(&besieged.host);
-        caller.posts(&besieged.host, &document);
+        let mut caller = Caller::dial(besieged.host.api());
+        caller.posts(&besieged.host.token(), &document);
         let answer = caller.answer().unwrap_or_else(|| panic!("{what}: no answer"));
         let fault = answer.fault().unwrap_or_default();
         assert!(answer.status == 200 && fault == expected, "{what}: {answer:?}");
@@ -101,29 +101,29 @@ fn a_gibibyte_is_refused_before_it_is_sent() {
 
     // Announced, and it asks before it sends: nothing has to be sent at all.
     let length = format!("Content-Length: {GIBI}");
-    let mut polite = Caller::dial(host);
-    polite.sends(head(host, &[&length, "Expect: 100-continue"]).as_bytes());
+    let mut polite = Caller::dial(host.api());
+    polite.sends(head(&host.token(), &[&length, "Expect: 100-continue"]).as_bytes());
     let answer = polite.answer().unwrap();
     assert_eq!((answer.status, answer.fault()), (200, Some(300)), "{answer:?}");
     assert_eq!(polite.is_hung_up_on().len(), 0);
 
     // Announced, and sent all the same: read over for a while, so that the client sees the answer, then cut off.
-    let mut bold = Caller::dial(host);
-    bold.sends(head(host, &[&length]).as_bytes());
+    let mut bold = Caller::dial(host.api());
+    bold.sends(head(&host.token(), &[&length]).as_bytes());
     let took = bold.pours(&piece, GIBI);
     assert!(took < 128 * MEBI, "took {} MiB", took / MEBI);
     besieged.serves_others();
 
     // Not announced, in chunks.
-    let mut sly = Caller::dial(host);
-    sly.sends(head(host, &["Transfer-Encoding: chunked"]).as_bytes());
+    let mut sly = Caller::dial(host.api());
+    sly.sends(head(&host.token(), &["Transfer-Encoding: chunked"]).as_bytes());
     let chunk = [b"10000\r\n", piece.as_slice(), b"\r\n"].concat();
     let took = sly.pours(&chunk, GIBI);
     assert!(took < 128 * MEBI, "took {} MiB", took / MEBI);
     besieged.serves_others();
 
     // Without the token nothing is read.
-    let mut stranger = Caller::dial(host);
+    let mut stranger = Caller::dial(host.api());
     let head = format!("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\n{length}\r\n\r\n");
     stranger.sends(head.as_bytes());
     assert_eq!(stranger.answer().unwrap().status, 401);
@@ -143,8 +143,8 @@ fn many_large_bodies_at_a_time_share_a_bounded_memory() {
     thread::scope(|scope| {
         for _ in 0..64 {
             scope.spawn(|| {
-                let mut caller = Caller::dial(&besieged.host);
-                caller.sends(head(&besieged.host, &["Transfer-Encoding: chunked"]).as_bytes());
+                let mut caller = Caller::dial(besieged.host.api());
+                caller.sends(head(&besieged.host.token(), &["Transfer-Encoding: chunked"]).as_bytes());
                 let took = caller.pours(&chunk, GIBI);
                 assert!(took < 16 * MEBI, "took {} MiB", took / MEBI);
             });
@@ -162,19 +162,19 @@ fn many_large_bodies_at_a_time_share_a_bounded_memory() {
 fn slow_senders_keep_nobody_waiting() {
     let besieged = Besieged::start();
     let host = &besieged.host;
-    let whole = head(host, &["Content-Length: 100"]);
+    let whole = head(&host.token(), &["Content-Length: 100"]);
     let mut slow: Vec<_> = (0..300)
         .map(|number| {
-            let mut caller = Caller::dial(host);
+            let mut caller = Caller::dial(host.api());
             // Some stop within the head, some within the body.
             let part = if number % 2 == 0 { whole.len() / 2 } else { whole.len() };
             assert!(caller.sends(&whole.as_bytes()[..part]));
             caller
         })
         .collect();
-    for octet in "<methodCall>".bytes() {
+    for byte in "<methodCall>".bytes() {
         for caller in slow.iter_mut().skip(1).step_by(2) {
-            assert!(caller.sends(&[octet]), "given up too early");
+            assert!(caller.sends(&[byte]), "given up too early");
         }
         besieged.serves_others();
     }
@@ -185,9 +185,9 @@ fn slow_senders_keep_nobody_waiting() {
 #[test]
 fn text_that_is_none_is_told_as_such() {
     let besieged = Besieged::start();
-    let text = |octets: &[u8]| {
+    let text = |bytes: &[u8]| {
         let open = b"<methodCall><methodName>word.ask</methodName><params><param><value><string>";
-        [open, octets, b"</string></value></param></params></methodCall>"].concat()
+        [open, bytes, b"</string></value></param></params></methodCall>"].concat()
     };
     let declared = |encoding: &str| {
         format!("<?xml version=\"1.0\" encoding=\"{encoding}\"?><methodCall><methodName>a</methodName></methodCall>")
@@ -206,12 +206,12 @@ fn text_that_is_none_is_told_as_such() {
         ("noise", vec![0xa5; 100_000], -32700),
         ("a greeting", b"hello".to_vec(), -32700),
     ] {
-        let mut caller = Caller::dial(&besieged.host);
-        caller.posts(&besieged.host, &document);
+        let mut caller = Caller::dial(besieged.host.api());
+        caller.posts(&besieged.host.token(), &document);
         let answer = caller.answer().unwrap_or_else(|| panic!("{what}: no answer"));
         assert_eq!((answer.status, answer.fault()), (200, Some(fault)), "{what}: {answer:?}");
         // The connection is as good as before.
-        caller.posts(&besieged.host, &call(""));
+        caller.posts(&besieged.host.token(), &call(""));
         assert!(caller.answer().is_some_and(|answer| answer.fault().is_none()), "{what}");
     }
     besieged.has_grown_at_most(16 * MEBI);
@@ -222,10 +222,10 @@ fn lengths_that_are_wrong_end_the_connection_and_call_nothing() {
     let besieged = Besieged::start();
     let host = &besieged.host;
     let document = String::from_utf8(call("")).unwrap();
-    let with = |fields: &[&str], body: &str| head(host, fields) + body;
+    let with = |fields: &[&str], body: &str| head(&host.token(), fields) + body;
     let length = document.len();
     // Each, and the statuses that come before the agent hangs up.
-    for (what, octets, statuses) in [
+    for (what, bytes, statuses) in [
         ("no number", with(&["Content-Length: many"], &document), vec![400]),
         ("less than nothing", with(&["Content-Length: -5"], &document), vec![400]),
         ("a plus", with(&[&format!("Content-Length: +{length}")], &document), vec![400]),
@@ -241,8 +241,8 @@ fn lengths_that_are_wrong_end_the_connection_and_call_nothing() {
         ("too many fields", with(&vec!["a: b"; 1000], ""), vec![431]),
         ("a field without end", with(&[&format!("a: {}", "b".repeat(100_000))], ""), vec![431]),
     ] {
-        let mut caller = Caller::dial(host);
-        caller.sends(octets.as_bytes());
+        let mut caller = Caller::dial(host.api());
+        caller.sends(bytes.as_bytes());
         caller.is_done();
         let answers = caller.is_hung_up_on();
         let came: Vec<_> = answers.iter().map(|answer| answer.status).collect();
@@ -257,9 +257,10 @@ fn lengths_that_are_wrong_end_the_connection_and_call_nothing() {
 fn a_request_in_a_request_is_not_seen() {
     let besieged = Besieged::start();
     let host = &besieged.host;
-    let hidden = head(host, &["Content-Length: 0"]);
-    let both = head(host, &["Content-Length: 5", "Transfer-Encoding: chunked"]) + "0\r\n\r\n" + &hidden;
-    let mut caller = Caller::dial(host);
+    let hidden = head(&host.token(), &["Content-Length: 0"]);
+    let both =
+        head(&host.token(), &["Content-Length: 5", "Transfer-Encoding: chunked"]) + "0\r\n\r\n" + &hidden;
+    let mut caller = Caller::dial(host.api());
     caller.sends(both.as_bytes());
     caller.is_done();
     let answers = caller.is_hung_up_on();
@@ -277,7 +278,7 @@ fn thousands_of_idle_connections_keep_nobody_out() {
     let besieged = Besieged::start();
     let mut idle = Vec::new();
     for number in 0..IDLE {
-        idle.push(Caller::dial(&besieged.host));
+        idle.push(Caller::dial(besieged.host.api()));
         if number % 500 == 0 {
             besieged.serves_others();
         }

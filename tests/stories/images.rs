@@ -63,8 +63,7 @@ fn a_disc_can_be_read_by_others_and_says_what_it_is() {
     let disc = host.folder().join("vm1.iso");
     assert_eq!(mode(&disc), 0o600, "there is a secret on it");
     let told = done(Command::new("xorriso").arg("-indev").arg(&disc).arg("-pvd_info"));
-    let told =
-        [told.stdout, told.stderr].map(|octets| String::from_utf8_lossy(&octets).into_owned()).concat();
+    let told = [told.stdout, told.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     assert!(told.lines().any(|line| line.starts_with("Volume Id") && line.ends_with("cidata")), "{told}");
     let folder = unpacked(&host);
     for (path, wanted) in [
@@ -165,14 +164,14 @@ fn a_machine_that_boots_with_the_disc_joins_and_stays() {
     let installed = Installed;
     boot_with(&disc);
     assert!(!disc.join("vocable").exists(), "the credential lies where the disc was copied to");
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     let ran = host.runs("vm1", &["sh", "-c", "stat -c '%a %U' /etc/vocable/token; echo /etc/rc?.d/*"]).well();
     assert_eq!(ran.text(), "600 root\n/etc/rc2.d/S90vocable-guest /etc/rc3.d/S90vocable-guest\n");
 
     // Whatever ends the agent, it is started again.
     done(Command::new("kill").args(["-9", &agent()]));
-    host.hears("guest.lost", "vm1");
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.lost", "vm1");
+    host.awaits("guest.joined", "vm1");
 
     // Booted with the same disc nothing changes; with a new credential it is the new one that counts.
     let before = agent();
@@ -181,12 +180,12 @@ fn a_machine_that_boots_with_the_disc_joins_and_stays() {
     assert_eq!(makes(&host, &["--dynamic", "--force"]).code, Some(0));
     boot_with(&unpacked(&host));
     assert_ne!(agent(), before, "it has the old credential");
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     host.runs("vm1", &["true"]).well();
 
     assert_eq!(service("status").status.code(), Some(0));
     service("stop");
-    host.hears("guest.left", "vm1");
+    host.awaits("guest.left", "vm1");
     assert_eq!(service("status").status.code(), Some(3));
     drop(installed);
 }

@@ -18,7 +18,7 @@ fn anywhere() -> std::net::SocketAddr {
 
 /// Neither as it is nor as Basic authentication writes it.
 fn is_not_known_to(impostor: &Impostor, token: &str) {
-    let told = String::from_utf8_lossy(&impostor.was_told()).into_owned();
+    let told = String::from_utf8_lossy(&impostor.received()).into_owned();
     let basic = BASE64_STANDARD.encode(format!("agent:{token}"));
     for secret in [token, &basic, basic.trim_end_matches('=')] {
         assert!(!impostor.knows(secret), "it was told {secret}: {told}");
@@ -138,6 +138,6 @@ fn a_guest_that_meets_a_stranger_first_joins_its_host_when_that_is_back() {
     impostor.was_visited(2);
     proxy.leads_to(host.broker());
     drop(impostor);
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     assert_eq!(host.runs("vm1", &["echo", "home"]).well().text(), "home\n");
 }

@@ -8,14 +8,14 @@ use vocable_tests::host::Host;
 fn a_guest_says_hello_is_alive_and_says_bye_when_it_is_told_to_stop() {
     let host = Host::start();
     let vm1 = host.guest("vm1").joins();
-    assert_eq!(host.hears("guest.alive", "vm1")["guest"], "vm1");
+    assert_eq!(host.awaits("guest.alive", "vm1")["guest"], "vm1");
     let about = host.about("vm1");
     assert_eq!((&about["state"], &about["ip"]), (&json!("alive"), &json!("127.0.0.1")));
     assert!(about["beats"].as_u64().unwrap() >= 1 && about["agent_version"].is_string(), "{about:#}");
     assert_eq!(host.why("vm1"), "vm1 is well");
 
     assert!(vm1.stops(Signal::SIGTERM).success());
-    let left = host.hears("guest.left", "vm1");
+    let left = host.awaits("guest.left", "vm1");
     assert_eq!(left["text"], "the guest agent was stopped");
     assert_eq!(host.about("vm1")["state"], "left");
     assert!(host.why("vm1").starts_with("vm1 left "), "{}", host.why("vm1"));
@@ -26,9 +26,9 @@ fn an_interrupted_guest_says_bye_too_and_can_come_back() {
     let host = Host::start();
     let mut vm1 = host.guest("vm1").joins();
     assert!(vm1.stops(Signal::SIGINT).success());
-    host.hears("guest.left", "vm1");
+    host.awaits("guest.left", "vm1");
     vm1.starts_again();
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     assert_eq!(host.runs("vm1", &["echo", "again"]).well().text(), "again\n");
 }
 
@@ -49,11 +49,11 @@ fn a_guest_that_is_frozen_is_late_then_lost_and_alive_when_it_thaws() {
     // Longer than the story: only the silence of the agent itself shall be noticed.
     let host = Host::with(&["roster.late_after = 3", "roster.lost_after = 8", "broker.heartbeat = \"60s\""]);
     let vm1 = host.guest("vm1").with("heartbeat = \"60s\"").joins();
-    host.hears("guest.alive", "vm1");
+    host.awaits("guest.alive", "vm1");
     vm1.process().signal(Signal::SIGSTOP);
-    assert!(host.hears("guest.late", "vm1")["text"].as_str().unwrap().starts_with("no beacon for "));
-    host.hears("guest.lost", "vm1");
+    assert!(host.awaits("guest.late", "vm1")["text"].as_str().unwrap().starts_with("no beacon for "));
+    host.awaits("guest.lost", "vm1");
     assert!(host.why("vm1").contains("no beacon for "), "{}", host.why("vm1"));
     vm1.process().signal(Signal::SIGCONT);
-    assert!(host.hears("guest.alive", "heard again after ")["guest"] == "vm1");
+    assert!(host.awaits("guest.alive", "heard again after ")["guest"] == "vm1");
 }

@@ -11,10 +11,11 @@ fn output_beyond_the_limit_is_held_up_and_whoever_ends_the_command_gets_all_of_i
     let _vm1 = host.guest("vm1").joins();
     let script = format!("head -c {WRITTEN} /dev/zero; exec sleep 600");
     let command = host.starts("vm1", &["sh", "-c", &script]);
-    host.hears("cmd.paused", "vm1");
+    host.awaits("cmd.paused", "vm1");
     let told = command.polled();
     assert_eq!(told["state"], "running");
     assert!(told["paused"].as_str().unwrap().starts_with("the output limit of 1MiB is reached"), "{told}");
+    assert_eq!(command.listed()["paused"], told["paused"]);
     let taken = told["out_bytes"].as_u64().unwrap();
     assert!((1 << 20..2 << 20).contains(&taken), "{taken}");
     let why = host.call("guest.why", json!(["vm1"])).unwrap();
@@ -42,7 +43,7 @@ fn what_is_kept_free_keeps_the_agent_going_while_output_waits_for_room() {
     host.starts_again();
     let _vm1 = host.guest("vm1").joins();
     let command = host.starts("vm1", &["sh", "-c", &format!("head -c {WRITTEN} /dev/zero; echo end >&2")]);
-    let paused = host.hears("cmd.paused", "vm1");
+    let paused = host.awaits("cmd.paused", "vm1");
     assert!(paused["text"].as_str().unwrap().contains("commands.keep_free"), "{paused}");
     assert!(command.polled()["paused"].is_string());
     // Somebody else writes there, too. The agent works on, and says what it will not begin.

@@ -3,7 +3,7 @@
 use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use vocable_tests::PATIENCE;
+use vocable_tests::TIMEOUT;
 use vocable_tests::gate::Gate;
 use vocable_tests::host::Host;
 use vocable_tests::isolation::{fill_up, mount_small, own_mounts, resize};
@@ -20,7 +20,7 @@ fn a_killed_guest_is_lost_with_the_reason_and_its_command_ends_truly_when_it_is_
     command.prints("1000\n");
 
     vm1.is_killed();
-    let lost = host.hears("guest.lost", "vm1");
+    let lost = host.awaits("guest.lost", "vm1");
     assert!(!lost["text"].as_str().unwrap().is_empty(), "{lost:#}");
     assert!(host.why("vm1").starts_with("vm1 was lost "), "{}", host.why("vm1"));
     let refused = host.call("cmd.run", json!(["vm1", "true"])).unwrap_err();
@@ -28,7 +28,7 @@ fn a_killed_guest_is_lost_with_the_reason_and_its_command_ends_truly_when_it_is_
     gate.open();
 
     vm1.starts_again();
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     let ran = command.ends();
     assert_eq!((ran.state(), ran.ending()), ("done", (true, 7)), "{:#}", ran.report);
     let lines: String = (1..=2000).map(|n| format!("{n}\n")).collect();
@@ -43,7 +43,7 @@ fn a_command_that_ends_while_its_guest_agent_is_dead_is_told_afterwards() {
     let (gate, done) = (Gate::new(host.folder(), "gate"), Gate::new(host.folder(), "done"));
     let script = format!("{}; echo late; {}; kill -KILL $$", gate.wait(), done.knock());
     let command = host.starts("vm1", &["sh", "-c", &script]);
-    host.hears("cmd.started", "vm1");
+    host.awaits("cmd.started", "vm1");
     vm1.is_killed();
     gate.open();
     done.knocked();
@@ -97,7 +97,7 @@ fn a_host_killed_in_the_middle_of_much_output_gets_all_of_it_once() {
         host.is_killed();
         host.starts_again();
         proxy.leads_to(host.broker());
-        host.hears("guest.joined", "vm1");
+        host.awaits("guest.joined", "vm1");
     }
     let ran = host.command(&id).ends().well();
     let expected: String = (1..=LINES).map(|n| format!("{n}\n")).collect();
@@ -126,9 +126,9 @@ fn an_answer_to_a_dead_agent_makes_the_next_one_forget_nothing() {
     let (gate, done) = (Gate::new(host.folder(), "gate"), Gate::new(host.folder(), "done"));
     let script = format!("{}; seq {LINES}; {}; exit 5", gate.wait(), done.knock());
     let command = host.starts("vm1", &["sh", "-c", &script]);
-    host.hears("cmd.started", "vm1");
+    host.awaits("cmd.started", "vm1");
     vm1.is_killed();
-    host.hears("guest.lost", "vm1");
+    host.awaits("guest.lost", "vm1");
     gate.open();
     done.knocked();
 
@@ -142,13 +142,13 @@ fn an_answer_to_a_dead_agent_makes_the_next_one_forget_nothing() {
     let last = format!("{ASKS:x}");
     while dead.receives().unwrap().header("in-reply-to") != Some(last.clone()) {}
     drop(dead);
-    host.hears("guest.lost", "vm1");
+    host.awaits("guest.lost", "vm1");
 
     // The host can take nothing now. The next agent has told what it has to tell before it hears those answers.
     fill_up(&state);
     proxy.delays(Duration::from_millis(200));
     vm1.starts_again();
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     for _ in 0..3 {
         host.call("guest.ping", json!(["vm1"])).unwrap();
     }
@@ -244,7 +244,7 @@ fn a_guest_that_comes_back_without_its_state_leaves_no_command_running() {
     kept.prints("before\n");
     vm1.is_killed();
     vm1.starts_again();
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     gate.open();
     assert_eq!(kept.ends().well().text(), "before\nafter\n");
 
@@ -271,7 +271,7 @@ fn a_command_that_its_host_has_forgotten_goes_on_to_its_end_and_is_forgotten_by_
     copied(&state, &backup);
     host.starts_again();
     proxy.leads_to(host.broker());
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
 
     let (gate, told) = (Gate::new(host.folder(), "gate"), Gate::new(host.folder(), "told"));
     let script = format!("echo ready; {}; seq 1 200000; {}", gate.wait(), told.knock());
@@ -285,12 +285,12 @@ fn a_command_that_its_host_has_forgotten_goes_on_to_its_end_and_is_forgotten_by_
     copied(&backup, &state);
     host.starts_again();
     proxy.leads_to(host.broker());
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     gate.open();
     // It writes far more than its spool may hold, and nobody takes it.
     told.knocked();
     let folder = host.folder().join("vm1/jobs").join(&id);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while folder.exists() {
         assert!(Instant::now() < deadline, "{} is still there", folder.display());
         std::thread::sleep(Duration::from_millis(10));

@@ -28,13 +28,13 @@ fn a_guest_with_a_full_disk_holds_its_command_until_the_host_has_taken_some() {
     let counter = host.folder().join("counter");
     let script = format!("echo ran >> {}; seq {LINES}", counter.display());
     let command = host.starts("vm1", &["sh", "-c", &script]);
-    host.hears("cmd.started", "vm1");
+    host.awaits("cmd.started", "vm1");
     // Nothing gets through, so that the disk of two mebibytes has to take what it can of the four.
     proxy.stalls();
     vm1.process().logs(&["takes no more", &command.id]);
     proxy.flows();
     let ran = command.ends().well();
-    assert!(ran.text() == lines(), "{} octets, and not those that were written", ran.out.len());
+    assert!(ran.text() == lines(), "{} bytes, and not those that were written", ran.out.len());
     assert!(ran.report.get("left_out").is_none(), "{:#}", ran.report);
     assert_eq!(std::fs::read_to_string(counter).unwrap(), "ran\n");
 }
@@ -92,9 +92,9 @@ fn a_host_with_a_full_disk_takes_nothing_and_loses_nothing() {
     resize(&state, "64m");
     // Whoever comes back does not wait for the end of a pause.
     proxy.cuts();
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     let ran = command.ends().well();
-    assert!(ran.text() == lines(), "{} octets, and not those that were written", ran.out.len());
+    assert!(ran.text() == lines(), "{} bytes, and not those that were written", ran.out.len());
     for id in promised {
         assert_eq!(host.command(&id).ends().well().text(), "kept\n");
     }
@@ -201,7 +201,7 @@ fn a_command_goes_on_streaming_through_the_upgrade_of_its_agent() {
 
     vm1.stops(nix::sys::signal::Signal::SIGTERM);
     vm1.starts_again();
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     gate.open();
     command.prints("before 3\n");
     assert_eq!(host.runs("vm1", &["echo", "so does the new one"]).well().text(), "so does the new one\n");

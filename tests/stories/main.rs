@@ -80,3 +80,6 @@ mod peers;
 
 #[cfg(test)]
 mod virtualbox;
+
+#[cfg(test)]
+mod replies;

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 use vocable_tests::files::{drop_into, word};
 use vocable_tests::host::Host;
-use vocable_tests::raw_guest::{Flood, RawGuest, answered, said};
+use vocable_tests::raw_guest::{Flood, RawGuest, answered, escaped_word_frame};
 
 /// Commands on each honest guest, without and with somebody who means harm, unless `VOCABLE_TESTS_COMMANDS` says how many:
 /// a percentile wants more of them than a story.
@@ -91,7 +91,7 @@ fn honest_guests_work_beside(what: &str, at_first: usize, flood: impl FnOnce(&Ra
 #[test]
 fn honest_guests_work_beside_one_that_beats_thousands_of_times_a_second() {
     honest_guests_work_beside("BEAT", 1000, |rogue| {
-        let beat = said(rogue.id(), "BEAT", &[("id", rogue.id()), ("ip", "127.0.0.1")], "");
+        let beat = escaped_word_frame(rogue.id(), "BEAT", &[("id", rogue.id()), ("ip", "127.0.0.1")], "");
         rogue.floods(MOST, Some(RATE), move |_| beat.clone())
     });
 }
@@ -99,7 +99,12 @@ fn honest_guests_work_beside_one_that_beats_thousands_of_times_a_second() {
 #[test]
 fn honest_guests_work_beside_one_that_tells_large_results_of_commands_it_never_had() {
     honest_guests_work_beside("CMD_RESULTS", 10, |rogue| {
-        let garbage = said(rogue.id(), "CMD_RESULTS", &[("cmd-id", "none.rogue")], &lengthy("none.rogue"));
+        let garbage = escaped_word_frame(
+            rogue.id(),
+            "CMD_RESULTS",
+            &[("cmd-id", "none.rogue")],
+            &lengthy("none.rogue"),
+        );
         rogue.floods(36 * 20, None, move |_| garbage.clone())
     });
 }
@@ -110,7 +115,7 @@ fn honest_guests_work_beside_one_that_says_hello_all_the_time() {
         let id = rogue.id().to_owned();
         rogue.floods(MOST, Some(RATE), move |n| {
             let beacon = (n % 60 + 1).to_string();
-            said(&id, "HELLO", &[("id", &id), ("ip", "127.0.0.1"), ("beacon", &beacon)], "")
+            escaped_word_frame(&id, "HELLO", &[("id", &id), ("ip", "127.0.0.1"), ("beacon", &beacon)], "")
         })
     });
 }
@@ -119,7 +124,7 @@ fn honest_guests_work_beside_one_that_says_hello_all_the_time() {
 fn honest_guests_work_beside_one_that_sends_mebibytes_nobody_asked_for() {
     honest_guests_work_beside("bodies of 1 MiB", 10, |rogue| {
         let headers = [("id", rogue.id()), ("ip", "127.0.0.1"), ("asked", "again")];
-        let large = said(rogue.id(), "BEAT", &headers, &"x".repeat(LARGE));
+        let large = escaped_word_frame(rogue.id(), "BEAT", &headers, &"x".repeat(LARGE));
         rogue.floods(36 * 100, None, move |_| large.clone())
     });
 }
@@ -182,14 +187,14 @@ fn one_odd_value_of_one_guest_fails_no_list() {
     for folder in [plan.words(), host.words()] {
         drop_into(&folder, &word("word-echo"), "echo.wasm");
     }
-    host.hears("word.loaded", "ECHO");
+    host.awaits("word.loaded", "ECHO");
     let _vm1 = plan.joins();
     let odd = odd_values();
     for (n, value) in odd.iter().enumerate() {
         let (id, told) = (format!("rogue{n}"), value.clone());
         let rogue = RawGuest::joins_with(&host, &id.clone(), &[], {
             Box::new(move |message| {
-                let (word, _) = message.says();
+                let (word, _) = message.word_and_body();
                 let ask = answered(&id, message, if word == "ECHO" { &told } else { "" });
                 let command = message.header("cmd-id").filter(|_| word == "RUN_CMD");
                 let results = command.map(|command| {
@@ -197,7 +202,7 @@ fn one_odd_value_of_one_guest_fails_no_list() {
                         "{{\"cmd-id\":\"{command}\",\"finished\":true,\"exitCodeOrSignal\":0,\"resources\":{told},\
                          \"novelty\":{told},\"error\":{told},\"out_bytes\":0,\"err_bytes\":0}}"
                     );
-                    said(&id, "CMD_RESULTS", &[("cmd-id", &command)], &results)
+                    escaped_word_frame(&id, "CMD_RESULTS", &[("cmd-id", &command)], &results)
                 });
                 ask.into_iter().chain(results).collect()
             })
@@ -208,8 +213,8 @@ fn one_odd_value_of_one_guest_fails_no_list() {
             rogue.asks("HELLO", &hello[..if value.len() < 4000 { 3 } else { 2 }], "");
         }
         host.call("cmd.run", json!([rogue.id(), "true"])).unwrap();
-        rogue.hears("RUN_CMD");
-        rogue.is_heard();
+        rogue.receives("RUN_CMD");
+        rogue.is_caught_up();
         all_lists_are_shown(&host, rogue.id(), value);
     }
     for line in [["ps", "-a"].as_slice(), &["guests"], &["ask", "ECHO", "--to", "vm1", "a=1"]] {
@@ -247,7 +252,7 @@ fn an_answer_that_is_too_long_is_a_refusal_and_its_guest_can_be_reached() {
     for folder in [plan.words(), host.words()] {
         drop_into(&folder, &word("word-probe"), "probe.wasm");
     }
-    host.hears("word.loaded", "PROBE");
+    host.awaits("word.loaded", "PROBE");
     let _vm1 = plan.joins();
     for _ in 0..3 {
         let answer = host.call("word.ask", json!(["vm1", "PROBE", {"do": "", "then": "big"}])).unwrap();
@@ -299,7 +304,7 @@ fn a_command_with_more_output_than_it_may_have_is_held_up_and_holds_up_nobody() 
     let _vm2 = host.guest("vm2").joins();
     let endless = host.starts("vm1", &["sh", "-c", "echo begin; exec yes"]);
     endless.has_written(LIMIT / 2);
-    let told = host.hears("cmd.paused", "vm1");
+    let told = host.awaits("cmd.paused", "vm1");
     assert!(told["text"].as_str().unwrap().contains("output_limit"), "{told:#}");
     let report = endless.polled_quietly();
     assert!(
@@ -362,9 +367,11 @@ fn a_flood_of_refused_messages_fills_no_log_and_drives_out_no_event() {
     let long = "x".repeat(2000);
     let id = rogue.id().to_owned();
     let flood = rogue.floods(REFUSED, None, move |n| match n % 3 {
-        0 => said(&id, "BEAT", &[("id", &long), ("ip", &long)], ""),
-        1 => said(&id, "CMD_RESULTS", &[("cmd-id", "c"), ("part", &long), ("offset", &long)], ""),
-        _ => said(&id, &format!("X{}", n % 10), &[("id", &long)], ""),
+        0 => escaped_word_frame(&id, "BEAT", &[("id", &long), ("ip", &long)], ""),
+        1 => {
+            escaped_word_frame(&id, "CMD_RESULTS", &[("cmd-id", "c"), ("part", &long), ("offset", &long)], "")
+        }
+        _ => escaped_word_frame(&id, &format!("X{}", n % 10), &[("id", &long)], ""),
     });
     assert_eq!(flood.ends(), REFUSED);
     assert_eq!(host.runs("vm1", &["echo", "beside"]).well().text(), "beside\n");

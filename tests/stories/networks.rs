@@ -14,8 +14,8 @@ fn a_connection_cut_in_the_middle_of_frames_loses_nothing() {
     let script = format!("echo ran >> {}; seq {LINES}; seq 10 >&2", counter.display());
     // In the middle of the first piece, of the header of a frame, and of whatever comes then.
     let command = host.starts("vm1", &["sh", "-c", &script]);
-    for (times, octets) in [(1, 150_001), (2, 500), (3, 700_003)] {
-        proxy.cuts_after(octets);
+    for (times, bytes) in [(1, 150_001), (2, 500), (3, 700_003)] {
+        proxy.cuts_after(bytes);
         proxy.was_cut(times);
     }
     let ran = command.ends().well();
@@ -25,7 +25,7 @@ fn a_connection_cut_in_the_middle_of_frames_loses_nothing() {
             all
         })
     };
-    assert!(ran.text() == lines(LINES), "{} octets, and not those that were written", ran.out.len());
+    assert!(ran.text() == lines(LINES), "{} bytes, and not those that were written", ran.out.len());
     assert_eq!(ran.errors(), lines(10));
     assert_eq!(std::fs::read_to_string(counter).unwrap(), "ran\n");
 }
@@ -46,7 +46,7 @@ fn many_commands_survive_many_cuts_and_each_runs_once() {
         }
         if n % 3 == 0 {
             proxy.cuts();
-            host.hears("guest.joined", "vm1");
+            host.awaits("guest.joined", "vm1");
         }
     }
     assert!(!commands.is_empty());
@@ -70,11 +70,11 @@ fn a_network_that_stands_still_is_noticed_by_the_heart_beat() {
     let script = format!("echo ran >> {}; seq 200000", counter.display());
     proxy.stalls();
     let command = host.starts("vm1", &["sh", "-c", &script]);
-    let lost = host.hears("guest.lost", "vm1");
+    let lost = host.awaits("guest.lost", "vm1");
     assert!(lost["text"].as_str().unwrap().contains("heart"), "{lost:#}");
     // What was held up arrives late, on connections that both ends have given up.
     proxy.flows();
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     let ran = command.ends().well();
     assert!(ran.text().ends_with("\n200000\n") && ran.text().lines().count() == 200_000);
     assert_eq!(std::fs::read_to_string(counter).unwrap(), "ran\n");
@@ -86,6 +86,6 @@ fn a_guest_whose_host_hangs_up_comes_back() {
     let proxy = Proxy::to(host.broker());
     let _vm1 = host.guest("vm1").through(proxy.address()).joins();
     proxy.half_closes();
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     assert_eq!(host.runs("vm1", &["echo", "back"]).well().text(), "back\n");
 }

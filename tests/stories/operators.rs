@@ -3,7 +3,7 @@
 use serde_json::json;
 use std::time::{Duration, Instant};
 use vocable_api::client::Client;
-use vocable_tests::PATIENCE;
+use vocable_tests::TIMEOUT;
 use vocable_tests::host::{Host, program, typed, vocable};
 use vocable_xmlrpc::Value;
 
@@ -90,12 +90,12 @@ fn the_host_stops_at_once_though_callers_wait_and_can_start_again() {
     let mut host = Host::start();
     let _vm1 = host.guest("vm1").joins();
     let command = host.starts("vm1", &["sleep", "600"]);
-    host.hears("cmd.started", "vm1");
+    host.awaits("cmd.started", "vm1");
     let id = command.id.clone();
     let (url, token, waits) = (format!("http://{}", host.api()), host.token(), id.clone());
     let waiting = std::thread::spawn(move || {
         let params = vec![Value::from(waits), Value::from(20.0)];
-        Client::new(&url, token).unwrap().call_by_name("cmd.wait", params, PATIENCE)
+        Client::new(&url, token).unwrap().call_by_name("cmd.wait", params, TIMEOUT)
     });
     // Those who wait are served side by side with those who do not.
     host.runs("vm1", &["true"]).well();

@@ -11,7 +11,7 @@ fn raw_guest(host: &Host) -> (Stomp, String) {
     let token = host.call("guest.token", json!(["vm1"])).unwrap().as_str().unwrap().to_owned();
     let mut vm1 = Stomp::log_in(host.broker(), "vm1", &token);
     vm1.says("vm1", "HELLO", &ME, "");
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     (vm1, token)
 }
 
@@ -73,7 +73,7 @@ fn the_orders_of_a_lost_guest_are_taken_back_and_said_again_when_it_is_back() {
     let (vm1, token) = raw_guest(&host);
     let command = host.starts_with("vm1", &["true"], json!({"queue_s": 60}));
     drop(vm1);
-    host.hears("guest.lost", "vm1");
+    host.awaits("guest.lost", "vm1");
     // Whoever reads the mailbox now finds nothing: it is said again when the guest is here, and not before.
     let mut vm1 = Stomp::log_in(host.broker(), "vm1", &token);
     subscribes(&mut vm1);
@@ -97,7 +97,7 @@ fn an_answer_to_a_former_host_agent_takes_no_command_and_is_told() {
     }
     // Heard in their order.
     vm1.says("vm1", "RUN_CMD", &[("in-reply-to", header(&order, "asked").unwrap())], "");
-    host.hears("cmd.started", "vm1");
+    host.awaits("cmd.started", "vm1");
     assert_eq!(command.polled()["state"], "running");
     let why = host.types(&["why", "vm1", "--all"]);
     assert!(why.text().contains("3 answers that nobody waited for"), "{why:?}");
@@ -113,7 +113,7 @@ fn a_guest_whose_connection_has_ended_is_not_called_alive_by_what_it_said_before
             vm1.says("vm1", "BEAT", &ME, "");
         }
         drop(vm1);
-        host.hears("guest.lost", "vm1");
+        host.awaits("guest.lost", "vm1");
         // What it said is heard while another one is.
         assert_eq!(host.runs("vm2", &["echo", "fine"]).well().text(), "fine\n");
         assert_eq!(host.about("vm1")["state"], "lost");

@@ -24,7 +24,7 @@ fn a_link_that_is_down_for_longer_than_the_heart_beat_loses_nothing() {
     command.prints("1000\n");
 
     link.goes_down();
-    let lost = host.hears("guest.lost", "vm1");
+    let lost = host.awaits("guest.lost", "vm1");
     assert!(lost["text"].as_str().unwrap().contains("heart"), "{lost:#}");
     vm1.process().logs(&["connection lost"]);
     // It goes on, and ends, while nobody can hear of it.
@@ -32,7 +32,7 @@ fn a_link_that_is_down_for_longer_than_the_heart_beat_loses_nothing() {
     done.knocked();
     link.comes_up();
 
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     let ran = command.ends();
     assert_eq!((ran.state(), ran.ending()), ("done", (true, 3)), "{:#}", ran.report);
     assert!(ran.text().ends_with("\n100000\n") && ran.text().lines().count() == 100_000);

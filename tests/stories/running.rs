@@ -69,7 +69,7 @@ fn input_and_arguments_far_longer_than_a_line_of_the_protocol_arrive_whole() {
 }
 
 #[test]
-fn output_that_is_no_text_arrives_octet_for_octet() {
+fn output_that_is_no_text_arrives_byte_for_byte() {
     let host = Host::start();
     let _vm1 = host.guest("vm1").joins();
     let ran = host.shell("vm1", r"printf 'a\0b\377\376\n'; printf '\200\0' >&2").well();
@@ -94,8 +94,10 @@ fn what_cannot_be_started_says_why() {
     let host = Host::start();
     let _vm1 = host.guest("vm1").joins();
     let refused = |line: &[&str], options: Value| {
-        let ran = host.starts_with("vm1", line, options).ends();
+        let command = host.starts_with("vm1", line, options);
+        let ran = command.ends();
         assert_eq!(ran.state(), "failed", "{:#}", ran.report);
+        assert_eq!(command.listed()["error"], ran.report["error"]);
         (ran.ending().1, ran.report["error"]["message"].as_str().unwrap().to_owned())
     };
     let (code, message) = refused(&["no-such-program"], json!({}));
@@ -156,7 +158,7 @@ fn the_command_line_streams_too() {
 
 #[test]
 fn very_much_output_is_complete_and_holds_nobody_up() {
-    const OCTETS: u64 = 64 << 20;
+    const BYTES: u64 = 64 << 20;
     let host = Host::start();
     let vm1 = host.guest("vm1").joins();
     host.runs("vm1", &["true"]).well();
@@ -164,7 +166,7 @@ fn very_much_output_is_complete_and_holds_nobody_up() {
     let before = memory();
     let beats = host.about("vm1")["beats"].as_u64().unwrap();
 
-    let script = format!("head -c {OCTETS} /dev/zero | tr '\\0' 'x'");
+    let script = format!("head -c {BYTES} /dev/zero | tr '\\0' 'x'");
     let much = host.starts("vm1", &["sh", "-c", &script]);
     much.has_written(1);
     let mut slowest = Duration::ZERO;
@@ -181,10 +183,10 @@ fn very_much_output_is_complete_and_holds_nobody_up() {
 
     let typed = host.types(&["logs", &much.id]);
     assert_eq!(typed.code, Some(0), "{}", typed.err);
-    assert_eq!(typed.out.len() as u64, OCTETS);
-    let expected = Sha256::new_with_prefix(vec![b'x'; usize::try_from(OCTETS).unwrap()]).finalize();
+    assert_eq!(typed.out.len() as u64, BYTES);
+    let expected = Sha256::new_with_prefix(vec![b'x'; usize::try_from(BYTES).unwrap()]).finalize();
     assert_eq!(Sha256::digest(&typed.out), expected);
     for (before, after) in before.into_iter().zip(memory()) {
-        assert!(after < before + (60 << 20), "from {before} to {after} octets");
+        assert!(after < before + (60 << 20), "from {before} to {after} bytes");
     }
 }

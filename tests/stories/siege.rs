@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use vocable_tests::guest::Guest;
 use vocable_tests::host::Host;
-use vocable_tests::raw_guest::{RawGuest, credential, said};
+use vocable_tests::raw_guest::{RawGuest, credential, escaped_word_frame};
 use vocable_tests::seconds;
 
 const HONEST: usize = 17;
@@ -36,7 +36,7 @@ fn siege(how_long: Duration) {
     let host = Host::start();
     let names: Vec<_> = (1..=HONEST).map(|n| format!("vm{n}")).collect();
     let guests: Vec<Guest> = names.iter().map(|name| host.guest(name).starts()).collect();
-    names.iter().for_each(|name| drop(host.hears("guest.joined", name)));
+    names.iter().for_each(|name| drop(host.awaits("guest.joined", name)));
     let alone = work(&host, &names, how_long.min(Duration::from_secs(10)) / 2);
 
     let is_over = AtomicBool::new(false);
@@ -154,10 +154,10 @@ fn means_harm(host: &Host, id: &str, credential: &str, message: Message, is_over
 
 fn flooding(id: &str, n: usize) -> Vec<u8> {
     match n % 100 {
-        0 => said(id, "HELLO", &[("id", id), ("ip", "127.0.0.1")], ""),
-        1 => said(id, "BEAT", &[("id", id), ("ip", "127.0.0.1")], &"x".repeat(1_000_000)),
-        2 => said(id, &format!("NOSUCH{n}"), &[("asked", "again")], ""),
-        _ => said(id, "BEAT", &[("id", id), ("ip", "127.0.0.1")], ""),
+        0 => escaped_word_frame(id, "HELLO", &[("id", id), ("ip", "127.0.0.1")], ""),
+        1 => escaped_word_frame(id, "BEAT", &[("id", id), ("ip", "127.0.0.1")], &"x".repeat(1_000_000)),
+        2 => escaped_word_frame(id, &format!("NOSUCH{n}"), &[("asked", "again")], ""),
+        _ => escaped_word_frame(id, "BEAT", &[("id", id), ("ip", "127.0.0.1")], ""),
     }
 }
 
@@ -168,18 +168,33 @@ fn nesting(id: &str, n: usize) -> Vec<u8> {
         _ => format!("{{\"{}\":\"\\u0001\"}}", "long".repeat(200_000)),
     };
     let word = ["CMD_RESULTS", "RUN_CMD", "HELLO", "USAGE_CMD"][n % 4];
-    said(id, word, &[("id", id), ("ip", "127.0.0.1"), ("cmd-id", "none"), ("cmd", "true")], &body)
+    escaped_word_frame(
+        id,
+        word,
+        &[("id", id), ("ip", "127.0.0.1"), ("cmd-id", "none"), ("cmd", "true")],
+        &body,
+    )
 }
 
 fn lying(id: &str, n: usize) -> Vec<u8> {
     let (command, offset) = (format!("c{n}.vm{}", n % HONEST + 1), (n * 7).to_string());
     match n % 4 {
-        0 => said(id, "CMD_RESULTS", &[("cmd-id", &command), ("part", "out"), ("offset", &offset)], "lie"),
+        0 => escaped_word_frame(
+            id,
+            "CMD_RESULTS",
+            &[("cmd-id", &command), ("part", "out"), ("offset", &offset)],
+            "lie",
+        ),
         1 => {
             let results = json!({"cmd-id": command, "finished": true, "exitCodeOrSignal": 0, "out": "lie"});
-            said(id, "CMD_RESULTS", &[("cmd-id", &command)], &results.to_string())
+            escaped_word_frame(id, "CMD_RESULTS", &[("cmd-id", &command)], &results.to_string())
         }
-        2 => said(id, "BYE", &[("id", "vm1"), ("ip", "6.6.6.6"), ("reason", "a lie")], ""),
-        _ => said(id, "CMD_RESULTS", &[("in-reply-to", &format!("{n:x}")), ("cmd-id", &command)], "{}"),
+        2 => escaped_word_frame(id, "BYE", &[("id", "vm1"), ("ip", "6.6.6.6"), ("reason", "a lie")], ""),
+        _ => escaped_word_frame(
+            id,
+            "CMD_RESULTS",
+            &[("in-reply-to", &format!("{n:x}")), ("cmd-id", &command)],
+            "{}",
+        ),
     }
 }

@@ -29,20 +29,20 @@ fn a_guest_without_the_right_token_is_not_let_in() {
         (None, "vm1 has a credential, and none was given"),
     ] {
         let mut impostor = Stomp::dial(host.broker());
-        let answer = impostor.says_hello("vm1", shown).unwrap();
+        let answer = impostor.connects("vm1", shown).unwrap();
         assert_eq!(answer.verb, "ERROR", "{shown:?}: {answer:?}");
         let told = format!("{answer:?}");
         assert!(!told.contains(why) && !told.contains(&token), "it learns too much: {told}");
         assert!(impostor.receives().is_none(), "the connection stays open");
-        let event = host.hears("guest.refused", "vm1");
+        let event = host.awaits("guest.refused", "vm1");
         assert!(event["text"].as_str().unwrap().contains(why), "{event:#}");
     }
     assert!(host.why("vm1").contains("somebody else tries to log in"), "{}", host.why("vm1"));
     let mut stranger = Stomp::dial(host.broker());
-    assert_eq!(stranger.says_hello("vm9", Some(&token)).unwrap().verb, "ERROR");
-    host.hears("guest.refused", "vm9");
+    assert_eq!(stranger.connects("vm9", Some(&token)).unwrap().verb, "ERROR");
+    host.awaits("guest.refused", "vm9");
     assert!(host.why("vm9").contains("no credential was made for vm9"), "{}", host.why("vm9"));
-    assert_eq!(Stomp::dial(host.broker()).says_hello("host", Some(&token)).unwrap().verb, "ERROR");
+    assert_eq!(Stomp::dial(host.broker()).connects("host", Some(&token)).unwrap().verb, "ERROR");
     assert_eq!(host.runs("vm1", &["echo", "fine"]).well().text(), "fine\n");
 }
 
@@ -51,9 +51,9 @@ fn the_true_agent_with_a_wrong_token_says_so_and_goes_on_trying() {
     let host = Host::start();
     let plan = host.guest("vm1").shows(Some("vg_wrong"));
     let vm1 = plan.starts();
-    host.hears("guest.refused", "vm1");
+    host.awaits("guest.refused", "vm1");
     vm1.process().logs(&["refused", "trying again"]);
-    host.hears("guest.refused", "vm1");
+    host.awaits("guest.refused", "vm1");
     assert!(host.why("vm1").contains("vm1 is not let in"), "{}", host.why("vm1"));
     assert_eq!(host.about("vm1")["state"], "never");
 }
@@ -77,7 +77,7 @@ fn a_guest_may_not_read_or_write_for_another() {
         vm1.sends(verb, headers, if verb == "SEND" { b"HELLO" } else { b"" });
         let refusal = vm1.is_refused();
         assert!(!refusal.is_empty(), "{verb} {headers:?} was not refused");
-        assert_eq!(host.hears("guest.denied", "vm1")["guest"], "vm1");
+        assert_eq!(host.awaits("guest.denied", "vm1")["guest"], "vm1");
     }
     assert_eq!(standing(&host, "vm2"), before);
     assert_eq!(host.runs("vm2", &["echo", "fine"]).well().text(), "fine\n");
@@ -104,7 +104,7 @@ fn what_a_guest_says_of_another_is_not_believed() {
     vm1.says("vm1", "CMD_RESULTS", &piece, "lie");
     // Heard in their order: when this one has been, all have.
     vm1.says("vm1", "HELLO", &[("id", "vm1"), ("ip", "127.0.0.1")], "{}");
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
 
     assert_eq!(command.polled()["state"], "running");
     assert_eq!(host.about("vm2")["state"], "alive");
@@ -123,7 +123,7 @@ fn of_two_guests_with_one_name_the_first_goes_on() {
     let clone = host.guest("vm1").elsewhere().shows(Some(&token));
     // Making the plan of the clone has made a new token, as an operator would for a machine set up anew.
     let clone = clone.shows(Some(&a_token(&host, "vm1"))).starts();
-    let event = host.hears("guest.duplicate", "vm1");
+    let event = host.awaits("guest.duplicate", "vm1");
     assert!(event["text"].as_str().unwrap().contains("a second guest calls itself vm1"), "{event:#}");
     clone.process().logs(&["refused"]);
     assert_eq!(standing(&host, "vm1"), before);
@@ -149,7 +149,7 @@ fn garbage_and_bombs_end_their_own_connection_only() {
     ];
     for bomb in bombs {
         let mut vm6 = Stomp::log_in(host.broker(), "vm6", &token);
-        vm6.sends_octets(&bomb);
+        vm6.sends_bytes(&bomb);
         // It ends: whether the reason still gets through depends on how much was unread.
         vm6.is_refused();
     }
@@ -180,6 +180,6 @@ fn words_out_of_place_are_answered_or_ignored_and_stop_nobody() {
     }
     assert_eq!(host.runs("vm1", &["echo", "fine"]).well().text(), "fine\n");
     vm6.says("vm6", "HELLO", &[("id", "vm6"), ("ip", "127.0.0.1")], "{}");
-    host.hears("guest.joined", "vm6");
+    host.awaits("guest.joined", "vm6");
     assert!(!marker.exists(), "a guest has had something run");
 }

@@ -138,10 +138,10 @@ fn input_arrives_while_it_is_typed() {
 fn who_may_not_call_may_not_attach_and_who_writes_is_written_down() {
     let (host, _vm1) = bed();
     let command = host.starts_with("vm1", &["cat"], json!({"stream_stdin": true}));
-    host.hears("cmd.started", "vm1");
+    host.awaits("cmd.started", "vm1");
     let bearer = format!("Authorization: Bearer {}", host.token());
     let knock = |path: &str, fields: &[&str]| {
-        let mut caller = Caller::dial(&host);
+        let mut caller = Caller::dial(host.api());
         let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
         let fields = [&[upgrade], fields].concat().join("\r\n");
@@ -180,19 +180,19 @@ fn much_input_and_output_pass_a_connection_that_breaks() {
     let mut cat = piped(&mut host.command_line(&["attach", &id, "--agent", &through]));
     let mut keys = cat.stdin.take().unwrap();
     let mut out = cat.stdout.take().unwrap();
-    let octets: Vec<u8> = (0_u32..1_000_000).flat_map(u32::to_le_bytes).collect();
-    let sent = octets.clone();
+    let bytes: Vec<u8> = (0_u32..1_000_000).flat_map(u32::to_le_bytes).collect();
+    let sent = bytes.clone();
     let typing = std::thread::spawn(move || keys.write_all(&sent));
     let mut piece = vec![0; 300_000];
-    for expected in octets.chunks_exact(300_000).take(3) {
+    for expected in bytes.chunks_exact(300_000).take(3) {
         out.read_exact(&mut piece).unwrap();
-        assert!(piece == expected, "other octets than were sent");
+        assert!(piece == expected, "other bytes than were sent");
         proxy.cuts();
     }
     let mut rest = Vec::new();
     out.read_to_end(&mut rest).unwrap();
     typing.join().unwrap().unwrap();
     assert_eq!(cat.wait().unwrap().code(), Some(0));
-    assert_eq!(rest.len() + 900_000, octets.len());
-    assert!(rest == octets[900_000..], "other octets than were sent");
+    assert_eq!(rest.len() + 900_000, bytes.len());
+    assert!(rest == bytes[900_000..], "other bytes than were sent");
 }

@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use vocable_tests::PATIENCE;
+use vocable_tests::TIMEOUT;
 use vocable_tests::host::Host;
 
 #[path = "../../core/vbox/tests/real/root.rs"]
@@ -29,7 +29,7 @@ fn as_in_2010(host: &Host) {
     };
     let local = |name: &str| format!("{FILES}/{name}");
     let is_there = || {
-        let (latest, mut next) = (Instant::now() + PATIENCE, json!(0));
+        let (latest, mut next) = (Instant::now() + TIMEOUT, json!(0));
         while call("ping", json!([MACHINE, 20])) != true {
             assert!(Instant::now() < latest, "{MACHINE} does not answer");
             // Until something happens, or for a second.
@@ -53,6 +53,7 @@ fn as_in_2010(host: &Host) {
         }
     };
     assert_eq!((&results["out"], &results["exitCodeOrSignal"]), (&json!("42\n"), &json!(0)), "{results:?}");
+    assert_eq!(call("getCmdDetails", json!([id]))["vm"], GUEST);
     assert_eq!(call("pause", json!([MACHINE])), true);
     assert_eq!(call("getState", json!([MACHINE])), "paused");
     assert_eq!(call("unpause", json!([MACHINE])), true);
@@ -191,10 +192,12 @@ fn a_guest_lives_as_its_machine_does() {
         vm(&host, &["snapshot", "restore", MACHINE, "booted", "--yes"]);
         vm(&host, &["start", MACHINE, "--no-agent"]);
         step("the machine runs");
-        host.hears_within(Duration::from_secs(600), "guest.alive", GUEST);
+        host.awaits_within(Duration::from_secs(600), "guest.alive", GUEST);
         step("the guest has joined");
         let found = machine(&host);
         assert_eq!((&found["guest"], &found["guest_online"]), (&json!(GUEST), &json!(true)), "{found}");
+        assert_eq!(host.call("vm.get", json!([MACHINE])).unwrap()["guest"], GUEST);
+        assert_eq!(host.call("guest.get", json!([GUEST])).unwrap()["vm_state"], "running");
 
         // It does what it is told, in that kernel.
         let told = host.shell(GUEST, "cat /sys/class/net/eth0/address; uname -r; echo oops >&2; exit 3");
@@ -220,11 +223,11 @@ fn a_guest_lives_as_its_machine_does() {
 
         // Paused it says nothing; the host notices, and knows why.
         vm(&host, &["pause", MACHINE]);
-        host.hears("guest.lost", GUEST);
+        host.awaits("guest.lost", GUEST);
         step("it is missed while it is paused");
         assert!(host.why(MACHINE).contains("paused"), "{}", host.why(MACHINE));
         vm(&host, &["resume", MACHINE]);
-        host.hears("guest.alive", GUEST);
+        host.awaits("guest.alive", GUEST);
         step("it is back");
 
         // Its kernel keeps the books of a command, with the controllers that not every test machine has.
@@ -233,7 +236,7 @@ fn a_guest_lives_as_its_machine_does() {
         fat.prints("ready\n");
         let usage = host.call("cmd.usage", json!([fat.id])).unwrap()["commands"][0]["usage"].clone();
         assert_eq!((&usage["source"], &usage["processes"]), (&json!("cgroup"), &json!(2)), "{usage:#}");
-        assert!(usage["rss_bytes"].as_u64().is_some_and(|octets| octets > 300_000), "{usage:#}");
+        assert!(usage["rss_bytes"].as_u64().is_some_and(|bytes| bytes > 300_000), "{usage:#}");
         assert!(usage["cpu_s"].as_f64() > Some(0.0) && usage["written_bytes"].is_number(), "{usage:#}");
         host.call("cmd.cancel", json!([fat.id])).unwrap();
         assert_eq!(fat.ends().state(), "cancelled");
@@ -245,7 +248,7 @@ fn a_guest_lives_as_its_machine_does() {
         let unknown = host.starts(GUEST, &["sh", "-c", "echo ready; sleep 1000"]);
         unknown.prints("ready\n");
         vm(&host, &["poweroff", MACHINE, "--yes"]);
-        host.hears("guest.lost", GUEST);
+        host.awaits("guest.lost", GUEST);
         vm(&host, &["snapshot", "restore", MACHINE, "joined", "--yes"]);
         vm(&host, &["start", MACHINE]);
         let after = host.shell(GUEST, "cat /tmp/later || echo nothing of that").well();
@@ -262,7 +265,7 @@ fn a_guest_lives_as_its_machine_does() {
 
         // Its power button: it says goodbye and ends.
         vm(&host, &["stop", MACHINE, "--yes"]);
-        host.hears("guest.left", GUEST);
+        host.awaits("guest.left", GUEST);
         assert_eq!(machine(&host)["state"], "poweroff");
         step("it has said goodbye and is off");
     });

@@ -76,6 +76,7 @@ fn is_not_run_too_late(host: &Host, plan: GuestPlan<'_>) {
     let touch = ["touch", mark.to_str().unwrap()];
     let before = host.starts_with("vm1", &["true"], json!({"queue_s": 30.0}));
     before.ends().well();
+    assert!(before.listed()["expires_unix"].is_number(), "{:#}", before.listed());
 
     // The agent stands still, and does not know it; the order is in its connection.
     vm1.process().signal(Signal::SIGSTOP);
@@ -89,10 +90,10 @@ fn is_not_run_too_late(host: &Host, plan: GuestPlan<'_>) {
     vm1.process().signal(Signal::SIGSTOP);
     let later = host.starts_with("vm1", &touch, json!({"queue_s": 0.5}));
     vm1.is_killed();
-    host.hears("guest.lost", "vm1");
+    host.awaits("guest.lost", "vm1");
     expired(&later.ends().report, &mark);
     vm1.starts_again();
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     runs_what_is_in_time(host);
     expired(&later.polled(), &mark);
 }
@@ -144,14 +145,14 @@ fn what_is_said_of_a_command_whose_guest_was_lost_before_it_took_it_is_true() {
     let command = host.starts("vm1", &["sh", "-c", &script]);
     let withdrawn = host.starts("vm1", &touch);
     vm1.is_killed();
-    host.hears("guest.lost", "vm1");
+    host.awaits("guest.lost", "vm1");
     host.call("cmd.cancel", json!([withdrawn.id])).unwrap();
     let before = command.polled();
     let says_nothing_ran =
         |report: &Value| report["error"]["message"].to_string().contains("nothing was run");
     let promised = says_nothing_ran(&before);
     vm1.starts_again();
-    host.hears("guest.joined", "vm1");
+    host.awaits("guest.joined", "vm1");
     let ran = command.ends();
     host.runs("vm1", &["true"]).well();
     let times = std::fs::read_to_string(&mark).unwrap_or_default().lines().count();
@@ -172,10 +173,11 @@ fn at_the_deadline_it_is_ended_wherever_it_is() {
         host.command(&format!("{}.{guest}", run.id)).prints("ready\n");
     }
     vm2.is_killed();
-    host.hears("guest.lost", "vm2");
+    host.awaits("guest.lost", "vm2");
     let (here, away) = (host.command(&format!("{}.vm1", run.id)), host.command(&format!("{}.vm2", run.id)));
     let ended = here.ends();
     assert_eq!((ended.state(), ended.ending()), ("cancelled", (false, 15)), "{ended:?}");
+    assert!(here.listed()["deadline_unix"].is_number(), "{:#}", here.listed());
     let unknown = away.ends();
     assert_eq!(
         (unknown.state(), &unknown.report["error"]["code"]),
@@ -183,9 +185,9 @@ fn at_the_deadline_it_is_ended_wherever_it_is() {
         "{unknown:?}"
     );
     // When the guest is back it hears of it, and the true end is told after all.
-    host.hears("cmd.done", "vm2");
+    host.awaits("cmd.done", "vm2");
     vm2.starts_again();
-    host.hears("cmd.done", "vm2");
+    host.awaits("cmd.done", "vm2");
     let known = away.polled();
     assert_eq!((&known["state"], &known["exitCodeOrSignal"]), (&json!("cancelled"), &json!(15)), "{known:#}");
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::Instant;
-use vocable_tests::PATIENCE;
+use vocable_tests::TIMEOUT;
 use vocable_tests::files::{drop_into, word};
 use vocable_tests::host::Host;
 
@@ -47,7 +47,7 @@ fn a_word_moves_files_in_the_folders_it_was_granted_and_no_others() {
     let plan = host.guest("vm1").with(&on_guest[0]).with(&on_guest[1]);
     drop_into(&plan.words(), &word("word-carry"), "carry.wasm");
     drop_into(&host.words(), &word("word-carry"), "carry.wasm");
-    host.hears("word.loaded", "CARRY");
+    host.awaits("word.loaded", "CARRY");
     let _vm1 = plan.joins();
     let carry = |from: &str, to: &str| host.call("word.CARRY", json!(["vm1", {"from": from, "to": to}]));
     let told = carry("source/numbers", "target/there").unwrap();
@@ -72,7 +72,7 @@ fn a_word_dropped_in_is_a_method_until_it_is_taken_away() {
 
     let on_host = drop_into(&host.words(), &word("word-df"), "df.wasm");
     let on_guest = drop_into(&vm1.words(), &word("word-df"), "df.wasm");
-    let loaded = host.hears("word.loaded", "DF");
+    let loaded = host.awaits("word.loaded", "DF");
     assert!(loaded["text"].as_str().unwrap().contains("df.wasm"), "{loaded:#}");
     vm1.process().logs(&["word DF", "loaded"]);
     assert!(methods(&host).contains(&"word.DF".to_owned()));
@@ -85,12 +85,14 @@ fn a_word_dropped_in_is_a_method_until_it_is_taken_away() {
     assert!(answer[0]["answer"][0]["size"].as_f64().unwrap() > 0.0, "{answer:#}");
     let refused = host.call("word.DF", json!(["vm1", {"path": "/no/such"}])).unwrap();
     assert_eq!(refused[0]["error"]["code"], "word-failed", "{refused:#}");
+    let said = host.call("word.say", json!(["vm1", "DF", {"path": "/"}])).unwrap();
+    assert_eq!(said, json!([{"guest": "vm1", "ok": true}]));
     let typed = host.types(&["ask", "DF", "--to", "vm1", "path=/", "--json"]);
     assert_eq!(typed.code, Some(0), "{typed:?}");
 
     std::fs::remove_file(on_host).unwrap();
     std::fs::remove_file(on_guest).unwrap();
-    host.hears("word.removed", "DF");
+    host.awaits("word.removed", "DF");
     vm1.process().logs(&["word DF", "removed"]);
     assert!(!methods(&host).contains(&"word.DF".to_owned()));
     let gone = host.call("word.DF", json!(["vm1"])).unwrap_err();
@@ -114,19 +116,19 @@ fn a_word_that_traps_is_told_put_in_quarantine_and_takes_nobody_down() {
     let host = Host::with(&[all, "words.PROBE.compute = \"100ms\"", "words.PROBE.retry_after = \"1ms\""]);
     let _vm1 = host.guest("vm1").joins();
     drop_into(&host.words(), &word("word-probe"), "probe.wasm");
-    host.hears("word.loaded", "PROBE");
+    host.awaits("word.loaded", "PROBE");
     let asks = |what: &str| host.call("word.ask", json!(["vm1", "PROBE", {"do": what}]));
     for (what, slug) in [("refuse", "word-failed: "), ("panic", "word-trapped: ")] {
         let text = asks(what).unwrap_err();
         assert!(text.starts_with(slug) && text.contains("PROBE"), "{what}: {text}");
     }
     // Between its faults it rests for moments: calls that come then are refused at once.
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while state_of(&host, "PROBE") != "quarantined" {
         assert!(Instant::now() < deadline, "it may go on for ever");
         asks("loop").unwrap_err();
     }
-    host.hears("word.quarantined", "PROBE");
+    host.awaits("word.quarantined", "PROBE");
     assert_eq!(host.runs("vm1", &["echo", "fine"]).well().text(), "fine\n");
 }
 
@@ -146,14 +148,14 @@ fn what_is_no_word_is_refused_with_its_file_and_the_reason() {
         ("cut.wasm", &sound[..sound.len() / 2], "not a sound component"),
         ("module.wasm", b"\0asm\x01\0\0\0", "a core module, not a component"),
     ];
-    for (name, octets, why) in bad {
-        std::fs::write(host.words().join(name), octets).unwrap();
-        let event = host.hears("word.refused", name);
+    for (name, bytes, why) in bad {
+        std::fs::write(host.words().join(name), bytes).unwrap();
+        let event = host.awaits("word.refused", name);
         assert!(event["text"].as_str().unwrap().contains(why), "{event:#}");
         host.process().logs(&[name, why]);
     }
     drop_into(&host.words(), &word("word-probe"), "probe.wasm");
-    let event = host.hears("word.refused", "probe.wasm");
+    let event = host.awaits("word.refused", "probe.wasm");
     let text = event["text"].as_str().unwrap();
     assert!(text.contains("speech, which [words.PROBE] grants does not allow"), "{text}");
     let _vm1 = host.guest("vm1").joins();

@@ -124,4 +124,12 @@ print(fault(vocable.saveState, "job1"))
         String::from_utf8(told).unwrap(),
         "True running\nTrue\n42\nhypervisor-missing\nTrue\nhypervisor-missing\nTrue 42\nhypervisor-missing\n"
     );
+    // The same names by any other client: what is there once is there once.
+    for program in ["true", "/no/such/program"] {
+        let id = host.call("runCmd", serde_json::json!(["job1", program])).unwrap();
+        host.call("cmd.wait", serde_json::json!([id, 20])).unwrap();
+        assert_eq!(host.call("getCmdDetails", serde_json::json!([id])).unwrap()["vm"], "job1");
+        let results = host.call("getCmdResults", serde_json::json!([id])).unwrap();
+        assert_eq!(results.get("error").is_some(), program != "true", "{results}");
+    }
 }

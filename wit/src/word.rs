@@ -21,8 +21,8 @@ pub trait Word {
 
     /// Acts on a message; a value goes back to whoever asked. Unless told otherwise, nothing is done
     /// and nothing answered.
-    fn listen(heard: Message) -> Answer<Option<Value>> {
-        let _ = heard;
+    fn listen(message: Message) -> Answer<Option<Value>> {
+        let _ = message;
         Ok(None)
     }
 }
@@ -40,8 +40,8 @@ macro_rules! word {
             fn say(args: String) -> $crate::Answer<$crate::Message> {
                 <Self as $crate::Word>::say($crate::from_str(&args)?)
             }
-            fn listen(heard: $crate::Message) -> $crate::Answer<Option<String>> {
-                Ok(<Self as $crate::Word>::listen(heard)?.map(|value| value.to_string()))
+            fn listen(message: $crate::Message) -> $crate::Answer<Option<String>> {
+                Ok(<Self as $crate::Word>::listen(message)?.map(|value| value.to_string()))
             }
         }
     };

@@ -25,8 +25,7 @@ mod tests {
     #[test]
     fn each_has_the_digest_that_is_told() {
         for BuiltIn { name, sha256, component } in BUILT_IN {
-            let digest: String = Sha256::digest(component).iter().map(|byte| format!("{byte:02x}")).collect();
-            assert_eq!(*sha256, digest, "{name}");
+            assert_eq!(*sha256, hex::encode(Sha256::digest(component)), "{name}");
         }
     }
 }

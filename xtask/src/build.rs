@@ -1,6 +1,6 @@
 //! Building the programs, and words as components.
 
-use crate::shell::{Run, root, say};
+use crate::shell::{Run, print, root};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
@@ -67,7 +67,7 @@ pub(crate) fn static_guest() -> Result<PathBuf> {
     build.env("CC_x86_64_unknown_linux_musl", "musl-gcc").go()?;
     let binary = root().join("target").join(STATIC).join("static/vocable-guest");
     let bytes = std::fs::metadata(&binary).with_context(|| binary.display().to_string())?.len();
-    say(&format!("{}: {:.1} MB", binary.display(), bytes as f64 / 1e6));
+    print(&format!("{}: {:.1} MB", binary.display(), bytes as f64 / 1e6));
     Ok(binary)
 }
 

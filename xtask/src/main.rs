@@ -10,7 +10,7 @@ mod shell;
 mod virtualbox;
 
 use anyhow::{Result, bail};
-use shell::{Run, say};
+use shell::{Run, print};
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     match act(&arguments.iter().map(String::as_str).collect::<Vec<_>>()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("error: {error:#}"));
+            print(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -48,10 +48,10 @@ fn act(arguments: &[&str]) -> Result<()> {
         ["static"] => build::static_guest().map(drop),
         ["fuzz"] => fuzz("30"),
         ["fuzz", seconds] => fuzz(seconds),
-        ["chaos"] => story("chaos::commands_end_truly_for_as_long_as_one_likes", "600"),
-        ["chaos", seconds] => story("chaos::commands_end_truly_for_as_long_as_one_likes", seconds),
-        ["siege"] => story("siege::twenty_guests_work_for_as_long_as_one_likes", "300"),
-        ["siege", seconds] => story("siege::twenty_guests_work_for_as_long_as_one_likes", seconds),
+        ["chaos"] => long_story("chaos::commands_end_truly_for_as_long_as_one_likes", "600"),
+        ["chaos", seconds] => long_story("chaos::commands_end_truly_for_as_long_as_one_likes", seconds),
+        ["siege"] => long_story("siege::twenty_guests_work_for_as_long_as_one_likes", "300"),
+        ["siege", seconds] => long_story("siege::twenty_guests_work_for_as_long_as_one_likes", seconds),
         _ => bail!("unknown command\n{USAGE}"),
     }
 }
@@ -80,9 +80,12 @@ fn test(boot: Option<virtualbox::Boot>) -> Result<()> {
     // Before the tests: the stories of VirtualBox have it in a machine.
     let guest = peers::have("musl-gcc").then(build::static_guest).transpose()?;
     boot.map_or(Ok(()), virtualbox::Boot::wait)?;
+    // What replies the stories see is counted anew.
+    std::fs::remove_dir_all(shell::root().join("target/replies")).or_else(absent_is_fine)?;
     Run::cargo(["test", "--workspace", "--locked"]).go()?;
+    story("replies::every_declared_member_was_seen").go()?;
     let Some(guest) = guest else {
-        say("skipped: the static guest agent: no musl-gcc (package musl-tools)");
+        print("skipped: the static guest agent: no musl-gcc (package musl-tools)");
         return Ok(());
     };
     demonstrate(&plugin, &["--guest-agent".as_ref(), guest.as_os_str()])
@@ -94,12 +97,21 @@ fn demonstrate(plugin: &Path, rest: &[&OsStr]) -> Result<()> {
     Run::new(build::program("vocable")).args(demo).arg(plugin).args(rest).go()
 }
 
-/// Tells one of the stories that go on for as long as one likes.
-fn story(name: &str, seconds: &str) -> Result<()> {
+/// Runs one of the stories that go on for as long as one likes.
+fn long_story(name: &str, seconds: &str) -> Result<()> {
     build::targets()?;
     build::programs_and_tests()?;
-    let tell = ["test", "--workspace", "--locked", "--test", "stories", "--", "--ignored", "--exact"];
-    Run::cargo(tell).args(["--nocapture", name]).env("VOCABLE_SECONDS", seconds).go()
+    story(name).arg("--nocapture").env("VOCABLE_SECONDS", seconds).go()
+}
+
+/// A story that is not run with the others.
+fn story(name: &str) -> Run {
+    let run = ["test", "--workspace", "--locked", "--test", "stories", "--", "--ignored", "--exact"];
+    Run::cargo(run).arg(name)
+}
+
+fn absent_is_fine(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 fn fuzz(seconds: &str) -> Result<()> {

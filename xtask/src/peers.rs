@@ -1,7 +1,7 @@
 //! Other people's programs that the tests talk to: independent STOMP clients, a real broker, XML-RPC clients of many
 //! languages, Chirp's own programs, a C library for static binaries, a compiler of words in another language.
 
-use crate::shell::{Run, root, say};
+use crate::shell::{Run, print, root};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
@@ -66,14 +66,14 @@ pub(crate) fn install() -> Result<()> {
     for (folder, program, package, what) in ENVIRONMENTS {
         let environment = root().join(folder);
         if !environment.join(program).exists() {
-            say(&format!("{what}:"));
+            print(&format!("{what}:"));
             Run::new("python3").args(["-m", "venv"]).arg(&environment).go()?;
             Run::new(environment.join("bin/pip")).args(["install", "-q", package]).go()?;
         }
     }
     let node = root().join(NODE);
     if !node.join("node_modules/xmlrpc").exists() {
-        say("an XML-RPC client in JavaScript:");
+        print("an XML-RPC client in JavaScript:");
         std::fs::create_dir_all(&node)?;
         Run::new("npm").args(["install", "--silent", "--prefix"]).arg(node).arg("xmlrpc@1.3.2").go()?;
     }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::Command;
 
 /// A message to the developer, on standard error.
-pub(crate) fn say(text: &str) {
+pub(crate) fn print(text: &str) {
     // There is nowhere to complain that nobody can be told anything.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -46,7 +46,7 @@ impl Run {
     /// Runs it; its failure is ours.
     pub(crate) fn go(mut self) -> Result<()> {
         let shown = self.shown();
-        say(&format!("+ {shown}"));
+        print(&format!("+ {shown}"));
         let status = self.0.status().with_context(|| format!("{shown}: cannot be run"))?;
         if !status.success() {
             bail!("{shown}: {status}");

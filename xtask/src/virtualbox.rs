@@ -1,6 +1,6 @@
 //! A real VirtualBox for the tests, in a root of its own under `target/peers/virtualbox`: see `tests/virtualbox`.
 
-use crate::shell::{Run, root, say};
+use crate::shell::{Run, print, root};
 use anyhow::{Context, Result, bail};
 use std::fs::File;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 /// How long the tests' machine may take to boot: two minutes when nothing else is going on.
-const PATIENCE: Duration = Duration::from_secs(20 * 60);
+const BOOT_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 
 /// Makes the root, if it is not there. VirtualBox that cannot be had is no failure of this: the reason is noted where
 /// the tests find it, and told in a line of its own.
@@ -23,7 +23,7 @@ pub(crate) fn install() -> Result<()> {
     compile.arg(tests().join("launcher.rs")).go()?;
     let made = Run::new("sh").arg(tests().join("root.sh")).arg(folder()).arg(&launcher).go();
     if let Err(error) = made {
-        say(&format!("skipped: the tests with a real VirtualBox: it cannot be had: {error:#}"));
+        print(&format!("skipped: the tests with a real VirtualBox: it cannot be had: {error:#}"));
         return Ok(std::fs::write(noted, format!("{error:#}"))?);
     }
     match std::fs::remove_file(noted) {
@@ -56,14 +56,14 @@ pub(crate) fn boot() -> Result<Option<Boot>> {
     if !folder().join("root").exists() || is_made {
         return Ok(None);
     }
-    say(
+    print(
         "a machine boots in the background, for the stories of VirtualBox: target/peers/virtualbox/guest.log",
     );
     let log = File::create(log())?;
     let mut boot = Command::new("sh");
     boot.arg(tests().join("guest.sh")).arg(folder()).stdout(log.try_clone()?).stderr(log);
     let child = boot.spawn().context("sh")?;
-    Ok(Some(Boot { child, recipe, latest: Instant::now() + PATIENCE }))
+    Ok(Some(Boot { child, recipe, latest: Instant::now() + BOOT_TIMEOUT }))
 }
 
 impl Boot {
@@ -74,12 +74,12 @@ impl Boot {
                 Some(status) if status.success() => {
                     return Ok(std::fs::write(folder().join("guest").join(MADE_FROM), &self.recipe)?);
                 }
-                Some(status) => bail!("the tests' machine did not boot: {status}\n{}", told()),
+                Some(status) => bail!("the tests' machine did not boot: {status}\n{}", boot_log()),
                 None if Instant::now() >= self.latest => {
                     bail!(
                         "the tests' machine did not boot within {} min\n{}",
-                        PATIENCE.as_secs() / 60,
-                        told()
+                        BOOT_TIMEOUT.as_secs() / 60,
+                        boot_log()
                     )
                 }
                 None => std::thread::sleep(Duration::from_millis(200)),
@@ -97,7 +97,7 @@ impl Drop for Boot {
 }
 
 /// What was said while it booted.
-fn told() -> String {
+fn boot_log() -> String {
     std::fs::read_to_string(log()).unwrap_or_default()
 }
 

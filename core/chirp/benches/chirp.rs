@@ -58,8 +58,8 @@ fn head(what: &str) {
     println!("\n{what:<34} {:>9} {:>9} {:>12} {:>12}", "wall s", "MB/s", "client CPU s", "server CPU s");
 }
 
-fn row(what: &str, octets: u64, spent: Spent) {
-    let rate = octets as f64 / spent.wall / 1e6;
+fn row(what: &str, bytes: u64, spent: Spent) {
+    let rate = bytes as f64 / spent.wall / 1e6;
     let server = spent.server.map_or("–".into(), |server| format!("{server:.2}"));
     println!("{what:<34} {:>9.2} {rate:>9.0} {:>12.2} {server:>12}", spent.wall, spent.client);
 }
@@ -115,25 +115,25 @@ fn big(mebibytes: u64) -> Result<()> {
     let folder = Folder::new()?;
     let (file, back, root) = (folder.at("file"), folder.at("back"), folder.at("root"));
     noise(&file, mebibytes << 20)?;
-    let octets = mebibytes << 20;
+    let bytes = mebibytes << 20;
     head(&format!("one file of {mebibytes} MiB"));
     let there = root.join("f");
     {
         let ours = Ours::start(&root)?;
-        row("ours, put", octets, ours.client(&["put", &text(&file), "/f"])?);
-        row("ours, get", octets, ours.client(&["get", "/f", &text(&back)])?);
+        row("ours, put", bytes, ours.client(&["put", &text(&file), "/f"])?);
+        row("ours, get", bytes, ours.client(&["get", "/f", &text(&back)])?);
         same(&file, &back)?;
-        row("ours, put with SHA-256 and times", octets, ours.client(&["vput", &text(&file), "/f"])?);
-        row("ours, get with SHA-256 and times", octets, ours.client(&["vget", "/f", &text(&back)])?);
+        row("ours, put with SHA-256 and times", bytes, ours.client(&["vput", &text(&file), "/f"])?);
+        row("ours, get with SHA-256 and times", bytes, ours.client(&["vget", "/f", &text(&back)])?);
         same(&file, &back)?;
         if peers::have("chirp_put") {
             let host = ours.address.to_string();
             let put = peers::command("chirp_put", &["-a", "address", &text(&file), &host, "/f"]);
-            row("chirp_put to ours", octets, children::time(put, Some(ours.pid()))?);
+            row("chirp_put to ours", bytes, children::time(put, Some(ours.pid()))?);
         }
     }
     fs::remove_file(&there)?;
-    peers::big(&folder.0, &root, &file, &back, octets)
+    peers::big(&folder.0, &root, &file, &back, bytes)
 }
 
 /// Many files.
@@ -147,12 +147,12 @@ fn small(count: usize) -> Result<()> {
             noise(&directory_path.join(format!("f{file}")), 4096)?;
         }
     }
-    let octets = 4096 * count as u64;
+    let bytes = 4096 * count as u64;
     head(&format!("{count} files of 4 KiB"));
     {
         let ours = Ours::start(&root)?;
-        row("ours, put", octets, ours.client(&["put-tree", &text(&tree), "/t"])?);
-        row("ours, get", octets, ours.client(&["get-tree", "/t", &text(&back)])?);
+        row("ours, put", bytes, ours.client(&["put-tree", &text(&tree), "/t"])?);
+        row("ours, get", bytes, ours.client(&["get-tree", "/t", &text(&back)])?);
         let counted =
             fs::read_dir(&back)?.filter_map(|entry| fs::read_dir(entry.ok()?.path()).ok()).flatten().count();
         if counted != count {
@@ -161,10 +161,10 @@ fn small(count: usize) -> Result<()> {
     }
     fs::remove_dir_all(root.join("t"))?;
     fs::remove_dir_all(&back)?;
-    peers::small(&folder.0, &root, &tree, &back, octets)
+    peers::small(&folder.0, &root, &tree, &back, bytes)
 }
 
-/// Octets that nobody can compress.
+/// Bytes that nobody can compress.
 fn noise(path: &Path, len: u64) -> Result<()> {
     let mut random = fs::File::open("/dev/urandom")?;
     let mut block = vec![0; usize::try_from(len)?.min(1 << 20)];

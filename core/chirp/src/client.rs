@@ -57,11 +57,11 @@ pub struct Config {
     pub silence: Duration,
     /// For the digest of a whole file, which the server has to read for it.
     pub digest: Duration,
-    /// Of a line; octets.
+    /// Of a line; bytes.
     pub line: usize,
     /// Of a listing.
     pub entries: usize,
-    /// Of a listing; octets.
+    /// Of a listing; bytes.
     pub listing: usize,
     /// Calls on their way at a time.
     pub in_flight: usize,
@@ -83,6 +83,7 @@ impl Default for Config {
 
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum Error {
     /// A name that can't be sent.
     #[error(transparent)]
@@ -92,72 +93,35 @@ pub enum Error {
     Broke(#[source] io::Error),
     /// It is closed already.
     #[error("the connection is closed: {why}")]
-    Closed {
-        /// Since when.
-        why: String,
-    },
+    Closed { why: String },
     /// What came isn't what its digest says.
     #[error("{what} was not sent as it is: the digest differs")]
-    Digest {
-        /// Of what.
-        what: String,
-    },
+    Digest { what: String },
     /// A key can't be used.
     #[error(transparent)]
     Key(#[from] BadKey),
     /// More than is taken.
     #[error("{what} has more than {limit} {unit}")]
-    Limit {
-        /// What.
-        what: String,
-        /// How much is taken.
-        limit: u64,
-        /// Of what.
-        unit: &'static str,
-    },
+    Limit { what: String, limit: u64, unit: &'static str },
     /// Something on this side.
     #[error("{path}: {source}")]
-    Local {
-        /// Where.
-        path: String,
-        /// What.
-        source: io::Error,
-    },
+    Local { path: String, source: io::Error },
     /// Nobody is let in that way.
     #[error("the server lets nobody in by {tried}: check its logins")]
-    Login {
-        /// All that was tried.
-        tried: String,
-    },
+    Login { tried: String },
     /// An answer that makes no sense.
     #[error("the answer to {what} makes no sense: {why}")]
-    Nonsense {
-        /// To which request.
-        what: String,
-        /// Why.
-        why: &'static str,
-    },
+    BadReply { what: String, why: &'static str },
     /// The server won't.
     #[error("{what}: {code}")]
-    Refused {
-        /// Which request.
-        what: String,
-        /// Its reason.
-        code: Code,
-    },
+    Refused { what: String, code: Code },
     /// Nothing came.
     #[error("no answer to {what} within {after:?}")]
-    Silent {
-        /// To which request.
-        what: String,
-        /// How long it was waited for.
-        after: Duration,
-    },
+    Silent { what: String, after: Duration },
 }
 
 impl Error {
     /// The server's reason, if it is a refusal.
-    #[must_use]
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Refused { code, .. } => Some(*code),
@@ -166,13 +130,12 @@ impl Error {
     }
 
     /// Whether the connection can't be used any more: another one might succeed.
-    #[must_use]
     pub fn is_lost(&self) -> bool {
         matches!(
             self,
             Self::Broke(_)
                 | Self::Closed { .. }
-                | Self::Nonsense { .. }
+                | Self::BadReply { .. }
                 | Self::Silent { .. }
                 | Self::Limit { .. }
         )
@@ -196,16 +159,13 @@ struct About {
 }
 
 impl Client {
-    /// Logs in by the first way that works.
-    ///
-    /// # Errors
-    /// If none does, or not in time.
+    /// Logs in by the first way that works; fails if none does, or not in time.
     pub async fn login(stream: impl Into<Stream>, logins: &[Login], config: Config) -> Result<Self, Error> {
         let (mut input, mut output) = stream.into().split();
         let limit = config.handshake;
         let hello = async {
             let subject = login::run(&mut input, &mut output, logins).await?;
-            let ours = login::hello(&mut input, &mut output).await?;
+            let ours = login::has_extensions(&mut input, &mut output).await?;
             Ok((subject, ours))
         };
         let silent = Error::Silent { what: "the login".into(), after: limit };
@@ -218,19 +178,16 @@ impl Client {
     }
 
     /// Who the server takes this for, as far as it said so at login: `method:name`.
-    #[must_use]
     pub fn subject(&self) -> &str {
         &self.about.subject
     }
 
     /// Whether the server knows our own requests.
-    #[must_use]
     pub fn is_ours(&self) -> bool {
         self.about.ours
     }
 
     /// Whether no call can succeed any more.
-    #[must_use]
     pub fn is_closed(&self) -> bool {
         self.jobs.is_closed()
     }

@@ -24,8 +24,7 @@ pub use stream::{Duplex, Stream};
 pub use ticket::{BadKey, Ticket, TicketKey};
 
 /// Somebody else's bytes, fit for a message: at most 200 of them, quoted, control characters escaped.
-#[must_use]
-pub fn show(bytes: &[u8]) -> String {
+pub fn excerpt(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes.get(..200).unwrap_or(bytes));
     if bytes.len() > 200 { format!("{text:?}…") } else { format!("{text:?}") }
 }

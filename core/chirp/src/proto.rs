@@ -17,7 +17,7 @@ pub use code::Code;
 pub use entry::{Entry, Kind, Meta};
 pub use flags::Flags;
 pub use name::{BadName, Name};
-pub use request::{Malformed, Request};
+pub use request::{Malformed, Request, Strides};
 pub use stat::{Stat, Statfs};
 
 /// The port the real server listens on.

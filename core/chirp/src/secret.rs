@@ -12,7 +12,7 @@
 //! Nonces are 32 random bytes, everything is in hexadecimal digits. What comes after isn't protected: the network
 //! between the two has to be.
 
-use crate::proto::escape::{from_hex, hex};
+use hex::FromHex as _;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
@@ -42,25 +42,18 @@ pub(crate) enum Side {
 
 impl Secret {
     /// A new one.
-    ///
-    /// # Errors
-    /// If the system gives no random bytes.
     pub fn random() -> Result<Self, BadSecret> {
         nonce().map(Self).map_err(BadSecret::Random)
     }
 
     /// As it is kept in a file: blanks and line ends around it don't matter.
-    ///
-    /// # Errors
-    /// If it isn't 64 hexadecimal digits.
     pub fn from_hex(text: &str) -> Result<Self, BadSecret> {
         from_hex(text.trim().as_bytes()).map(Self).ok_or(BadSecret::Digits)
     }
 
     /// For the file it is kept in.
-    #[must_use]
     pub fn to_hex(&self) -> String {
-        hex(&self.0)
+        hex::encode(self.0)
     }
 
     pub(crate) fn proof(&self, side: Side, client: &[u8; 32], server: &[u8; 32]) -> [u8; 32] {
@@ -85,6 +78,11 @@ impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Secret(…)")
     }
+}
+
+/// Reads a nonce or a proof.
+pub(crate) fn from_hex(digits: &[u8]) -> Option<[u8; 32]> {
+    <[u8; 32]>::from_hex(digits).ok()
 }
 
 pub(crate) fn nonce<const N: usize>() -> Result<[u8; N], getrandom::Error> {

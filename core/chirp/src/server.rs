@@ -123,9 +123,6 @@ impl Listener {
 
 impl Server {
     /// A server for these roots.
-    ///
-    /// # Errors
-    /// If two roots have the same name, or a name that is none, or a pattern of subjects is none.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         let Config { roots, logins, rights, limits } = config;
         let tree = Tree::new(roots)?;
@@ -137,9 +134,6 @@ impl Server {
     }
 
     /// Serves one connection until its client closes it. Dropping the future ends it at once.
-    ///
-    /// # Errors
-    /// If it ends otherwise.
     pub async fn serve(&self, stream: impl Into<Stream>, peer: Peer) -> Result<(), Error> {
         let (mut input, mut output) = stream.into().split();
         // Who has not logged in takes no place of those who have.
@@ -153,7 +147,7 @@ impl Server {
                     let stranger = self.shared.strangers.enter(address);
                     tokio::select! {
                         subject = login => subject?,
-                        () = stranger.is_sent_away() => return Err(Error::Login("others came after it")),
+                        () = stranger.evicted() => return Err(Error::Login("others came after it")),
                     }
                 }
             }
@@ -165,9 +159,6 @@ impl Server {
     }
 
     /// Serves whoever connects, until `shutdown` is through: then all connections end at once.
-    ///
-    /// # Errors
-    /// If nobody can connect any more.
     pub async fn run(
         &self,
         listener: impl Into<Listener>,
@@ -191,7 +182,7 @@ impl Server {
                         });
                     }
                     // The one who connected is gone again, or for now there are no descriptors.
-                    Err(error) if is_passing(&error) => {
+                    Err(error) if is_transient(&error) => {
                         tracing::warn!(%error, "chirp connection not accepted");
                         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                     }
@@ -202,7 +193,7 @@ impl Server {
     }
 }
 
-fn is_passing(error: &io::Error) -> bool {
+fn is_transient(error: &io::Error) -> bool {
     use rustix::io::Errno;
     matches!(
         Errno::from_io_error(error),

@@ -120,7 +120,7 @@ impl Input {
         Ok(Some(line))
     }
 
-    /// Reads something. No octets: the peer has closed.
+    /// Reads something. No bytes: the peer has closed.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
         self.buffer.reserve(READ);
         self.source.read_buf(&mut self.buffer).await
@@ -135,12 +135,12 @@ impl Input {
         self.buffer.len()
     }
 
-    /// So many octets, if they have been read already.
+    /// So many bytes, if they have been read already.
     pub(crate) fn take(&mut self, len: usize) -> Option<BytesMut> {
         (self.buffer.len() >= len).then(|| self.buffer.split_to(len))
     }
 
-    /// Something of a body, straight into the buffer where nothing was read ahead: at most `most` octets.
+    /// Something of a body, straight into the buffer where nothing was read ahead: at most `most` bytes.
     pub(crate) async fn read(&mut self, into: &mut Vec<u8>, most: usize) -> io::Result<usize> {
         if self.buffer.is_empty() {
             return (&mut self.source).take(most as u64).read_buf(into).await;
@@ -158,7 +158,6 @@ enum Sink {
     Other(tokio::io::WriteHalf<Box<dyn Duplex>>),
 }
 
-/// The writing half.
 pub(crate) struct Output {
     sink: Sink,
     /// The same socket once more, for the thread that sends files.
@@ -199,9 +198,7 @@ impl Output {
     }
 
     /// Sends a part of a file. `sent` is told of every piece.
-    ///
-    /// # Errors
-    /// Also if the file is shorter than that: what was promised can't be sent any more.
+    /// Fails also if the file is shorter than that: what was promised can't be sent any more.
     pub(crate) async fn file(
         &mut self,
         file: Arc<File>,
@@ -245,9 +242,6 @@ impl Output {
     }
 
     /// Sends a part of a file and gives its SHA-256: the next piece is read and digested while one is sent.
-    ///
-    /// # Errors
-    /// As [`Output::file`].
     pub(crate) async fn hashed(
         &mut self,
         file: Arc<File>,
@@ -325,7 +319,7 @@ impl Output {
     }
 }
 
-/// Reads a piece of a file into a buffer that is handed back: at most `most` octets, fewer at its end.
+/// Reads a piece of a file into a buffer that is handed back: at most `most` bytes, fewer at its end.
 async fn read_at(file: Arc<File>, offset: u64, mut buffer: Vec<u8>, most: usize) -> io::Result<Vec<u8>> {
     blocking(move || {
         fill(&file, offset, most, &mut buffer)?;
@@ -347,7 +341,8 @@ fn digested(
     Ok((buffer, digest))
 }
 
-fn fill(file: &File, offset: u64, most: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+/// Reads at most `most` bytes from there into the buffer, fewer at the end of the file.
+pub(crate) fn fill(file: &File, offset: u64, most: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
     buffer.resize(most, 0);
     let mut read = 0;
     while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {

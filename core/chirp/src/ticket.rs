@@ -3,7 +3,6 @@
 //! RSA, PKCS #1 v1.5 over the bytes themselves, without a digest's name around them: so the real programs do it. The
 //! real server sends every client the same bytes, so that a signature once seen is a login for ever; ours never does.
 
-use crate::proto::escape::hex;
 use md5::{Digest, Md5};
 use rsa::pkcs1::{DecodeRsaPrivateKey, DecodeRsaPublicKey};
 use rsa::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePublicKey, LineEnding};
@@ -11,23 +10,21 @@ use rsa::traits::PublicKeyParts;
 use rsa::{Pkcs1v15Sign, PrivateKey, PublicKey};
 use std::fmt;
 
-/// Octets a client has to sign.
+/// Bytes a client has to sign.
 pub(crate) const CHALLENGE: usize = 64;
-/// Keys shorter than this are refused; octets.
+/// Keys shorter than this are refused; bytes.
 const SHORTEST: usize = 128;
 
 /// What should be a key, and isn't one.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum BadKey {
     /// Neither of the two PEM forms.
     #[error("not an RSA key in PEM form (-----BEGIN …)")]
     Pem,
     /// Too easy to break.
     #[error("an RSA key of {bits} bits is too short: make one of 2048")]
-    Short {
-        /// What it has.
-        bits: usize,
-    },
+    Short { bits: usize },
     /// The signature could not be made.
     #[error("signing failed: {0}")]
     Sign(rsa::Error),
@@ -42,9 +39,6 @@ pub struct Ticket {
 
 impl Ticket {
     /// From the PEM text of a public key.
-    ///
-    /// # Errors
-    /// If it is none, or shorter than 1024 bits.
     pub fn from_pem(pem: &str) -> Result<Self, BadKey> {
         let key = PublicKey::from_public_key_pem(pem)
             .or_else(|_| PublicKey::from_pkcs1_pem(pem))
@@ -57,11 +51,10 @@ impl Ticket {
             return Err(BadKey::Short { bits: 8 * key.size() });
         }
         let pem = key.to_public_key_pem(LineEnding::LF).map_err(|_| BadKey::Pem)?;
-        Ok(Self { key, digest: hex(&Md5::digest(pem)) })
+        Ok(Self { key, digest: hex::encode(Md5::digest(pem)) })
     }
 
     /// What it is called by: the MD5 of its PEM text, in hexadecimal digits.
-    #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -86,9 +79,6 @@ pub struct TicketKey {
 
 impl TicketKey {
     /// From the PEM text of a private key, as `chirp ticket_create` writes it to a file.
-    ///
-    /// # Errors
-    /// If it is none, or shorter than 1024 bits.
     pub fn from_pem(pem: &str) -> Result<Self, BadKey> {
         // The real programs write remarks before it and the public half after it.
         let begin = pem.find("-----BEGIN").ok_or(BadKey::Pem)?;
@@ -105,7 +95,6 @@ impl TicketKey {
     }
 
     /// Its public half.
-    #[must_use]
     pub fn ticket(&self) -> &Ticket {
         &self.ticket
     }

@@ -11,12 +11,12 @@
 //! names every key, and a type that deserializes from it. What the type has no field for is an unknown key.
 //!
 //! It never prints and never looks at the environment or the home directory itself; files named by the
-//! [`Sources`] are the only thing it touches.
+//! [`Sources`] are all that it reads, and what [`write_private`] is given is all that it writes.
 //!
 //! Reading order: `sources` (what goes in), `origin`, `tree` and `parse` (values with places), `layers`
 //! (merging), `shape` and `reader` (from tree to type), `suggestion` and `wording` (what people are told),
 //! `problem` and `entry` (what comes out), `loading` (all of it together); then the value types `quantity`,
-//! `span`, `size`, `or_none`, and `places`, the standard folders.
+//! `span`, `size`, `or_none`; `places`, the standard folders, and `private`, files in them that are nobody else's.
 
 mod sources;
 
@@ -43,12 +43,14 @@ mod size;
 mod span;
 
 mod places;
+mod private;
 
 pub use entry::{Entry, Listing};
 pub use loading::{Loaded, load};
 pub use or_none::OrNone;
 pub use origin::{Origin, Position};
 pub use places::{NoHome, Places};
+pub use private::{private, write_private};
 pub use problem::{Finding, Problem, Problems, Severity};
 pub use size::{Size, SizeError};
 pub use sources::{Application, FileSource, NamedTables, Setting, Sources};

@@ -49,7 +49,6 @@ pub fn load<T: DeserializeOwned>(
     Loaded { value: value.filter(|_| !problems.has_errors()), problems, entries }
 }
 
-/// Reading with repairs between.
 struct Repair<'a> {
     app: &'a Application,
     defaults: &'a Node,

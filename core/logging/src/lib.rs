@@ -2,7 +2,7 @@
 //! `grep` over both ends tells the story of a command.
 //!
 //! Owns the `[log]` table of the configuration and the set-up of `tracing`; what is logged is everybody's own, but no guest
-//! fills the log: see `quiet`.
+//! fills the log: see `rate_limit`.
 
 mod limiter;
 mod rate_limit;
@@ -41,7 +41,7 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The filter makes no sense.
-    #[error("log.level \"{0}\" is no level and no filter: {1}")]
+    #[error("log.level \"{0}\" is neither a level nor a filter: {1}")]
     Filter(String, ParseError),
     /// It was set up before.
     #[error("the log is set up already")]

@@ -41,7 +41,6 @@ impl Hash for Place {
     }
 }
 
-/// The layer.
 pub(crate) struct RateLimit(Mutex<Counts>);
 
 struct Counts {

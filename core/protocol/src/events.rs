@@ -1,9 +1,9 @@
 //! What happens at an agent that words can be bound to.
 
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantNames};
 
 /// An event. Words name it in their description; its facts are the arguments of what they say.
-#[derive(Clone, Copy, Debug, Eq, IntoStaticStr, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, IntoStaticStr, PartialEq, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Event {
     /// Guest: it is time for a sign of life.

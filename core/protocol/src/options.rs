@@ -161,16 +161,16 @@ fn unknown() -> String {
 }
 
 /// Ten years: more is a mistake, and less than any clock here can count.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 fn seconds(value: &str) -> Result<Duration, String> {
-    let wrong = || format!("{} is no number of seconds from 0 to {}", excerpt(value), LONGEST.as_secs());
+    let wrong = || format!("{} is no number of seconds from 0 to {}", excerpt(value), MAX_DURATION.as_secs());
     // A float's own parser also takes "inf", "nan" and "1e9".
     if !value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return Err(wrong());
     }
     let seconds: f64 = value.parse().map_err(|_| wrong())?;
-    Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= LONGEST).ok_or_else(wrong)
+    Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= MAX_DURATION).ok_or_else(wrong)
 }
 
 fn timeout(value: &str) -> Result<Duration, String> {

@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+use strum::VariantNames;
+use vocable_protocol::Event;
+
 pub use bindings::vocable::word::about::Role;
 pub use bindings::vocable::word::types::{Message, Output, Program, Refusal};
 
@@ -18,20 +21,11 @@ pub const ALWAYS_GRANTED: [&str; 3] = ["about", "log", "store"];
 /// Interfaces that have to be granted, and that the runtime has for every agent.
 pub(crate) const RUNTIMES_OWN: [&str; 1] = ["files"];
 
+/// Interfaces that can be granted.
+pub(crate) const GRANTABLE: [&str; 6] = ["commands", "files", "jobs", "process", "roster", "speech"];
+
 /// The events of this version of the contract. One that is not among them can be bound, and is warned of.
-pub const EVENTS: [&str; 11] = [
-    "beacon",
-    "connected",
-    "input-requested",
-    "job-ended",
-    "job-input",
-    "job-output",
-    "leaving",
-    "run-requested",
-    "signal-requested",
-    "unknown-word",
-    "usage-requested",
-];
+pub const EVENTS: &[&str] = Event::VARIANTS;
 
 /// The package of the contract, as it begins the names of its interfaces.
 pub(crate) const PACKAGE: &str = "vocable:word";

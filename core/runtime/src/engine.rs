@@ -1,5 +1,24 @@
-//! WebAssembly, set up for words: one engine for an agent, its clock, its compiled-code cache, the
-//! functions a component can import. It runs nothing by itself.
+//! WebAssembly, set up for words: one engine for an agent, its clock, its compiled-code cache, the functions a component
+//! can import.
+//!
+//! - `component`: one component, examined; `call`: one call of it, a store with its limits (`call_clock`, `cpu_meter`), with
+//!   `host_functions`, and `stderr_tail` for the message about a crash;
+//! - `compiler`, `precompiled`: where its code comes from; `ticker`: the clock by which it is interrupted.
+
+mod call;
+mod call_clock;
+mod compiler;
+mod component;
+mod cpu_meter;
+mod host_functions;
+mod precompiled;
+mod stderr_tail;
+mod ticker;
+
+pub use self::compiler::{Compiler, compile_if_asked};
+
+pub(crate) use self::call::{Call, Fault, Scope};
+pub(crate) use self::component::{Content, WordComponent};
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -10,21 +29,18 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::call::Call;
-use crate::compiler::Compiler;
-use crate::component::Findings;
-use crate::host;
-use crate::precompiled::{Cache, from_memory};
-use crate::ticker::Ticker;
+use self::component::Findings;
+use self::precompiled::{Cache, from_memory};
+use self::ticker::Ticker;
 
 /// Calls that may be under way at the same time; more wait. Each can take a word's whole memory.
-const CALLS: u32 = 256;
+const MAX_CALLS: u32 = 256;
 
 /// Core instances that one component may consist of.
-const INSTANCES: u32 = 64;
+const MAX_INSTANCES: u32 = 64;
 
 /// Bytes of a memory that are wiped instead of given back, where the system tells which were written to.
-const KEPT: usize = 1 << 20;
+const KEEP_RESIDENT: usize = 1 << 20;
 
 /// How an [`Engine`] is set up.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +85,7 @@ struct Inner {
     pooling: bool,
     compiler: Option<Compiler>,
     lazy: bool,
-    places: Semaphore,
+    permits: Semaphore,
 }
 
 impl Engine {
@@ -92,10 +108,10 @@ impl Engine {
         if compiler.is_none() && !compiles {
             wasm = engine(pooling, true).map_err(unavailable)?;
         }
-        let linker = host::linker(&wasm).map_err(unavailable)?;
+        let linker = host_functions::linker(&wasm).map_err(unavailable)?;
         let ticker = Ticker::start(wasm.clone())?;
-        let places = Semaphore::new(CALLS as usize);
-        Ok(Self { inner: Arc::new(Inner { wasm, linker, ticker, cache, pooling, compiler, lazy, places }) })
+        let permits = Semaphore::new(MAX_CALLS as usize);
+        Ok(Self { inner: Arc::new(Inner { wasm, linker, ticker, cache, pooling, compiler, lazy, permits }) })
     }
 
     pub(crate) fn wasm(&self) -> &wasmtime::Engine {
@@ -116,8 +132,8 @@ impl Engine {
     }
 
     /// Waits for room for one call. Without the permit there would be none; the semaphore is never closed.
-    pub(crate) async fn place(&self) -> Option<SemaphorePermit<'_>> {
-        self.inner.places.acquire().await.ok()
+    pub(crate) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.inner.permits.acquire().await.ok()
     }
 
     /// A component from the cache. This and the next four take their time: call them where blocking is fine.
@@ -214,21 +230,23 @@ fn engine(pooling: bool, compiles: bool) -> wasmtime::Result<wasmtime::Engine> {
     wasmtime::Engine::new(&config)
 }
 
-/// Room for [`CALLS`] components of the sort that tools make: a few memories and tables each. Of instances one from
+/// Room for [`MAX_CALLS`] components of the sort that tools make: a few memories and tables each. Of instances one from
 /// Python has 38, and they cost nothing until they are made. Wiping what was written to, instead of giving
 /// memory back and getting it again, makes a call three times as fast.
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::default();
-    pool.total_component_instances(CALLS)
-        .total_stacks(CALLS)
-        .max_core_instances_per_component(INSTANCES)
-        .total_core_instances(CALLS * INSTANCES)
+    pool.total_component_instances(MAX_CALLS)
+        .total_stacks(MAX_CALLS)
+        .max_core_instances_per_component(MAX_INSTANCES)
+        .total_core_instances(MAX_CALLS * MAX_INSTANCES)
         .max_memories_per_component(4)
-        .total_memories(CALLS * 4)
+        .total_memories(MAX_CALLS * 4)
         .max_tables_per_component(8)
-        .total_tables(CALLS * 8);
+        .total_tables(MAX_CALLS * 8);
     if PoolingAllocationConfig::is_pagemap_scan_available() {
-        pool.pagemap_scan(Enabled::Yes).linear_memory_keep_resident(KEPT).table_keep_resident(KEPT);
+        pool.pagemap_scan(Enabled::Yes)
+            .linear_memory_keep_resident(KEEP_RESIDENT)
+            .table_keep_resident(KEEP_RESIDENT);
     }
     pool
 }

@@ -2,15 +2,13 @@
 //! (destination, subscription, length …) is not part of it, in either direction.
 
 use bytes::Bytes;
+use vocable_protocol::header;
 
 use crate::contract::Message;
 
 /// Headers that only the core writes. A word sees them when it listens; what it says cannot have them.
-///
-/// `to`, `from`: agents, for people; who sent a message is for the broker to vouch for. `message-id`: the
-/// message. `asked`: an answer is waited for, under this name. `in-reply-to`: this is the answer to that.
-/// `refusal`: there is none, and this is the kind of reason.
-pub const CORE_HEADERS: [&str; 6] = ["to", "from", "message-id", "in-reply-to", "asked", "refusal"];
+pub const CORE_HEADERS: [&str; 6] =
+    [header::TO, header::FROM, header::MESSAGE_ID, header::IN_REPLY_TO, header::ASKED, header::REFUSAL];
 
 /// A message as it travels.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,37 +45,37 @@ impl Envelope {
     /// Addresses it to an agent.
     #[must_use]
     pub fn to(self, agent: &str) -> Self {
-        self.with("to", agent)
+        self.with(header::TO, agent)
     }
 
     /// Says which agent it is from.
     #[must_use]
     pub fn from(self, agent: &str) -> Self {
-        self.with("from", agent)
+        self.with(header::FROM, agent)
     }
 
     /// Gives it a name of its own.
     #[must_use]
     pub fn message_id(self, id: &str) -> Self {
-        self.with("message-id", id)
+        self.with(header::MESSAGE_ID, id)
     }
 
     /// Asks for an answer, under a name.
     #[must_use]
     pub fn asked(self, id: &str) -> Self {
-        self.with("asked", id)
+        self.with(header::ASKED, id)
     }
 
     /// Makes it the answer to what was asked under a name.
     #[must_use]
     pub fn in_reply_to(self, id: &str) -> Self {
-        self.with("in-reply-to", id)
+        self.with(header::IN_REPLY_TO, id)
     }
 
     /// Makes it the reason why there is no answer; the kind is a [slug](crate::WordError::slug).
     #[must_use]
     pub fn refusal(self, kind: &str) -> Self {
-        self.with("refusal", kind)
+        self.with(header::REFUSAL, kind)
     }
 
     /// Takes headers away, those of the transport for one.

@@ -10,12 +10,12 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
-/// Octets of one reading.
-const MOST_READ: u32 = 1 << 20;
+/// Bytes of one reading.
+const MAX_READ: u32 = 1 << 20;
 /// Entries of one folder; more are refused, not cut.
-const MOST_ENTRIES: usize = 10_000;
-/// Octets that one call may write.
-pub(crate) const MOST_WRITTEN: u64 = 64 << 20;
+const MAX_ENTRIES: usize = 10_000;
+/// Bytes that one call may write.
+pub(crate) const MAX_WRITTEN: u64 = 64 << 20;
 
 /// A folder that was granted.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -128,8 +128,8 @@ pub(crate) fn entries(folders: &Folders, path: &str) -> Result<String, Refusal> 
         let entry = entry.map_err(|error| place.failed(&error))?;
         // What has gone in between is not there; what is no text cannot be named by a word.
         let (Ok(metadata), Ok(name)) = (entry.metadata(), entry.file_name().into_string()) else { continue };
-        if found.len() >= MOST_ENTRIES {
-            let text = format!("files: {} has more than {MOST_ENTRIES} entries", place.shown);
+        if found.len() >= MAX_ENTRIES {
+            let text = format!("files: {} has more than {MAX_ENTRIES} entries", place.shown);
             return Err(Refusal::Failed(text));
         }
         let mut facts = facts(&metadata);
@@ -139,27 +139,26 @@ pub(crate) fn entries(folders: &Folders, path: &str) -> Result<String, Refusal> 
     Ok(found.into_values().collect::<Value>().to_string())
 }
 
-/// Octets of a file.
 pub(crate) fn read(folders: &Folders, path: &str, offset: u64, max: u32) -> Result<Vec<u8>, Refusal> {
     let place = place(folders, path, false)?;
     let read = || {
         let mut file = regular(&place.dir, place.or_itself(), OpenOptions::new().read(true))?;
         file.seek(SeekFrom::Start(offset))?;
-        let mut octets = Vec::new();
-        file.take(max.min(MOST_READ).into()).read_to_end(&mut octets)?;
-        Ok(octets)
+        let mut bytes = Vec::new();
+        file.take(max.min(MAX_READ).into()).read_to_end(&mut bytes)?;
+        Ok(bytes)
     };
     read().map_err(|error: io::Error| place.failed(&error))
 }
 
-/// Puts octets into a file, which is made if need be.
-pub(crate) fn write(folders: &Folders, path: &str, offset: u64, octets: &[u8]) -> Result<(), Refusal> {
+/// Puts bytes into a file, which is made if need be.
+pub(crate) fn write(folders: &Folders, path: &str, offset: u64, bytes: &[u8]) -> Result<(), Refusal> {
     let place = place(folders, path, true)?;
     let inner = place.inner()?;
     let write = || {
         let mut file = regular(&place.dir, inner, OpenOptions::new().write(true).create(true))?;
         file.seek(SeekFrom::Start(offset))?;
-        file.write_all(octets)
+        file.write_all(bytes)
     };
     write().map_err(|error: io::Error| place.failed(&error))
 }
@@ -175,7 +174,6 @@ pub(crate) fn rename(folders: &Folders, path: &str, to: &str) -> Result<(), Refu
     renamed.map_err(|error| old.failed(&error))
 }
 
-/// Makes a folder.
 pub(crate) fn make_folder(folders: &Folders, path: &str) -> Result<(), Refusal> {
     let place = place(folders, path, true)?;
     let inner = place.inner()?;

@@ -6,23 +6,14 @@ use crate::json::{JsonBounds, JsonError, check_json, is_printable};
 /// Why a message is not for a word.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum Unfit {
-    /// What it holds is too much or too odd.
     #[error("{part} {problem}")]
     Json {
         /// `the body`, `header facts`.
         part: String,
-        /// In what way.
         problem: JsonError,
     },
-    /// More bytes than a word can take in.
     #[error("the message has {bytes} bytes; the limit is {limit}")]
-    Large {
-        /// How many there are.
-        bytes: usize,
-        /// How many there may be.
-        limit: usize,
-    },
-    /// A header that cannot be shown.
+    Large { bytes: usize, limit: usize },
     #[error("the name of a header has a control character")]
     Name,
 }
@@ -38,9 +29,9 @@ impl Unfit {
     }
 }
 
-/// Whether a message is fit to be heard. What is no JSON at all may be right for its word: only what is JSON as far as it
+/// Whether a message is fit for a word. What is no JSON at all may be right for its word: only what is JSON as far as it
 /// goes is bounded. `bytes`: the body is bytes to its word, whatever they look like.
-pub(crate) fn measure(
+pub(crate) fn check(
     headers: &[(String, String)],
     body: &[u8],
     bytes: bool,
@@ -104,11 +95,11 @@ mod tests {
     }
 
     fn of_body(body: &str) -> Result<(), Unfit> {
-        measure(&[], body.as_bytes(), false, &BOUNDS)
+        check(&[], body.as_bytes(), false, &BOUNDS)
     }
 
     fn of_header(value: &str) -> Result<(), Unfit> {
-        measure(&headers(&[("args", value)]), b"", false, &BOUNDS)
+        check(&headers(&[("args", value)]), b"", false, &BOUNDS)
     }
 
     #[test]
@@ -130,8 +121,8 @@ mod tests {
     #[test]
     fn what_is_bytes_to_its_word_may_look_like_anything() {
         let body = "[".repeat(15_000);
-        assert_eq!(measure(&[], body.as_bytes(), true, &BOUNDS), Ok(()));
-        let error = measure(&[], &[0; 20_001], true, &BOUNDS).unwrap_err();
+        assert_eq!(check(&[], body.as_bytes(), true, &BOUNDS), Ok(()));
+        let error = check(&[], &[0; 20_001], true, &BOUNDS).unwrap_err();
         assert_eq!(error.to_string(), "the message has 20001 bytes; the limit is 20000");
     }
 
@@ -146,9 +137,9 @@ mod tests {
         }
         let part = format!("[{}0]", "0,".repeat(48));
         let two = headers(&[("a", &part), ("b", &part)]);
-        assert_eq!(measure(&two, b"", false, &BOUNDS), Ok(()));
-        assert_eq!(measure(&two, b"[]", false, &BOUNDS).unwrap_err().slug(), "too-large");
-        assert_eq!(measure(&headers(&[("a\u{1}", "")]), b"", false, &BOUNDS), Err(Unfit::Name));
+        assert_eq!(check(&two, b"", false, &BOUNDS), Ok(()));
+        assert_eq!(check(&two, b"[]", false, &BOUNDS).unwrap_err().slug(), "too-large");
+        assert_eq!(check(&headers(&[("a\u{1}", "")]), b"", false, &BOUNDS), Err(Unfit::Name));
     }
 
     proptest! {
@@ -160,8 +151,8 @@ mod tests {
             bytes: bool,
         ) {
             let headers: Vec<_> = names.into_iter().map(|name| (name, value.clone())).collect();
-            let _ = measure(&headers, &body, bytes, &BOUNDS);
-            if measure(&headers, value.as_bytes(), false, &BOUNDS).is_ok() {
+            let _ = check(&headers, &body, bytes, &BOUNDS);
+            if check(&headers, value.as_bytes(), false, &BOUNDS).is_ok() {
                 for text in headers.iter().map(|(_, value)| value).chain([&value]) {
                     prop_assert!(serde_json::from_str(text).map_or(true, |it| depth(&it) <= BOUNDS.depth));
                 }

@@ -1,14 +1,15 @@
-//! What becomes of a message that has been heard: which word listens, and what goes back. Knows no word
+//! What becomes of a message that has been received: which word listens, and what goes back. Knows no word
 //! and nothing of the bus; sending is the agent's.
 //!
 //! - A message with the header `asked` always gets a reply: the answer, or why there is none.
 //! - A message with `in-reply-to` never gets one. Whatever two agents do not understand about each other,
 //!   they cannot send each other messages for ever.
-//! - [`HAIL`] is no word: whoever is asked it answers with nothing, whatever words it knows.
+//! - [`PING`] is no word: whoever is asked it answers with nothing, whatever words it knows.
 //! - A word that is not known raises the event `unknown-word`; what is bound to it says so to the sender.
 
 use bytes::Bytes;
 use serde_json::json;
+use vocable_protocol::header;
 
 use crate::contract::Message;
 use crate::envelope::{Envelope, wrap, wrap_raw};
@@ -22,19 +23,19 @@ const UNKNOWN: &str = "unknown-word";
 /// In place of a word, where there is none that could be said.
 const NO_WORD: &str = "?";
 /// The message that is no word: who is asked it answers with nothing, and so tells that it is there.
-pub const HAIL: &str = NO_WORD;
+pub const PING: &str = NO_WORD;
 /// Bytes of a reason that somebody else gives.
-const LONGEST_REASON: usize = 4 << 10;
+const MAX_REASON: usize = 4 << 10;
 
-/// Lets the words of a lexicon hear messages.
+/// Lets the words of a lexicon receive messages.
 #[derive(Clone)]
 pub struct Interpreter {
     lexicon: Lexicon,
 }
 
-/// What hearing a message has come to.
+/// What a message has come to.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Heard {
+pub struct Received {
     /// What it began with, as it can be shown: not necessarily a word.
     pub word: String,
     /// This goes back to the sender.
@@ -72,70 +73,74 @@ impl Interpreter {
     }
 
     /// Lets the word of a message act on it. `sender` is who the broker says has sent it.
-    pub async fn hear(&self, envelope: Envelope, sender: &str) -> Heard {
-        let heard = Parts::of(envelope);
-        match (heard.message.header("in-reply-to"), heard.message.header("asked")) {
+    pub async fn receive(&self, envelope: Envelope, sender: &str) -> Received {
+        let received = ParsedMessage::of(envelope);
+        match (received.message.header(header::IN_REPLY_TO), received.message.header(header::ASKED)) {
             (Some(ask), _) => {
                 let ask = ask.to_owned();
-                self.hear_answer(heard, ask, sender).await
+                self.receive_answer(received, ask, sender).await
             }
             (None, asked) => {
                 let asked = asked.map(str::to_owned);
-                self.hear_message(heard, asked, sender).await
+                self.receive_message(received, asked, sender).await
             }
         }
     }
 
-    async fn hear_message(&self, heard: Parts, asked: Option<String>, sender: &str) -> Heard {
-        if heard.shown == HAIL && heard.message.body.is_empty() && asked.is_some() {
-            let reply = asked.map(|asked| reply(HAIL, Ok(&None), &asked, sender));
-            return Heard { word: heard.shown, reply, ..Heard::default() };
+    async fn receive_message(
+        &self,
+        received: ParsedMessage,
+        asked: Option<String>,
+        sender: &str,
+    ) -> Received {
+        if received.shown == PING && received.message.body.is_empty() && asked.is_some() {
+            let reply = asked.map(|asked| reply(PING, Ok(&None), &asked, sender));
+            return Received { word: received.shown, reply, ..Received::default() };
         }
-        let Some(word) = heard.word.filter(|word| self.lexicon.knows(word)) else {
-            return self.hear_unknown(heard.shown, &heard.message, sender).await;
+        let Some(word) = received.word.filter(|word| self.lexicon.knows(word)) else {
+            return self.receive_unknown(received.shown, &received.message, sender).await;
         };
-        match self.lexicon.listen(&word, &heard.message, Some(sender)).await {
+        match self.lexicon.listen(&word, &received.message, Some(sender)).await {
             // It was removed since.
-            Err(WordError::Unknown { .. }) => self.hear_unknown(word, &heard.message, sender).await,
+            Err(WordError::Unknown { .. }) => self.receive_unknown(word, &received.message, sender).await,
             result => {
                 let reply = asked.map(|asked| reply(&word, result.as_ref(), &asked, sender));
-                Heard { word, reply, answer: None, error: result.err().map(|error| error.to_string()) }
+                Received { word, reply, answer: None, error: result.err().map(|error| error.to_string()) }
             }
         }
     }
 
     /// Says that a word is not known, in whatever way is bound to that. The reply always answers
     /// something: a reply to it there will never be.
-    async fn hear_unknown(&self, shown: String, message: &Message, sender: &str) -> Heard {
+    async fn receive_unknown(&self, shown: String, message: &Message, sender: &str) -> Received {
         let facts = json!({"word": shown, "known": *self.lexicon.known()}).to_string();
         let said = self.lexicon.raise(UNKNOWN, facts).await;
         let said = said.into_iter().find_map(|(word, message)| Some(wrap(&word, message.ok()?)));
         let error = WordError::Unknown { word: shown.clone() }.to_string();
-        let asked = message.header("asked");
+        let asked = message.header(header::ASKED);
         let bare = || asked.map(|_| wrap_raw(replying_word(&shown), text(&error)));
-        let replied_to = asked.or_else(|| message.header("message-id")).unwrap_or(NO_WORD);
+        let replied_to = asked.or_else(|| message.header(header::MESSAGE_ID)).unwrap_or(NO_WORD);
         let address = |said: Envelope| said.refusal(UNKNOWN).in_reply_to(replied_to).to(sender);
         let reply = said.or_else(bare).map(address);
-        Heard { word: shown, reply, answer: None, error: Some(error) }
+        Received { word: shown, reply, answer: None, error: Some(error) }
     }
 
     /// Gives an answer to whoever asked. A word that says that it does not know another is listened to
     /// as well: it is not the word that was asked.
-    async fn hear_answer(&self, heard: Parts, ask: String, sender: &str) -> Heard {
-        let result = answer(&heard.message);
-        let unknown = heard.message.header("refusal") == Some(UNKNOWN);
-        let listener = heard.word.filter(|word| unknown && self.lexicon.bound_to(UNKNOWN).contains(word));
+    async fn receive_answer(&self, received: ParsedMessage, ask: String, sender: &str) -> Received {
+        let result = answer(&received.message);
+        let unknown = received.message.header(header::REFUSAL) == Some(UNKNOWN);
+        let listener = received.word.filter(|word| unknown && self.lexicon.bound_to(UNKNOWN).contains(word));
         let error = match listener {
-            Some(word) => self.lexicon.listen(&word, &heard.message, Some(sender)).await.err(),
+            Some(word) => self.lexicon.listen(&word, &received.message, Some(sender)).await.err(),
             None => None,
         };
         let error = error.map(|error| error.to_string());
-        Heard { word: heard.shown, reply: None, answer: Some(Answer { to: ask, result }), error }
+        Received { word: received.shown, reply: None, answer: Some(Answer { to: ask, result }), error }
     }
 }
 
-/// An envelope taken apart.
-struct Parts {
+struct ParsedMessage {
     /// The word, if it begins with one.
     word: Option<String>,
     /// What it begins with, as it can be shown.
@@ -144,7 +149,7 @@ struct Parts {
     message: Message,
 }
 
-impl Parts {
+impl ParsedMessage {
     fn of(envelope: Envelope) -> Self {
         let Envelope { headers, body } = envelope;
         let (first, rest) = token::split(&body);
@@ -155,7 +160,6 @@ impl Parts {
     }
 }
 
-/// The reply to an ask.
 fn reply(word: &str, result: Result<&Option<String>, &WordError>, asked: &str, sender: &str) -> Envelope {
     let reply = match result {
         Ok(value) => wrap_raw(word, value.clone().unwrap_or_default().into()),
@@ -172,9 +176,8 @@ fn reason(error: &WordError) -> String {
     }
 }
 
-/// What answers an ask.
 fn answer(message: &Message) -> Result<Option<String>, AskError> {
-    if let Some(kind) = message.header("refusal") {
+    if let Some(kind) = message.header(header::REFUSAL) {
         return Err(AskError { kind: kind_of(kind), text: reason_of(&message.body) });
     }
     if message.body.is_empty() {
@@ -196,7 +199,7 @@ fn kind_of(kind: &str) -> String {
 
 /// A reason is a JSON string; what is not is shown as it is.
 fn reason_of(body: &[u8]) -> String {
-    let body = body.get(..LONGEST_REASON).unwrap_or(body);
+    let body = body.get(..MAX_REASON).unwrap_or(body);
     serde_json::from_slice::<String>(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned())
 }
 
@@ -205,7 +208,6 @@ fn replying_word(shown: &str) -> &str {
     if token::is_word_name(shown) { shown } else { NO_WORD }
 }
 
-/// A reason, as a body.
 fn text(reason: &str) -> Bytes {
     json!(reason).to_string().into()
 }

@@ -1,7 +1,20 @@
 //! Name → word, for one agent: calls words, and is kept current. Knows no word by name, and nothing of
 //! how messages travel.
 
-use std::fmt;
+mod events;
+mod health;
+mod loader;
+mod sources;
+mod table;
+mod watch;
+mod word;
+
+pub use self::events::{Events, LexiconEvent};
+pub use self::health::WordState;
+pub use self::sources::BuiltIn;
+pub use self::watch::Watching;
+pub use self::word::WordInfo;
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,125 +23,28 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, broadcast};
 
-use crate::call::{Fault, Scope};
+use self::health::Account;
+use self::loader::Loader;
+use self::sources::Sources;
+use self::table::Table;
+use self::word::Word;
+use crate::capabilities::{Capabilities, interfaces};
 use crate::contract::{Message, RUNTIMES_OWN, Refusal};
-use crate::engine::Engine;
-use crate::error::{Problem, WordError, WordSource};
-use crate::health::Account;
+use crate::engine::{Engine, Fault, Scope};
+use crate::error::{Problem, WordError};
 use crate::intake;
 use crate::json::{JsonBounds, JsonError, check_json};
-use crate::loader::Loader;
 use crate::policy::Policies;
-use crate::powers::Powers;
-use crate::sources::{BuiltIn, Sources};
-use crate::table::Table;
-use crate::word::{Word, WordInfo};
 
 /// Events that a slow reader may be behind before it misses some.
 const EVENTS_KEPT: usize = 256;
 
 /// Bytes that the body of a message may have, until the agent says otherwise.
-const MESSAGE: usize = 1 << 20;
+const DEFAULT_MESSAGE_LIMIT: usize = 1 << 20;
 /// Bytes of a header line, as it is sent: brokers take no more.
-const HEADER: usize = 8 << 10;
+const MAX_HEADER_LINE: usize = 8 << 10;
 /// Headers of what a word says. Brokers take a hundred of a message, and the core and they add their own.
-const HEADERS: usize = 80;
-
-/// Something has happened to the words.
-#[derive(Clone, Debug, PartialEq)]
-pub enum LexiconEvent {
-    /// A word that was not known before.
-    Loaded {
-        /// Its name.
-        name: String,
-        /// Its version.
-        version: String,
-        /// Where it came from.
-        source: WordSource,
-    },
-    /// Whoever reads these events was too slow.
-    Missed {
-        /// How many are lost.
-        count: u64,
-    },
-    /// A word keeps going wrong.
-    Quarantined {
-        /// Its name.
-        name: String,
-        /// How it went wrong last.
-        reason: String,
-    },
-    /// A component cannot be loaded; what was there before stays.
-    Refused(Problem),
-    /// A word is no longer known.
-    Removed {
-        /// Its name.
-        name: String,
-        /// The version it had.
-        version: String,
-    },
-    /// Another component is the word now: a newer one, or after the newer one was removed the one that
-    /// is built in. Calls under way end on the old one.
-    Replaced {
-        /// Its name.
-        name: String,
-        /// The version it had.
-        old: String,
-        /// The version it has.
-        new: String,
-        /// Where that came from.
-        source: WordSource,
-    },
-    /// The system does not tell about changes in the directories: some go unnoticed.
-    Unwatched {
-        /// Its reason.
-        reason: String,
-    },
-}
-
-impl LexiconEvent {
-    /// What kind it is, for programs.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Loaded { .. } => "word.loaded",
-            Self::Missed { .. } => "word.missed",
-            Self::Quarantined { .. } => "word.quarantined",
-            Self::Refused(_) => "word.refused",
-            Self::Removed { .. } => "word.removed",
-            Self::Replaced { .. } => "word.replaced",
-            Self::Unwatched { .. } => "word.unwatched",
-        }
-    }
-
-    /// The word it is about, if it is about one.
-    pub fn word(&self) -> Option<&str> {
-        match self {
-            Self::Loaded { name, .. }
-            | Self::Quarantined { name, .. }
-            | Self::Removed { name, .. }
-            | Self::Replaced { name, .. } => Some(name),
-            Self::Missed { .. } | Self::Refused(_) | Self::Unwatched { .. } => None,
-        }
-    }
-}
-
-impl fmt::Display for LexiconEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Loaded { name, version, source } => write!(f, "word {name} {version} loaded: {source}"),
-            Self::Missed { count } => write!(f, "{count} events of words were missed"),
-            Self::Quarantined { name, reason } => write!(f, "word {name} is put in quarantine: {reason}"),
-            Self::Refused(problem) => problem.fmt(f),
-            Self::Removed { name, version } => write!(f, "word {name} {version} removed"),
-            Self::Replaced { name, old, new, source } => {
-                write!(f, "word {name} {old} replaced by {new}: {source}")
-            }
-            Self::Unwatched { reason } => {
-                write!(f, "changes in the directories of words go unnoticed: {reason}")
-            }
-        }
-    }
-}
+const MAX_HEADERS: usize = 80;
 
 /// The words of an agent. Cheap to clone; all clones are the same.
 #[derive(Clone)]
@@ -138,9 +54,8 @@ pub struct Lexicon {
 
 struct Inner {
     engine: Engine,
-    powers: Arc<dyn Powers>,
+    agent: Arc<dyn Capabilities>,
     table: ArcSwap<Table>,
-    /// The directories, absolute.
     dirs: Vec<PathBuf>,
     loader: Mutex<Loader>,
     /// Bytes that the body of a message may have.
@@ -163,22 +78,22 @@ impl Lexicon {
     /// cannot be loaded is told, and the rest goes on without.
     pub async fn open(
         engine: Engine,
-        powers: Arc<dyn Powers>,
+        agent: Arc<dyn Capabilities>,
         policies: Policies,
         built_in: &[BuiltIn],
         dirs: Vec<PathBuf>,
     ) -> (Self, Vec<Problem>) {
         let dirs: Vec<_> = dirs.into_iter().map(|dir| std::path::absolute(&dir).unwrap_or(dir)).collect();
         let sources = Sources::new(built_in, dirs.clone());
-        let here = powers.interfaces().iter().copied().chain(RUNTIMES_OWN).collect();
+        let here = interfaces(&*agent).into_iter().chain(RUNTIMES_OWN).collect();
         let loader = Loader::new(engine.clone(), here, sources, policies);
         let inner = Inner {
             engine,
-            powers,
+            agent,
             table: ArcSwap::default(),
             dirs,
             loader: Mutex::new(loader),
-            message_limit: AtomicUsize::new(MESSAGE),
+            message_limit: AtomicUsize::new(DEFAULT_MESSAGE_LIMIT),
             events: broadcast::channel(EVENTS_KEPT).0,
         };
         let lexicon = Self { inner: Arc::new(inner) };
@@ -225,9 +140,9 @@ impl Lexicon {
         self.require_fit_arguments(&word, &args)?;
         let account = Account::Arguments(digest(&args));
         let scope = self.admit(&word, account)?;
-        let _place = self.inner.engine.place().await;
-        let told = word.component.say(&self.inner.engine, scope, &word.policy.limits, &args).await;
-        let said = self.settle(&word, account, told)?;
+        let _permit = self.inner.engine.permit().await;
+        let outcome = word.component.say(&self.inner.engine, scope, &word.policy.limits, &args).await;
+        let said = self.record(&word, account, outcome)?;
         self.require_sendable(word.name(), &said)?;
         Ok(said)
     }
@@ -236,12 +151,21 @@ impl Lexicon {
     /// would end the connection. What the words of this lexicon say has passed already.
     pub fn require_sendable(&self, word: &str, said: &Message) -> Result<(), WordError> {
         require_size(word, "what it says", word.len() + 1 + said.body.len(), self.message_limit())?;
-        if said.headers.len() > HEADERS {
-            return Err(unfit(word, "too-large", format!("what it says has more than {HEADERS} headers")));
+        if said.headers.len() > MAX_HEADERS {
+            return Err(unfit(
+                word,
+                "too-large",
+                format!("what it says has more than {MAX_HEADERS} headers"),
+            ));
         }
         said.headers.iter().try_for_each(|(name, value)| {
             let shown: String = name.chars().take(40).filter(|c| !c.is_control()).collect();
-            require_size(word, &format!("header {shown}"), 1 + escaped(name) + escaped(value), HEADER)
+            require_size(
+                word,
+                &format!("header {shown}"),
+                1 + escaped(name) + escaped(value),
+                MAX_HEADER_LINE,
+            )
         })
     }
 
@@ -250,16 +174,16 @@ impl Lexicon {
     pub async fn listen(
         &self,
         word: &str,
-        heard: &Message,
+        message: &Message,
         sender: Option<&str>,
     ) -> Result<Option<String>, WordError> {
         let word = self.find(word)?;
-        self.require_fit_hearing(&word, heard)?;
+        self.require_fit_message(&word, message)?;
         let account = Account::Sender(sender);
         let scope = self.admit(&word, account)?;
-        let _place = self.inner.engine.place().await;
-        let told = word.component.listen(&self.inner.engine, scope, &word.policy.limits, heard).await;
-        let answer = self.settle(&word, account, told)?;
+        let _permit = self.inner.engine.permit().await;
+        let outcome = word.component.listen(&self.inner.engine, scope, &word.policy.limits, message).await;
+        let answer = self.record(&word, account, outcome)?;
         answer.map(|text| self.require_fit_answer(&word, text)).transpose()
     }
 
@@ -278,12 +202,12 @@ impl Lexicon {
     pub async fn set_policies(&self, policies: Policies) -> Changes {
         let mut loader = self.inner.loader.lock().await;
         loader.policies = policies;
-        self.look(&mut loader, false).await.0
+        self.reload(&mut loader, false).await.0
     }
 
     /// Looks at the directories anew.
     pub async fn reload_dirs(&self) -> Changes {
-        self.look(&mut *self.inner.loader.lock().await, false).await.0
+        self.reload(&mut *self.inner.loader.lock().await, false).await.0
     }
 
     /// What could not be loaded when the directories were last looked at.
@@ -298,17 +222,17 @@ impl Lexicon {
 
     /// Looks at the directories anew; a file that may be half written is let be. Tells whether there is
     /// one.
-    pub(crate) async fn look_patiently(&self) -> bool {
-        self.look(&mut *self.inner.loader.lock().await, true).await.1
+    pub(crate) async fn reload_settled(&self) -> bool {
+        self.reload(&mut *self.inner.loader.lock().await, true).await.1
     }
 
     pub(crate) fn dirs(&self) -> &[PathBuf] {
         &self.inner.dirs
     }
 
-    async fn look(&self, loader: &mut Loader, patience: bool) -> (Changes, bool) {
+    async fn reload(&self, loader: &mut Loader, lenient: bool) -> (Changes, bool) {
         let old = self.inner.table.load_full();
-        let outcome = loader.look(&old, patience).await;
+        let outcome = loader.load(&old, lenient).await;
         let mut events = outcome.table.changes_since(&old);
         events.extend(outcome.new_problems.into_iter().map(LexiconEvent::Refused));
         self.inner.table.store(Arc::new(outcome.table));
@@ -330,7 +254,7 @@ impl Lexicon {
         };
         Ok(Scope {
             word: word.name().clone(),
-            powers: self.inner.powers.clone(),
+            agent: self.inner.agent.clone(),
             reach: word.reach.clone(),
             known: self.known(),
             folders: word.folders.clone(),
@@ -348,14 +272,14 @@ impl Lexicon {
         }
     }
 
-    fn require_fit_hearing(&self, word: &Word, heard: &Message) -> Result<(), WordError> {
-        let hearing = &word.component.hearing;
-        if let Some(there) = hearing.elsewhere(self.inner.powers.role()) {
+    fn require_fit_message(&self, word: &Word, message: &Message) -> Result<(), WordError> {
+        let rules = &word.component.listen_rules;
+        if let Some(there) = rules.elsewhere(self.inner.agent.role()) {
             let refusal = Refusal::Denied(format!("{} listens on a {there} only", word.name()));
             return Err(WordError::Refused { word: word.name().to_string(), refusal });
         }
         let bounds = JsonBounds::for_memory(word.policy.limits.memory);
-        intake::measure(&heard.headers, &heard.body, hearing.is_bytes(heard), &bounds)
+        intake::check(&message.headers, &message.body, rules.is_bytes(message), &bounds)
             .map_err(|error| unfit(word.name(), error.slug(), error.to_string()))
     }
 
@@ -372,13 +296,13 @@ impl Lexicon {
         self.inner.message_limit.load(Ordering::Relaxed)
     }
 
-    fn settle<T>(
+    fn record<T>(
         &self,
         word: &Word,
         account: Account<'_>,
-        told: Result<Result<T, Refusal>, Fault>,
+        outcome: Result<Result<T, Refusal>, Fault>,
     ) -> Result<T, WordError> {
-        let (result, quarantine) = word.settle(account, told);
+        let (result, quarantine) = word.record(account, outcome);
         if let Some(reason) = quarantine {
             self.publish(LexiconEvent::Quarantined { name: word.name().to_string(), reason });
         }
@@ -412,19 +336,4 @@ fn digest(args: &str) -> u64 {
 /// Bytes of a part of a header as it is sent: some are written as two.
 fn escaped(part: &str) -> usize {
     part.len() + part.bytes().filter(|byte| matches!(byte, b'\\' | b':' | b'\n' | b'\r')).count()
-}
-
-/// What happens to the words of a lexicon, one event after the other.
-#[derive(Debug)]
-pub struct Events(broadcast::Receiver<LexiconEvent>);
-
-impl Events {
-    /// Waits for the next event; none when the lexicon is gone. Nothing is lost if the waiting is given up.
-    pub async fn recv(&mut self) -> Option<LexiconEvent> {
-        match self.0.recv().await {
-            Ok(event) => Some(event),
-            Err(broadcast::error::RecvError::Lagged(count)) => Some(LexiconEvent::Missed { count }),
-            Err(broadcast::error::RecvError::Closed) => None,
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! The `[words]` part of an agent's configuration, the same on both ends, and what it means to the lexicon.
 
+use crate::contract::GRANTABLE;
 use crate::folders::Folder;
-use crate::{Limits, Policies, Policy};
+use crate::policy::{Limits, Policies, Policy};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -64,9 +65,6 @@ pub struct WordSettings {
 
 /// The table the others start from.
 const TEMPLATE: &str = "default";
-/// Interfaces that can be granted.
-const GRANTABLE: [&str; 6] = ["commands", "files", "jobs", "process", "roster", "speech"];
-
 impl WordsSettings {
     /// What they mean to the lexicon.
     pub fn policies(&self) -> Policies {
@@ -102,7 +100,7 @@ impl WordsSettings {
 
 impl WordSettings {
     fn policy(&self) -> Policy {
-        let octets = |size: Size| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
+        let bytes = |size: Size| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
         Policy {
             grants: self.grants.iter().cloned().collect(),
             folders: self
@@ -116,8 +114,8 @@ impl WordSettings {
                 compute: self.compute.duration(),
                 wall: self.wall.duration(),
                 wait: self.wait.duration(),
-                memory: octets(self.memory),
-                log: octets(self.log),
+                memory: bytes(self.memory),
+                log: bytes(self.log),
                 messages: self.messages,
                 jobs: self.jobs,
                 retries: self.retries,

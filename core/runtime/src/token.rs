@@ -1,15 +1,15 @@
 //! The first token of a body: the word. Bytes in, token out.
 
 /// The longest word.
-const LONGEST: usize = 32;
+const MAX_WORD: usize = 32;
 /// How much is shown of what is not a word.
-const SHOWN: usize = 40;
+const MAX_SHOWN: usize = 40;
 
 /// Whether a text can be the name of a word: `[A-Z][A-Z0-9_-]{0,31}`.
 pub fn is_word_name(text: &str) -> bool {
     let follows =
         |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
-    text.len() <= LONGEST
+    text.len() <= MAX_WORD
         && text.starts_with(|first: char| first.is_ascii_uppercase())
         && text.bytes().all(follows)
 }
@@ -25,10 +25,11 @@ pub(crate) fn split(body: &[u8]) -> (&[u8], usize) {
 /// A token as it can be shown to people and put into a message: short and printable.
 pub(crate) fn printable(token: &[u8]) -> String {
     // Four bytes a character, so that no more is decoded than will be shown.
-    let start = token.get(..4 * (SHOWN + 1)).unwrap_or(token);
+    let start = token.get(..4 * (MAX_SHOWN + 1)).unwrap_or(token);
     let text = String::from_utf8_lossy(start);
-    let mut shown: String = text.chars().take(SHOWN).map(|c| if is_printable(c) { c } else { '?' }).collect();
-    if text.chars().count() > SHOWN {
+    let mut shown: String =
+        text.chars().take(MAX_SHOWN).map(|c| if is_printable(c) { c } else { '?' }).collect();
+    if text.chars().count() > MAX_SHOWN {
         shown.push('…');
     }
     shown
@@ -81,7 +82,7 @@ mod tests {
             let (token, rest) = split(&body);
             prop_assert!(body.starts_with(token) && rest <= body.len() && rest - token.len() <= 1);
             prop_assert!(!token.iter().any(u8::is_ascii_whitespace));
-            prop_assert!(printable(token).chars().count() <= SHOWN + 1);
+            prop_assert!(printable(token).chars().count() <= MAX_SHOWN + 1);
             prop_assert!(!printable(token).chars().any(char::is_control));
         }
 

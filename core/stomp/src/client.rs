@@ -8,7 +8,7 @@
 //! ```
 //! - What is queued survives a reconnection in its order, and is written once at most: a frame that was handed to
 //!   the socket whole is its sender's business (see [`Client::send_receipted`]), one that was not is sent again.
-//! - Both queues are bounded in octets. A full outgoing queue makes [`Client::send`] wait and [`Client::try_send`]
+//! - Both queues are bounded in bytes. A full outgoing queue makes [`Client::send`] wait and [`Client::try_send`]
 //!   fail; a consumer that does not take its [`Event`]s stops the reading, so that messages wait in the socket and
 //!   the broker sees a slow consumer, while heart-beats and outgoing frames go on.
 //! - `RECEIPT` frames wait behind unread messages too: who stops taking events also stops learning of receipts.
@@ -58,7 +58,7 @@ type ConnectionId = u64;
 #[derive(Clone, Debug)]
 pub struct Client {
     requests: mpsc::UnboundedSender<Request>,
-    /// One permit for each octet that may be queued. Closed when the client is.
+    /// One permit for each byte that may be queued. Closed when the client is.
     room: Arc<Semaphore>,
     limit: usize,
     connection: watch::Receiver<Option<ConnectionId>>,

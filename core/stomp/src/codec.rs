@@ -2,7 +2,6 @@
 //!
 //! - [`Decoder`]: tolerant of how the bytes were cut, of nothing else unless the [`Dialect`] is lenient.
 //! - [`encode`]: strict; what the version cannot express is refused, never bent.
-//! - [`FrameCodec`]: both at once, for `tokio_util::codec::Framed`.
 //!
 //! `content-length` belongs to the wire, not to the frame: the decoder takes it off, the encoder puts it on.
 //! This module knows which bytes are a frame, but not which frame is allowed when: that is for whoever holds
@@ -12,7 +11,6 @@ mod decode;
 mod encode;
 mod error;
 mod escape;
-mod framed;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -20,8 +18,7 @@ mod tests;
 
 pub use decode::Decoder;
 pub use encode::{check, encode};
-pub use error::{CodecError, DecodeError, EncodeError};
-pub use framed::FrameCodec;
+pub use error::{DecodeError, EncodeError};
 
 use crate::frame::{Frame, Version};
 
@@ -37,11 +34,11 @@ pub enum Item {
 /// How much of a frame is accepted before the peer is told off.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// Octets of one header line as sent, without its line end. 8 KiB by default.
+    /// Bytes of one header line as sent, without its line end. 8 KiB by default.
     pub line: usize,
     /// Headers of one frame. 100 by default.
     pub headers: usize,
-    /// Octets of one body. 16 MiB by default.
+    /// Bytes of one body. 16 MiB by default.
     pub body: usize,
 }
 

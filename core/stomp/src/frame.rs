@@ -4,10 +4,11 @@
 
 use bytes::Bytes;
 use std::fmt;
-use std::str::FromStr;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-/// Every command of STOMP 1.0, 1.1 and 1.2.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+/// Every command of STOMP 1.0, 1.1 and 1.2. They are written in upper case, and only so.
+#[derive(Clone, Copy, Debug, Display, EnumString, Eq, Hash, IntoStaticStr, PartialEq, VariantArray)]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum Command {
     /// Client: end of a transaction that is to be forgotten.
     Abort,
@@ -42,46 +43,6 @@ pub enum Command {
 }
 
 impl Command {
-    /// All of them, for tests and for whoever has to tell them apart by name.
-    pub const ALL: [Self; 15] = [
-        Self::Abort,
-        Self::Ack,
-        Self::Begin,
-        Self::Commit,
-        Self::Connect,
-        Self::Connected,
-        Self::Disconnect,
-        Self::Error,
-        Self::Message,
-        Self::Nack,
-        Self::Receipt,
-        Self::Send,
-        Self::Stomp,
-        Self::Subscribe,
-        Self::Unsubscribe,
-    ];
-
-    /// The command as it is written: upper case, and only so (commands are case-sensitive).
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Abort => "ABORT",
-            Self::Ack => "ACK",
-            Self::Begin => "BEGIN",
-            Self::Commit => "COMMIT",
-            Self::Connect => "CONNECT",
-            Self::Connected => "CONNECTED",
-            Self::Disconnect => "DISCONNECT",
-            Self::Error => "ERROR",
-            Self::Message => "MESSAGE",
-            Self::Nack => "NACK",
-            Self::Receipt => "RECEIPT",
-            Self::Send => "SEND",
-            Self::Stomp => "STOMP",
-            Self::Subscribe => "SUBSCRIBE",
-            Self::Unsubscribe => "UNSUBSCRIBE",
-        }
-    }
-
     /// Whether it may carry a body (1.1 and 1.2, "Body"): in the others it is an error.
     pub const fn may_have_body(self) -> bool {
         matches!(self, Self::Error | Self::Message | Self::Send)
@@ -94,31 +55,8 @@ impl Command {
     }
 
     /// The command of that name, if STOMP has one.
-    pub const fn from_name(name: &[u8]) -> Option<Self> {
-        Some(match name {
-            b"ABORT" => Self::Abort,
-            b"ACK" => Self::Ack,
-            b"BEGIN" => Self::Begin,
-            b"COMMIT" => Self::Commit,
-            b"CONNECT" => Self::Connect,
-            b"CONNECTED" => Self::Connected,
-            b"DISCONNECT" => Self::Disconnect,
-            b"ERROR" => Self::Error,
-            b"MESSAGE" => Self::Message,
-            b"NACK" => Self::Nack,
-            b"RECEIPT" => Self::Receipt,
-            b"SEND" => Self::Send,
-            b"STOMP" => Self::Stomp,
-            b"SUBSCRIBE" => Self::Subscribe,
-            b"UNSUBSCRIBE" => Self::Unsubscribe,
-            _ => return None,
-        })
-    }
-}
-
-impl fmt::Display for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        str::from_utf8(name).ok()?.parse().ok()
     }
 }
 
@@ -135,7 +73,7 @@ pub struct Frame {
     pub command: Command,
     /// Names and values in the order they came. Of repeated names the first counts (1.2, "Repeated Header Entries").
     pub headers: Vec<(String, String)>,
-    /// Any octets; cheap to clone, so that one message can go to many subscribers. How many they are is known, so
+    /// Any bytes; cheap to clone, so that one message can go to many subscribers. How many they are is known, so
     /// that a frame needs no `content-length` among its headers: the codec adds and removes it.
     pub body: Bytes,
 }
@@ -171,7 +109,7 @@ impl Frame {
         self.header(DELIVERIES).and_then(|count| count.parse().ok()).unwrap_or(0)
     }
 
-    /// Octets that the frame keeps in memory, for budgets: headers and body with a little for each header's own bookkeeping.
+    /// Bytes that the frame keeps in memory, for budgets: headers and body with a little for each header's own bookkeeping.
     pub fn weight(&self) -> usize {
         const PER_HEADER: usize = 2 * size_of::<String>();
         let headers: usize = self.headers.iter().map(|(n, v)| n.len() + v.len() + PER_HEADER).sum();
@@ -192,57 +130,37 @@ impl fmt::Debug for Frame {
             .field("command", &self.command)
             .field("headers", &headers)
             .field("body", &start)
-            .field("octets", &self.body.len())
+            .field("bytes", &self.body.len())
             .finish()
     }
 }
 
 /// The versions of the protocol, oldest first.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(
+    Clone, Copy, Debug, Display, EnumString, Eq, Hash, IntoStaticStr, Ord, PartialEq, PartialOrd, VariantArray,
+)]
+#[strum(parse_err_ty = UnknownVersion, parse_err_fn = unknown_version)]
 pub enum Version {
     /// 1.0: no escaping, no heart-beats, no `NACK`.
+    #[strum(serialize = "1.0")]
     V1_0,
     /// 1.1: escapes `\n`, `\c`, `\\`.
+    #[strum(serialize = "1.1")]
     V1_1,
     /// 1.2: escapes `\r` as well, allows CRLF line ends, acknowledges by the `ack` header.
+    #[strum(serialize = "1.2")]
     V1_2,
 }
 
 impl Version {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::V1_0, Self::V1_1, Self::V1_2];
-
     /// What `accept-version` says of a peer that speaks all of them.
     pub const ACCEPTED: &'static str = "1.0,1.1,1.2";
 
     /// The newest version that the peer's `accept-version` names and we speak, if there is any. A peer that sends
     /// no such header speaks 1.0 (1.2, "Protocol Negotiation").
     pub fn newest_of(accept_version: Option<&str>) -> Option<Self> {
-        let named = accept_version.unwrap_or(Self::V1_0.as_str());
+        let named = accept_version.unwrap_or(Self::V1_0.into());
         named.split(',').filter_map(|name| name.trim().parse().ok()).max()
-    }
-
-    /// As written in `accept-version` and `version`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::V1_0 => "1.0",
-            Self::V1_1 => "1.1",
-            Self::V1_2 => "1.2",
-        }
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Version {
-    type Err = UnknownVersion;
-
-    fn from_str(name: &str) -> Result<Self, UnknownVersion> {
-        Self::ALL.into_iter().find(|version| version.as_str() == name).ok_or(UnknownVersion)
     }
 }
 
@@ -250,6 +168,10 @@ impl FromStr for Version {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a version of STOMP that we speak: {}", Version::ACCEPTED)]
 pub struct UnknownVersion;
+
+fn unknown_version(_: &str) -> UnknownVersion {
+    UnknownVersion
+}
 
 #[cfg(test)]
 mod tests {
@@ -272,9 +194,9 @@ mod tests {
 
     #[test]
     fn every_command_is_found_by_its_name_and_by_no_other() {
-        for command in Command::ALL {
-            assert_eq!(Command::from_name(command.as_str().as_bytes()), Some(command));
-            assert_eq!(Command::from_name(command.as_str().to_lowercase().as_bytes()), None);
+        for &command in Command::VARIANTS {
+            assert_eq!(Command::from_name(command.to_string().as_bytes()), Some(command));
+            assert_eq!(Command::from_name(command.to_string().to_lowercase().as_bytes()), None);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Heart-beats: what is agreed, when the next one is due, and when the peer must be taken for dead.
 //!
-//! Pure: the clock is an argument, whoever holds the connection waits and sends. Any octet counts as a sign of
+//! Pure: the clock is an argument, whoever holds the connection waits and sends. Any byte counts as a sign of
 //! life, not only heart-beats (1.2, "Heart-beating").
 
 use std::fmt;
@@ -60,7 +60,7 @@ impl FromStr for HeartBeat {
 fn milliseconds(text: &str) -> Result<Duration, HeartBeatError> {
     let text = text.trim();
     // `parse` alone would take "+5".
-    let digits = text.bytes().all(|octet| octet.is_ascii_digit());
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse::<u32>().ok().filter(|_| digits);
     number.map(|ms| Duration::from_millis(ms.into())).ok_or(HeartBeatError)
 }
@@ -101,12 +101,12 @@ impl HeartBeats {
         self.agreed
     }
 
-    /// Octets were sent: there is no need for a heart-beat for a while.
+    /// Bytes were sent: there is no need for a heart-beat for a while.
     pub const fn sent(&mut self, now: Instant) {
         self.sent = now;
     }
 
-    /// Octets were received. To be called as well when we listen again after not having listened: what the peer
+    /// Bytes were received. To be called as well when we listen again after not having listened: what the peer
     /// said meanwhile waits in the socket, and its silence cannot be held against it.
     pub const fn received(&mut self, now: Instant) {
         self.received = now;
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_is_dead_after_twice_the_interval_and_any_octet_revives_it() {
+    fn a_peer_is_dead_after_twice_the_interval_and_any_byte_revives_it() {
         let start = Instant::now();
         let mut beats = HeartBeats::new(beat(0, 1000).agree(beat(1000, 0)), start);
         assert!(!beats.is_dead(start + ms(1999)) && beats.is_dead(start + ms(2000)));

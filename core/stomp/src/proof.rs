@@ -15,9 +15,10 @@
 //! Whoever asks gets a proof of the broker, so secrets have to be random ([`Secret::random`]): one that somebody has
 //! thought of could be found by trying.
 
+use hex::FromHex as _;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
-use std::fmt::{self, Write as _};
+use std::fmt;
 use subtle::ConstantTimeEq;
 
 /// The header that carries a nonce.
@@ -65,14 +66,14 @@ impl Secret {
     /// # Errors
     /// If the system has no random numbers to give.
     pub fn random() -> Result<(String, Self), getrandom::Error> {
-        let passcode = hexadecimal(&random()?);
+        let passcode = hex::encode(random()?);
         let secret = Self::of(&passcode);
         Ok((passcode, secret))
     }
 
     /// Reads the 64 hexadecimal digits that `Display` writes.
     pub fn from_hexadecimal(digits: &str) -> Option<Self> {
-        from_hexadecimal(digits).map(Self)
+        from_hex(digits).map(Self)
     }
 
     /// Whether this is the digest of `passcode`; takes the same time wherever they differ.
@@ -97,7 +98,7 @@ impl Secret {
 
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hexadecimal(&self.0))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -126,24 +127,9 @@ pub(crate) fn random() -> Result<[u8; 32], getrandom::Error> {
     Ok(bytes)
 }
 
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut digits, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
-}
-
 /// Reads a nonce or a proof: 64 hexadecimal digits and nothing else.
-pub(crate) fn from_hexadecimal(digits: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(bytes)
+pub(crate) fn from_hex(digits: &str) -> Option<[u8; 32]> {
+    <[u8; 32]>::from_hex(digits).ok()
 }
 
 #[cfg(test)]
@@ -166,7 +152,7 @@ mod tests {
     #[test]
     fn a_proof_is_what_the_documentation_says() {
         let challenge = Challenge { login: "g1", client: &[1; 32], broker: &[2; 32] };
-        let proof = |side| hexadecimal(&Secret::of("secret").proof(side, challenge));
+        let proof = |side| hex::encode(Secret::of("secret").proof(side, challenge));
         assert_eq!(proof(Side::Broker), "50571d5363aedbf208eab5b041ee8e7836577f8efbe6634666adc2f1a110ff9d");
         assert_eq!(proof(Side::Client), "b55c0fbcda0c1dc1d4d8feac90fcd37b1361e96fc63b90e8ad55f33606d51fd0");
     }
@@ -192,9 +178,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_thirty_two_bytes_or_nothing(text in "[0-9a-fA-Fx+ é]{0,70}", bytes in any::<[u8; 32]>()) {
-            let read = from_hexadecimal(&text);
-            prop_assert_eq!(read.map(|bytes| hexadecimal(&bytes)), read.map(|_| text.to_lowercase()));
-            prop_assert_eq!(from_hexadecimal(&hexadecimal(&bytes)), Some(bytes));
+            let read = from_hex(&text);
+            prop_assert_eq!(read.map(|bytes| hex::encode(bytes)), read.map(|_| text.to_lowercase()));
+            prop_assert_eq!(from_hex(&hex::encode(bytes)), Some(bytes));
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  AsyncRead + AsyncWrite ─▶ Mux ─▶ Packet ═ one message of the bus each ═▶ Packet ─▶ Mux ─▶ AsyncRead + AsyncWrite
-//!                             ◀── credit: so many octets more may be sent ───
+//!                             ◀── credit: so many bytes more may be sent ───
 //! ```
 //! Each direction of a stream has a window: what was sent and not yet taken by the reader at the other end. So a stream
 //! never has more than [`Limits::window`] on its way, in pieces of at most [`Limits::piece`], and whatever else the bus

@@ -1,7 +1,7 @@
 //! The streams of one peer: which there are, what may come, and where it goes.
 
 use crate::packet::{Kind, Packet};
-use crate::pump::{self, Pump};
+use crate::pump::{Arrived, Pump};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 pub struct Limits {
     /// Streams at a time.
     pub streams: usize,
-    /// Octets of a stream that may be on their way in one direction.
+    /// Bytes of a stream that may be on their way in one direction.
     pub window: u32,
-    /// The most octets of one packet.
+    /// The most bytes of one packet.
     pub piece: usize,
     /// Packets that may wait to be taken by the bus.
     pub packets: usize,
@@ -54,9 +54,9 @@ pub struct Incoming {
 pub struct Mux(Arc<Shared>);
 
 #[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) out: mpsc::Sender<Packet>,
-    pub(crate) limits: Limits,
+struct Shared {
+    out: mpsc::Sender<Packet>,
+    limits: Limits,
     next: AtomicU64,
     // A lock and not a task: nobody holds it for longer than a look-up.
     streams: Mutex<HashMap<u64, Entry>>,
@@ -66,20 +66,12 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 struct Entry {
     inbox: mpsc::UnboundedSender<Arrived>,
-    /// Octets that may be sent.
+    /// Bytes that may be sent.
     credit: Arc<Semaphore>,
-    /// Octets that the peer may send.
+    /// Bytes that the peer may send.
     room: u32,
-    /// Octets that have come.
     offset: u64,
     stop: CancellationToken,
-}
-
-/// What comes for a stream.
-#[derive(Debug)]
-pub(crate) enum Arrived {
-    Octets(Bytes),
-    End,
 }
 
 impl Mux {
@@ -116,11 +108,11 @@ impl Mux {
         let Packet { stream: id, kind } = packet;
         match kind {
             Kind::Open { service, window } => return self.opened(id, service, window),
-            Kind::Data { offset, octets } => self.0.data(id, offset, octets),
-            Kind::Credit(octets) => self.0.credit(id, octets),
+            Kind::Data { offset, bytes } => self.0.data(id, offset, bytes),
+            Kind::Credit(bytes) => self.0.credit(id, bytes),
             Kind::Close => {
-                let told = self.0.streams().get(&id).map(|entry| entry.inbox.send(Arrived::End).is_ok());
-                if told.is_none() {
+                let sent = self.0.streams().get(&id).map(|entry| entry.inbox.send(Arrived::End));
+                if sent.is_none() {
                     self.0.refuse(id, "no such stream");
                 }
             }
@@ -176,13 +168,8 @@ impl Shared {
         let (inbox, arrived) = mpsc::unbounded_channel();
         let credit = Arc::new(Semaphore::new(credit as usize));
         let stop = CancellationToken::new();
-        let entry = Entry {
-            inbox,
-            credit: Arc::clone(&credit),
-            room: self.limits.window,
-            offset: 0,
-            stop: stop.clone(),
-        };
+        let window = self.limits.window;
+        let entry = Entry { inbox, credit: Arc::clone(&credit), room: window, offset: 0, stop: stop.clone() };
         {
             let mut streams = self.streams();
             if streams.len() >= self.limits.streams {
@@ -190,11 +177,12 @@ impl Shared {
             }
             streams.insert(id, entry);
         }
-        let pump = Pump { id, out: self.out.clone(), piece: self.limits.piece, window: self.limits.window };
+        let pump = Pump { id, out: self.out.clone(), piece: self.limits.piece, window, credit };
         let shared = Arc::clone(self);
         // Ends with the stream: when both of its ends are closed, at a reset, or when all are cleared.
         tokio::spawn(async move {
-            let ended = stop.run_until_cancelled(pump::run(&shared, pump, ours, arrived, credit)).await;
+            let running = pump.run(ours, arrived, |bytes| shared.consumed(id, bytes));
+            let ended = stop.run_until_cancelled(running).await;
             if let Some(Err(why)) = ended {
                 shared.refuse(id, why);
             }
@@ -203,23 +191,24 @@ impl Shared {
         Some(theirs)
     }
 
-    fn data(&self, id: u64, offset: u64, octets: Bytes) {
+    fn data(&self, id: u64, offset: u64, bytes: Bytes) {
         let problem = {
             let mut streams = self.streams();
             match streams.get_mut(&id) {
                 None => Some("no such stream"),
-                Some(entry) if entry.offset != offset => Some("octets are missing"),
-                Some(entry) => match u32::try_from(octets.len()).ok().and_then(|n| entry.room.checked_sub(n))
-                {
-                    None => Some("more than the window allows"),
-                    Some(room) => {
-                        entry.room = room;
-                        entry.offset += octets.len() as u64;
-                        // A stream whose task has ended takes nothing more, and needs nothing more.
-                        let _ = entry.inbox.send(Arrived::Octets(octets));
-                        None
+                Some(entry) if entry.offset != offset => Some("bytes are missing"),
+                Some(entry) => {
+                    match u32::try_from(bytes.len()).ok().and_then(|n| entry.room.checked_sub(n)) {
+                        None => Some("more than the window allows"),
+                        Some(room) => {
+                            entry.room = room;
+                            entry.offset += bytes.len() as u64;
+                            // A stream whose task has ended takes nothing more, and needs nothing more.
+                            let _ = entry.inbox.send(Arrived::Data(bytes));
+                            None
+                        }
                     }
-                },
+                }
             }
         };
         if let Some(problem) = problem {
@@ -228,11 +217,11 @@ impl Shared {
         }
     }
 
-    fn credit(&self, id: u64, octets: u32) {
+    fn credit(&self, id: u64, bytes: u32) {
         let excessive = self.streams().get(&id).is_some_and(|entry| {
-            let excessive = entry.credit.available_permits() + octets as usize > Semaphore::MAX_PERMITS / 2;
+            let excessive = entry.credit.available_permits() + bytes as usize > Semaphore::MAX_PERMITS / 2;
             if !excessive {
-                entry.credit.add_permits(octets as usize);
+                entry.credit.add_permits(bytes as usize);
             }
             excessive
         });
@@ -243,9 +232,9 @@ impl Shared {
     }
 
     /// The reader has taken so much: the peer may send as much again.
-    pub(crate) fn taken(&self, id: u64, octets: u32) {
+    fn consumed(&self, id: u64, bytes: u32) {
         if let Some(entry) = self.streams().get_mut(&id) {
-            entry.room = entry.room.saturating_add(octets);
+            entry.room = entry.room.saturating_add(bytes);
         }
     }
 

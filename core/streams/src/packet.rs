@@ -1,8 +1,8 @@
-//! One packet as octets: a kind, the stream's number, and what belongs to the kind. Pure.
+//! One packet as bytes: a kind, the stream's number, and what belongs to the kind. Pure.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// The longest name of a service, and the longest reason of a reset, octets.
+/// The longest name of a service, and the longest reason of a reset, bytes.
 const MAX_TEXT: usize = 256;
 
 /// What travels in one message.
@@ -17,21 +17,21 @@ pub struct Packet {
 /// What a packet says of its stream.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Kind {
-    /// There shall be a stream to that service; the opener takes so many octets before it gives credit.
+    /// There shall be a stream to that service; the opener takes so many bytes before it gives credit.
     Open {
         /// Whom it is for.
         service: String,
         /// The opener's window.
         window: u32,
     },
-    /// Octets, and how many went before them.
+    /// Bytes, and how many went before them.
     Data {
         /// Where in the stream they belong.
         offset: u64,
-        /// The octets.
-        octets: Bytes,
+        /// The bytes.
+        bytes: Bytes,
     },
-    /// So many octets more may be sent.
+    /// So many bytes more may be sent.
     Credit(u32),
     /// Nothing more will be sent this way.
     Close,
@@ -58,14 +58,14 @@ impl Packet {
                 out.put_u32(*window);
                 out.extend_from_slice(service.as_bytes());
             }
-            Kind::Data { offset, octets } => {
+            Kind::Data { offset, bytes } => {
                 begin(2);
                 out.put_u64(*offset);
-                out.extend_from_slice(octets);
+                out.extend_from_slice(bytes);
             }
-            Kind::Credit(octets) => {
+            Kind::Credit(bytes) => {
                 begin(3);
-                out.put_u32(*octets);
+                out.put_u32(*bytes);
             }
             Kind::Close => begin(4),
             Kind::Reset(why) => {
@@ -89,10 +89,10 @@ impl Packet {
                 let window = body.try_get_u32().map_err(|_| MalformedPacket)?;
                 Kind::Open { service: text(&body)?, window }
             }
-            2 => Kind::Data { offset: body.try_get_u64().map_err(|_| MalformedPacket)?, octets: body },
+            2 => Kind::Data { offset: body.try_get_u64().map_err(|_| MalformedPacket)?, bytes: body },
             3 => {
-                let octets = body.try_get_u32().map_err(|_| MalformedPacket)?;
-                body.is_empty().then_some(Kind::Credit(octets)).ok_or(MalformedPacket)?
+                let bytes = body.try_get_u32().map_err(|_| MalformedPacket)?;
+                body.is_empty().then_some(Kind::Credit(bytes)).ok_or(MalformedPacket)?
             }
             4 => body.is_empty().then_some(Kind::Close).ok_or(MalformedPacket)?,
             5 => Kind::Reset(text(&body)?),
@@ -102,8 +102,8 @@ impl Packet {
     }
 }
 
-fn text(octets: &[u8]) -> Result<String, MalformedPacket> {
-    let text = std::str::from_utf8(octets).ok().filter(|text| text.len() <= MAX_TEXT);
+fn text(bytes: &[u8]) -> Result<String, MalformedPacket> {
+    let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= MAX_TEXT);
     text.map(str::to_owned).ok_or(MalformedPacket)
 }
 
@@ -116,7 +116,7 @@ mod tests {
         prop_oneof![
             ("[a-z ü]{0,40}", any::<u32>()).prop_map(|(service, window)| Kind::Open { service, window }),
             (any::<u64>(), any::<Vec<u8>>())
-                .prop_map(|(offset, octets)| Kind::Data { offset, octets: octets.into() }),
+                .prop_map(|(offset, bytes)| Kind::Data { offset, bytes: bytes.into() }),
             any::<u32>().prop_map(Kind::Credit),
             Just(Kind::Close),
             "[ -~]{0,80}".prop_map(Kind::Reset),

@@ -15,7 +15,7 @@ async fn next(packets: &mut mpsc::Receiver<Packet>) -> Packet {
 fn pass(mut from: mpsc::Receiver<Packet>, to: Mux, streams: mpsc::Sender<crate::Incoming>) {
     tokio::spawn(async move {
         while let Some(packet) = from.recv().await {
-            // As it travels: as octets.
+            // As it travels: as bytes.
             if let Some(stream) = to.deliver(Packet::decode(packet.encode()).unwrap()) {
                 streams.send(stream).await.unwrap();
             }
@@ -54,7 +54,7 @@ async fn megabytes_go_both_ways_and_both_ends_are_forgotten() {
     let (_, read) =
         timeout(SOON, async { tokio::join!(written, from.read_to_end(&mut received)) }).await.unwrap();
     read.unwrap();
-    assert!(received == sent, "{} of {} octets", received.len(), sent.len());
+    assert!(received == sent, "{} of {} bytes", received.len(), sent.len());
     drop(stream);
     while !(one.is_empty() && other.is_empty()) {
         tokio::task::yield_now().await;
@@ -75,10 +75,10 @@ async fn no_more_is_on_its_way_than_the_window_and_the_rest_waits() {
     one.deliver(Packet { stream: id, kind: Kind::Credit(700) });
     let mut came = 0;
     while came < 700 {
-        let Kind::Data { offset, octets } = next(&mut packets).await.kind else { panic!("no data") };
+        let Kind::Data { offset, bytes } = next(&mut packets).await.kind else { panic!("no data") };
         assert_eq!(offset, came);
-        assert!(octets.len() <= 300);
-        came += octets.len() as u64;
+        assert!(bytes.len() <= 300);
+        came += bytes.len() as u64;
     }
     assert_eq!(came, 700);
     assert!(packets.try_recv().is_err() && !writing.is_finished());
@@ -88,12 +88,9 @@ async fn no_more_is_on_its_way_than_the_window_and_the_rest_waits() {
 async fn a_peer_that_breaks_the_rules_loses_the_stream() {
     type Breaks = fn(u64) -> Packet;
     let cases: [(Breaks, &str); 4] = [
+        (|id| Packet { stream: id, kind: Kind::Data { offset: 1, bytes: "x".into() } }, "bytes are missing"),
         (
-            |id| Packet { stream: id, kind: Kind::Data { offset: 1, octets: "x".into() } },
-            "octets are missing",
-        ),
-        (
-            |id| Packet { stream: id, kind: Kind::Data { offset: 0, octets: vec![0; 200_000].into() } },
+            |id| Packet { stream: id, kind: Kind::Data { offset: 0, bytes: vec![0; 200_000].into() } },
             "more than the window allows",
         ),
         (|id| Packet { stream: id, kind: Kind::Open { service: "x".into(), window: 1 } }, "opened twice"),

@@ -42,11 +42,10 @@ impl Com {
     }
 
     /// VBoxSVC has gone. A client never finds another one: it has to be made anew.
-    pub(crate) fn lose(&self) {
+    pub(crate) fn mark_lost(&self) {
         self.lost.set(true);
     }
 
-    /// Whether VBoxSVC has gone.
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.get()
     }

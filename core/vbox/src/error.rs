@@ -8,6 +8,7 @@ use std::time::Duration;
 /// Why something did not come about.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum Error {
     /// There is one handle to VirtualBox already; clone that one.
     #[error("VirtualBox is already open in this process")]
@@ -17,7 +18,6 @@ pub enum Error {
     Call {
         /// Interface and method, such as `IConsole.pause`.
         call: &'static str,
-        /// Its result code.
         code: Code,
         /// What VirtualBox says about it, with the causes behind it.
         text: String,
@@ -27,12 +27,7 @@ pub enum Error {
     Closed,
     /// No answer came in time. What was asked for may still happen.
     #[error("{what}: VirtualBox has not answered within {} s", after.as_secs())]
-    Deadline {
-        /// What was asked for.
-        what: &'static str,
-        /// How long it was waited for.
-        after: Duration,
-    },
+    Deadline { what: &'static str, after: Duration },
     /// This VirtualBox has not what is needed, or has something else under that name.
     #[error("{what} differs in this VirtualBox: {found}, where {expected} is expected")]
     Differs {
@@ -40,7 +35,6 @@ pub enum Error {
         what: &'static str,
         /// What this program is made for.
         expected: String,
-        /// What is there.
         found: String,
     },
     /// The service of VirtualBox (VBoxSVC) went away during the call.
@@ -48,13 +42,11 @@ pub enum Error {
     Gone {
         /// The call that was not answered.
         call: &'static str,
-        /// Its result code.
         code: Code,
     },
     /// What was asked for makes no sense.
     #[error("{what}: {reason}")]
     Invalid {
-        /// What was given.
         what: &'static str,
         /// What is wrong with it.
         reason: String,
@@ -62,7 +54,6 @@ pub enum Error {
     /// VirtualBox's library cannot be opened, or is not what it seems.
     #[error("{}: {reason}", path.display())]
     Library {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
@@ -78,17 +69,13 @@ pub enum Error {
     },
     /// A call succeeded and gave nothing.
     #[error("{call}: VirtualBox gave nothing where there has to be something")]
-    Null {
-        /// Interface and method.
-        call: &'static str,
-    },
+    Null { call: &'static str },
     /// What this program knows of VirtualBox holds for Linux on x86-64 and 64-bit ARM only.
     #[error("VirtualBox is supported on Linux only, on x86-64 and 64-bit ARM")]
     Platform,
     /// The description of VirtualBox's interfaces cannot be read.
     #[error("{}: {source}", path.display())]
     TypeLibrary {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         source: TypeLibraryError,

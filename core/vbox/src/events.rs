@@ -15,7 +15,6 @@ use tokio::sync::broadcast;
 /// How long one wait for an event takes at most: so long does it take to stop.
 const WAIT_MS: i32 = 500;
 
-/// What is listened for.
 const WANTED: &[u32] = &[
     values::ON_DATA,
     values::ON_EXTRA,
@@ -105,7 +104,7 @@ impl Listening {
         while !self.is_stopped() {
             let Some(event) = subscription.next()? else { continue };
             match read(&event) {
-                Ok(Some(event)) => self.tell(event),
+                Ok(Some(event)) => self.publish(event),
                 Ok(None) => {}
                 // What it was about may be gone already.
                 Err(error) => tracing::debug!("an event of VirtualBox's is not understood: {error}"),
@@ -119,7 +118,7 @@ impl Listening {
         self.stop.load(Ordering::Acquire)
     }
 
-    fn tell(&self, event: Event) {
+    fn publish(&self, event: Event) {
         // Nobody may be listening.
         let _ = self.events.send(event);
     }

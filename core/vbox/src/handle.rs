@@ -27,19 +27,19 @@ pub struct Settings {
     /// The folder with VirtualBox's libraries. `None`: the one that `VBOX_APP_HOME` names, or one of the usual ones.
     pub folder: Option<PathBuf>,
     /// How long VirtualBox may take to answer a call, or to begin an operation.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { folder: None, patience: Duration::from_secs(30) }
+        Self { folder: None, timeout: Duration::from_secs(30) }
     }
 }
 
 /// A connection to VirtualBox, of which a process has one at a time. Clones are the same connection; it ends with the
 /// last of them, or with [`VirtualBox::close`].
 ///
-/// Machines and snapshots are named by name or UUID. A call that is not answered within the patience fails with
+/// Machines and snapshots are named by name or UUID. A call that is not answered within the timeout fails with
 /// [`Error::Deadline`]. An operation with a [`Reporter`] takes the time that it takes once VirtualBox has begun; if
 /// its future is dropped, it is cancelled where VirtualBox can.
 #[derive(Clone)]
@@ -52,7 +52,7 @@ struct Connection {
     worker: Mutex<Option<Worker>>,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
     events: broadcast::Sender<Event>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl VirtualBox {
@@ -62,13 +62,13 @@ impl VirtualBox {
         let folder = install::find(settings.folder.as_deref())?;
         let (events, _) = broadcast::channel(EVENTS);
         let starting = Worker::start(folder, events.clone());
-        let late = |_| Error::Deadline { what: "opening VirtualBox", after: settings.patience };
-        let (worker, ended) = timeout(settings.patience, starting).await.map_err(late)??;
+        let late = |_| Error::Deadline { what: "opening VirtualBox", after: settings.timeout };
+        let (worker, ended) = timeout(settings.timeout, starting).await.map_err(late)??;
         let connection = Connection {
             worker: Mutex::new(Some(worker)),
             ended: Mutex::new(Some(ended)),
             events,
-            patience: settings.patience,
+            timeout: settings.timeout,
         };
         Ok(Self { connection: Arc::new(connection) })
     }
@@ -79,7 +79,7 @@ impl VirtualBox {
         let ended = lock(&self.connection.ended).take();
         if let Some(ended) = ended {
             // It ends with an error if somebody else closes it, too.
-            let _ = timeout(self.connection.patience, ended).await;
+            let _ = timeout(self.connection.timeout, ended).await;
         }
     }
 
@@ -104,6 +104,17 @@ impl VirtualBox {
         self.in_time(what, sent.answered).await?
     }
 
+    /// The same with something that has a name.
+    async fn call_on<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        which: &str,
+        work: impl FnOnce(&Com, &str) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let which = which.to_owned();
+        self.call(what, move |com| work(com, &which)).await
+    }
+
     /// Does something that takes its time.
     async fn operation<T: Send + 'static>(
         &self,
@@ -114,6 +125,18 @@ impl VirtualBox {
         let sent = self.begin(reporter, first)?;
         self.in_time(what, sent.begun).await?;
         sent.answered.await.map_err(|_| self.dropped())?
+    }
+
+    /// The same with something that has a name.
+    async fn operation_on<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        which: &str,
+        reporter: Reporter,
+        first: impl FnOnce(&Com, &str) -> Result<Step<T>, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let which = which.to_owned();
+        self.operation(what, reporter, move |com| first(com, &which)).await
     }
 
     /// Sends it to VirtualBox's thread.
@@ -139,7 +162,7 @@ impl VirtualBox {
     }
 
     async fn in_time<T>(&self, what: &'static str, answer: oneshot::Receiver<T>) -> Result<T, Error> {
-        let after = self.connection.patience;
+        let after = self.connection.timeout;
         let answered = timeout(after, answer).await.map_err(|_| Error::Deadline { what, after })?;
         answered.map_err(|_| self.dropped())
     }
@@ -155,7 +178,7 @@ impl VirtualBox {
 
 impl std::fmt::Debug for VirtualBox {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        to.debug_struct("VirtualBox").field("patience", &self.connection.patience).finish_non_exhaustive()
+        to.debug_struct("VirtualBox").field("timeout", &self.connection.timeout).finish_non_exhaustive()
     }
 }
 

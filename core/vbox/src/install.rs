@@ -12,7 +12,7 @@ pub(crate) const TYPE_LIBRARIES: [&str; 2] =
     ["components/VirtualBox_XPCOM.xpt", "components/VBoxXPCOMBase.xpt"];
 
 /// Where packages put it: Oracle's and Debian's, Fedora's, and what was built by hand.
-const PLACES: [&str; 4] =
+const STANDARD_FOLDERS: [&str; 4] =
     ["/opt/VirtualBox", "/usr/lib/virtualbox", "/usr/lib64/virtualbox", "/usr/local/lib/virtualbox"];
 
 /// Names the folder of this process's own installation, as VirtualBox's own programs read it.
@@ -21,7 +21,7 @@ const VARIABLE: &str = "VBOX_APP_HOME";
 /// Finds the folder with VirtualBox's libraries: the one given, or else the one that the environment names, or else
 /// one of the usual places.
 pub(crate) fn find(given: Option<&Path>) -> Result<PathBuf, Error> {
-    find_among(given, std::env::var_os(VARIABLE).map(PathBuf::from), &PLACES)
+    find_among(given, std::env::var_os(VARIABLE).map(PathBuf::from), &STANDARD_FOLDERS)
 }
 
 fn find_among(given: Option<&Path>, named: Option<PathBuf>, places: &[&str]) -> Result<PathBuf, Error> {

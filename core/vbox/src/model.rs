@@ -55,7 +55,7 @@ impl Reporter {
         self.0.is_some()
     }
 
-    pub(crate) fn tell(&self, progress: Progress) {
+    pub(crate) fn report(&self, progress: Progress) {
         if let Some(tell) = &self.0 {
             tell(progress);
         }
@@ -71,52 +71,23 @@ impl fmt::Debug for Reporter {
 /// Something happened in VirtualBox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "the fields are what their names say")]
 pub enum Event {
     /// VBoxSVC has gone (false), or one is there again (true), whose machines have to be listed anew. VirtualBox 7.2
     /// finds no other one from a process that has lost one.
     Available(bool),
     /// The settings of a machine have changed, or its extra data.
-    Changed {
-        /// The machine.
-        id: String,
-    },
+    Changed { id: String },
     /// A property of a guest has changed.
-    GuestProperty {
-        /// The machine.
-        id: String,
-        /// The name of the property.
-        name: String,
-        /// Its value now.
-        value: String,
-    },
+    GuestProperty { id: String, name: String, value: String },
     /// A machine was registered, or unregistered.
-    Registered {
-        /// The machine.
-        id: String,
-        /// Whether it is now.
-        registered: bool,
-    },
+    Registered { id: String, registered: bool },
     /// A machine was locked or unlocked.
-    Session {
-        /// The machine.
-        id: String,
-    },
+    Session { id: String },
     /// Something happened to a snapshot.
-    Snapshot {
-        /// The machine.
-        id: String,
-        /// The snapshot.
-        snapshot: String,
-        /// What happened.
-        change: SnapshotChange,
-    },
+    Snapshot { id: String, snapshot: String, change: SnapshotChange },
     /// A machine is in another state.
-    State {
-        /// The machine.
-        id: String,
-        /// Its state now.
-        state: State,
-    },
+    State { id: String, state: State },
 }
 
 /// What can happen to a snapshot.

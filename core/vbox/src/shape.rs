@@ -30,9 +30,9 @@ pub(crate) enum Type {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
     /// Without it nothing is opened.
-    Always,
+    Required,
     /// Without it, or with another shape, only what needs it is refused.
-    Sometimes,
+    Optional,
 }
 
 /// A method, as it is called here: what it takes, then what it gives.
@@ -86,7 +86,7 @@ pub(crate) fn resolve(
     let mut slots = HashMap::new();
     for call in calls {
         let found = find(library, call);
-        if let (Need::Always, Err(found)) = (call.need, &found) {
+        if let (Need::Required, Err(found)) = (call.need, &found) {
             return Err(differs(call, found.clone()));
         }
         slots.insert(call.key, found);

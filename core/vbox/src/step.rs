@@ -5,13 +5,12 @@ use crate::calls;
 use crate::com::Com;
 use crate::error::{Code, Error};
 use crate::model::{Progress, Reporter};
-use crate::xpcom::{Object, words};
+use crate::xpcom::{Object, error_text};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// Work that is done, or has to wait.
 pub(crate) enum Step<T> {
-    /// It is done.
     Done(T),
     /// VirtualBox is at it.
     Wait(Waiting<T>),
@@ -34,7 +33,6 @@ impl<T, F: FnOnce(&Com, Result<(), Error>) -> Result<Step<T>, Error>> Next<T> fo
     }
 }
 
-/// Whether something is true.
 type Check = dyn Fn(&Com) -> Result<bool, Error>;
 
 enum Until {
@@ -86,6 +84,20 @@ impl<T: 'static> Step<T> {
     }
 }
 
+impl Step<()> {
+    /// Waits for an operation, which `held` is needed for, and is done.
+    pub(crate) fn done_after<H: 'static>(
+        progress: Object,
+        call: &'static crate::shape::Call,
+        held: H,
+    ) -> Self {
+        Self::after(progress, call, move |_| {
+            drop(held);
+            Ok(Self::Done(()))
+        })
+    }
+}
+
 /// Work that somebody waits for.
 pub(crate) trait Job {
     /// Goes on with it. True when it is over and told.
@@ -122,7 +134,7 @@ impl<T: 'static> Task<T> {
             Err(error) => Err(error),
         };
         if let Err(Error::Gone { .. }) = result {
-            com.lose();
+            com.mark_lost();
         }
         if let Some(answer) = self.answer.take() {
             // Whoever asked may have gone.
@@ -183,13 +195,12 @@ fn report(progress: &Object, reporter: &Reporter, shown: &mut Option<Progress>) 
     let doing = progress.get(&calls::PROGRESS_STEP, &[])?;
     let now = Progress { percent: u8::try_from(percent.min(100)).unwrap_or(100), doing };
     if shown.as_ref() != Some(&now) {
-        reporter.tell(now.clone());
+        reporter.report(now.clone());
         *shown = Some(now);
     }
     Ok(())
 }
 
-/// How an operation ended.
 fn check(progress: &Object, call: &'static str) -> Result<(), Error> {
     let result: i32 = progress.get(&calls::PROGRESS_RESULT, &[])?;
     let code = Code(result as u32);
@@ -197,6 +208,6 @@ fn check(progress: &Object, call: &'static str) -> Result<(), Error> {
         return Ok(());
     }
     let info: Option<Object> = progress.get(&calls::PROGRESS_ERROR, &[])?;
-    let text = info.map(|info| words(&info)).filter(|text| !text.is_empty());
+    let text = info.map(|info| error_text(&info)).filter(|text| !text.is_empty());
     Err(Error::Call { call, code, text: text.unwrap_or_else(|| "VirtualBox gives no reason".to_owned()) })
 }

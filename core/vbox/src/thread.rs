@@ -31,17 +31,16 @@ static OPEN: AtomicBool = AtomicBool::new(false);
 static THREAD: OnceLock<Sender<Start>> = OnceLock::new();
 
 /// How long to wait before VBoxSVC is looked for again when it could not be started.
-const AGAIN: Duration = Duration::from_millis(500);
+const RETRY: Duration = Duration::from_millis(500);
 
 /// How long the thread of the events may take to end.
-const LEAVING: Duration = Duration::from_secs(10);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Something to do on the thread. Gives a job if it is not over at once.
 pub(crate) type Request = Box<dyn FnOnce(&Com) -> Option<Box<dyn Job>> + Send>;
 
 /// What the thread is sent.
 enum Message {
-    /// Do this.
     Do(Request),
     /// Finish, without what is still under way.
     End,
@@ -100,7 +99,6 @@ impl Worker {
         Ok((Self { sending }, ended))
     }
 
-    /// Sends a request.
     pub(crate) fn send(&self, request: Request) -> Result<(), Error> {
         self.sending.send(Message::Do(request))
     }
@@ -121,14 +119,14 @@ fn thread() -> Result<&'static Sender<Start>, Error> {
     let (starts, queue) = channel();
     let thread = std::thread::Builder::new().name("virtualbox".to_owned());
     thread
-        .spawn(move || live(&queue))
+        .spawn(move || run(&queue))
         .map_err(|error| Error::Invalid { what: "a thread for VirtualBox", reason: error.to_string() })?;
     // Nobody else is here: `OPEN` is ours.
     Ok(THREAD.get_or_init(|| starts))
 }
 
 /// The thread's life: one connection after the other.
-fn live(queue: &Receiver<Start>) {
+fn run(queue: &Receiver<Start>) {
     let mut loaded: Option<&'static Library> = None;
     for Start { folder, events, ready, end } in queue {
         match load(&mut loaded, &folder) {
@@ -167,7 +165,6 @@ struct Connection {
     events: broadcast::Sender<Event>,
 }
 
-/// How serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     /// Somebody closed it.
@@ -182,7 +179,7 @@ impl Connection {
     fn run(mut self, mut ready: Option<oneshot::Sender<Result<Sending, Error>>>) {
         loop {
             let ending = match Com::new(self.sending.library) {
-                Ok(com) => self.use_while_it_lasts(com, ready.take()),
+                Ok(com) => self.serve_until_lost(com, ready.take()),
                 Err(error) => match ready.take() {
                     Some(ready) => {
                         let _ = ready.send(Err(error));
@@ -207,7 +204,7 @@ impl Connection {
     }
 
     /// Serves by the VBoxSVC of that client, and gives the client back.
-    fn use_while_it_lasts(
+    fn serve_until_lost(
         &mut self,
         com: Com,
         opening: Option<oneshot::Sender<Result<Sending, Error>>>,
@@ -217,8 +214,8 @@ impl Connection {
         let lost = Box::new(move || drop(lost.send(Message::Lost)));
         let is_opening = opening.is_some();
         let ready = match opening {
-            Some(opening) => tell_opener(self.sending.clone(), opening),
-            None => tell_listeners(self.sending.clone(), self.events.clone()),
+            Some(opening) => notify_opener(self.sending.clone(), opening),
+            None => notify_listeners(self.sending.clone(), self.events.clone()),
         };
         let events = self.events.clone();
         let (listener, ending) = match Listener::start(&com, events, ready, lost, alive) {
@@ -230,7 +227,7 @@ impl Connection {
             }
         };
         drop(listener);
-        if let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(LEAVING) {
+        if let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(EXIT_TIMEOUT) {
             // It holds objects.
             std::mem::forget(com);
             return Ending::Stuck;
@@ -241,7 +238,7 @@ impl Connection {
     /// Waits a little before VBoxSVC is looked for again. Whoever asks for something meanwhile learns that there is none,
     /// because the request is dropped.
     fn pause(&mut self) -> Ending {
-        let until = Instant::now() + AGAIN;
+        let until = Instant::now() + RETRY;
         loop {
             match self.queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Message::Do(_) | Message::Lost) => {}
@@ -258,7 +255,7 @@ impl Connection {
                 match self.queue.try_recv() {
                     Ok(Message::Do(request)) => jobs.extend(request(com)),
                     Ok(Message::End) | Err(TryRecvError::Disconnected) => return Ending::Closed,
-                    Ok(Message::Lost) => com.lose(),
+                    Ok(Message::Lost) => com.mark_lost(),
                     Err(TryRecvError::Empty) => break,
                 }
             }
@@ -277,7 +274,7 @@ impl Connection {
 }
 
 /// Tells whoever opens VirtualBox that it is open, or ends if that is not so or nobody waits for it any more.
-fn tell_opener(sending: Sending, opening: oneshot::Sender<Result<Sending, Error>>) -> Ready {
+fn notify_opener(sending: Sending, opening: oneshot::Sender<Result<Sending, Error>>) -> Ready {
     Box::new(move |result| {
         let end = sending.clone();
         let failed = result.is_err();
@@ -289,7 +286,7 @@ fn tell_opener(sending: Sending, opening: oneshot::Sender<Result<Sending, Error>
 }
 
 /// Tells those who listen that VBoxSVC is there again.
-fn tell_listeners(sending: Sending, events: broadcast::Sender<Event>) -> Ready {
+fn notify_listeners(sending: Sending, events: broadcast::Sender<Event>) -> Ready {
     Box::new(move |result| match result {
         // Nobody may be listening.
         Ok(()) => drop(events.send(Event::Available(true))),

@@ -115,40 +115,23 @@ pub struct TypeLibrary {
 
 /// Why a type library cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum TypeLibraryError {
     /// It does not begin as a type library does.
     #[error("it is not a type library")]
     Foreign,
     /// It is of a version that this program does not know.
     #[error("its version is {major}.{minor}, not 1.x")]
-    Version {
-        /// The first number.
-        major: u8,
-        /// The second.
-        minor: u8,
-    },
+    Version { major: u8, minor: u8 },
     /// It ends too early, or points beyond its end.
     #[error("it ends where offset {at} is needed")]
-    Truncated {
-        /// The byte that would have been read.
-        at: usize,
-    },
+    Truncated { at: usize },
     /// Something in it cannot be.
     #[error("offset {at}: {what}")]
-    Invalid {
-        /// Where.
-        at: usize,
-        /// What is wrong.
-        what: &'static str,
-    },
+    Invalid { at: usize, what: &'static str },
     /// More than a real one has.
     #[error("it has more than {most} {what}")]
-    TooMany {
-        /// Of what.
-        what: &'static str,
-        /// The limit.
-        most: usize,
-    },
+    TooMany { what: &'static str, most: usize },
 }
 
 impl TypeLibrary {

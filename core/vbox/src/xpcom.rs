@@ -23,6 +23,6 @@ mod text;
 
 pub(crate) use arguments::In;
 pub(crate) use client::{Attached, Client, Woken};
-pub(crate) use object::{Object, Parcel, words};
+pub(crate) use object::{Object, Parcel, error_text};
 pub(crate) use results::{FromOut, Out};
 pub(crate) use table::Library;

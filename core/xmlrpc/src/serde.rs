@@ -148,6 +148,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use ::serde::{Deserialize, Serialize};
+    use proptest::prelude::*;
     use time::macros::utc_datetime;
 
     use super::*;
@@ -250,5 +251,38 @@ mod tests {
         ]);
         assert_eq!(to_value(&value).unwrap(), value);
         assert_eq!(to_value(&[Some(1), None]).unwrap_err().to_string(), "item 2: there is no null");
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::Int),
+            any::<f64>().prop_filter("a number", |it| !it.is_nan()).prop_map(Value::Double),
+            "\\PC{0,8}".prop_map(Value::from),
+            prop::collection::vec(any::<u8>(), 0..8).prop_map(Value::Base64),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                prop::collection::btree_map("[a-z_]{1,9}", inner, 0..4).prop_map(Value::Struct),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_comes_back(value in any_value()) {
+            let back: Value = from_value(value.clone()).unwrap();
+            prop_assert_eq!(&back, &value);
+            prop_assert_eq!(to_value(&back).unwrap(), value);
+        }
+
+        /// Whatever comes is read or refused with a short text, never a panic.
+        #[test]
+        fn anything_is_read_or_refused(name in "target|args|tty|env|until|bytes|x", value in any_value()) {
+            if let Err(text) = with(&name, value) {
+                prop_assert!(text.len() < 400, "{}", text);
+            }
+        }
     }
 }

@@ -8,14 +8,12 @@ use std::collections::BTreeMap;
 
 /// PendingAsks under way. More than there can be reports on their way, since a report that is told again is asked again and
 /// either answer counts. The oldest go when there are more.
-const MOST: usize = 256;
+const MAX_PENDING: usize = 256;
 
 /// What an answer is about.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Ask {
-    /// What the host's clock shows.
     Time,
-    /// Whether the host has a report.
     Report(Report),
 }
 
@@ -30,7 +28,6 @@ pub(super) enum Match {
     Unknown,
 }
 
-/// All asks of this process.
 #[derive(Debug)]
 pub(super) struct PendingAsks {
     process: u32,
@@ -49,7 +46,7 @@ impl PendingAsks {
     pub(super) fn add(&mut self, ask: Ask) -> String {
         self.next += 1;
         self.pending.insert(self.next, ask);
-        while self.pending.len() > MOST {
+        while self.pending.len() > MAX_PENDING {
             self.pending.pop_first();
         }
         format!("{:08x}-{:x}", self.process, self.next)
@@ -118,8 +115,8 @@ mod tests {
     fn asks_that_are_never_answered_do_not_pile_up() {
         let mut asks = PendingAsks::new(1);
         let first = asks.add(Ask::Time);
-        let last = (0..10 * MOST).map(|n| asks.add(end(&n.to_string()))).last().unwrap();
-        assert_eq!(asks.pending.len(), MOST);
+        let last = (0..10 * MAX_PENDING).map(|n| asks.add(end(&n.to_string()))).last().unwrap();
+        assert_eq!(asks.pending.len(), MAX_PENDING);
         assert_eq!(asks.resolve(&first), Match::Late);
         assert!(matches!(asks.resolve(&last), Match::Pending(_)));
         asks.clear();

@@ -6,7 +6,6 @@
 //!
 //! Pure. Times are milliseconds: the host's since 1970, its own since boot.
 
-/// The estimate.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct HostClock {
     /// By how much the host's clock is ahead of our own time, at least.

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 use vocable_protocol::{HOST, Mailbox, header};
-use vocable_runtime::{Answer, Envelope, Heard, Interpreter};
+use vocable_runtime::{Answer, Envelope, Interpreter, Received};
 use vocable_stomp::DELIVERIES;
 use vocable_stomp::client::Delivery;
 
@@ -25,7 +25,6 @@ const TRANSPORT: [&str; 8] = [
 /// How long a reply may wait for room on its way: by then a broker has ended a connection that does not move.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a message has come to.
 pub(super) struct Processed {
     pub(super) delivery: Delivery,
     /// What it began with.
@@ -39,7 +38,8 @@ pub(super) struct Processed {
 /// Has its word act on a message, and what there is to reply sent.
 pub(super) async fn process(interpreter: Interpreter, outbound: Outbound, delivery: Delivery) -> Processed {
     let envelope = Envelope { headers: delivery.frame.headers.clone(), body: delivery.frame.body.clone() };
-    let Heard { word, reply, answer, error } = interpreter.hear(envelope.without(&TRANSPORT), HOST).await;
+    let Received { word, reply, answer, error } =
+        interpreter.receive(envelope.without(&TRANSPORT), HOST).await;
     let is_replied = send_reply(&outbound, reply).await;
     Processed { delivery, word, answer, error, is_replied }
 }

@@ -16,11 +16,11 @@ use super::host_clock::HostClock;
 use std::collections::VecDeque;
 
 /// How long an order is held at most, in milliseconds.
-const LONGEST: i64 = 5_000;
+const MAX_HOLD_MS: i64 = 5_000;
 /// Orders that are held at most, and their bytes. Both are less than our broker gives out before it sees an
 /// acknowledgement: the answer that these wait for comes the same way.
-const MOST: usize = 128;
-const MOST_BYTES: usize = 768 << 10;
+const MAX_HELD: usize = 128;
+const MAX_HELD_BYTES: usize = 768 << 10;
 
 /// An order, and what has to be known of it.
 #[derive(Debug)]
@@ -28,7 +28,6 @@ struct Held<T> {
     order: T,
     valid_until: i64,
     bytes: usize,
-    /// When it came.
     since: i64,
 }
 
@@ -37,18 +36,13 @@ struct Held<T> {
 pub(super) enum Verdict<T> {
     /// It was valid until then, and the host's clock shows at least this.
     Expired {
-        /// The order.
         order: T,
-        /// Milliseconds since 1970.
         valid_until: i64,
-        /// Milliseconds since 1970.
         now: i64,
     },
-    /// It is to be heard.
     Accept(T),
 }
 
-/// The orders of one host.
 #[derive(Debug)]
 pub(super) struct Orders<T> {
     clock: HostClock,
@@ -100,7 +94,7 @@ impl<T> Orders<T> {
     /// Whether the host has to be asked what its clock shows.
     pub(super) fn has_to_ask(&self, own: i64) -> bool {
         !self.held.is_empty()
-            && self.asked.as_ref().is_none_or(|(_, when)| own >= when.saturating_add(LONGEST))
+            && self.asked.as_ref().is_none_or(|(_, when)| own >= when.saturating_add(MAX_HOLD_MS))
     }
 
     /// The host was asked under that id.
@@ -117,8 +111,8 @@ impl<T> Orders<T> {
             Some(_) => self.answered.is_some_and(|answered| answered >= oldest.since),
             None => self.answered.is_some(),
         };
-        let has_waited = own >= oldest.since.saturating_add(LONGEST);
-        let is_full = self.held.len() > MOST || self.bytes > MOST_BYTES;
+        let has_waited = own >= oldest.since.saturating_add(MAX_HOLD_MS);
+        let is_full = self.held.len() > MAX_HELD || self.bytes > MAX_HELD_BYTES;
         if !(is_proven || has_waited || is_full) {
             return None;
         }
@@ -132,7 +126,7 @@ impl<T> Orders<T> {
 
     /// When [`Self::next`] has something to say without anything happening.
     pub(super) fn deadline(&self) -> Option<i64> {
-        self.held.front().map(|oldest| oldest.since.saturating_add(LONGEST))
+        self.held.front().map(|oldest| oldest.since.saturating_add(MAX_HOLD_MS))
     }
 }
 
@@ -189,12 +183,12 @@ mod tests {
     fn a_host_that_does_not_tell_its_time_holds_up_nothing_for_long() {
         let mut orders = Orders::default();
         orders.push(1, 1_000, 10, 0);
-        assert_eq!((orders.next(0), orders.deadline()), (None, Some(LONGEST)));
-        assert_eq!(orders.next(LONGEST), Some(Verdict::Accept(1)));
-        orders.ask("t".into(), LONGEST);
-        orders.push(2, 1_000, 10, LONGEST);
-        orders.answered_without_time("t", LONGEST + 1);
-        assert_eq!(orders.next(LONGEST + 1), Some(Verdict::Accept(2)));
+        assert_eq!((orders.next(0), orders.deadline()), (None, Some(MAX_HOLD_MS)));
+        assert_eq!(orders.next(MAX_HOLD_MS), Some(Verdict::Accept(1)));
+        orders.ask("t".into(), MAX_HOLD_MS);
+        orders.push(2, 1_000, 10, MAX_HOLD_MS);
+        orders.answered_without_time("t", MAX_HOLD_MS + 1);
+        assert_eq!(orders.next(MAX_HOLD_MS + 1), Some(Verdict::Accept(2)));
     }
 
     #[test]
@@ -214,10 +208,10 @@ mod tests {
     #[test]
     fn more_than_the_broker_gives_out_is_never_held() {
         let mut orders = Orders::default();
-        (0..=u32::try_from(MOST).unwrap()).for_each(|n| orders.push(n, 1_000, 1, 0));
+        (0..=u32::try_from(MAX_HELD).unwrap()).for_each(|n| orders.push(n, 1_000, 1, 0));
         assert_eq!((orders.next(0), orders.next(0)), (Some(Verdict::Accept(0)), None));
-        orders.push(999, 1_000, MOST_BYTES, 0);
-        assert_eq!(std::iter::from_fn(|| orders.next(0)).count(), MOST);
+        orders.push(999, 1_000, MAX_HELD_BYTES, 0);
+        assert_eq!(std::iter::from_fn(|| orders.next(0)).count(), MAX_HELD);
         assert_eq!(orders.next(0), None, "the large one alone is within the bound");
     }
 

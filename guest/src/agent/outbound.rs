@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tracing::{debug, warn};
-use vocable_runtime::{Envelope, HAIL, is_word_name, wrap_raw};
+use vocable_runtime::{Envelope, PING, is_word_name, wrap_raw};
 use vocable_stomp::client::{Client, ClientError, Delivery};
 use vocable_stomp::{Command as Verb, Frame};
 
@@ -15,16 +15,14 @@ use vocable_protocol::{HOST, Mailbox, header};
 /// The body of a frame where a broker does not say what it takes.
 const USUAL_BODY: usize = 1 << 20;
 /// Headers of a message, and bytes of each as it travels, that our broker takes; it does not say so.
-const MOST_HEADERS: usize = 90;
-const LONGEST_HEADER: usize = 8 << 10;
+const MAX_HEADERS: usize = 90;
+const MAX_HEADER: usize = 8 << 10;
 
 /// Why a message is not on its way.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SendError {
-    /// The client does not take it.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The bus would not.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
 }
@@ -32,36 +30,14 @@ pub(super) enum SendError {
 /// A message that the bus does not take.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum TooLarge {
-    /// More in its body than a frame may have.
     #[error(
         "{word} says {bytes} bytes, and the bus takes {limit} in one message (broker.max_frame of the host)"
     )]
-    Body {
-        /// The word.
-        word: String,
-        /// What it says, itself included.
-        bytes: usize,
-        /// The most there may be.
-        limit: usize,
-    },
-    /// A header that is too long.
-    #[error("{word} says {bytes} bytes in the header {name}, and the bus takes {LONGEST_HEADER}")]
-    Header {
-        /// The word.
-        word: String,
-        /// The header.
-        name: String,
-        /// Its length, escaped.
-        bytes: usize,
-    },
-    /// Too many headers.
-    #[error("{word} says {headers} headers, and the bus takes {MOST_HEADERS}")]
-    Headers {
-        /// The word.
-        word: String,
-        /// How many there are.
-        headers: usize,
-    },
+    Body { word: String, bytes: usize, limit: usize },
+    #[error("{word} says {bytes} bytes in the header {name}, and the bus takes {MAX_HEADER}")]
+    Header { word: String, name: String, bytes: usize },
+    #[error("{word} says {headers} headers, and the bus takes {MAX_HEADERS}")]
+    Headers { word: String, headers: usize },
 }
 
 /// The way to the host. Clones are the same one.
@@ -110,7 +86,7 @@ impl Outbound {
             Ok(()) => reply,
             Err(error) => {
                 warn!(guest = &*self.guest, word = word_of(&reply.body), "not answered: {error}");
-                let asked = reply.header(header::IN_REPLY_TO).unwrap_or(HAIL).to_owned();
+                let asked = reply.header(header::IN_REPLY_TO).unwrap_or(PING).to_owned();
                 refusal(&reply.body, "too-large", &error.to_string(), &asked)
             }
         };
@@ -146,7 +122,7 @@ pub(super) fn refusal(body: &[u8], kind: &str, reason: &str, asked: &str) -> Env
 /// The word that a body begins with, if it does.
 pub(super) fn word_of(body: &[u8]) -> &str {
     let first = body.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    str::from_utf8(first).ok().filter(|word| is_word_name(word)).unwrap_or(HAIL)
+    str::from_utf8(first).ok().filter(|word| is_word_name(word)).unwrap_or(PING)
 }
 
 fn check(message: &Envelope, limit: usize) -> Result<(), TooLarge> {
@@ -156,11 +132,10 @@ fn check(message: &Envelope, limit: usize) -> Result<(), TooLarge> {
         return Err(TooLarge::Body { word: word(), bytes: body.len(), limit });
     }
     // The destination comes on top.
-    if headers.len() >= MOST_HEADERS {
+    if headers.len() >= MAX_HEADERS {
         return Err(TooLarge::Headers { word: word(), headers: headers.len() });
     }
-    let long =
-        headers.iter().map(|header| (header, escaped(header))).find(|(_, bytes)| *bytes > LONGEST_HEADER);
+    let long = headers.iter().map(|header| (header, escaped(header))).find(|(_, bytes)| *bytes > MAX_HEADER);
     match long {
         Some(((name, _), bytes)) => {
             let name = name.chars().take(80).collect();
@@ -194,7 +169,7 @@ mod tests {
             body.to_string(),
             "DF says 101 bytes, and the bus takes 100 in one message (broker.max_frame of the host)"
         );
-        let fits = "x".repeat(LONGEST_HEADER - 3);
+        let fits = "x".repeat(MAX_HEADER - 3);
         assert_eq!(check(&message(1, &fits, 0), 100), Ok(()));
         let escaped = fits.replacen('x', ":", 1);
         assert!(matches!(check(&message(1, &escaped, 0), 100), Err(TooLarge::Header { bytes: 8193, .. })));

@@ -27,9 +27,9 @@ const WINDOW_OF_ALL: usize = 16;
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pauses after refusals double from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// The same while the host has no room: nothing tells when it has.
-const LONGEST_PAUSE_FOR_ROOM: Duration = Duration::from_secs(4);
+const MAX_PAUSE_FOR_ROOM: Duration = Duration::from_secs(4);
 /// So much of what the host has confirmed is offered again when it refuses what comes behind, and eight times as much
 /// each time it goes on to refuse. A host has the last few mebibytes in memory only.
 const FIRST_STEP_BACK: u64 = 8 << 20;
@@ -48,22 +48,15 @@ pub(crate) enum RejectReason {
 /// Something to report the host.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Report {
-    /// The job is over.
     End {
-        /// Which job.
         job: String,
         /// Whether its output goes with it.
         inline: bool,
     },
-    /// A piece of output.
     Piece {
-        /// Which job.
         job: String,
-        /// Which stream.
         part: Part,
-        /// Where the piece begins.
         offset: u64,
-        /// How long it is.
         length: u64,
     },
 }
@@ -174,7 +167,7 @@ impl JobState {
             None
         };
         self.step_back(steps.map_or(0, |steps| FIRST_STEP_BACK.saturating_mul(8_u64.saturating_pow(steps))));
-        let longest = if why == RejectReason::NoRoom { LONGEST_PAUSE_FOR_ROOM } else { LONGEST_PAUSE };
+        let longest = if why == RejectReason::NoRoom { MAX_PAUSE_FOR_ROOM } else { MAX_PAUSE };
         let pause = FIRST_PAUSE.saturating_mul(1 << self.pauses.min(6)).min(longest);
         self.pauses += 1;
         pause

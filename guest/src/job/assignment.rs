@@ -31,7 +31,7 @@ pub(crate) const GROUPS: &str = "VOCABLE_SUPERVISOR_GROUPS";
 const FILES: usize = 3;
 
 /// Longer than any path (`PATH_MAX`).
-const LONGEST: u64 = 8192;
+const MAX_PATH: u64 = 8192;
 
 /// Gives the job in this folder to the supervisor at the other end.  When this fails it has not got it.
 pub(crate) fn send(line: &UnixStream, folder: &Path, files: &[File; FILES]) -> io::Result<()> {
@@ -81,7 +81,7 @@ fn receive(mut line: UnixStream) -> io::Result<Option<(OsString, [OwnedFd; FILES
     if path.is_empty() {
         return Ok(None);
     }
-    line.by_ref().take(LONGEST).read_to_end(&mut path)?;
+    line.by_ref().take(MAX_PATH).read_to_end(&mut path)?;
     let files: Vec<OwnedFd> = ancillary
         .drain()
         .filter_map(

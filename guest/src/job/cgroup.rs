@@ -28,7 +28,7 @@ use super::processes::Identity;
 const CONTROLLERS: [&str; 2] = ["memory", "io"];
 
 /// Groups that a command makes in its own are looked into, so deep.
-const DEEPEST: usize = 8;
+const MAX_DEPTH: usize = 8;
 
 /// The group in which those of the commands are made.
 #[derive(Debug)]
@@ -156,7 +156,6 @@ pub(crate) struct Books {
     pub(crate) memory_bytes: Option<u64>,
     /// Bytes read from and written to storage.
     pub(crate) storage_bytes: Option<(u64, u64)>,
-    /// How many processes there are.
     pub(crate) processes: usize,
 }
 
@@ -183,7 +182,7 @@ fn processes(group: &Path) -> Vec<i32> {
     while let Some((group, depth)) = groups.pop() {
         let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
         found.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
-        let below = fs::read_dir(&group).into_iter().flatten().flatten().filter(|_| depth < DEEPEST);
+        let below = fs::read_dir(&group).into_iter().flatten().flatten().filter(|_| depth < MAX_DEPTH);
         let folders = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         groups.extend(folders.map(|entry| (entry.path(), depth + 1)));
     }
@@ -201,7 +200,6 @@ fn memory(text: &str) -> Option<u64> {
     value(text, "anon")?.checked_add(value(text, "file_mapped")?)
 }
 
-/// The number behind a name.
 fn value(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
@@ -215,7 +213,6 @@ fn storage(text: &str) -> (u64, u64) {
     (sum("rbytes="), sum("wbytes="))
 }
 
-/// The group a process is in.
 struct Own {
     folder: PathBuf,
     /// Whether it is the highest one that can be seen.

@@ -12,7 +12,7 @@ pub(crate) struct InvalidId(pub(crate) String);
 pub(crate) struct CommandId(String);
 
 impl CommandId {
-    const LONGEST: usize = 128;
+    const MAX_LENGTH: usize = 128;
 
     pub(crate) fn as_str(&self) -> &str {
         &self.0
@@ -24,8 +24,8 @@ impl std::str::FromStr for CommandId {
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let invalid = |reason: String| Err(InvalidId(reason));
-        if text.is_empty() || text.len() > Self::LONGEST {
-            return invalid(format!("has {} bytes, 1 to {} are allowed", text.len(), Self::LONGEST));
+        if text.is_empty() || text.len() > Self::MAX_LENGTH {
+            return invalid(format!("has {} bytes, 1 to {} are allowed", text.len(), Self::MAX_LENGTH));
         }
         if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
             return invalid(format!("{} has more than letters, digits, \".\", \"_\", \"-\"", excerpt(text)));

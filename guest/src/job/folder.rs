@@ -56,7 +56,6 @@ impl Freed {
     }
 }
 
-/// The folder of one job.
 #[derive(Clone, Debug)]
 pub(crate) struct Folder(PathBuf);
 

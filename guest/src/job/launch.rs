@@ -13,7 +13,6 @@ use vocable_protocol::{Failure, FailureCode, excerpt};
 
 use super::record::Record;
 
-/// What a process is made of.
 pub(crate) struct Launch<'a> {
     pub(crate) cmd: &'a str,
     pub(crate) args: &'a [String],
@@ -23,7 +22,6 @@ pub(crate) struct Launch<'a> {
 }
 
 impl<'a> Launch<'a> {
-    /// Of a job.
     pub(crate) fn of(record: &'a Record) -> Self {
         let Record { cmd, args, env, directory, .. } = record;
         Self { cmd, args, env, directory }

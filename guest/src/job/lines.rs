@@ -125,7 +125,7 @@ pub(crate) struct Lines(Vec<u8>);
 
 impl Lines {
     /// No line is nearly as long; what is longer is no line of ours.
-    const LONGEST: usize = 512;
+    const MAX_LENGTH: usize = 512;
 
     /// Takes bytes, and gives back what is understood of the lines they complete.
     pub(crate) fn take<T: FromStr>(&mut self, bytes: &[u8]) -> Vec<T> {
@@ -135,7 +135,7 @@ impl Lines {
                 let line = std::str::from_utf8(&self.0).ok();
                 understood.extend(line.and_then(|line| line.parse().ok()));
                 self.0.clear();
-            } else if self.0.len() < Self::LONGEST {
+            } else if self.0.len() < Self::MAX_LENGTH {
                 self.0.push(*byte);
             }
         }
@@ -184,7 +184,7 @@ mod tests {
             read.extend(pieces.take::<Event>(tail));
             prop_assert_eq!(&read, &Lines::default().take::<Event>(&text));
             prop_assert_eq!(read.last(), Some(&Event::Started));
-            prop_assert!(pieces.0.len() <= Lines::LONGEST);
+            prop_assert!(pieces.0.len() <= Lines::MAX_LENGTH);
         }
     }
 }

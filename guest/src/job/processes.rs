@@ -83,7 +83,6 @@ impl Process {
     }
 }
 
-/// All processes at one moment.
 pub(crate) struct Snapshot(HashMap<i32, Process>);
 
 impl Snapshot {

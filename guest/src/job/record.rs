@@ -29,7 +29,7 @@ pub(crate) struct Record {
     pub(crate) user: Option<User>,
     pub(crate) nice: Option<i32>,
     pub(crate) limits: Vec<Limit>,
-    /// Whether there is a file with standard input; otherwise it is empty.
+    /// Whether there is a file with all of standard input.
     pub(crate) stdin: bool,
     /// Whether there is a file that standard input is streamed through.
     #[serde(default)]

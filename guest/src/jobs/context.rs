@@ -55,7 +55,6 @@ impl JobContext {
         Ok(Self { config, boot_id, cgroups, input: Mutex::default(), spare: Mutex::default(), own })
     }
 
-    /// Where a job lies.
     pub(super) fn folder(&self, cmd_id: &CommandId) -> Folder {
         Folder::new(self.config.dir.join(cmd_id.as_str()))
     }

@@ -135,7 +135,6 @@ fn require_running(folder: &Folder, cmd_id: &CommandId) -> Result<(Snapshot, Sup
     Ok((snapshot, supervisor))
 }
 
-/// Writes a line to the supervisor.
 fn send(folder: &Folder, cmd_id: &CommandId, what: Control) -> Result<(), JobError> {
     let not_running = |_| JobError::NotRunning { cmd_id: cmd_id.to_string() };
     let control = open_fifo(&folder.control(), false, true).map_err(not_running)?;

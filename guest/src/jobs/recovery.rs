@@ -24,14 +24,14 @@ use vocable_protocol::{EndState, Failure, FailureCode, Part, Results};
 
 /// How long the lock of an agent that was killed may be held by a process it had just begun to start, which has its files
 /// open until it has become another program.
-const STALE_LOCK: Duration = Duration::from_secs(2);
+const STALE_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Keeps a second agent out of the folder, for as long as it is held.
 pub(super) fn lock(dir: &Path) -> Result<Flock<File>, JobError> {
     // No job can have this name: it has a character that no id has.
     let path = dir.join("lock~");
     let mut file = private::file(&path, false).map_err(JobError::io("open", &path))?;
-    let deadline = Instant::now() + STALE_LOCK;
+    let deadline = Instant::now() + STALE_LOCK_TIMEOUT;
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => return Ok(lock),
@@ -43,14 +43,12 @@ pub(super) fn lock(dir: &Path) -> Result<Flock<File>, JobError> {
     }
 }
 
-/// One job that was found.
 pub(super) struct Found {
     pub(super) cmd_id: CommandId,
     pub(super) record: Record,
     pub(super) state: FoundState,
 }
 
-/// In which state it was found.
 pub(super) enum FoundState {
     Ended {
         results: Box<Results>,
@@ -64,7 +62,6 @@ pub(super) enum FoundState {
     },
 }
 
-/// Finds every job.
 pub(super) fn scan(context: &JobContext) -> Result<Vec<Found>, JobError> {
     let dir = &context.config.dir;
     let mut found = Vec::new();
@@ -266,11 +263,11 @@ fn digest(folder: &Folder, part: Part) -> (u64, Option<String>) {
 
 /// The last line a supervisor in trouble wrote.
 fn last_log_line(folder: &Folder) -> Option<String> {
-    const LONGEST: usize = 200;
+    const MAX_LINE: usize = 200;
     let log = fs::read(folder.log()).ok()?;
     let log = String::from_utf8_lossy(&log).into_owned();
     let line = log.lines().rev().find(|line| !line.trim().is_empty())?;
-    Some(line.chars().take(LONGEST).collect())
+    Some(line.chars().take(MAX_LINE).collect())
 }
 
 /// Kills what a dead supervisor left: whoever is in the cgroup of the command, its session, and what descends from

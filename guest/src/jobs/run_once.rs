@@ -25,13 +25,10 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a program left that was read to its end.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Output {
-    /// Whether it ended by itself, not by a signal.
     pub(crate) finished: bool,
     /// Its exit code if it finished, otherwise the signal's number.
     pub(crate) exit_code_or_signal: i32,
-    /// All of its standard output.
     pub(crate) out: Vec<u8>,
-    /// All of its standard error.
     pub(crate) err: Vec<u8>,
 }
 

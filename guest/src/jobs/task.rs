@@ -11,7 +11,7 @@ use nix::fcntl::Flock;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use vocable_protocol::{Part, Results};
+use vocable_protocol::{OnDisconnect, Part, Results};
 
 use super::context::JobContext;
 use super::error::JobError;
@@ -20,21 +20,20 @@ use super::program::CheckedProgram;
 use super::recovery::{self, Found, FoundState};
 use super::{JobEvent, JobInfo, Started};
 use crate::job::command_id::CommandId;
-use crate::job::record::{Record, unix_time};
 use crate::timer::sleep_until;
 
 /// How many commands are remembered at most, running, waiting for their acknowledgement or kept
 /// after it: a thousand bytes each in memory, a folder each on the disk.  The oldest of those that
 /// are kept go when there are more, so that only what the host has yet to take refuses new ones.
-const MOST_KNOWN: usize = 10_000;
+const MAX_KNOWN: usize = 10_000;
 
 /// How many may be on their way out beside these, and in one go.  A disk that cannot keep up with
 /// that holds up new commands.
-const MOST_BEING_REMOVED: usize = 1_000;
+const MAX_BEING_REMOVED: usize = 1_000;
 const REMOVED_AT_ONCE: usize = 64;
 
 /// A time nobody lives to see is one the clock may not be able to count.
-const LONGEST_KEPT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+const MAX_KEPT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 type Reply<T> = oneshot::Sender<T>;
 
@@ -92,7 +91,6 @@ impl Outbox {
     }
 }
 
-/// The owner.
 pub(super) struct JobsTask {
     context: Arc<JobContext>,
     jobs: BTreeMap<CommandId, Job>,
@@ -131,7 +129,7 @@ impl JobsTask {
             unacknowledged: BTreeSet::new(),
             forget_at: BTreeSet::new(),
             being_removed: VecDeque::new(),
-            most_known: MOST_KNOWN,
+            most_known: MAX_KNOWN,
             requests,
             updates,
             reporter,
@@ -190,7 +188,8 @@ impl JobsTask {
             let _ = reply.send(Err(refusal));
             return;
         }
-        self.add(&cmd_id, Job::requested(&cmd_id, &program, reply));
+        let job = Job::new(&cmd_id, &program.digest, program.options.on_disconnect);
+        self.add(&cmd_id, Job { started: false, waiting: vec![(reply, false)], ..job });
         let reporter = self.reporter(cmd_id);
         self.tasks.spawn(follow::begin(self.context.clone(), program, reporter));
     }
@@ -206,7 +205,7 @@ impl JobsTask {
             let (_, oldest) = self.forget_at.pop_first().ok_or(JobError::TooManyKnown { limit })?;
             self.remove(oldest);
         }
-        if self.being_removed.len() > MOST_BEING_REMOVED {
+        if self.being_removed.len() > MAX_BEING_REMOVED {
             return Err(JobError::SlowDisk { leaving: self.being_removed.len() });
         }
         Ok(())
@@ -224,7 +223,7 @@ impl JobsTask {
 
     /// A job that was there before this agent.
     fn take_up(&mut self, Found { cmd_id, record, state }: Found) {
-        self.add(&cmd_id, Job::recorded(&record));
+        self.add(&cmd_id, Job::new(&cmd_id, &record.program_sha256, record.on_disconnect));
         match state {
             FoundState::Recorded => {
                 if let Some(job) = self.jobs.get_mut(&cmd_id) {
@@ -336,9 +335,7 @@ impl JobsTask {
     /// Keeps an acknowledged job for so long, if there is room.
     fn forget_after(&mut self, time: Duration, cmd_id: CommandId) {
         self.unacknowledged.remove(&cmd_id);
-        // What it was asked to do was of interest as long as it was not told.
-        self.jobs.get_mut(&cmd_id).into_iter().for_each(|job| job.info.args = Vec::new());
-        let when = Instant::now() + time.min(LONGEST_KEPT);
+        let when = Instant::now() + time.min(MAX_KEPT);
         self.forget_at.insert((when, cmd_id));
     }
 
@@ -375,34 +372,9 @@ impl JobsTask {
 }
 
 impl Job {
-    fn requested(
-        cmd_id: &CommandId,
-        program: &CheckedProgram,
-        reply: Reply<Result<Started, JobError>>,
-    ) -> Self {
-        let info = JobInfo {
-            cmd_id: cmd_id.to_string(),
-            cmd: program.program.cmd.clone(),
-            args: program.program.args.clone(),
-            user: program.options.user.clone(),
-            recorded: unix_time(),
-            on_disconnect: program.options.on_disconnect,
-            ..JobInfo::default()
-        };
-        Self { digest: program.digest.clone(), info, waiting: vec![(reply, false)], started: false }
-    }
-
-    fn recorded(record: &Record) -> Self {
-        let info = JobInfo {
-            cmd_id: record.cmd_id.clone(),
-            cmd: record.cmd.clone(),
-            args: record.args.clone(),
-            user: record.user.as_ref().map(|user| user.name.clone()),
-            recorded: record.recorded,
-            on_disconnect: record.on_disconnect,
-            ..JobInfo::default()
-        };
-        Self { digest: record.program_sha256.clone(), info, waiting: Vec::new(), started: true }
+    fn new(cmd_id: &CommandId, digest: &str, on_disconnect: OnDisconnect) -> Self {
+        let info = JobInfo { cmd_id: cmd_id.to_string(), on_disconnect, ..JobInfo::default() };
+        Self { digest: digest.to_owned(), info, waiting: Vec::new(), started: true }
     }
 
     /// The answer to an id that is known: a retry, or a mistake.
@@ -446,6 +418,7 @@ impl JobInfo {
 mod tests {
     use super::super::tests::test_config;
     use super::*;
+    use crate::job::record::Record;
     use crate::private;
     use std::path::Path;
     use std::sync::LazyLock;
@@ -499,18 +472,18 @@ mod tests {
     async fn a_command_every_second_for_a_week_is_taken_and_what_is_remembered_stays_bounded() {
         const WEEK: usize = 7 * 24 * 60 * 60;
         let dir = tempfile::tempdir().unwrap();
-        let mut task = task(dir.path(), MOST_KNOWN);
+        let mut task = task(dir.path(), MAX_KNOWN);
         for n in 0..WEEK {
             let cmd_id: CommandId = format!("r{n}.vm1").parse().unwrap();
-            while task.being_removed.len() > MOST_BEING_REMOVED / 2 {
+            while task.being_removed.len() > MAX_BEING_REMOVED / 2 {
                 task.removal().await;
             }
             task.ends(&cmd_id).unwrap();
             task.on_update(cmd_id, JobUpdate::Acknowledged);
-            assert!(task.jobs.len() <= MOST_KNOWN + MOST_BEING_REMOVED);
+            assert!(task.jobs.len() <= MAX_KNOWN + MAX_BEING_REMOVED);
         }
         assert_eq!((task.running, task.unacknowledged.len()), (0, 0));
-        assert!(task.forget_at.len() <= MOST_KNOWN && task.outbox.is_empty());
+        assert!(task.forget_at.len() <= MAX_KNOWN && task.outbox.is_empty());
     }
 
     #[tokio::test]
@@ -551,13 +524,13 @@ mod tests {
     async fn a_disk_that_is_too_slow_to_forget_holds_up_new_commands() {
         let dir = tempfile::tempdir().unwrap();
         let mut task = task(dir.path(), 1);
-        let refused = (0..10 * MOST_BEING_REMOVED).find_map(|n| {
+        let refused = (0..10 * MAX_BEING_REMOVED).find_map(|n| {
             let cmd_id: CommandId = format!("c{n}").parse().unwrap();
             let taken = task.ends(&cmd_id);
             task.on_update(cmd_id, JobUpdate::Acknowledged);
             taken.err()
         });
         assert!(matches!(refused, Some(JobError::SlowDisk { .. })), "{refused:?}");
-        assert!(task.jobs.len() <= MOST_BEING_REMOVED + 2);
+        assert!(task.jobs.len() <= MAX_BEING_REMOVED + 2);
     }
 }

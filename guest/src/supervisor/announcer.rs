@@ -27,7 +27,7 @@ impl Announcer {
     /// Writes the line.  Without an agent it goes nowhere, which is no loss: everything it says
     /// can be read from the job's folder.  The same if the pipe is full: then the agent has more
     /// than a thousand lines to read already.
-    pub(super) fn tell(&mut self, event: Event) {
+    pub(super) fn send(&mut self, event: Event) {
         let _ = self.pipe.write_all(event.to_string().as_bytes());
     }
 
@@ -38,7 +38,7 @@ impl Announcer {
             return;
         }
         let (out, err) = totals;
-        self.tell(Event::Output { out, err });
+        self.send(Event::Output { out, err });
         self.announced = totals;
         self.quiet_until = now + INTERVAL;
     }
@@ -80,7 +80,7 @@ mod tests {
         let (heard, pipe) = io::pipe().unwrap();
         let mut announcer = Announcer::new(File::from(OwnedFd::from(pipe)), Instant::now());
         drop(heard);
-        announcer.tell(Event::Started);
+        announcer.send(Event::Started);
         announcer.output((1, 1), Instant::now());
         assert_eq!(announcer.deadline(), None);
     }

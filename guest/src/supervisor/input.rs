@@ -1,6 +1,7 @@
-//! Streamed standard input: copies what the agent has put into the job's folder into the program, as
-//! fast as that reads.  What has been read becomes a hole in the file, so that input without end
-//! needs no disk; how much that is stands in a file of its own, and is announced from time to time.
+//! Standard input: copies what the agent has put into the job's folder into the program, as fast as
+//! that reads.  What has been read becomes a hole in the file, so that input without end needs no
+//! disk.  Of input that comes while the program runs, how much was read stands in a file of its own,
+//! and is announced from time to time.
 //!
 //! Input for a program that reads no more (it has closed its end, or is gone) counts as read, as
 //! everything does that is written to `/dev/null`: whoever sends it is not to wait for ever.
@@ -9,7 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
 use rustix::event::PollFlags;
@@ -28,11 +29,11 @@ const STEP: u64 = INPUT_WINDOW / 4;
 /// What a terminal takes for the end of the input, unless the program says otherwise.
 const END_OF_TRANSMISSION: u8 = 4;
 
-/// The streamed input of one job.
+/// The standard input of one job, as it lies in its folder.
 pub(super) struct Input {
     file: File,
-    end: PathBuf,
-    told: File,
+    /// What is all there from the beginning has nobody who waits for room.
+    streamed: Option<Streamed>,
     /// Where the program reads; none when it reads no more.
     sink: Option<File>,
     is_terminal: bool,
@@ -44,16 +45,34 @@ pub(super) struct Input {
     block: Box<[u8]>,
 }
 
+/// Input that comes piece by piece.
+struct Streamed {
+    /// Exists once no more will come.
+    end: PathBuf,
+    /// Says how much was read.
+    progress: File,
+}
+
 impl Input {
-    /// Input from the job's folder into that end of a pipe, or of a terminal.
-    pub(super) fn new(folder: &Folder, sink: File, is_terminal: bool) -> io::Result<Self> {
+    /// Input that was given as a whole, into that end of a pipe.
+    pub(super) fn given(folder: &Folder, sink: File) -> io::Result<Self> {
+        Self::new(&folder.stdin(), None, sink, false)
+    }
+
+    /// Input that comes piece by piece, into that end of a pipe, or of a terminal.
+    pub(super) fn streamed(folder: &Folder, sink: File, is_terminal: bool) -> io::Result<Self> {
+        let streamed =
+            Streamed { end: folder.input_end(), progress: private::file(&folder.input_taken(), true)? };
+        Self::new(&folder.input(), Some(streamed), sink, is_terminal)
+    }
+
+    fn new(file: &Path, streamed: Option<Streamed>, sink: File, is_terminal: bool) -> io::Result<Self> {
         let flags = OFlag::from_bits_truncate(fcntl(&sink, FcntlArg::F_GETFL)?);
         fcntl(&sink, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
         let mut input = Self {
             // Holes are made by writing.
-            file: OpenOptions::new().read(true).write(true).open(folder.input())?,
-            end: folder.input_end(),
-            told: private::file(&folder.input_taken(), true)?,
+            file: OpenOptions::new().read(true).write(true).open(file)?,
+            streamed,
             sink: Some(sink),
             is_terminal,
             taken: 0,
@@ -63,7 +82,7 @@ impl Input {
             ended: false,
             block: vec![0; BLOCK].into_boxed_slice(),
         };
-        input.look();
+        input.refresh();
         Ok(input)
     }
 
@@ -75,18 +94,18 @@ impl Input {
     }
 
     /// Looks how much has come, and whether that is all.
-    pub(super) fn look(&mut self) {
+    pub(super) fn refresh(&mut self) {
         // The end first: what comes before it in the file came before it in time.
-        self.ended = self.end.exists();
+        self.ended = self.streamed.as_ref().is_none_or(|streamed| streamed.end.exists());
         self.have = self.file.metadata().map_or(self.have, |metadata| metadata.len());
-        self.settle();
+        self.update();
     }
 
     /// Writes one block, where poll(2) found that to be possible, or that nobody reads.
     pub(super) fn feed(&mut self, ready: PollFlags) {
         if !ready.contains(PollFlags::OUT) {
             self.sink = None;
-            return self.settle();
+            return self.update();
         }
         let length = usize::try_from(self.have - self.taken).unwrap_or(BLOCK).min(BLOCK);
         let Self { file, block, sink: Some(sink), taken, .. } = self else { return };
@@ -96,19 +115,19 @@ impl Input {
             Err(cause) if matches!(cause.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
             Err(_) => self.sink = None,
         }
-        self.settle();
+        self.update();
     }
 
     /// How much has been read, if that has to be announced.
-    pub(super) fn news(&mut self) -> Option<u64> {
-        (self.taken - self.announced >= STEP).then(|| {
+    pub(super) fn progress(&mut self) -> Option<u64> {
+        (self.streamed.is_some() && self.taken - self.announced >= STEP).then(|| {
             self.announced = self.taken;
             self.taken
         })
     }
 
     /// Notes how far it is, and closes what has come to its end.
-    fn settle(&mut self) {
+    fn update(&mut self) {
         if self.taken == self.have
             && self.ended
             && let Some(mut sink) = self.sink.take().filter(|_| self.is_terminal)
@@ -119,8 +138,10 @@ impl Input {
         if self.sink.is_none() {
             self.taken = self.have;
         }
-        // A file that cannot be written now is written with the next piece.
-        let _ = self.told.write_all_at(format!("{:<20}", self.taken).as_bytes(), 0);
+        if let Some(Streamed { progress, .. }) = &self.streamed {
+            // A file that cannot be written now is written with the next piece.
+            let _ = progress.write_all_at(format!("{:<20}", self.taken).as_bytes(), 0);
+        }
         if self.taken - self.freed >= STEP {
             self.free();
         }
@@ -159,7 +180,7 @@ mod tests {
         let folder = Folder::new(dir.path());
         let file = private::new_file(&folder.input()).unwrap();
         let (reader, writer) = io::pipe().unwrap();
-        let input = Input::new(&folder, File::from(OwnedFd::from(writer)), false).unwrap();
+        let input = Input::streamed(&folder, File::from(OwnedFd::from(writer)), false).unwrap();
         Bed { _dir: dir, folder, file, have: 0, input, reader }
     }
 
@@ -167,7 +188,7 @@ mod tests {
         fn gives(&mut self, bytes: &[u8]) {
             self.file.write_all_at(bytes, self.have).unwrap();
             self.have += bytes.len() as u64;
-            self.input.look();
+            self.input.refresh();
         }
 
         fn told(&self) -> String {
@@ -183,7 +204,7 @@ mod tests {
         bed.input.feed(PollFlags::OUT);
         bed.gives(b"two");
         private::file(&bed.folder.input_end(), true).unwrap();
-        bed.input.look();
+        bed.input.refresh();
         bed.input.feed(PollFlags::OUT);
         assert!(bed.input.sink().is_none());
         let mut read = String::new();
@@ -200,11 +221,31 @@ mod tests {
             bed.gives(&block.clone());
             bed.input.feed(PollFlags::OUT);
             bed.reader.read_exact(&mut block).unwrap();
-            announced.extend(bed.input.news());
+            announced.extend(bed.input.progress());
         }
         assert_eq!(announced, [STEP, 2 * STEP]);
         assert_eq!(bed.file.metadata().unwrap().len(), 2 * STEP);
         assert!(bed.file.metadata().unwrap().blocks() * 512 < STEP, "holes");
+    }
+
+    #[test]
+    fn what_is_all_there_is_passed_on_and_nobody_is_told_how_far_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path());
+        let all = vec![b'x'; 3 * usize::try_from(STEP).unwrap()];
+        std::fs::write(folder.stdin(), &all).unwrap();
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut input = Input::given(&folder, File::from(OwnedFd::from(writer))).unwrap();
+        let reading = std::thread::spawn(move || {
+            let mut read = Vec::new();
+            reader.read_to_end(&mut read).map(|_| read)
+        });
+        while input.sink().is_some() {
+            input.feed(PollFlags::OUT);
+            assert_eq!(input.progress(), None);
+        }
+        assert_eq!(reading.join().unwrap().unwrap(), all);
+        assert!(!folder.input_taken().exists());
     }
 
     #[test]

@@ -19,10 +19,10 @@ use signal_hook::consts::{FORBIDDEN, SIGCHLD, SIGPIPE, SIGTERM};
 
 use super::Started;
 use super::announcer::Announcer;
-use super::ending::{Cause, Ending, Step};
 use super::input::Input;
 use super::spool::Spool;
 use super::terminal;
+use super::termination::{Cause, Step, Termination};
 use crate::job::cgroup::Group;
 use crate::job::folder::{Folder, Freed};
 use crate::job::lines::{Control, Event, Lines};
@@ -36,12 +36,12 @@ const STAY_IN_GROUP: Duration = Duration::from_millis(100);
 
 /// Signals as something poll(2) can wait for: a handler writes a byte into each pair.  Handlers,
 /// unlike a signal mask, are not inherited by the program.
-pub(super) struct Wakes {
+pub(super) struct SignalPipes {
     children: UnixStream,
     terminate: UnixStream,
 }
 
-impl Wakes {
+impl SignalPipes {
     /// Before the program is started, so that no end is missed.
     pub(super) fn register() -> io::Result<Self> {
         catch_ignored()?;
@@ -82,7 +82,6 @@ enum Source {
     Terminate,
 }
 
-/// How the program ended.
 #[derive(Clone, Copy)]
 enum Status {
     Exited(i32),
@@ -91,34 +90,33 @@ enum Status {
     Unknown,
 }
 
-/// One running job.
 pub(super) struct Job {
     folder: Folder,
     program: i32,
     spool: Spool,
     input: Option<Input>,
     terminal: Option<File>,
-    ending: Ending,
+    termination: Termination,
     /// What the tree hears first when it is to end.
-    gentle: Signal,
+    term_signal: Signal,
     when_full: WhenSpoolFull,
     announcer: Announcer,
     group: Option<Group>,
     leave_group_at: Instant,
-    full_told: bool,
+    full_announced: bool,
     /// Whether there is a file that can say what was freed.
     can_make_room: bool,
     /// What the host has.
     taken: Freed,
     control: Option<File>,
     requests: Lines,
-    wakes: Wakes,
+    signals: SignalPipes,
     status: Option<Status>,
     ended: f64,
     /// Whether the program is over, and only its output is still to be kept.
-    is_past: bool,
+    is_draining: bool,
     /// Whether somebody does not want to wait for that.
-    is_in_a_hurry: bool,
+    cut_short: bool,
     /// Whether nothing descends from this process any more.
     childless: bool,
 }
@@ -131,7 +129,7 @@ impl Job {
         program: Started,
         [out, err]: [File; 2],
         control: File,
-        wakes: Wakes,
+        signals: SignalPipes,
         announcer: Announcer,
     ) -> Self {
         Self {
@@ -140,45 +138,44 @@ impl Job {
             spool: Spool::new((program.out, out), (program.err, err), record.spool_limit),
             input: program.input,
             terminal: program.terminal,
-            gentle: Signal::SIGTERM,
-            ending: Ending::new(Instant::now(), record.timeout, record.grace),
+            term_signal: Signal::SIGTERM,
+            termination: Termination::new(Instant::now(), record.timeout, record.grace),
             when_full: record.when_spool_full,
             announcer,
             group: None,
             leave_group_at: Instant::now() + STAY_IN_GROUP,
-            full_told: false,
+            full_announced: false,
             can_make_room: false,
             taken: Freed::default(),
             control: Some(control),
             requests: Lines::default(),
-            wakes,
+            signals,
             status: None,
             ended: 0.0,
-            is_past: false,
-            is_in_a_hurry: false,
+            is_draining: false,
+            cut_short: false,
             childless: false,
         }
     }
 
-    /// In this cgroup.
-    pub(super) fn of_group(self, group: Option<Group>) -> Self {
+    pub(super) fn in_group(self, group: Option<Group>) -> Self {
         Self { group, ..self }
     }
 
     /// Goes on until the job is over.
-    pub(super) fn watch(&mut self) -> io::Result<()> {
+    pub(super) fn run(&mut self) -> io::Result<()> {
         while !self.is_over() {
-            self.wait_and_act()?;
-            self.keep_time();
+            self.handle_events()?;
+            self.on_deadlines();
         }
         Ok(())
     }
 
-    fn wait_and_act(&mut self) -> io::Result<()> {
+    fn handle_events(&mut self) -> io::Result<()> {
         for (source, ready) in self.wait()? {
             match source {
                 Source::Children => self.reap(),
-                Source::Control => self.obey(),
+                Source::Control => self.on_control(),
                 Source::Input => self.input.iter_mut().for_each(|input| input.feed(ready)),
                 Source::Output(part) => self.spool.copy(part, ready, Instant::now()),
                 Source::Terminate => self.end(Cause::Cancelled, None),
@@ -189,26 +186,26 @@ impl Job {
 
     /// Takes what is left of the output, and announces it.  With a full disk that takes until there is
     /// room, unless the job is made to end: then its results say what was left out.
-    pub(super) fn announce_rest(&mut self) -> io::Result<()> {
-        self.is_past = true;
-        self.is_in_a_hurry = self.ending.cause().is_some() || self.ending.has_given_up();
+    pub(super) fn drain_output(&mut self) -> io::Result<()> {
+        self.is_draining = true;
+        self.cut_short = self.termination.cause().is_some() || self.termination.has_given_up();
         while !self.spool.drain(Instant::now()) {
-            self.mind_room();
-            if self.is_in_a_hurry {
+            self.check_spool();
+            if self.cut_short {
                 self.spool.give_up();
                 break;
             }
-            self.wait_and_act()?;
+            self.handle_events()?;
             self.spool.retry(Instant::now());
         }
         let (out, err) = self.spool.totals();
-        self.announcer.tell(Event::Output { out, err });
+        self.announcer.send(Event::Output { out, err });
         Ok(())
     }
 
     /// Announces the results; what is left of the job is its spool and its cgroup.
-    pub(super) fn take_leave(mut self) -> (Spool, Option<Group>) {
-        self.announcer.tell(Event::Ended);
+    pub(super) fn close(mut self) -> (Spool, Option<Group>) {
+        self.announcer.send(Event::Ended);
         (self.spool, self.group)
     }
 
@@ -238,7 +235,7 @@ impl Job {
     }
 
     fn state(&self) -> EndState {
-        match (self.ending.cause(), self.status) {
+        match (self.termination.cause(), self.status) {
             (Some(Cause::Cancelled | Cause::SpoolFull), _) => EndState::Cancelled,
             (Some(Cause::TimedOut), _) => EndState::Timeout,
             (None, Some(Status::Exited(_) | Status::Signalled(_))) => EndState::Done,
@@ -247,12 +244,12 @@ impl Job {
     }
 
     fn error(&self) -> Option<Failure> {
-        if self.ending.has_given_up() {
+        if self.termination.has_given_up() {
             let message = "some process of the command outlived SIGKILL: it hangs in the kernel, or the agent \
                            may not kill it";
             return Some(Failure::new(FailureCode::NotKilled, message));
         }
-        match (self.ending.cause(), self.status) {
+        match (self.termination.cause(), self.status) {
             (Some(Cause::SpoolFull), _) => {
                 let reason = self.spool.full().unwrap_or_default();
                 Some(Failure::new(FailureCode::SpoolFull, format!("the command was ended: {reason}")))
@@ -266,15 +263,15 @@ impl Job {
 
     fn is_over(&self) -> bool {
         let ended = self.status.is_some();
-        self.ending.has_given_up() || ended && (self.ending.cause().is_none() || self.childless)
+        self.termination.has_given_up() || ended && (self.termination.cause().is_none() || self.childless)
     }
 
     /// Waits until something is ready or due.
     fn wait(&self) -> io::Result<Vec<(Source, PollFlags)>> {
         const IN: PollFlags = PollFlags::IN;
         let mut sources: Vec<(Source, BorrowedFd<'_>, PollFlags)> = vec![
-            (Source::Children, self.wakes.children.as_fd(), IN),
-            (Source::Terminate, self.wakes.terminate.as_fd(), IN),
+            (Source::Children, self.signals.children.as_fd(), IN),
+            (Source::Terminate, self.signals.terminate.as_fd(), IN),
         ];
         sources.extend(self.control.as_ref().map(|control| (Source::Control, control.as_fd(), IN)));
         sources.extend(self.spool.pipes().map(|(part, pipe)| (Source::Output(part), pipe, IN)));
@@ -292,15 +289,14 @@ impl Job {
 
     fn time_left(&self) -> Option<Timespec> {
         let group = self.group.as_ref().filter(|group| group.is_inside()).map(|_| self.leave_group_at);
-        let of_the_program = [self.ending.deadline(), self.announcer.deadline(), group];
-        let of_the_program = of_the_program.into_iter().filter(|_| !self.is_past);
+        let of_the_program = [self.termination.deadline(), self.announcer.deadline(), group];
+        let of_the_program = of_the_program.into_iter().filter(|_| !self.is_draining);
         let deadlines = of_the_program.chain([self.spool.deadline()]);
         let next = deadlines.flatten().min()?;
         next.saturating_duration_since(Instant::now()).try_into().ok()
     }
 
-    /// Does what is due.
-    fn keep_time(&mut self) {
+    fn on_deadlines(&mut self) {
         let now = Instant::now();
         self.spool.retry(now);
         if now >= self.leave_group_at {
@@ -312,11 +308,11 @@ impl Job {
             self.can_make_room = self.folder.reserve_freed().is_ok();
         }
         self.announcer.output(totals, now);
-        if let Some(bytes) = self.input.as_mut().and_then(Input::news) {
-            self.announcer.tell(Event::Taken { bytes });
+        if let Some(bytes) = self.input.as_mut().and_then(Input::progress) {
+            self.announcer.send(Event::Taken { bytes });
         }
-        self.mind_room();
-        if let Some(step) = self.ending.tick(now) {
+        self.check_spool();
+        if let Some(step) = self.termination.tick(now) {
             self.step(step);
         }
     }
@@ -327,11 +323,11 @@ impl Job {
         }
     }
 
-    fn mind_room(&mut self) {
-        if self.spool.full().is_some() && !self.full_told {
+    fn check_spool(&mut self) {
+        if self.spool.full().is_some() && !self.full_announced {
             self.make_room();
             if self.spool.full().is_some() {
-                self.announcer.tell(Event::Full);
+                self.announcer.send(Event::Full);
                 match self.when_full {
                     WhenSpoolFull::Drop => self.spool.discard(),
                     WhenSpoolFull::Kill => {
@@ -342,12 +338,12 @@ impl Job {
                 }
             }
         }
-        self.full_told = self.spool.full().is_some();
+        self.full_announced = self.spool.full().is_some();
     }
 
     /// Takes leave of children that have ended: the program, and orphans that came to us.
     fn reap(&mut self) {
-        clear(&self.wakes.children);
+        clear(&self.signals.children);
         loop {
             match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if self.status.is_none() && pid.as_raw_pid() == self.program => {
@@ -366,7 +362,7 @@ impl Job {
                 }
             }
         }
-        if self.ending.is_killing() && !self.childless {
+        if self.termination.is_killing() && !self.childless {
             self.step(Step::Kill);
         }
     }
@@ -376,8 +372,7 @@ impl Job {
         self.ended = unix_time();
     }
 
-    /// Does what the agent asks for.
-    fn obey(&mut self) {
+    fn on_control(&mut self) {
         let mut bytes = [0; 512];
         let length = self.control.as_mut().map(|control| control.read(&mut bytes));
         // A FIFO that is held open for both directions does not end; whatever does is of no use.
@@ -389,10 +384,10 @@ impl Job {
             match request {
                 Control::Cancel { grace, signal } => {
                     let signal = signal.and_then(|number| Signal::try_from(number).ok());
-                    self.gentle = signal.unwrap_or(Signal::SIGTERM);
+                    self.term_signal = signal.unwrap_or(Signal::SIGTERM);
                     self.end(Cause::Cancelled, grace);
                 }
-                Control::Input => self.input.iter_mut().for_each(Input::look),
+                Control::Input => self.input.iter_mut().for_each(Input::refresh),
                 Control::Resize(size) => {
                     // A program that has closed its terminal has no size to hear of.
                     self.terminal.iter().for_each(|ours| drop(terminal::resize(ours, size)));
@@ -416,13 +411,13 @@ impl Job {
     }
 
     fn end(&mut self, cause: Cause, grace: Option<Duration>) {
-        clear(&self.wakes.terminate);
-        if self.is_past {
+        clear(&self.signals.terminate);
+        if self.is_draining {
             // There is nothing left to end.  How the program ended is known, and stays so.
-            self.is_in_a_hurry = true;
+            self.cut_short = true;
             return;
         }
-        if let Some(step) = self.ending.ask(cause, grace, Instant::now()) {
+        if let Some(step) = self.termination.ask(cause, grace, Instant::now()) {
             self.step(step);
         }
     }
@@ -432,7 +427,7 @@ impl Job {
             Step::GiveUp => {}
             Step::Kill => self.signal(Signal::SIGKILL),
             Step::Terminate => {
-                self.signal(self.gentle);
+                self.signal(self.term_signal);
                 // Who is stopped hears of it only when it goes on.
                 self.signal(Signal::SIGCONT);
             }

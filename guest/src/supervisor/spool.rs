@@ -27,9 +27,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const KEPT_BACK: u64 = 8 << 20;
 
 /// Room is made in steps of an eighth of the limit, but not more than this.
-const LARGEST_STEP: u64 = 64 << 20;
+const MAX_STEP: u64 = 64 << 20;
 
-/// Both streams of one job.
 pub(super) struct Spool {
     out: Stream,
     err: Stream,
@@ -131,7 +130,7 @@ impl Spool {
             |stream: &Stream, taken: u64| taken.min(stream.kept).saturating_sub(kept_back).max(stream.freed);
         let freed = Freed { out: of(&self.out, taken.out), err: of(&self.err, taken.err) };
         let gain = freed.out - self.out.freed + freed.err - self.err.freed;
-        (gain >= (limit / 8).clamp(1, LARGEST_STEP)).then_some(freed)
+        (gain >= (limit / 8).clamp(1, MAX_STEP)).then_some(freed)
     }
 
     /// Frees the beginning of the streams; everything behind stays where it is.

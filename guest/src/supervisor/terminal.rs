@@ -12,11 +12,8 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use vocable_protocol::TerminalSize;
 
-/// Both sides of a terminal.
 pub(super) struct Terminal {
-    /// The supervisor's.
     pub(super) ours: File,
-    /// The program's.
     pub(super) theirs: File,
 }
 

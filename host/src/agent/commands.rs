@@ -11,34 +11,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use time::OffsetDateTime;
-use vocable_api::Part;
+use vocable_protocol::{EndState, ReportedResults};
+pub(crate) use vocable_protocol::{Failure, Part, Program};
 
 mod brief;
-
-/// What to run. The fields are those of the word that carries it.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) struct Program {
-    /// The program, as given: no shell.
-    pub(crate) cmd: String,
-    /// Its arguments.
-    #[serde(default)]
-    pub(crate) args: Vec<String>,
-    /// Variables added to the guest's environment.
-    #[serde(default)]
-    pub(crate) env: BTreeMap<String, String>,
-    /// Working directory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) path: Option<String>,
-    /// Open-ended: stdin, timeout and so on The guest refuses what it does not know.
-    #[serde(default)]
-    pub(crate) options: BTreeMap<String, String>,
-    /// Whether this is the beginning only, for lists.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) shortened: bool,
-}
 
 /// How far a command is.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -94,13 +72,16 @@ impl State {
     }
 }
 
-/// Why a command was not run or not finished, by its slug.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) struct Failure {
-    /// `not-found`, `guest-offline` …
-    pub(crate) code: String,
-    /// One sentence.
-    pub(crate) message: String,
+impl From<EndState> for State {
+    fn from(end: EndState) -> Self {
+        match end {
+            EndState::Cancelled => Self::Cancelled,
+            EndState::Done => Self::Done,
+            EndState::Failed => Self::Failed,
+            EndState::Lost => Self::Lost,
+            EndState::Timeout => Self::Timeout,
+        }
+    }
 }
 
 /// One command on one guest, as it is written down.
@@ -385,22 +366,19 @@ impl Active {
         self.command.paused = None;
     }
 
-    /// Whether everything the guest says it sent of a part has arrived, octet for octet.
-    pub(crate) fn complete(&self, part: Part, results: &Map<String, Value>) -> Result<(), BookError> {
-        let (bytes, digest) = match part {
-            Part::Err => ("err_bytes", "err_sha256"),
-            Part::Out => ("out_bytes", "out_sha256"),
-        };
+    /// Whether everything the guest says it sent of a part has arrived, byte for byte.
+    pub(crate) fn complete(&self, part: Part, results: &ReportedResults) -> Result<(), BookError> {
+        let (bytes, digest) = results.output(part);
         let sum = &self.digested()?.of(part).sha256;
         let id = || self.command.id.clone();
         let have = self.command.received(part);
-        if let Some(told) = results.get(bytes).and_then(Value::as_u64)
+        if let Some(told) = bytes
             && told != have
         {
             return Err(BookError::Incomplete { id: id(), part: part.as_str(), have, told });
         }
-        match results.get(digest).and_then(Value::as_str) {
-            Some(told) if told != hex(&sum.clone().finalize()) => {
+        match digest {
+            Some(told) if told != hex::encode(sum.clone().finalize()) => {
                 Err(BookError::Digest { id: id(), part: part.as_str() })
             }
             _ => Ok(()),
@@ -414,21 +392,19 @@ impl Active {
         now: OffsetDateTime,
     ) -> Result<(), BookError> {
         let id = || self.command.id.clone();
-        if !results.get("finished").is_some_and(Value::is_boolean) {
+        let told = ReportedResults::of(results.clone());
+        if told.finished.is_none() {
             return Err(BookError::Malformed { id: id(), missing: "finished (boolean)" });
         }
-        let told = results.get("state").and_then(Value::as_str).and_then(State::from_name);
-        let state = told.filter(|state| state.is_over()).unwrap_or(State::Done);
+        let state = told.state.map_or(State::Done, State::from);
         // Of a command nobody saw the end of there is no code.
-        if state != State::Lost && !results.get("exitCodeOrSignal").is_some_and(Value::is_i64) {
+        if state != State::Lost && told.exit_code_or_signal.is_none() {
             return Err(BookError::Malformed { id: id(), missing: "exitCodeOrSignal (integer)" });
         }
-        self.complete(Part::Out, &results)?;
-        self.complete(Part::Err, &results)?;
+        self.complete(Part::Out, &told)?;
+        self.complete(Part::Err, &told)?;
         self.command.state = state;
-        let failure: Option<Failure> =
-            results.get("error").and_then(|error| serde_json::from_value(error.clone()).ok());
-        self.command.failure = failure.as_ref().map(brief::failure);
+        self.command.failure = told.error.as_ref().map(brief::failure);
         self.command.paused = None;
         self.command.started = self.command.started.or(Some(now));
         (self.command.ended, self.command.results) = (Some(now), Some(results));
@@ -439,16 +415,6 @@ impl Active {
     pub(crate) fn failed(&mut self, state: State, failure: Failure, now: OffsetDateTime) {
         (self.command.state, self.command.failure, self.command.ended) = (state, Some(failure), Some(now));
     }
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(octets: &[u8]) -> String {
-    octets.iter().fold(String::with_capacity(2 * octets.len()), |mut text, octet| {
-        use std::fmt::Write;
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{octet:02x}");
-        text
-    })
 }
 
 #[cfg(test)]
@@ -463,7 +429,7 @@ mod tests {
 
     fn results(out: &[u8]) -> Map<String, Value> {
         let told = json!({"finished": true, "exitCodeOrSignal": 0, "state": "done",
-            "out_bytes": out.len(), "out_sha256": hex(&Sha256::digest(out)), "err_bytes": 0});
+            "out_bytes": out.len(), "out_sha256": vocable_protocol::sha256_hex(out), "err_bytes": 0});
         told.as_object().unwrap().clone()
     }
 

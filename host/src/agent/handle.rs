@@ -3,14 +3,12 @@
 
 use crate::agent::commands::{Active, BookError, Command, Digests, Failure, Program, State};
 use crate::agent::events::{Since, Wanted};
-use crate::agent::powers::HOST;
 use crate::agent::request::{Answer, Reply, Request, RosterView, Said, Selected, Unheard};
 use crate::agent::store::{Cursor, Filter, Run, Space, Store, StoreError, Stretch};
 use crate::shape::{self, Bounds};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -22,7 +20,8 @@ use vocable_api::clock::Now;
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_api::target::{Target, is_guest_id};
 use vocable_config::Size;
-use vocable_runtime::{AskError, HAIL, Lexicon, Message, Refusal, WordError};
+use vocable_protocol::{HOST, ReportedResults};
+use vocable_runtime::{AskError, Lexicon, Message, PING, Refusal, WordError};
 use vocable_xmlrpc::excerpt;
 
 /// What a caller wants run.
@@ -429,7 +428,7 @@ impl Handle {
         if let Some(why) = away {
             return Err(Fault::new(FaultKind::GuestOffline, format!("{guest} does not answer: {why}")));
         }
-        let said = Said { word: HAIL.to_owned(), message: Message { headers: Vec::new(), body: Vec::new() } };
+        let said = Said { word: PING.to_owned(), message: Message { headers: Vec::new(), body: Vec::new() } };
         let begun = Instant::now();
         let ask = |reply| Request::Ask { guest: guest.clone(), said, timeout, reply };
         // That it answers is the answer, even of an agent that does not know what this is.
@@ -574,7 +573,7 @@ impl Handle {
         }
         results.remove("cmd-id");
         let limit = usize::try_from(self.limits.results.bytes()).unwrap_or(usize::MAX);
-        let results = shape::fit(results, limit, &RELIED_ON);
+        let results = shape::fit(results, limit, &ReportedResults::RELIED_ON);
         let finish = || {
             let (sender, id, results) = (sender.to_owned(), id.to_owned(), results.clone());
             self.request(move |reply| Request::Finish { sender, id, results, reply })
@@ -586,10 +585,6 @@ impl Handle {
         Ok(())
     }
 }
-
-/// What a guest tells of a command that is looked at here; all else it may tell is passed on.
-const RELIED_ON: [&str; 8] =
-    ["finished", "exitCodeOrSignal", "state", "error", "out_bytes", "err_bytes", "out_sha256", "err_sha256"];
 
 /// A piece of output, and which space may be used for it.
 struct Piece {
@@ -810,7 +805,7 @@ fn comparable(request: String) -> String {
     if request.len() <= LONGEST_REQUEST {
         return request;
     }
-    format!("sha256:{}", crate::agent::commands::hex(&Sha256::digest(&request)))
+    format!("sha256:{}", vocable_protocol::sha256_hex(&request))
 }
 
 /// A command as it is written down first; of a guest that is away it has failed already, unless it may wait.

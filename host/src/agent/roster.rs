@@ -18,6 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use vocable_api::clock::{Now, age};
+use vocable_protocol::Facts;
 
 /// When a silent guest is late, and when it is lost.
 #[derive(Clone, Copy, Debug)]
@@ -446,7 +447,7 @@ fn judge(id: &str, guest: &mut Guest, of_all: Patience, now: Now) -> Option<Chan
 
 /// The fact `beacon`: seconds, as text.
 fn told_beacon(facts: &Map<String, Value>) -> Option<Duration> {
-    let seconds = facts.get("beacon")?.as_str()?.parse().ok()?;
+    let seconds = Facts::of(facts).beacon?.parse().ok()?;
     let beacon = Duration::try_from_secs_f64(seconds).ok()?;
     Some(beacon.clamp(*BEACONS.start(), *BEACONS.end()))
 }

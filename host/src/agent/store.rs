@@ -524,7 +524,7 @@ fn make_private(folder: &Path) -> Result<(), StoreError> {
 
 /// Opens a database of which nobody else can read anything, whatever mode the folder has: SQLite gives its other files
 /// the mode of the first.
-pub(crate) fn private_database(path: &Path) -> io::Result<()> {
+fn private_database(path: &Path) -> io::Result<()> {
     OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     for suffix in ["", "-wal", "-shm"] {
         let mut name = path.as_os_str().to_owned();
@@ -572,8 +572,11 @@ mod tests {
         assert!(!first.is_ready(), "nothing is read at the start");
         assert!(under_way.remove(0).is_ready(), "there is nothing to read");
         first.ready(store.prepared("k7mq2x.vm1".into()).await.unwrap());
-        let told = serde_json::json!({"out_bytes": 11, "out_sha256": crate::agent::commands::hex(&Sha256::digest("hello world"))});
-        first.complete(Part::Out, told.as_object().unwrap()).unwrap();
+        let told =
+            serde_json::json!({"out_bytes": 11, "out_sha256": vocable_protocol::sha256_hex("hello world")});
+        first
+            .complete(Part::Out, &vocable_protocol::ReportedResults::of(told.as_object().unwrap().clone()))
+            .unwrap();
     }
 
     fn given_up(mut active: Active) -> Active {
@@ -606,8 +609,11 @@ mod tests {
         fs::write(folder.path().join("output/k7mq2x.vm1/out"), "HELLO WORLD").unwrap();
         let resumed = store.resumed("k7mq2x.vm1".into()).await.unwrap().unwrap();
         assert!(resumed.is_ready() && resumed.command.is_given_up());
-        let told = serde_json::json!({"out_bytes": 11, "out_sha256": crate::agent::commands::hex(&Sha256::digest("hello world"))});
-        resumed.complete(Part::Out, told.as_object().unwrap()).unwrap();
+        let told =
+            serde_json::json!({"out_bytes": 11, "out_sha256": vocable_protocol::sha256_hex("hello world")});
+        resumed
+            .complete(Part::Out, &vocable_protocol::ReportedResults::of(told.as_object().unwrap().clone()))
+            .unwrap();
         // What is shorter than what was digested is read anew.
         fs::write(folder.path().join("output/k7mq2x.vm1/out"), "hello").unwrap();
         assert!(!store.resumed("k7mq2x.vm1".into()).await.unwrap().unwrap().is_ready());

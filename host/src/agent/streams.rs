@@ -10,15 +10,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use vocable_api::target::is_guest_id;
+use vocable_protocol::Mailbox;
 use vocable_stomp::broker::Link;
 use vocable_stomp::{Command as Verb, Frame};
 use vocable_streams::{Limits, Mux, OpenError, Packet, Stream};
 use vocable_xmlrpc::excerpt;
-
-/// Where streams come from guests: `/queue/vocable.stream.out.<id>`, which only that guest may write to.
-pub(crate) const STREAMS_FROM: &str = "/queue/vocable.stream.out.";
-/// Where they go to: `/queue/vocable.stream.in.<id>`, which only that guest may read.
-pub(crate) const STREAMS_TO: &str = "/queue/vocable.stream.in.";
 
 /// Requests that may wait for the task.
 const WAITING: usize = 64;
@@ -121,7 +117,7 @@ impl StreamsTask {
     }
 
     fn arrived(&self, frame: &Frame) {
-        let guest = frame.header("destination").and_then(|to| to.strip_prefix(STREAMS_FROM));
+        let guest = frame.header("destination").and_then(|to| Mailbox::StreamsFromGuest.guest(to));
         let Some(guest) = guest.filter(|guest| is_guest_id(guest)) else {
             return warn!(
                 "a stream from nobody: {}",
@@ -139,7 +135,7 @@ impl StreamsTask {
 
     async fn send(&mut self, guest: String, packet: &Packet) {
         let frame = Frame::new(Verb::Send)
-            .with("destination", format!("{STREAMS_TO}{guest}"))
+            .with("destination", Mailbox::StreamsToGuest.of(&guest))
             .with_body(packet.encode());
         if let Err(error) = self.link.sender().send(frame).await {
             // What is missing would be noticed by the guest; there is no need to wait for that.

@@ -8,11 +8,6 @@ use std::time::Instant;
 use time::OffsetDateTime;
 use vocable_api::clock::Now;
 
-/// When a message was sent.
-pub(super) const HOST_TIME: &str = "host-time";
-/// Until when it holds: after that it is not to be acted on.
-pub(super) const VALID_UNTIL: &str = "valid-until";
-
 /// The time of day when the agent started, and the clock that never jumps from then on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HostTime {

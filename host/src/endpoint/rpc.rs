@@ -28,6 +28,8 @@ use vocable_xmlrpc::{Fault, Params, Value, code, to_value};
 mod agent;
 mod cmd;
 mod control;
+#[cfg(test)]
+mod example;
 mod file;
 mod guest;
 mod inner;

@@ -266,12 +266,11 @@ fn agent(facts: &Facts, now: Now) -> Check {
     let Some((guest, missed)) = facts.guest.as_ref().filter(|(guest, _)| guest.hello.is_some()) else {
         return Check { link: "agent", outcome: Outcome::Unknown, text: "has never joined".to_owned() };
     };
-    let fact = |name: &str| guest.facts.get(name).and_then(serde_json::Value::as_str).unwrap_or("unknown");
     let sign = guest.last_sign.map_or_else(|| "never".to_owned(), |at| ago(at, now));
     let every = age(guest.beacon().unwrap_or(facts.beacon));
     let text = format!(
         "version {}, last sign of life {sign}, {} beacons heard, {missed} missed (one every {every})",
-        fact("agent"),
+        vocable_protocol::Facts::of(&guest.facts).agent.as_deref().unwrap_or("unknown"),
         guest.beats
     );
     let outcome = if guest.state.is_there() && *missed == 0 { Outcome::Ok } else { Outcome::Bad };
@@ -290,9 +289,8 @@ fn words(facts: &Facts, now: Now) -> Check {
         1 => text.push_str("; 1 answer that nobody waited for"),
         n => text.push_str(&format!("; {n} answers that nobody waited for")),
     }
-    let at_the_guest = guest.and_then(|guest| guest.facts.get("unasked-answers"));
-    if let Some(count) = at_the_guest.and_then(|count| count.as_str()?.parse::<u64>().ok()).filter(|n| *n > 0)
-    {
+    let at_the_guest = guest.and_then(|guest| vocable_protocol::Facts::of(&guest.facts).unasked_answers);
+    if let Some(count) = at_the_guest.filter(|count| *count > 0) {
         text.push_str(&format!("; {count} answers of the host that the guest had not asked for"));
     }
     match guest.map_or(0, |guest| guest.unheard) {

@@ -5,8 +5,8 @@
 //! to let us through, and no guest can make the host connect to somebody else.
 
 use crate::agent::roster::Guest;
-use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
+use vocable_protocol::{Facts, FilesFact};
 
 /// A way to a guest's files.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -37,10 +37,9 @@ pub(crate) struct Offer {
 
 /// What a guest said when it joined.
 pub(crate) fn offer(guest: &Guest) -> Option<Offer> {
-    let said = guest.facts.get("files")?.as_object()?;
-    let port = said.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
-    let home = said.get("home").and_then(Value::as_str).filter(|home| home.starts_with('/'));
-    Some(Offer { port: port.filter(|port| *port > 0), home: home.unwrap_or("/").to_owned() })
+    let FilesFact { home, port } = Facts::of(&guest.facts).files?;
+    let home = home.filter(|home| home.starts_with('/')).unwrap_or_else(|| "/".to_owned());
+    Some(Offer { port: port.filter(|port| *port > 0), home })
 }
 
 /// The way to try first.
@@ -69,7 +68,7 @@ pub(crate) fn route(guest: &Guest, offer: &Offer, has_credential: bool) -> Route
 mod tests {
     use super::*;
     use crate::agent::roster::{Patience, Roster};
-    use serde_json::json;
+    use serde_json::{Value, json};
     use std::time::Duration;
     use vocable_api::clock::Now;
 

@@ -138,7 +138,7 @@ impl Session {
     /// Reads a small file whole.
     pub(crate) async fn get(&self, path: &[u8], most: u64) -> Result<(Meta, Bytes), Fault> {
         let got = self.client.vget(path, most).await.map_err(|error| self.fault(error, path))?;
-        Ok((got.meta, got.octets))
+        Ok((got.meta, got.bytes))
     }
 
     /// Opens a file to be read.

@@ -132,7 +132,7 @@ impl Walk {
         if self.held > MAX_HELD {
             let text = format!(
                 "the folders on the way to {} have more than {MAX_HELD} bytes of names, which is the limit of a walk",
-                vocable_copy::plan::shown(&path)
+                vocable_copy::path::shown(&path)
             );
             return Err(self.failed(FaultKind::TooMany, &text));
         }

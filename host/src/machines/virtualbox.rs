@@ -42,7 +42,8 @@ impl VirtualBox {
     ) -> Result<Self, HypervisorError> {
         let folder = Some(home.to_owned()).filter(|home| !home.as_os_str().is_empty());
         let missing = |error: vbox::Error| HypervisorError::Missing(error.to_string());
-        let vbox = vbox::VirtualBox::open(vbox::Settings { folder, patience }).await.map_err(missing)?;
+        let vbox =
+            vbox::VirtualBox::open(vbox::Settings { folder, timeout: patience }).await.map_err(missing)?;
         let version = vbox.version().await.map_err(missing)?;
         Ok(Self { vbox, version, host_only: host_only.to_owned() })
     }

@@ -32,8 +32,8 @@ impl Word for Df {
             }))
     }
 
-    fn listen(heard: Message) -> Answer<Option<Value>> {
-        let args: Value = if heard.body.is_empty() { Value::Null } else { heard.json()? };
+    fn listen(message: Message) -> Answer<Option<Value>> {
+        let args: Value = if message.body.is_empty() { Value::Null } else { message.json()? };
         let mut program = Program::new("df", &["-kP"]);
         program
             .args

@@ -23,8 +23,8 @@ foreach (['boolean' => [true, false], 'integer' => [-2147483648, 0, 2147483647],
     'double' => [0.5, -1.25, 5e9, 1e100], 'string' => " <&>\"' ü€\u{1d11e} ]]>\n\ttail ", 'empty' => ''] as $name => $value) {
     check($name, $value, echoed($value));
 }
-$octets = implode('', array_map('chr', range(0, 255)));
-check('bytes', $octets, echoed(typed('base64', $octets))->scalar);
+$bytes = implode('', array_map('chr', range(0, 255)));
+check('bytes', $bytes, echoed(typed('base64', $bytes))->scalar);
 foreach (['array' => [1, 'two', [3.5, []]], 'struct' => ['a' => 1, 'b c' => ['<d>' => '']]] as $name => $value) {
     check($name, $value, echoed($value));
 }

@@ -14,8 +14,8 @@ check "integer", [-2**31, 0, 2**31 - 1]
 check "double", [0.5, -1.25, 5e9, 1e100]
 check "string", " <&>\"' ü€\u{1d11e} ]]>\n\ttail "
 check "empty", ""
-octets = (0..255).to_a.pack("C*")
-check "bytes", octets, echo(XMLRPC::Base64.new(octets)).b
+bytes = (0..255).to_a.pack("C*")
+check "bytes", bytes, echo(XMLRPC::Base64.new(bytes)).b
 check "array", [1, "two", [3.5, []]]
 check "struct", { "a" => 1, "b c" => { "<d>" => "" } }
 puts "time #{echo(XMLRPC::DateTime.new(2026, 11, 22, 9, 1, 44))}"

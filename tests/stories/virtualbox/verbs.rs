@@ -67,6 +67,14 @@ fn machines_are_made_and_removed() {
     error[hypervisor]: bad cannot be created: Could not find file for the medium '/tmp/nothing.vdi' (VERR_FILE_NOT_FOUND) [VBOX_E_OBJECT_NOT_FOUND 0x80BB0001]
     [exit code 1]
     "#);
+        let bad =
+            host.call("vm.create", json!(["bad", {"image": "/tmp/nothing.vdi", "wait": false}])).unwrap();
+        let bad = host.call("vm.op", json!([bad["op_id"], {"wait_s": 20}])).unwrap();
+        assert_eq!(bad["error"]["code"], "hypervisor", "{bad}");
+        let network = host.call("vm.net", json!([{"look_only": true}])).unwrap();
+        assert_eq!(network["kind"], "nat", "{network}");
+        let doomed = host.call("vm.gc", json!([{"dry_run": true}])).unwrap();
+        assert_eq!(doomed.as_array().unwrap().len(), 2, "{doomed}");
         manage(&["export", "copied", "-o", "/tmp/copied.ova"]);
         manage(&["createvm", "--name", "found", "--basefolder", "/tmp/machines"]);
         sees!(&host, &[
@@ -200,6 +208,19 @@ fn a_machine_does_what_it_is_told_or_it_is_said_why_not() {
             "{alpha}"
         );
         assert_eq!(alpha["cards"][0]["forwards"][0]["host"], 2223, "{alpha}");
+        let snapshots = host.call("vm.snapshot.list", json!(["alpha"])).unwrap();
+        assert_eq!(
+            (&snapshots[0]["name"], &snapshots[0]["live"]),
+            (&json!("one"), &json!(true)),
+            "{snapshots}"
+        );
+        host.call("vm.snapshot.take", json!(["alpha", "second"])).unwrap();
+        let snapshots = host.call("vm.snapshot.list", json!(["alpha"])).unwrap();
+        assert_eq!(snapshots[1]["parent"], snapshots[0]["id"], "{snapshots}");
+        host.call("vm.snapshot.delete", json!(["alpha", "second"])).unwrap();
+        let running = host.call("vm.wait", json!(["alpha", ["running"], 20])).unwrap();
+        assert_eq!(running, json!({"reached": true, "state": "running"}));
+        assert_eq!(host.call("vm.console", json!(["alpha"])).unwrap()["kind"], "vnc");
         // Its screen is shown where it is said to be.
         let console = host.types(&["vm", "console", "alpha"]);
         let at = console.text().trim().strip_prefix("vnc://").unwrap_or_else(|| panic!("{console:?}"));

@@ -36,8 +36,8 @@ impl Word for Aint {
             .with_json(&json!(format!("{word} ain't a word here; known are {}", known.join(", ")))))
     }
 
-    fn listen(heard: Message) -> Answer<Option<Value>> {
-        let told: String = heard.json()?;
+    fn listen(message: Message) -> Answer<Option<Value>> {
+        let told: String = message.json()?;
         let sender = about::sender().unwrap_or_else(|| "somebody".to_owned());
         log::warn(&format!("{sender}: {told}"));
         Ok(None)

@@ -13,8 +13,8 @@ impl Word for Beat {
         Ok(Message::new().with_header("id", &about::my_id()).with_header("ip", &about::my_ip()))
     }
 
-    fn listen(heard: Message) -> Answer<Option<Value>> {
-        roster::alive(heard.need("id")?)?;
+    fn listen(message: Message) -> Answer<Option<Value>> {
+        roster::alive(message.need("id")?)?;
         Ok(None)
     }
 }

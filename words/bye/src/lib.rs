@@ -20,8 +20,8 @@ impl Word for Bye {
         Ok(here.with_value("reason", &facts["reason"]))
     }
 
-    fn listen(heard: Message) -> Answer<Option<Value>> {
-        roster::left(heard.need("id")?, heard.get("reason").unwrap_or_default())?;
+    fn listen(message: Message) -> Answer<Option<Value>> {
+        roster::left(message.need("id")?, message.get("reason").unwrap_or_default())?;
         Ok(None)
     }
 }

@@ -42,11 +42,11 @@ impl Word for CmdResults {
         }
     }
 
-    fn listen(heard: Message) -> Answer<Option<Value>> {
-        let cmd_id = heard.need("cmd-id")?;
-        match heard.get("part") {
-            Some(part) => commands::output(cmd_id, part, offset(&heard)?, &heard.body)?,
-            None => commands::finished(cmd_id, &results(&heard, cmd_id)?.to_string())?,
+    fn listen(message: Message) -> Answer<Option<Value>> {
+        let cmd_id = message.need("cmd-id")?;
+        match message.get("part") {
+            Some(part) => commands::output(cmd_id, part, offset(&message)?, &message.body)?,
+            None => commands::finished(cmd_id, &results(&message, cmd_id)?.to_string())?,
         }
         Ok(None)
     }
@@ -78,14 +78,14 @@ fn say_end(message: Message, cmd_id: &str, args: &Value) -> Answer<Message> {
 }
 
 /// The offset is not optional: a piece in the wrong place would damage the output.
-fn offset(heard: &Message) -> Answer<u64> {
-    heard.need("offset")?;
-    heard.read("offset")
+fn offset(message: &Message) -> Answer<u64> {
+    message.need("offset")?;
+    message.read("offset")
 }
 
 /// The results, which must be those of the command that the header names.
-fn results(heard: &Message, cmd_id: &str) -> Answer<Value> {
-    let mut results: Map<String, Value> = heard.json()?;
+fn results(message: &Message, cmd_id: &str) -> Answer<Value> {
+    let mut results: Map<String, Value> = message.json()?;
     match results.entry("cmd-id").or_insert_with(|| cmd_id.into()).as_str() {
         Some(inside) if inside == cmd_id => Ok(results.into()),
         _ => Err(Refusal::Invalid(format!("header and body name different commands, not both {cmd_id}"))),

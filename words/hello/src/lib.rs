@@ -42,10 +42,10 @@ impl Word for Hello {
         Ok(if omitted.is_empty() { message } else { message.with_value("omitted", &json!(omitted)) })
     }
 
-    fn listen(heard: Message) -> Answer<Option<Value>> {
-        let facts = heard.headers.iter().rev().filter(|(name, _)| is_fact(name));
+    fn listen(message: Message) -> Answer<Option<Value>> {
+        let facts = message.headers.iter().rev().filter(|(name, _)| is_fact(name));
         let facts: Map<String, Value> = facts.map(|(name, text)| (name.clone(), fact(text))).collect();
-        roster::joined(heard.need("id")?, heard.need("ip")?, &Value::from(facts).to_string())?;
+        roster::joined(message.need("id")?, message.need("ip")?, &Value::from(facts).to_string())?;
         Ok(None)
     }
 }
@@ -90,14 +90,14 @@ mod tests {
     #[test]
     fn a_host_enters_it_in_the_roster_with_all_it_told() {
         let host = FakeAgent::host("host").sender("vm1");
-        let heard = Message::new()
+        let message = Message::new()
             .with_header("id", "vm1")
             .with_header("ip", "10.0.0.2")
             .with_header("boot-id", "17")
             .with_header("boot-id", "of repeated headers the first counts")
             .with_header("message-id", "m1")
             .with_header("words", r#"[["BEAT","0.1.0"]]"#);
-        assert_eq!(Hello::listen(heard), Ok(None));
+        assert_eq!(Hello::listen(message), Ok(None));
         let facts = r#"{"boot-id":"17","words":[["BEAT","0.1.0"]]}"#;
         assert_eq!(host.calls(), [json!(["roster.joined", "vm1", "10.0.0.2", facts])]);
     }
@@ -106,7 +106,7 @@ mod tests {
     fn who_claims_to_be_another_is_refused_by_the_roster() {
         let no = || Refusal::Denied("roster: vm1 is not vm2".into());
         let _host = FakeAgent::host("host").sender("vm1").answers("roster.joined", Err::<(), _>(no()));
-        let heard = Message::new().with_header("id", "vm2").with_header("ip", "10.0.0.2");
-        assert_eq!(Hello::listen(heard), Err(no()));
+        let message = Message::new().with_header("id", "vm2").with_header("ip", "10.0.0.2");
+        assert_eq!(Hello::listen(message), Err(no()));
     }
 }

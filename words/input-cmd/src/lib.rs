@@ -57,20 +57,20 @@ impl Word for InputCmd {
         Ok(message.with_value("offset", &args["offset"]).with_value("end", &args["end"]).with_bytes(input))
     }
 
-    fn listen(heard: Message) -> Answer<Option<Value>> {
-        let cmd_id = heard.need("cmd-id")?;
-        if heard.get("taken").is_some() {
-            commands::input_taken(cmd_id, heard.read("taken")?)?;
+    fn listen(message: Message) -> Answer<Option<Value>> {
+        let cmd_id = message.need("cmd-id")?;
+        if message.get("taken").is_some() {
+            commands::input_taken(cmd_id, message.read("taken")?)?;
             return Ok(None);
         }
-        if heard.get("rows").is_some() {
-            heard.need("columns")?;
-            jobs::resize(cmd_id, heard.read("rows")?, heard.read("columns")?)?;
+        if message.get("rows").is_some() {
+            message.need("columns")?;
+            jobs::resize(cmd_id, message.read("rows")?, message.read("columns")?)?;
             return Ok(None);
         }
         // Input in the wrong place would damage it, so its place is not optional.
-        heard.need("offset")?;
-        let taken = jobs::input(cmd_id, heard.read("offset")?, &heard.body, heard.read("end")?)?;
+        message.need("offset")?;
+        let taken = jobs::input(cmd_id, message.read("offset")?, &message.body, message.read("end")?)?;
         from_str(&taken).map(Some).map_err(|error| Refusal::Failed(format!("jobs.input: {error}")))
     }
 }

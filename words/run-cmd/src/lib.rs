@@ -47,18 +47,19 @@ impl Word for RunCmd {
         Ok(if long.is_empty() { message } else { message.with_json(&long.into()) })
     }
 
-    fn listen(heard: Message) -> Answer<Option<Value>> {
-        let mut long: Map<String, Value> = if heard.body.is_empty() { Map::new() } else { heard.json()? };
-        let env: BTreeMap<String, String> = part(&heard, &mut long, "env")?;
-        let options: BTreeMap<String, String> = part(&heard, &mut long, "options")?;
+    fn listen(message: Message) -> Answer<Option<Value>> {
+        let mut long: Map<String, Value> =
+            if message.body.is_empty() { Map::new() } else { message.json()? };
+        let env: BTreeMap<String, String> = part(&message, &mut long, "env")?;
+        let options: BTreeMap<String, String> = part(&message, &mut long, "options")?;
         let program = Program {
-            cmd: heard.need("cmd")?.to_owned(),
-            args: part(&heard, &mut long, "args")?,
+            cmd: message.need("cmd")?.to_owned(),
+            args: part(&message, &mut long, "args")?,
             env: env.into_iter().collect(),
-            path: heard.get("path").map(str::to_owned),
+            path: message.get("path").map(str::to_owned),
             options: options.into_iter().collect(),
         };
-        jobs::start(heard.need("cmd-id")?, &program)?;
+        jobs::start(message.need("cmd-id")?, &program)?;
         Ok(None)
     }
 }
@@ -70,13 +71,13 @@ fn is_long(value: &Value) -> bool {
 
 /// A part of the command, wherever it travelled.
 fn part<T: DeserializeOwned + Default>(
-    heard: &Message,
+    message: &Message,
     long: &mut Map<String, Value>,
     name: &str,
 ) -> Answer<T> {
     match long.remove(name) {
         Some(value) => from_value(value).map_err(|error| Refusal::Invalid(format!("{name}: {error}"))),
-        None => heard.read(name),
+        None => message.read(name),
     }
 }
 

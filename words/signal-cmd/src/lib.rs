@@ -47,13 +47,13 @@ impl Word for SignalCmd {
         })
     }
 
-    fn listen(heard: Message) -> Answer<Option<Value>> {
-        let cmd_id = heard.need("cmd-id")?;
-        heard.need("signal")?;
-        let signal = heard.read("signal")?;
-        let processes = match heard.get("grace") {
+    fn listen(message: Message) -> Answer<Option<Value>> {
+        let cmd_id = message.need("cmd-id")?;
+        message.need("signal")?;
+        let signal = message.read("signal")?;
+        let processes = match message.get("grace") {
             Some("own") => jobs::cancel(cmd_id, signal, None)?,
-            Some(_) => jobs::cancel(cmd_id, signal, Some(heard.read("grace")?))?,
+            Some(_) => jobs::cancel(cmd_id, signal, Some(message.read("grace")?))?,
             None => {
                 let before = processes(&jobs::usage(cmd_id)?);
                 jobs::signal(cmd_id, signal)?;
@@ -76,14 +76,14 @@ mod tests {
 
     use super::*;
 
-    fn heard(args: Value) -> Answer<Option<Value>> {
+    fn message(args: Value) -> Answer<Option<Value>> {
         SignalCmd::listen(SignalCmd::say(args)?)
     }
 
     #[test]
     fn a_signal_alone_is_sent_and_nothing_else() {
         let guest = FakeAgent::guest("vm1").answers("jobs.usage", Ok(r#"{"processes": 9}"#.to_owned()));
-        assert_eq!(heard(json!({"cmd-id": "c1", "signal": 2})), Ok(Some(json!({"processes": 9}))));
+        assert_eq!(message(json!({"cmd-id": "c1", "signal": 2})), Ok(Some(json!({"processes": 9}))));
         assert_eq!(guest.calls(), [json!(["jobs.usage", "c1"]), json!(["jobs.signal", "c1", 2])]);
     }
 
@@ -91,9 +91,9 @@ mod tests {
     fn with_a_grace_the_command_is_ended() {
         let guest =
             FakeAgent::guest("vm1").answers("jobs.cancel", Ok(3_u32)).answers("jobs.cancel", Ok(1_u32));
-        let ended = heard(json!({"cmd-id": "c1", "signal": 15, "grace": 2500}));
+        let ended = message(json!({"cmd-id": "c1", "signal": 15, "grace": 2500}));
         assert_eq!(ended, Ok(Some(json!({"processes": 3}))));
-        heard(json!({"cmd-id": "c2", "signal": 15, "grace": null})).unwrap();
+        message(json!({"cmd-id": "c2", "signal": 15, "grace": null})).unwrap();
         let calls = [json!(["jobs.cancel", "c1", 15, 2500]), json!(["jobs.cancel", "c2", 15, null])];
         assert_eq!(guest.calls(), calls);
     }
@@ -101,10 +101,10 @@ mod tests {
     #[test]
     fn nonsense_signals_nobody() {
         let guest = FakeAgent::guest("vm1");
-        assert_eq!(heard(json!({"cmd-id": "c1"})), Err(Refusal::Invalid("no signal".into())));
-        let no_number = heard(json!({"cmd-id": "c1", "signal": "TERM"}));
+        assert_eq!(message(json!({"cmd-id": "c1"})), Err(Refusal::Invalid("no signal".into())));
+        let no_number = message(json!({"cmd-id": "c1", "signal": "TERM"}));
         assert!(matches!(no_number, Err(Refusal::Invalid(text)) if text.starts_with("header signal:")));
-        let no_grace = heard(json!({"cmd-id": "c1", "signal": 15, "grace": -1}));
+        let no_grace = message(json!({"cmd-id": "c1", "signal": 15, "grace": -1}));
         assert!(matches!(no_grace, Err(Refusal::Invalid(text)) if text.starts_with("header grace:")));
         assert!(guest.calls().is_empty());
     }
@@ -113,6 +113,6 @@ mod tests {
     fn what_the_agent_refuses_is_refused() {
         let gone = || Refusal::Invalid("command c1 is not running".into());
         let _guest = FakeAgent::guest("vm1").answers("jobs.cancel", Err::<u32, _>(gone()));
-        assert_eq!(heard(json!({"cmd-id": "c1", "signal": 15, "grace": 0})), Err(gone()));
+        assert_eq!(message(json!({"cmd-id": "c1", "signal": 15, "grace": 0})), Err(gone()));
     }
 }

@@ -31,9 +31,9 @@ impl Word for UsageCmd {
         Ok(Message::new().with_json(&args["cmd-ids"]))
     }
 
-    fn listen(heard: Message) -> Answer<Option<Value>> {
+    fn listen(message: Message) -> Answer<Option<Value>> {
         let ids: Vec<String> =
-            from_value(heard.json()?).map_err(|error| Refusal::Invalid(format!("cmd-ids: {error}")))?;
+            from_value(message.json()?).map_err(|error| Refusal::Invalid(format!("cmd-ids: {error}")))?;
         let mut told = Map::new();
         for id in ids {
             let usage = match jobs::usage(&id) {

@@ -176,12 +176,12 @@ async fn put_tree(client: &Client, from: &Path, to: &str) -> Result<()> {
         client.mkdir(&there, 0o755).await?;
         for file in fs::read_dir(directory.path())? {
             let file = file?;
-            let octets = Bytes::from(fs::read(file.path())?);
+            let bytes = Bytes::from(fs::read(file.path())?);
             let (client, meta) = (client.clone(), meta(&file.metadata()?));
             let there = format!("{there}/{}", file.file_name().to_string_lossy());
             let place = places.clone().acquire_owned().await?;
             sends.spawn(async move {
-                let sent = client.vput(there, meta, octets).await;
+                let sent = client.vput(there, meta, bytes).await;
                 drop(place);
                 sent
             });
@@ -210,7 +210,7 @@ async fn get_tree(client: &Client, from: &str, to: &Path) -> Result<()> {
                 let got = client.vget(there, 1 << 20).await?;
                 let mut file =
                     fs::OpenOptions::new().write(true).create_new(true).mode(got.meta.mode).open(here)?;
-                std::io::Write::write_all(&mut file, &got.octets)?;
+                std::io::Write::write_all(&mut file, &got.bytes)?;
                 drop(place);
                 Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
             });

@@ -96,27 +96,27 @@ impl Real {
     }
 }
 
-pub(crate) fn big(folder: &Path, root: &Path, file: &Path, back: &Path, octets: u64) -> Result<()> {
+pub(crate) fn big(folder: &Path, root: &Path, file: &Path, back: &Path, bytes: u64) -> Result<()> {
     let (from, to) = (text(file), text(back));
     if let Some(real) = Real::start(folder, root)? {
         let host = real.address().to_string();
         let put = command("chirp_put", &["-a", "address", &from, &host, "/f"]);
-        row("chirp_put to chirp_server", octets, time(put, Some(real.pid()))?);
+        row("chirp_put to chirp_server", bytes, time(put, Some(real.pid()))?);
         let get = command("chirp_get", &["-a", "address", &host, "/f", &to]);
-        row("chirp_get from chirp_server", octets, time(get, Some(real.pid()))?);
+        row("chirp_get from chirp_server", bytes, time(get, Some(real.pid()))?);
         fs::remove_file(root.join("f"))?;
     }
     if let Some(rsync) = Real::rsync(folder, root)? {
         let there = format!("rsync://127.0.0.1:{}/root/f", rsync.port);
         row(
             "rsync -W to its daemon",
-            octets,
+            bytes,
             time(command("rsync", &["-W", &from, &there]), Some(rsync.pid()))?,
         );
         fs::remove_file(back).or_else(missing)?;
         row(
             "rsync -W from its daemon",
-            octets,
+            bytes,
             time(command("rsync", &["-W", &there, &to]), Some(rsync.pid()))?,
         );
         fs::remove_file(root.join("f"))?;
@@ -127,17 +127,17 @@ pub(crate) fn big(folder: &Path, root: &Path, file: &Path, back: &Path, octets: 
             format!("nc -N 127.0.0.1 {port} < {from}"),
         )
     };
-    pair("nc, both ends", octets, script)
+    pair("nc, both ends", bytes, script)
 }
 
-pub(crate) fn small(folder: &Path, root: &Path, tree: &Path, back: &Path, octets: u64) -> Result<()> {
+pub(crate) fn small(folder: &Path, root: &Path, tree: &Path, back: &Path, bytes: u64) -> Result<()> {
     let (from, to) = (text(tree), text(back));
     if let Some(rsync) = Real::rsync(folder, root)? {
         let there = format!("rsync://127.0.0.1:{}/root/r/", rsync.port);
         let put = command("rsync", &["-rW", &format!("{from}/"), &there]);
-        row("rsync -rW to its daemon", octets, time(put, Some(rsync.pid()))?);
+        row("rsync -rW to its daemon", bytes, time(put, Some(rsync.pid()))?);
         let get = command("rsync", &["-rW", &there, &format!("{to}/")]);
-        row("rsync -rW from its daemon", octets, time(get, Some(rsync.pid()))?);
+        row("rsync -rW from its daemon", bytes, time(get, Some(rsync.pid()))?);
         fs::remove_dir_all(back)?;
     }
     let there = root.join("tar");
@@ -148,19 +148,19 @@ pub(crate) fn small(folder: &Path, root: &Path, tree: &Path, back: &Path, octets
             format!("tar c -C {from} . | nc -N 127.0.0.1 {port}"),
         )
     };
-    pair("tar through nc, both ends", octets, script)?;
+    pair("tar through nc, both ends", bytes, script)?;
     if let Some(real) = Real::start(folder, root)? {
         let host = real.address().to_string();
         let put = command("chirp_put", &["-a", "address", &from, &host, "/c"]);
-        row("chirp_put to chirp_server", octets, time(put, Some(real.pid()))?);
+        row("chirp_put to chirp_server", bytes, time(put, Some(real.pid()))?);
         let get = command("chirp_get", &["-a", "address", &host, "/c", &to]);
-        row("chirp_get from chirp_server", octets, time(get, Some(real.pid()))?);
+        row("chirp_get from chirp_server", bytes, time(get, Some(real.pid()))?);
     }
     Ok(())
 }
 
 /// A listener and who sends to it, as two lines of shell.
-fn pair(what: &str, octets: u64, script: impl Fn(u16) -> (String, String)) -> Result<()> {
+fn pair(what: &str, bytes: u64, script: impl Fn(u16) -> (String, String)) -> Result<()> {
     if !have("nc") {
         println!("nc is not installed");
         return Ok(());
@@ -174,7 +174,7 @@ fn pair(what: &str, octets: u64, script: impl Fn(u16) -> (String, String)) -> Re
     run("sh", &["-c", &send])?;
     listener.wait()?;
     let wall = begun.elapsed().as_secs_f64();
-    row(what, octets, Spent { wall, client: cpu_of_children()? - before, server: None });
+    row(what, bytes, Spent { wall, client: cpu_of_children()? - before, server: None });
     Ok(())
 }
 

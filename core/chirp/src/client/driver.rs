@@ -14,14 +14,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-/// One call.
 #[derive(Debug)]
 pub(super) struct Job {
     /// Without its end.
     pub(super) line: String,
     pub(super) payload: Payload,
     pub(super) expect: Expect,
-    pub(super) patience: Duration,
+    pub(super) timeout: Duration,
     pub(super) reply: oneshot::Sender<Result<Reply, Error>>,
 }
 
@@ -29,7 +28,7 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) enum Payload {
     Nothing,
-    Octets(Bytes),
+    Bytes(Bytes),
     File {
         file: Arc<File>,
         offset: u64,
@@ -41,7 +40,7 @@ pub(super) enum Payload {
         file: Arc<File>,
         len: u64,
     },
-    /// So many octets, as they come.
+    /// So many bytes, as they come.
     Pieces {
         from: mpsc::Receiver<Vec<u8>>,
         len: u64,
@@ -52,7 +51,7 @@ pub(super) enum Payload {
 struct Flight {
     what: String,
     expect: Expect,
-    patience: Duration,
+    timeout: Duration,
     reply: oneshot::Sender<Result<Reply, Error>>,
     consent: Option<oneshot::Sender<bool>>,
     _place: OwnedSemaphorePermit,
@@ -92,8 +91,8 @@ async fn read(
     sent: &AtomicU64,
     why: &OnceLock<String>,
 ) -> Result<(), Error> {
-    while let Some(Flight { what, expect, patience, reply, consent, _place }) = waiting.recv().await {
-        let mut reader = Reader { input, config, sent, what: &what, patience };
+    while let Some(Flight { what, expect, timeout, reply, consent, _place }) = waiting.recv().await {
+        let mut reader = Reader { input, config, sent, what: &what, timeout };
         let answer = answer(&mut reader, expect, consent).await;
         let lost = answer.as_ref().err().map(ToString::to_string);
         let answer =
@@ -160,7 +159,7 @@ impl Writer<'_> {
     }
 
     async fn send(&mut self, job: Job, place: OwnedSemaphorePermit) -> io::Result<()> {
-        let Job { line, payload, expect, patience, reply } = job;
+        let Job { line, payload, expect, timeout, reply } = job;
         self.out.put_slice(line.as_bytes());
         self.out.put_u8(b'\n');
         let (consent, asked) = match expect {
@@ -170,7 +169,7 @@ impl Writer<'_> {
             }
             _ => (None, None),
         };
-        let flight = Flight { what: line, expect, patience, reply, consent, _place: place };
+        let flight = Flight { what: line, expect, timeout, reply, consent, _place: place };
         // If the reader is gone, so will this be at the next write.
         let _ = self.flights.send(flight);
         if let Some(asked) = asked {
@@ -185,27 +184,27 @@ impl Writer<'_> {
     async fn payload(&mut self, payload: Payload) -> io::Result<()> {
         match payload {
             Payload::Nothing => {}
-            Payload::Octets(octets) if octets.len() <= COLLECT => self.out.put_slice(&octets),
-            Payload::Octets(octets) => {
+            Payload::Bytes(bytes) if bytes.len() <= COLLECT => self.out.put_slice(&bytes),
+            Payload::Bytes(bytes) => {
                 self.flush().await?;
-                for piece in octets.chunks(COLLECT) {
+                for piece in bytes.chunks(COLLECT) {
                     self.write(piece).await?;
                 }
             }
             Payload::File { file, offset, len, sent } => {
                 self.flush().await?;
-                let progress = |octets| {
-                    self.sent.fetch_add(octets, Ordering::Relaxed);
+                let progress = |bytes| {
+                    self.sent.fetch_add(bytes, Ordering::Relaxed);
                     if let Some(sent) = &sent {
-                        sent.fetch_add(octets, Ordering::Relaxed);
+                        sent.fetch_add(bytes, Ordering::Relaxed);
                     }
                 };
                 self.output.file(file, offset, len, self.config.silence, progress).await?;
             }
             Payload::Digested { file, len } => {
                 self.flush().await?;
-                let progress = |octets| {
-                    self.sent.fetch_add(octets, Ordering::Relaxed);
+                let progress = |bytes| {
+                    self.sent.fetch_add(bytes, Ordering::Relaxed);
                 };
                 let digest = self.output.hashed(file, 0, len, self.config.silence, progress).await?;
                 self.out.put_slice(&digest);

@@ -1,8 +1,7 @@
 //! Logging in: one way after the other, until the server agrees.
 
 use super::{Error, Login};
-use crate::proto::escape::{from_hex, hex};
-use crate::secret::{Secret, Side, nonce};
+use crate::secret::{Secret, Side, from_hex, nonce};
 use crate::stream::{Input, Output};
 use crate::ticket::{CHALLENGE, TicketKey};
 use bytes::BytesMut;
@@ -38,13 +37,13 @@ pub(super) async fn run(input: &mut Input, output: &mut Output, logins: &[Login]
         };
         tried.push(method);
         if let Login::Cookie(cookie) = login {
-            wire.say(&format!("cookie {cookie}\n")).await?;
+            wire.send(&format!("cookie {cookie}\n")).await?;
             if wire.line().await?.as_ref() == b"0" {
                 return Ok("cookie:condor".into());
             }
             continue;
         }
-        wire.say(&format!("{method}\n")).await?;
+        wire.send(&format!("{method}\n")).await?;
         if !wire.yes().await? {
             continue;
         }
@@ -62,17 +61,17 @@ pub(super) async fn run(input: &mut Input, output: &mut Output, logins: &[Login]
 }
 
 /// Whether it is a server of ours.
-pub(super) async fn hello(input: &mut Input, output: &mut Output) -> Result<bool, Error> {
+pub(super) async fn has_extensions(input: &mut Input, output: &mut Output) -> Result<bool, Error> {
     let mut wire = Wire { input, output };
-    wire.say("vhello\n").await?;
+    wire.send("vhello\n").await?;
     let line = wire.line().await?;
     let number = std::str::from_utf8(&line).ok().and_then(|line| line.trim().parse::<i64>().ok());
-    let nonsense = Error::Nonsense { what: "vhello".into(), why: "it is no number" };
-    Ok(number.ok_or(nonsense)? >= 1)
+    let bad_reply = Error::BadReply { what: "vhello".into(), why: "it is no number" };
+    Ok(number.ok_or(bad_reply)? >= 1)
 }
 
 impl Wire<'_> {
-    async fn say(&mut self, text: &str) -> Result<(), Error> {
+    async fn send(&mut self, text: &str) -> Result<(), Error> {
         self.output.write(text.as_bytes(), WRITE).await.map_err(Error::Broke)
     }
 
@@ -81,7 +80,7 @@ impl Wire<'_> {
             match self.input.line(LINE) {
                 Ok(Some(line)) => return Ok(line),
                 Ok(None) if !self.input.is_skipping() => self.fill().await?,
-                Ok(None) | Err(_) => return Err(nonsense("it is a line without end")),
+                Ok(None) | Err(_) => return Err(bad_reply("it is a line without end")),
             }
         }
     }
@@ -97,7 +96,7 @@ impl Wire<'_> {
         match self.line().await?.trim_ascii() {
             b"yes" => Ok(true),
             b"no" => Ok(false),
-            _ => Err(nonsense("it is neither yes nor no")),
+            _ => Err(bad_reply("it is neither yes nor no")),
         }
     }
 
@@ -109,26 +108,25 @@ impl Wire<'_> {
     /// The server proves first that it knows the secret: to one who doesn't, nothing more is said.
     async fn token(&mut self, secret: &Secret) -> Result<bool, Error> {
         let client = nonce::<32>().map_err(|error| Error::Broke(io::Error::other(error.to_string())))?;
-        self.say(&format!("{}\n", hex(&client))).await?;
+        self.send(&format!("{}\n", hex::encode(client))).await?;
         let line = self.line().await?;
         let mut words = line.as_ref().split(|&byte: &u8| byte == b' ');
-        let server = words.next().and_then(from_hex::<32>).ok_or_else(|| nonsense("it has no nonce"))?;
-        let proven = words
-            .filter_map(from_hex::<32>)
-            .any(|proof| secret.proves(&proof, Side::Server, &client, &server));
+        let server = words.next().and_then(from_hex).ok_or_else(|| bad_reply("it has no nonce"))?;
+        let proven =
+            words.filter_map(from_hex).any(|proof| secret.proves(&proof, Side::Server, &client, &server));
         if !proven {
             return Err(Error::Login { tried: "token: it does not know the secret itself".into() });
         }
-        self.say(&format!("{}\n", hex(&secret.proof(Side::Client, &client, &server)))).await?;
+        self.send(&format!("{}\n", hex::encode(secret.proof(Side::Client, &client, &server)))).await?;
         self.yes().await
     }
 
     async fn ticket(&mut self, key: &TicketKey) -> Result<bool, Error> {
-        self.say(&format!("{}\n", key.ticket().digest())).await?;
+        self.send(&format!("{}\n", key.ticket().digest())).await?;
         let line = self.line().await?;
         if line.as_ref() != CHALLENGE.to_string().as_bytes() {
             if line.as_ref() == b"declined" {
-                self.say("==\n").await?;
+                self.send("==\n").await?;
             }
             return Ok(false);
         }
@@ -157,7 +155,7 @@ impl Wire<'_> {
         let made = name
             && path.parent() == Some(folder)
             && rustix::fs::openat(CWD, path, flags, Mode::from_raw_mode(0o600)).is_ok();
-        self.say(if made { "yes\n" } else { "no\n" }).await?;
+        self.send(if made { "yes\n" } else { "no\n" }).await?;
         let passed = self.yes().await;
         if made {
             let _ = rustix::fs::unlinkat(CWD, path, AtFlags::empty()); // the server may have done so
@@ -166,6 +164,6 @@ impl Wire<'_> {
     }
 }
 
-fn nonsense(why: &'static str) -> Error {
-    Error::Nonsense { what: "the login".into(), why }
+fn bad_reply(why: &'static str) -> Error {
+    Error::BadReply { what: "the login".into(), why }
 }

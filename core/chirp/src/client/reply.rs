@@ -20,8 +20,8 @@ pub(super) enum Expect {
     Counted,
     /// Lines up to an empty one.
     Listing,
-    /// As many octets as the result says; `head`: a line before them; `tail`: so many octets after them.
-    Octets { max: u64, head: bool, tail: usize },
+    /// As many bytes as the result says; `head`: a line before them; `tail`: so many bytes after them.
+    Bytes { max: u64, head: bool, tail: usize },
     /// The same, as they come.
     Stream { to: mpsc::Sender<Piece>, head: bool, tail: usize },
     /// Two results: the body may be sent, and it has arrived.
@@ -33,16 +33,14 @@ pub(super) enum Expect {
 pub(super) enum Piece {
     /// How long it is, and the line before it.
     Head(u64, BytesMut),
-    /// Some of it.
-    Octets(Vec<u8>),
+    Bytes(Vec<u8>),
 }
 
-/// What came.
 #[derive(Debug, Default)]
 pub(super) struct Reply {
     pub(super) result: u64,
     pub(super) lines: Vec<BytesMut>,
-    pub(super) octets: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     pub(super) tail: Vec<u8>,
 }
 
@@ -55,7 +53,7 @@ pub(super) struct Reader<'a> {
     /// Grows when something is sent: then silence is no wonder.
     pub(super) sent: &'a AtomicU64,
     pub(super) what: &'a str,
-    pub(super) patience: Duration,
+    pub(super) timeout: Duration,
 }
 
 impl Reader<'_> {
@@ -63,11 +61,10 @@ impl Reader<'_> {
     pub(super) async fn result(&mut self) -> Result<Result<u64, Code>, Error> {
         let line = self.line().await?;
         let number = std::str::from_utf8(&line).ok().and_then(|line| line.trim().parse::<i64>().ok());
-        let number = number.ok_or_else(|| self.nonsense("it does not begin with a number"))?;
+        let number = number.ok_or_else(|| self.bad_reply("it does not begin with a number"))?;
         Ok(u64::try_from(number).map_err(|_| Code::from_number(number)))
     }
 
-    /// What follows a result.
     pub(super) async fn rest(&mut self, result: u64, expect: Expect) -> Result<Reply, Error> {
         let mut reply = Reply { result, ..Reply::default() };
         match expect {
@@ -79,19 +76,19 @@ impl Reader<'_> {
                 self.lines(count, &mut reply).await?;
             }
             Expect::Listing => self.listing(&mut reply).await?,
-            Expect::Octets { max, head, tail } => {
+            Expect::Bytes { max, head, tail } => {
                 if result > max {
-                    return Err(self.limit(max, "octets"));
+                    return Err(self.limit(max, "bytes"));
                 }
                 self.lines(usize::from(head), &mut reply).await?;
-                self.octets(result, &mut reply.octets).await?;
-                self.octets(tail as u64, &mut reply.tail).await?;
+                self.bytes(result, &mut reply.bytes).await?;
+                self.bytes(tail as u64, &mut reply.tail).await?;
             }
             Expect::Stream { to, head, tail } => {
                 self.lines(usize::from(head), &mut reply).await?;
                 let line = reply.lines.pop().unwrap_or_default();
                 self.stream(result, line, &to).await?;
-                self.octets(tail as u64, &mut reply.tail).await?;
+                self.bytes(tail as u64, &mut reply.tail).await?;
             }
         }
         Ok(reply)
@@ -103,7 +100,7 @@ impl Reader<'_> {
             let line = self.line().await?;
             room = room
                 .checked_sub(line.len())
-                .ok_or_else(|| self.limit(self.config.listing as u64, "octets"))?;
+                .ok_or_else(|| self.limit(self.config.listing as u64, "bytes"))?;
             reply.lines.push(line);
         }
         Ok(())
@@ -118,7 +115,7 @@ impl Reader<'_> {
             }
             room = room
                 .checked_sub(line.len())
-                .ok_or_else(|| self.limit(self.config.listing as u64, "octets"))?;
+                .ok_or_else(|| self.limit(self.config.listing as u64, "bytes"))?;
             // A name and its stat are two lines.
             if reply.lines.len() >= 2 * self.config.entries {
                 return Err(self.limit(self.config.entries as u64, "entries"));
@@ -127,8 +124,8 @@ impl Reader<'_> {
         }
     }
 
-    async fn octets(&mut self, len: u64, into: &mut Vec<u8>) -> Result<(), Error> {
-        let len = usize::try_from(len).map_err(|_| self.limit(u64::MAX, "octets"))?;
+    async fn bytes(&mut self, len: u64, into: &mut Vec<u8>) -> Result<(), Error> {
+        let len = usize::try_from(len).map_err(|_| self.limit(u64::MAX, "bytes"))?;
         while into.len() < len {
             // Not all at once: what was announced may never come.
             let most = (len - into.len()).min(PIECE);
@@ -150,7 +147,7 @@ impl Reader<'_> {
                 self.some(&mut piece, room).await?;
             }
             left -= piece.len() as u64;
-            to.send(Piece::Octets(piece)).await.map_err(|_| gone())?;
+            to.send(Piece::Bytes(piece)).await.map_err(|_| gone())?;
         }
         Ok(())
     }
@@ -160,10 +157,10 @@ impl Reader<'_> {
             match self.input.line(self.config.line) {
                 Ok(Some(line)) => return Ok(line),
                 Ok(None) if self.input.is_skipping() => {
-                    return Err(self.limit(self.config.line as u64, "octets in a line"));
+                    return Err(self.limit(self.config.line as u64, "bytes in a line"));
                 }
                 Ok(None) => {}
-                Err(_) => return Err(self.limit(self.config.line as u64, "octets in a line")),
+                Err(_) => return Err(self.limit(self.config.line as u64, "bytes in a line")),
             }
             self.some(&mut Vec::new(), 0).await?;
         }
@@ -175,18 +172,18 @@ impl Reader<'_> {
             let before = self.sent.load(Ordering::Relaxed);
             let read =
                 async { if most == 0 { self.input.fill().await } else { self.input.read(into, most).await } };
-            match tokio::time::timeout(self.patience, read).await {
+            match tokio::time::timeout(self.timeout, read).await {
                 Ok(Ok(0)) => return Err(Error::Broke(io::ErrorKind::UnexpectedEof.into())),
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(error)) => return Err(Error::Broke(error)),
                 Err(_) if self.sent.load(Ordering::Relaxed) != before => {}
-                Err(_) => return Err(Error::Silent { what: self.what.into(), after: self.patience }),
+                Err(_) => return Err(Error::Silent { what: self.what.into(), after: self.timeout }),
             }
         }
     }
 
-    fn nonsense(&self, why: &'static str) -> Error {
-        Error::Nonsense { what: self.what.into(), why }
+    fn bad_reply(&self, why: &'static str) -> Error {
+        Error::BadReply { what: self.what.into(), why }
     }
 
     fn limit(&self, limit: u64, unit: &'static str) -> Error {

@@ -1,6 +1,6 @@
 //! Whole files, from and to wherever they are on this side.
 
-use super::calls::nonsense;
+use super::calls::bad_reply;
 use super::driver::Payload;
 use super::reply::{Expect, PIECE, Piece, Reply};
 use super::{Client, Error};
@@ -26,62 +26,54 @@ pub struct Body<'a> {
 }
 
 enum From<'a> {
-    Octets(Bytes),
+    Bytes(Bytes),
     File(Arc<File>, u64, Option<Arc<AtomicU64>>),
     Read(Box<dyn AsyncRead + Send + Unpin + 'a>),
 }
 
 impl std::convert::From<Bytes> for Body<'_> {
-    fn from(octets: Bytes) -> Self {
-        Self { len: octets.len() as u64, from: From::Octets(octets) }
+    fn from(bytes: Bytes) -> Self {
+        Self { len: bytes.len() as u64, from: From::Bytes(bytes) }
     }
 }
 
 impl<'a> Body<'a> {
     /// A part of a file, sent by the kernel alone where the connection allows.
-    #[must_use]
     pub fn file(file: File, offset: u64, len: u64) -> Self {
         Self { len, from: From::File(Arc::new(file), offset, None) }
     }
 
     /// The same, counting there what has been sent.
-    #[must_use]
     pub fn counted(file: File, offset: u64, len: u64, sent: Arc<AtomicU64>) -> Self {
         Self { len, from: From::File(Arc::new(file), offset, Some(sent)) }
     }
 
-    /// So many octets, as they can be read. If there are fewer, the connection is closed.
+    /// So many bytes, as they can be read. If there are fewer, the connection is closed.
     pub fn read(reader: impl AsyncRead + Send + Unpin + 'a, len: u64) -> Self {
         Self { len, from: From::Read(Box::new(reader)) }
     }
 
-    /// How many octets it has.
-    #[must_use]
+    /// How many bytes it has.
     pub fn len(&self) -> u64 {
         self.len
     }
 
     /// Whether it has none.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 }
 
 impl Client {
-    /// A whole file, if it has no more octets than that.
-    ///
-    /// # Errors
-    /// As [`Client::stat`]; also if it is longer, which closes the connection.
+    /// A whole file, if it has no more bytes than that.
+    /// Fails also if it is longer, which closes the connection.
     pub async fn getfile(&self, path: impl AsRef<[u8]>, limit: u64) -> Result<Bytes, Error> {
-        let expect = Expect::Octets { max: limit, head: false, tail: 0 };
-        Ok(self.call(&Request::Getfile { path: path.as_ref().into() }, expect).await?.octets.into())
+        let expect = Expect::Bytes { max: limit, head: false, tail: 0 };
+        Ok(self.call(&Request::Getfile { path: path.as_ref().into() }, expect).await?.bytes.into())
     }
 
     /// A whole file, into a writer. How long it is.
-    ///
-    /// # Errors
-    /// As [`Client::stat`]; also if the writer fails, which closes the connection.
+    /// Fails also if the writer fails, which closes the connection.
     pub async fn getfile_into(
         &self,
         path: impl AsRef<[u8]>,
@@ -99,9 +91,6 @@ impl Client {
 
     /// A whole file, into a file of this side from its beginning on: written on threads that may wait for a disk,
     /// while more comes. How long it is.
-    ///
-    /// # Errors
-    /// As [`Client::getfile_into`].
     pub async fn fetch(&self, path: impl AsRef<[u8]>, file: File) -> Result<u64, Error> {
         let request = Request::Getfile { path: path.as_ref().into() };
         let mut incoming = self.incoming(&request, false, 0).await?;
@@ -124,19 +113,17 @@ impl Client {
         // Without a head it was refused: the answer tells why.
         match incoming.pieces.recv().await {
             Some(Piece::Head(len, head)) => (incoming.len, incoming.head) = (len, head),
-            Some(Piece::Octets(_)) => return Err(nonsense(request.to_string(), "it has no beginning")),
+            Some(Piece::Bytes(_)) => return Err(bad_reply(request.to_string(), "it has no beginning")),
             None => {
                 incoming.end().await?;
-                return Err(nonsense(request.to_string(), "it has no content"));
+                return Err(bad_reply(request.to_string(), "it has no content"));
             }
         }
         Ok(incoming)
     }
 
     /// Sends a whole file; the server replaces an old one. `mode`: permissions.
-    ///
-    /// # Errors
-    /// As [`Client::stat`]; also if it has not taken all of it.
+    /// Fails also if it has not taken all of it.
     pub async fn putfile(&self, path: impl AsRef<[u8]>, mode: u32, body: Body<'_>) -> Result<u64, Error> {
         let len = body.len;
         let request = Request::Putfile { path: path.as_ref().into(), mode: 0o100_000 | mode & 0o7777, len };
@@ -145,7 +132,7 @@ impl Client {
         if reply.result == len {
             Ok(len)
         } else {
-            Err(nonsense(request.to_string(), "not all of it was taken"))
+            Err(bad_reply(request.to_string(), "not all of it was taken"))
         }
     }
 
@@ -158,7 +145,7 @@ impl Client {
     ) -> Result<Reply, Error> {
         let silence = self.about.config.silence;
         match body.from {
-            From::Octets(octets) => self.call_with(request, Payload::Octets(octets), expect).await,
+            From::Bytes(bytes) => self.call_with(request, Payload::Bytes(bytes), expect).await,
             From::File(file, offset, sent) => {
                 self.call_with(request, Payload::File { file, offset, len: body.len, sent }, expect).await
             }
@@ -176,9 +163,9 @@ impl Client {
     }
 }
 
-/// What octets go through on their way.
+/// What bytes go through on their way.
 pub(super) trait Through: Send + 'static {
-    fn through(&mut self, octets: &[u8]);
+    fn through(&mut self, bytes: &[u8]);
 }
 
 impl Through for () {
@@ -186,8 +173,8 @@ impl Through for () {
 }
 
 impl Through for Sha256 {
-    fn through(&mut self, octets: &[u8]) {
-        self.update(octets);
+    fn through(&mut self, bytes: &[u8]) {
+        self.update(bytes);
     }
 }
 
@@ -206,7 +193,7 @@ impl Incoming {
     /// Some more of it, until there is no more or it is broken: [`Incoming::end`] tells which.
     pub(super) async fn next(&mut self) -> Option<Vec<u8>> {
         match self.pieces.recv().await {
-            Some(Piece::Octets(octets)) => Some(octets),
+            Some(Piece::Bytes(bytes)) => Some(bytes),
             Some(Piece::Head(..)) | None => None,
         }
     }
@@ -232,7 +219,6 @@ impl Incoming {
         Ok(work.1)
     }
 
-    /// How it ended.
     pub(super) async fn end(&mut self) -> Result<Reply, Error> {
         let answer = self.answer.take().ok_or_else(|| self.client.closed())?;
         answer.await.map_err(|_| self.client.closed())?

@@ -6,73 +6,73 @@ use std::io;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 pub enum Code {
     /// Something of that name is there.
-    #[error("something of that name is there already")]
+    #[error("file exists")]
     AlreadyExists,
     /// No such open file.
     #[error("no such open file")]
     BadDescriptor,
     /// In use by somebody else.
-    #[error("in use")]
+    #[error("device or resource busy")]
     Busy,
     /// A link or rename from one file system to another.
-    #[error("it is on another file system")]
+    #[error("cross-device link")]
     CrossDevice,
     /// What arrived has not the digest that was announced (ours: −125).
-    #[error("what arrived is not what was announced: its digest differs")]
+    #[error("what arrived is not what was announced: the digest differs")]
     DigestMismatch,
     /// Nothing of that name.
-    #[error("nothing of that name is there")]
+    #[error("no such file or directory")]
     DoesntExist,
     /// Not a request, or one with arguments that make no sense.
-    #[error("the server does not know that request, or not with these arguments")]
+    #[error("unknown request, or invalid arguments")]
     InvalidRequest,
     /// A directory, where a file is needed.
-    #[error("it is a directory")]
+    #[error("is a directory")]
     IsDirectory,
     /// A pipe or socket.
-    #[error("it is a pipe")]
+    #[error("is a pipe or socket")]
     IsPipe,
     /// A path or a name in it is too long.
-    #[error("the name is too long")]
+    #[error("file name too long")]
     NameTooLong,
     /// The server has no memory left.
-    #[error("the server has no memory left")]
+    #[error("the server is out of memory")]
     NoMemory,
     /// The server has no space left.
-    #[error("no space is left")]
+    #[error("no space left on device")]
     NoSpace,
     /// Nobody has logged in.
     #[error("not logged in")]
     NotAuthenticated,
     /// Not allowed.
-    #[error("not allowed")]
+    #[error("permission denied")]
     NotAuthorized,
     /// A file, where a directory is needed.
-    #[error("it is no directory")]
+    #[error("not a directory")]
     NotDirectory,
     /// A directory that has something in it.
-    #[error("the directory is not empty")]
+    #[error("directory not empty")]
     NotEmpty,
     /// The file system can't do that.
-    #[error("not supported there")]
+    #[error("operation not supported")]
     NotSupported,
     /// Another number.
     #[error("error {0}")]
     Other(i64),
     /// It took too long.
-    #[error("it took too long")]
+    #[error("timed out")]
     TimedOut,
     /// More than is allowed.
-    #[error("it is too big")]
+    #[error("too large")]
     TooBig,
     /// Too many open files or connections.
-    #[error("too many are open")]
+    #[error("too many open files")]
     TooManyOpen,
     /// Not now.
-    #[error("not now: try again")]
+    #[error("temporarily unavailable, try again")]
     TryAgain,
     /// Something else.
-    #[error("an error that the protocol has no number for")]
+    #[error("unknown error")]
     Unknown,
 }
 
@@ -102,7 +102,6 @@ const NUMBERS: [(Code, i64); 21] = [
 
 impl Code {
     /// The number in the answer: always negative.
-    #[must_use]
     pub fn number(self) -> i64 {
         match self {
             Self::Other(number) => number,
@@ -111,7 +110,6 @@ impl Code {
     }
 
     /// What a negative number means; −127 is [`Code::Unknown`], one that nobody has described is [`Code::Other`].
-    #[must_use]
     pub fn from_number(number: i64) -> Self {
         match NUMBERS.iter().find(|(_, known)| *known == number) {
             Some((code, _)) => *code,

@@ -20,7 +20,6 @@ pub enum Kind {
 
 impl Kind {
     /// From the type in st_mode.
-    #[must_use]
     pub fn of(mode: u32) -> Self {
         match mode & 0o170_000 {
             0o040_000 => Self::Dir,
@@ -58,7 +57,7 @@ pub struct Entry {
     pub kind: Kind,
     /// Permissions and time of change.
     pub meta: Meta,
-    /// Octets.
+    /// Bytes.
     pub size: u64,
     /// How many names it has.
     pub nlink: u64,
@@ -68,7 +67,6 @@ pub struct Entry {
 
 impl Entry {
     /// `None` if the line is no entry, or its name none that may be joined to a directory.
-    #[must_use]
     pub fn parse(line: &[u8]) -> Option<Self> {
         let mut words = Words::new(line, false);
         let kind = match words.word()? {

@@ -14,7 +14,6 @@ pub enum BadEscape {
 }
 
 /// As `%XX` whatever isn't safe in a line: so also every byte beyond ASCII, which the real client gets wrong.
-#[must_use]
 pub fn encode(path: &[u8]) -> String {
     let mut word = String::with_capacity(path.len() + 8);
     for &byte in path {
@@ -28,9 +27,6 @@ pub fn encode(path: &[u8]) -> String {
 }
 
 /// The bytes of a word.
-///
-/// # Errors
-/// If a `%` has no two digits after it, or if it stands for NUL or a line feed.
 pub fn decode(word: &[u8]) -> Result<Vec<u8>, BadEscape> {
     let mut path = Vec::with_capacity(word.len());
     let mut rest = word;
@@ -49,29 +45,6 @@ pub fn decode(word: &[u8]) -> Result<Vec<u8>, BadEscape> {
         return Err(BadEscape::Forbidden);
     }
     Ok(path)
-}
-
-/// Bytes as hexadecimal digits, in lower case.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// The bytes that hexadecimal digits stand for, if there are exactly `N`.
-#[must_use]
-pub fn from_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    if text.len() != 2 * N {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        let [high, low] = pair else { return None };
-        *byte = digit(*high)? << 4 | digit(*low)?;
-    }
-    Some(bytes)
 }
 
 fn digit(byte: u8) -> Option<u8> {
@@ -112,11 +85,6 @@ mod tests {
                 prop_assert!(path.len() <= word.len());
                 prop_assert_eq!(decode(encode(&path).as_bytes()).unwrap(), path);
             }
-        }
-
-        #[test]
-        fn digits_and_bytes(bytes: [u8; 32]) {
-            prop_assert_eq!(from_hex::<32>(hex(&bytes).as_bytes()), Some(bytes));
         }
     }
 }

@@ -35,7 +35,6 @@ impl Flags {
     };
 
     /// `None` if there is another letter.
-    #[must_use]
     pub fn parse(word: &[u8]) -> Option<Self> {
         let mut flags = Self::default();
         for letter in word {
@@ -54,7 +53,6 @@ impl Flags {
     }
 
     /// Whether the file may change by it.
-    #[must_use]
     pub fn changes(self) -> bool {
         self.write || self.create || self.truncate || self.append
     }

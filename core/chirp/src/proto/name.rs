@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 /// A name that is no name of an entry.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{} is not a name for a file: it {why}", crate::show(name))]
+#[error("{} is not a name for a file: it {why}", crate::excerpt(name))]
 pub struct BadName {
     /// What was given.
     pub name: Vec<u8>,
@@ -22,9 +22,6 @@ pub struct Name(Vec<u8>);
 
 impl Name {
     /// Checks it.
-    ///
-    /// # Errors
-    /// If it isn't the name of one entry.
     pub fn new(name: impl Into<Vec<u8>>) -> Result<Self, BadName> {
         let name = name.into();
         let why = match name.as_slice() {
@@ -40,19 +37,16 @@ impl Name {
     }
 
     /// Its bytes.
-    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// As the file system calls take it.
-    #[must_use]
     pub fn as_os_str(&self) -> &OsStr {
         OsStr::from_bytes(&self.0)
     }
 
     /// Whether it is the server's own: such names are never shown, and nobody may ask for them.
-    #[must_use]
     pub fn is_hidden(&self) -> bool {
         self.0.starts_with(b".__")
     }

@@ -14,10 +14,10 @@ pub struct Stat {
     pub uid: u32,
     pub gid: u32,
     pub rdev: u64,
-    /// Octets.
+    /// Bytes.
     pub size: u64,
     pub blksize: u64,
-    /// Of 512 octets each.
+    /// Of 512 bytes each.
     pub blocks: u64,
     /// Seconds since 1970, as the other two.
     pub atime: i64,
@@ -31,7 +31,6 @@ impl Stat {
     /// A line of thirteen numbers.
     ///
     /// `None` if it has fewer, more, or something else.
-    #[must_use]
     pub fn parse(line: &[u8]) -> Option<Self> {
         let mut words = line.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
         let stat = Self {
@@ -53,19 +52,16 @@ impl Stat {
     }
 
     /// Whether it is a directory.
-    #[must_use]
     pub fn is_dir(&self) -> bool {
         self.mode & TYPE == 0o040_000
     }
 
     /// Whether it is a regular file.
-    #[must_use]
     pub fn is_file(&self) -> bool {
         self.mode & TYPE == 0o100_000
     }
 
     /// Whether it is a symbolic link.
-    #[must_use]
     pub fn is_link(&self) -> bool {
         self.mode & TYPE == 0o120_000
     }
@@ -93,7 +89,7 @@ impl fmt::Display for Stat {
 pub struct Statfs {
     /// The file system's type, as a number.
     pub kind: u64,
-    /// Octets in a block.
+    /// Bytes in a block.
     pub bsize: u64,
     /// All blocks.
     pub blocks: u64,
@@ -109,7 +105,6 @@ pub struct Statfs {
 
 impl Statfs {
     /// A line of seven numbers.
-    #[must_use]
     pub fn parse(line: &[u8]) -> Option<Self> {
         let mut words = line.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
         let mut next = || words.next().and_then(wide);

@@ -38,7 +38,6 @@ impl Root {
     }
 
     /// Nobody may change anything in it.
-    #[must_use]
     pub fn read_only(mut self) -> Self {
         self.write = false;
         self
@@ -46,7 +45,6 @@ impl Root {
 
     /// Where it is on this machine: told to whoever asks with `localpath`. Without it
     /// he is told where it is in the tree he sees.
-    #[must_use]
     pub fn shown_as(mut self, path: impl Into<PathBuf>) -> Self {
         self.local = Some(path.into());
         self
@@ -89,7 +87,6 @@ impl Rights {
     pub const NONE: Self = Self { read: false, list: false, write: false, delete: false };
 
     /// From letters of `rwld`, or `-`.
-    #[must_use]
     pub fn parse(letters: &str) -> Option<Self> {
         let mut rights = Self::NONE;
         for letter in letters.chars() {
@@ -115,7 +112,7 @@ impl std::fmt::Display for Rights {
     }
 }
 
-/// How much of everything. Sizes are in octets.
+/// How much of everything. Sizes are in bytes.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Clients that are logged in at a time.
@@ -139,7 +136,7 @@ pub struct Limits {
     pub handshake: Duration,
     /// Without a request.
     pub idle: Duration,
-    /// Without any octet in mid-transfer.
+    /// Without any byte in mid-transfer.
     pub stall: Duration,
 }
 
@@ -163,40 +160,25 @@ impl Default for Limits {
 
 /// What can't be served.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum ConfigError {
     /// A root by a name that can't be one.
     #[error("a root can't be called {name}: one name without slashes, or / if it is the only one")]
-    Name {
-        /// What it should have been called.
-        name: String,
-    },
+    Name { name: String },
     /// A pattern that is none.
     #[error("not a pattern of subjects: {pattern}: {source}")]
-    Pattern {
-        /// It.
-        pattern: String,
-        /// Why not.
-        source: globset::Error,
-    },
+    Pattern { pattern: String, source: globset::Error },
     /// Two of one name.
     #[error("two roots are called {name}")]
-    Twice {
-        /// That one.
-        name: String,
-    },
+    Twice { name: String },
     /// It could not be used.
     #[error("the root {name} can't be used: {source}")]
-    Unusable {
-        /// That one.
-        name: String,
-        /// Why not.
-        source: std::io::Error,
-    },
+    Unusable { name: String, source: std::io::Error },
 }
 
 pub(super) fn check_names(roots: &[Root]) -> Result<(), ConfigError> {
     for (index, root) in roots.iter().enumerate() {
-        let name = || crate::show(&root.name);
+        let name = || crate::excerpt(&root.name);
         let whole = root.name.is_empty() && roots.len() == 1;
         if !whole && Name::new(root.name.clone()).is_err() {
             return Err(ConfigError::Name { name: name() });

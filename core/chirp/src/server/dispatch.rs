@@ -3,8 +3,9 @@
 
 use super::files::Files;
 use super::sink::{Sink, Upload};
+use super::tree::Links;
 use super::verbs::{self, change, list, open, read, upload};
-use crate::proto::{Code, Malformed, Meta, Request};
+use crate::proto::{Code, Malformed, Meta, Request, Strides};
 use bytes::{BufMut, BytesMut};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -19,9 +20,8 @@ pub(super) struct Job {
 
 /// What belongs to a request.
 pub(super) enum Body {
-    /// All of it.
     Here(BytesMut),
-    /// It is still to be read: so many octets.
+    /// It is still to be read: so many bytes.
     Coming(u64),
 }
 
@@ -36,7 +36,7 @@ pub(super) enum Refused {
 pub(super) enum Then {
     /// The client wants nothing more, or can't be understood any more.
     Close(Option<&'static str>),
-    /// Take a body from the stream: so many octets, or until it is closed.
+    /// Take a body from the stream: so many bytes, or until it is closed.
     Receive { sink: Sink, len: Option<u64> },
     /// Send a part of a file. `hashed`: also its digest. `close`: nothing can follow.
     Send { file: Arc<File>, offset: u64, len: u64, hashed: bool, close: bool },
@@ -50,7 +50,7 @@ impl Files {
                 (Ok(Request::Vput { path, mode, mtime_ns, len }), Body::Here(bytes)) => {
                     let mut small = vec![self.vput(&path, Meta { mode, mtime_ns }, len, &bytes)];
                     self.more(jobs, &mut small);
-                    self.give_names(small, out)
+                    self.place_all(small, out)
                 }
                 (Ok(request), body) => self.one(&request, body, out),
                 (Err(refused), body) => refuse(refused, body, out),
@@ -86,7 +86,7 @@ impl Files {
     }
 
     /// Small files go to the disk together, and then get their names.
-    fn give_names(&mut self, small: Vec<Result<Box<Upload>, Code>>, out: &mut BytesMut) -> Option<Then> {
+    fn place_all(&mut self, small: Vec<Result<Box<Upload>, Code>>, out: &mut BytesMut) -> Option<Then> {
         for result in Sink::finish_all(small, self) {
             match result {
                 Ok(result) => number(result, out),
@@ -137,7 +137,7 @@ impl Files {
                 upload::vput(self, path, meta, *len).map(Sink::Upload)
             }
             Request::Pwrite { fd, len, offset } => upload::pwrite(self, *fd, *len, *offset, None),
-            Request::Swrite { fd, len, stride, skip, offset } => {
+            Request::Swrite { fd, len, strides: Strides { stride, skip, offset } } => {
                 upload::pwrite(self, *fd, *len, *offset, Some((*stride, *skip)))
             }
             Request::Write { fd, len } => upload::write(self, *fd, *len),
@@ -186,7 +186,7 @@ impl Files {
             Request::Link { from, to } => change::link(self, from, to)?,
             Request::Localpath { path } => return verbs::localpath(self, path, out),
             Request::Lseek { fd, offset, whence } => return open::lseek(self, *fd, *offset, *whence, out),
-            Request::Lstat { path } => return verbs::lstat(self, path, out),
+            Request::Lstat { path } => return verbs::stat(self, path, Links::Keep, out),
             Request::Md5 { path } => return read::hash(self, b"md5", path, out),
             Request::Mkdir { path, mode } => change::mkdir(self, path, *mode)?,
             Request::Open { path, flags, mode } => return open::open(self, path, *flags, *mode, out),
@@ -195,21 +195,19 @@ impl Files {
             Request::Rmall { path } => change::rmall(self, path)?,
             Request::Rmdir { path } => change::rmdir(self, path)?,
             Request::Search { .. } => return Err(Code::NotSupported),
-            Request::Sread { fd, len, stride, skip, offset } => {
-                return read::sread(self, *fd, *len, (*stride, *skip), *offset, out);
-            }
-            Request::Stat { path } => return verbs::stat(self, path, out),
+            Request::Sread { fd, len, strides } => return read::sread(self, *fd, *len, *strides, out),
+            Request::Stat { path } => return verbs::stat(self, path, Links::Follow, out),
             Request::Statfs { path } => return verbs::statfs(self, path, out),
             Request::Symlink { target, path } => change::symlink(self, target, path)?,
             Request::Truncate { path, len } => change::truncate(self, path, *len)?,
             Request::Unlink { path } => change::unlink(self, path)?,
             Request::Utime { path, atime, mtime } => change::utime(self, path, *atime, *mtime)?,
-            Request::Vhello => {
+            Request::Vhello {} => {
                 number(crate::proto::EXTENSIONS.unsigned_abs(), out);
                 return Ok(());
             }
             Request::Vhash { path, len } => return read::vhash(self, path, *len, out),
-            Request::Vsync => self.sync()?,
+            Request::Vsync {} => self.sync()?,
             Request::Vlist { path } => return list::vlist(self, path, out),
             Request::Vmeta { path, mode, mtime_ns } => change::vmeta(self, path, *mode, *mtime_ns)?,
             Request::Whoami { max } => {
@@ -218,7 +216,7 @@ impl Files {
                 return Ok(());
             }
             // Who may do what is the operator's to say; and nothing is dialled on a client's behalf.
-            Request::Resetacl { .. } | Request::Setacl { .. } | Request::Whoareyou => {
+            Request::Resetacl { .. } | Request::Setacl { .. } | Request::Whoareyou {} => {
                 return Err(Code::NotAuthorized);
             }
             _ => return Err(Code::InvalidRequest),
@@ -259,7 +257,6 @@ fn fail(code: Code, out: &mut BytesMut) -> Option<Then> {
     None
 }
 
-/// A result.
 pub(super) fn number(number: u64, out: &mut BytesMut) {
     out.put_slice(format!("{number}\n").as_bytes());
 }

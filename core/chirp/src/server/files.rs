@@ -11,7 +11,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// One open file.
 pub(super) struct Opened {
     pub(super) file: Arc<File>,
     pub(super) write: bool,
@@ -32,14 +31,13 @@ pub(super) enum Need {
     Write,
 }
 
-/// One client's state.
 pub(super) struct Files {
     pub(super) shared: Arc<Shared>,
     pub(super) subject: Subject,
     pub(super) rights: Rights,
     pub(super) open: Vec<Option<Opened>>,
     pub(super) stored: u64,
-    /// Of small files that are on their way to their places: octets.
+    /// Of small files that are on their way to their places: bytes.
     pub(super) pending: u64,
     /// Directories that have new names, by device and inode, until those are on the disk.
     changed: BTreeMap<(u64, u64), Arc<OwnedFd>>,
@@ -96,7 +94,7 @@ impl Files {
         self.stored.saturating_add(self.pending)
     }
 
-    /// Whether so many octets more may be stored there, in a file that then has `size`.
+    /// Whether so many bytes more may be stored there, in a file that then has `size`.
     pub(super) fn has_room(&self, fd: impl AsFd, more: u64, size: u64) -> Result<(), Code> {
         let limits = &self.shared.limits;
         if size > limits.file || self.taken().saturating_add(more) > limits.stored {
@@ -120,7 +118,7 @@ impl Files {
     }
 
     /// Gives up long work for a client that is gone.
-    pub(super) fn still_wanted(&self) -> Result<(), Code> {
+    pub(super) fn check_is_wanted(&self) -> Result<(), Code> {
         if self.gone.load(Ordering::Relaxed) { Err(Code::TimedOut) } else { Ok(()) }
     }
 }

@@ -1,8 +1,7 @@
 //! Who a client is: methods are tried until one works, or time is up.
 
 use super::{Error, Peer, Shared};
-use crate::proto::escape::{from_hex, hex};
-use crate::secret::{Side, nonce};
+use crate::secret::{Side, from_hex, nonce};
 use crate::stream::{Input, Output, within};
 use crate::ticket::CHALLENGE;
 use bytes::BytesMut;
@@ -13,7 +12,7 @@ use std::io;
 const LINE: usize = 1024;
 /// Tries before a client is sent away.
 const TRIES: usize = 16;
-/// Octets of the longest signature that is read.
+/// Bytes of the longest signature that is read.
 const SIGNATURE: usize = 2048;
 
 /// Who logged in.
@@ -48,10 +47,10 @@ impl Login<'_> {
             let line = line.trim_ascii_end();
             if let Some(cookie) = line.strip_prefix(b"cookie ") {
                 if self.cookie(cookie) {
-                    self.say("0\n").await?;
+                    self.send("0\n").await?;
                     return Ok(Subject { name: "cookie:condor".into(), condor: true });
                 }
-                self.say("-1\n").await?;
+                self.send("-1\n").await?;
                 continue;
             }
             let logins = &self.shared.logins;
@@ -64,10 +63,10 @@ impl Login<'_> {
             };
             match outcome {
                 Outcome::Done(name) => {
-                    self.say(&format!("yes\n{method}\n{name}\n")).await?;
+                    self.send(&format!("yes\n{method}\n{name}\n")).await?;
                     return Ok(Subject { name: format!("{method}:{name}"), condor: false });
                 }
-                Outcome::Refused => self.say("no\n").await?,
+                Outcome::Refused => self.send("no\n").await?,
                 Outcome::Failed => {}
             }
         }
@@ -86,7 +85,7 @@ impl Login<'_> {
         }
     }
 
-    async fn say(&mut self, text: &str) -> io::Result<()> {
+    async fn send(&mut self, text: &str) -> io::Result<()> {
         self.output.write(text.as_bytes(), self.shared.limits.handshake).await
     }
 
@@ -96,24 +95,26 @@ impl Login<'_> {
     }
 
     async fn token(&mut self) -> Result<Outcome, Error> {
-        self.say("yes\n").await?;
-        let Some(client) = from_hex::<32>(&self.line().await?) else { return Ok(Outcome::Refused) };
+        self.send("yes\n").await?;
+        let Some(client) = from_hex(&self.line().await?) else { return Ok(Outcome::Refused) };
         let server = nonce::<32>().map_err(|error| io::Error::other(error.to_string()))?;
         // With several secrets the client's can't be known yet: it finds its own among the proofs.
         let tokens = &self.shared.logins.tokens;
-        let proofs: Vec<_> =
-            tokens.iter().map(|(secret, _)| hex(&secret.proof(Side::Server, &client, &server))).collect();
-        self.say(&format!("{} {}\n", hex(&server), proofs.join(" "))).await?;
-        let Some(proof) = from_hex::<32>(&self.line().await?) else { return Ok(Outcome::Refused) };
+        let proofs: Vec<_> = tokens
+            .iter()
+            .map(|(secret, _)| hex::encode(secret.proof(Side::Server, &client, &server)))
+            .collect();
+        self.send(&format!("{} {}\n", hex::encode(server), proofs.join(" "))).await?;
+        let Some(proof) = from_hex(&self.line().await?) else { return Ok(Outcome::Refused) };
         let tokens = &self.shared.logins.tokens;
         let found = tokens.iter().find(|(secret, _)| secret.proves(&proof, Side::Client, &client, &server));
         let Some((_, name)) = found else { return Ok(Outcome::Refused) };
-        self.say("yes\n").await?;
+        self.send("yes\n").await?;
         Ok(Outcome::Done(name.clone()))
     }
 
     async fn ticket(&mut self) -> Result<Outcome, Error> {
-        self.say("yes\n").await?;
+        self.send("yes\n").await?;
         for _ in 0..TRIES {
             let digest = self.line().await?;
             if digest.as_ref() == b"==" {
@@ -122,7 +123,7 @@ impl Login<'_> {
             let tickets = &self.shared.logins.tickets;
             let Some(ticket) = tickets.iter().find(|ticket| ticket.digest().as_bytes() == digest.as_ref())
             else {
-                self.say("declined\n").await?;
+                self.send("declined\n").await?;
                 continue;
             };
             let challenge = nonce::<CHALLENGE>().map_err(|error| io::Error::other(error.to_string()))?;
@@ -131,10 +132,10 @@ impl Login<'_> {
             self.output.write(&asked, self.shared.limits.handshake).await?;
             let signature = self.signature().await?;
             if signature.is_some_and(|signature| ticket.verifies(&challenge, &signature)) {
-                self.say("success\n").await?;
+                self.send("success\n").await?;
                 return Ok(Outcome::Done(ticket.digest().to_owned()));
             }
-            self.say("failure\n").await?;
+            self.send("failure\n").await?;
             return Ok(Outcome::Failed);
         }
         Err(Error::Login("too many tickets"))
@@ -156,10 +157,10 @@ impl Login<'_> {
     }
 
     async fn address(&mut self) -> Result<Outcome, Error> {
-        self.say("yes\n").await?;
+        self.send("yes\n").await?;
         match self.peer {
             Peer::Address(address) if self.shared.logins.addresses.contains(address) => {
-                self.say("yes\n").await?;
+                self.send("yes\n").await?;
                 Ok(Outcome::Done(address.to_string()))
             }
             _ => Ok(Outcome::Refused),
@@ -170,8 +171,8 @@ impl Login<'_> {
     async fn unix(&mut self) -> Result<Outcome, Error> {
         let Some(folder) = self.shared.logins.unix.clone() else { return Ok(Outcome::Refused) };
         let random = nonce::<16>().map_err(|error| io::Error::other(error.to_string()))?;
-        let path = folder.join(format!("challenge.{}", hex(&random)));
-        self.say(&format!("yes\n{}\n", path.display())).await?;
+        let path = folder.join(format!("challenge.{}", hex::encode(random)));
+        self.send(&format!("yes\n{}\n", path.display())).await?;
         let made = self.line().await?.trim_ascii() == b"yes";
         let stat = rustix::fs::statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW);
         let _ = rustix::fs::unlinkat(CWD, &path, AtFlags::empty()); // it may be gone, or not be ours
@@ -181,7 +182,7 @@ impl Login<'_> {
         if !made || !regular || !matches!(stat.st_uid, uid if uid == ours || uid == 0) {
             return Ok(Outcome::Refused);
         }
-        self.say("yes\n").await?;
+        self.send("yes\n").await?;
         let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(stat.st_uid)).ok().flatten();
         Ok(Outcome::Done(user.map_or_else(|| stat.st_uid.to_string(), |user| user.name)))
     }

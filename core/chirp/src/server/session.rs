@@ -21,12 +21,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::task::JoinHandle;
 
 /// Bodies up to here are read before their request is done; larger ones while it is.
 const INLINE: u64 = 64 * 1024;
-/// Requests done in one visit, and octets of bodies that come with them.
+/// Requests done in one visit, and bytes of bodies that come with them.
 const BATCH: usize = 64;
-const BATCH_OCTETS: usize = 1024 * 1024;
+const BATCH_BYTES: usize = 1024 * 1024;
 /// How much of a body is written at once.
 const PIECE: usize = 256 * 1024;
 
@@ -108,8 +109,8 @@ impl Session {
 
     /// Takes what has been read apart into jobs, until a body or the batch's end. Whether there is anything to do.
     fn gather(&mut self, jobs: &mut VecDeque<Job>) -> bool {
-        let mut octets = 0;
-        while jobs.len() < BATCH && octets < BATCH_OCTETS {
+        let mut taken = 0;
+        while jobs.len() < BATCH && taken < BATCH_BYTES {
             let (request, len) = match self.waiting.take() {
                 Some(waiting) => waiting,
                 None => match self.request() {
@@ -125,7 +126,7 @@ impl Session {
                 self.waiting = Some((request, len));
                 break;
             };
-            octets += len;
+            taken += len;
             let stops = matches!(&request, Ok(Request::Putfile { .. } | Request::Putstream { .. }));
             jobs.push_back(Job { request, body: Body::Here(bytes) });
             if stops {
@@ -135,7 +136,7 @@ impl Session {
         !jobs.is_empty()
     }
 
-    /// The next request that has been read, and how many octets belong to it.
+    /// The next request that has been read, and how many bytes belong to it.
     fn request(&mut self) -> Option<(Result<Request, Refused>, u64)> {
         loop {
             let line = match self.input.line(self.shared.limits.line) {
@@ -223,14 +224,14 @@ impl Session {
     /// Reads the next piece while the one before it is written.
     async fn receive(&mut self, sink: Sink, len: Option<u64>) -> Result<(), Error> {
         let mut left = len.unwrap_or(u64::MAX);
-        let mut away = None;
+        let mut away: Option<JoinHandle<_>> = None;
         let mut home = Some((sink, Vec::new()));
         let mut piece = Vec::with_capacity(usize::try_from(left).unwrap_or(PIECE).min(PIECE));
         while left > 0 {
             let ended = self.piece(&mut piece, left).await?;
             left -= piece.len() as u64;
             let (mut sink, mut spare) = match away.take() {
-                Some(work) => Piece(work).await?,
+                Some(work) => work.await.map_err(io::Error::other)?,
                 None => home.take().ok_or_else(|| io::Error::other("a sink is away"))?,
             };
             spare.clear();
@@ -248,7 +249,7 @@ impl Session {
             }
         }
         let sink = match away {
-            Some(work) => Piece(work).await?.0,
+            Some(work) => work.await.map_err(io::Error::other)?.0,
             None => home.ok_or_else(|| io::Error::other("a sink is away"))?.0,
         };
         self.received(sink).await
@@ -277,19 +278,5 @@ impl Session {
             }
         }
         Ok(false)
-    }
-}
-
-/// Work on a thread can't be stopped, but a piece is short; its outcome is asked for as an `io::Result`.
-struct Piece<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Future for Piece<T> {
-    type Output = io::Result<T>;
-
-    fn poll(
-        self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
-        std::pin::Pin::new(&mut self.get_mut().0).poll(context).map_err(io::Error::other)
     }
 }

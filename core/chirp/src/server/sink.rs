@@ -4,7 +4,6 @@
 
 use super::files::Files;
 use super::tree::Place;
-use crate::proto::escape::hex;
 use crate::proto::{Code, Meta, Name};
 use crate::secret::nonce;
 use rustix::fs::{Advice, AtFlags, Mode, OFlags, Timespec, Timestamps};
@@ -67,11 +66,11 @@ impl Sink {
     }
 }
 
-/// Octets into an open file: from an offset on, with gaps if it is strided.
+/// Bytes into an open file: from an offset on, with gaps if it is strided.
 pub(super) struct OpenSink {
     pub(super) file: Arc<File>,
     pub(super) offset: u64,
-    /// So many octets together, and how far it is from one such part to the next.
+    /// So many bytes together, and how far it is from one such part to the next.
     pub(super) stride: Option<(u64, u64)>,
     pub(super) written: u64,
     pub(super) failed: Option<Code>,
@@ -92,7 +91,7 @@ impl OpenSink {
         }
     }
 
-    /// Where the next octet goes, and how many may follow it there.
+    /// Where the next byte goes, and how many may follow it there.
     fn next(&self) -> (u64, u64) {
         let Some((stride, skip)) = self.stride else {
             return (self.offset.saturating_add(self.written), u64::MAX);
@@ -132,17 +131,17 @@ struct Tail {
     digest: Sha256,
     /// How much of the content is still to come.
     content: u64,
-    told: Vec<u8>,
+    expected: Vec<u8>,
 }
 
 impl Tail {
-    /// The content among these octets; what is behind it is the digest.
+    /// The content among these bytes; what is behind it is the digest.
     fn take<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let most = usize::try_from(self.content).unwrap_or(usize::MAX).min(bytes.len());
         let (content, tail) = bytes.split_at(most);
         self.content -= most as u64;
         self.digest.update(content);
-        self.told.extend_from_slice(tail);
+        self.expected.extend_from_slice(tail);
         content
     }
 }
@@ -150,7 +149,7 @@ impl Tail {
 /// What is answered when all has gone well.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Answer {
-    /// How many octets there were.
+    /// How many bytes there were.
     Length,
     /// That it is done.
     Zero,
@@ -200,13 +199,13 @@ impl Upload {
             Err(error) => return Err(error.into()),
         }
         let random = nonce::<8>().map_err(|_| Code::TryAgain)?;
-        let hidden = format!(".__vocable.{}", hex(&random));
+        let hidden = format!(".__vocable.{}", hex::encode(random));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&**folder, &hidden, flags, Mode::from_raw_mode(0o600))?;
         let (folder, name) = (folder.clone(), name.clone());
         let temporary = Temporary { folder, name, hidden, file: file.into(), placed: false };
         let Wanted { mode, meta, digest, answer } = wanted;
-        let digest = digest.then(|| Tail { digest: Sha256::new(), content: len, told: Vec::new() });
+        let digest = digest.then(|| Tail { digest: Sha256::new(), content: len, expected: Vec::new() });
         let limit = files.shared.limits.file.min(files.shared.limits.stored.saturating_sub(files.taken()));
         Ok(Self { temporary, meta, mode, digest, written: 0, failed: None, answer, limit })
     }
@@ -229,13 +228,12 @@ impl Upload {
         }
     }
 
-    /// Checks what has arrived.
     fn arrived(mut self) -> Result<Arrived, Code> {
         if let Some(code) = self.failed {
             return Err(code);
         }
-        if let Some(Tail { digest, told, .. }) = self.digest.take()
-            && digest.finalize().as_slice() != told
+        if let Some(Tail { digest, expected, .. }) = self.digest.take()
+            && digest.finalize().as_slice() != expected
         {
             return Err(Code::DigestMismatch);
         }

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
-/// All of a server.
 #[derive(Debug, Default)]
 pub(super) struct Strangers {
     most: usize,
@@ -64,7 +63,7 @@ impl Inside {
 
 impl Stranger {
     /// When another one needs the room.
-    pub(super) async fn is_sent_away(&self) {
+    pub(super) async fn evicted(&self) {
         self.ended.cancelled().await;
     }
 }

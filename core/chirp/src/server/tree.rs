@@ -65,7 +65,6 @@ pub(super) struct Mount {
     pub(super) local: Option<PathBuf>,
 }
 
-/// The roots.
 pub(super) struct Tree {
     mounts: Vec<Mount>,
 }
@@ -75,7 +74,7 @@ impl Tree {
         check_names(&roots)?;
         let mount = |root: Root| match root.dir.as_fd().try_clone_to_owned() {
             Ok(fd) => Ok(Mount { name: root.name, fd: Arc::new(fd), write: root.write, local: root.local }),
-            Err(source) => Err(ConfigError::Unusable { name: crate::show(&root.name), source }),
+            Err(source) => Err(ConfigError::Unusable { name: crate::excerpt(&root.name), source }),
         };
         Ok(Self { mounts: roots.into_iter().map(mount).collect::<Result<_, _>>()? })
     }
@@ -94,7 +93,6 @@ impl Tree {
         }
     }
 
-    /// Where it leads.
     pub(super) fn find(&self, path: &[u8], links: Links) -> Result<Place, Code> {
         let names = normalize(path)?;
         if let Some(found) = self.find_fast(&names) {

@@ -18,15 +18,9 @@ use std::os::unix::ffi::OsStrExt;
 /// Permissions a client can set: nothing runs with another's rights because of him.
 pub(super) const MODES: u32 = 0o1777;
 
-pub(super) fn stat(files: &Files, path: &[u8], out: &mut BytesMut) -> Result<(), Code> {
-    let place = files.place(path, Links::Follow, Need::List)?;
-    tell(&files::stat(&place)?, out);
-    Ok(())
-}
-
-pub(super) fn lstat(files: &Files, path: &[u8], out: &mut BytesMut) -> Result<(), Code> {
-    let place = files.place(path, Links::Keep, Need::List)?;
-    tell(&files::stat(&place)?, out);
+pub(super) fn stat(files: &Files, path: &[u8], links: Links, out: &mut BytesMut) -> Result<(), Code> {
+    let place = files.place(path, links, Need::List)?;
+    put_stat(&files::stat(&place)?, out);
     Ok(())
 }
 
@@ -40,13 +34,13 @@ pub(super) fn stat_at_once(files: &Files, request: &Request, out: &mut BytesMut)
     let stat =
         Some(path).filter(|_| files.rights.list).and_then(|path| files.shared.tree.stat_cached(path, links));
     if let Some(stat) = &stat {
-        tell(&files::convert(stat), out);
+        put_stat(&files::convert(stat), out);
     }
     stat.is_some()
 }
 
 /// A result of zero and a stat line.
-pub(super) fn tell(stat: &Stat, out: &mut BytesMut) {
+pub(super) fn put_stat(stat: &Stat, out: &mut BytesMut) {
     out.put_slice(format!("0\n{stat}\n").as_bytes());
 }
 
@@ -56,14 +50,14 @@ pub(super) fn statfs(files: &Files, path: &[u8], out: &mut BytesMut) -> Result<(
     match &place {
         Place::Top => {
             let mount = files.shared.tree.mounts().first().ok_or(Code::NotAuthorized)?;
-            tell_fs(&*mount.fd, out)
+            put_statfs(&*mount.fd, out)
         }
-        Place::Directory { fd, .. } | Place::Entry { fd, .. } => tell_fs(&**fd, out),
+        Place::Directory { fd, .. } | Place::Entry { fd, .. } => put_statfs(&**fd, out),
     }
 }
 
 #[allow(clippy::unnecessary_cast, reason = "the types differ between platforms")]
-pub(super) fn tell_fs(fd: impl AsFd, out: &mut BytesMut) -> Result<(), Code> {
+pub(super) fn put_statfs(fd: impl AsFd, out: &mut BytesMut) -> Result<(), Code> {
     let fs = rustix::fs::fstatfs(fd)?;
     let statfs = Statfs {
         kind: (fs.f_type as i64).cast_unsigned(),

@@ -32,7 +32,7 @@ async fn a_file_goes_there_and_comes_back() {
         assert_eq!(fs::read(served.root().join("ü%")).unwrap(), content);
         client.vput("/ü%", meta, content.clone()).await.unwrap();
         let got = client.vget("/ü%", len).await.unwrap();
-        assert_eq!((got.meta, got.octets), (meta, content.clone()));
+        assert_eq!((got.meta, got.bytes), (meta, content.clone()));
         let stat = fs::metadata(served.root().join("ü%")).unwrap();
         assert_eq!(
             (stat.mode() & 0o7777, stat.mtime(), stat.mtime_nsec()),
@@ -93,7 +93,7 @@ async fn every_verb_does_what_it_says() {
     client.unlink("/d/moved").await.unwrap();
     client.rmall("/d").await.unwrap();
     assert_eq!(client.stat("/d").await.unwrap_err().code(), Some(Code::DoesntExist));
-    assert_eq!(client.stat("/d").await.unwrap_err().to_string(), "stat /d: nothing of that name is there");
+    assert_eq!(client.stat("/d").await.unwrap_err().to_string(), "stat /d: no such file or directory");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,7 +177,7 @@ async fn many_calls_at_a_time_over_one_connection_get_their_own_answers() {
                 _ => client.vput(&path, Meta { mode: 0o644, mtime_ns: 0 }, content.clone()).await.unwrap(),
             }
             assert_eq!(client.getfile(&path, 1 << 20).await.unwrap(), content);
-            assert_eq!(client.vget(&path, 1 << 20).await.unwrap().octets, content);
+            assert_eq!(client.vget(&path, 1 << 20).await.unwrap().bytes, content);
         })
     });
     for put in puts.collect::<Vec<_>>() {

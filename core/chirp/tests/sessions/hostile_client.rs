@@ -78,8 +78,8 @@ async fn no_more_files_are_open_and_no_more_clients_are_served_than_allowed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_say_nothing_take_nobodys_place_and_the_oldest_of_them_ends() {
-    let patience = Duration::from_secs(3600);
-    let limits = Limits { connections: 1, strangers: 16, handshake: patience, ..limits() };
+    let timeout = Duration::from_secs(3600);
+    let limits = Limits { connections: 1, strangers: 16, handshake: timeout, ..limits() };
     let served = Served::with(limits, |_| ()).await;
     // Which of them is served first is not said; so there are never too many before the client has logged in.
     let mut silent = JoinSet::new();

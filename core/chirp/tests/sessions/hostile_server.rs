@@ -57,7 +57,7 @@ async fn names_that_lead_elsewhere_are_never_handed_out() {
     }
     for name in ["..", "%2E%2E", "a%2Fb", "..%2Fescaped", "a%0Ab", "%00", "%zz", ""] {
         let client = answering(format!("1\nf 420 5 0 1 {name}\n").as_bytes(), b"").await;
-        assert!(matches!(soon(client.vlist("/")).await, Err(Error::Nonsense { .. })), "{name:?}");
+        assert!(matches!(soon(client.vlist("/")).await, Err(Error::BadReply { .. })), "{name:?}");
     }
 }
 
@@ -65,11 +65,11 @@ async fn names_that_lead_elsewhere_are_never_handed_out() {
 async fn a_name_that_comes_twice_is_no_listing() {
     let stat = "1 2 33188 1 0 0 0 5 4096 8 1 1 1";
     let client = answering(b"3\nf 420 5 0 1 a\nd 493 0 0 1 b\nl 511 1 0 1 %61 x\n", b"").await;
-    assert!(matches!(soon(client.vlist("/")).await, Err(Error::Nonsense { .. })));
+    assert!(matches!(soon(client.vlist("/")).await, Err(Error::BadReply { .. })));
     let client = answering(b"0\n.\n..\na\na\n\n", b"").await;
-    assert!(matches!(soon(client.getdir("/")).await, Err(Error::Nonsense { .. })));
+    assert!(matches!(soon(client.getdir("/")).await, Err(Error::BadReply { .. })));
     let client = answering(format!("0\na\n{stat}\na\n{stat}\n\n").as_bytes(), b"").await;
-    assert!(matches!(soon(client.getlongdir("/")).await, Err(Error::Nonsense { .. })));
+    assert!(matches!(soon(client.getlongdir("/")).await, Err(Error::BadReply { .. })));
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn sizes_that_lie_are_found_out() {
     assert!(matches!(soon(client.readlink("/l")).await, Err(Error::Limit { .. })));
     let client = answering(b"3\nabc", b"").await;
     let hash = client.hash(vocable_chirp::client::Algorithm::Sha256, "/f");
-    assert!(matches!(soon(hash).await, Err(Error::Nonsense { .. })));
+    assert!(matches!(soon(hash).await, Err(Error::BadReply { .. })));
     let client = answering(b"5\n420 0\nhello12345678901234567890123456789012", b"").await;
     assert!(matches!(soon(client.vget("/f", 99)).await, Err(Error::Digest { .. })));
 }
@@ -106,13 +106,13 @@ async fn answers_that_make_no_sense_end_the_connection() {
     for answer in ["yes\n", "\n", "0x10\n", "1e5\n", "99999999999999999999999\n", "--1\n"] {
         let client = answering(answer.as_bytes(), b"").await;
         let error = soon(client.stat("/")).await.unwrap_err();
-        assert!(matches!(error, Error::Nonsense { .. }), "{answer:?}: {error}");
+        assert!(matches!(error, Error::BadReply { .. }), "{answer:?}: {error}");
         assert!(error.is_lost());
         assert!(soon(client.stat("/")).await.is_err());
     }
     for stat in ["1 2 3", "a b c d e f g h i j k l m", ""] {
         let client = answering(format!("0\n{stat}\n").as_bytes(), b"").await;
-        assert!(matches!(soon(client.stat("/")).await, Err(Error::Nonsense { .. })), "{stat:?}");
+        assert!(matches!(soon(client.stat("/")).await, Err(Error::BadReply { .. })), "{stat:?}");
     }
 }
 
@@ -134,7 +134,7 @@ async fn more_than_was_written_is_a_lie() {
     let (fd, _) = soon(client.open("/f", vocable_chirp::proto::Flags::READ, 0)).await.unwrap();
     drop(soon(client.pwrite(fd, Bytes::from("abc"), 0)).await.unwrap_err());
     let client = answering(b"4\n", b"").await;
-    assert!(matches!(soon(client.pwrite(fd, Bytes::from("abc"), 0)).await, Err(Error::Nonsense { .. })));
+    assert!(matches!(soon(client.pwrite(fd, Bytes::from("abc"), 0)).await, Err(Error::BadReply { .. })));
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn a_login_without_end_is_given_up() {
     let (here, mut there) = duplex(4096);
     tokio::spawn(async move { while there.write_all(&[b'y'; 1000]).await.is_ok() {} });
     let endless = soon(Client::login(here, &[Login::Address], config)).await;
-    assert!(matches!(endless, Err(Error::Nonsense { .. })));
+    assert!(matches!(endless, Err(Error::BadReply { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]

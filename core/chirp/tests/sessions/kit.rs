@@ -1,4 +1,4 @@
-//! What is installed, patience, and other people's programs: they end with the test.
+//! What is installed, timeout, and other people's programs: they end with the test.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 /// Longer than anything takes that works.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often the real server is started until it is there.
 const TRIES: u32 = 3;
 
 /// What a test waits for comes, or the test fails.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what).await.expect("waited for in vain")
+    tokio::time::timeout(TIMEOUT, what).await.expect("waited for in vain")
 }
 
 /// Whether the real programs are there; if not, the test has to end, and it fails where everything has to be there.
@@ -115,7 +115,7 @@ impl RealServer {
             };
             let why = tokio::select! {
                 ended = child.wait() => format!("{ended:?}"),
-                port = tokio::time::timeout(PATIENCE / TRIES, ready) => match port {
+                port = tokio::time::timeout(TIMEOUT / TRIES, ready) => match port {
                     Ok(port) => return Self { port, folder, _child: child },
                     Err(_) => "it is not ready".to_owned(),
                 },

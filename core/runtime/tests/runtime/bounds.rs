@@ -12,7 +12,7 @@ async fn heard(
 ) -> Result<String, (String, String)> {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let envelope = Envelope { headers, body: body.into() }.asked("a1");
-    let reply = Interpreter::new(lexicon.clone()).hear(envelope, "vm1").await.reply.unwrap();
+    let reply = Interpreter::new(lexicon.clone()).receive(envelope, "vm1").await.reply.unwrap();
     let body = String::from_utf8_lossy(&reply.body).into_owned();
     match reply.header("refusal") {
         Some(kind) => Err((kind.to_owned(), body)),

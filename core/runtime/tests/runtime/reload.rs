@@ -5,7 +5,6 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sha2::{Digest, Sha256};
 use vocable_runtime::{BuiltIn, Lexicon, LexiconEvent, WordSource};
 
 use crate::support::*;
@@ -67,7 +66,7 @@ async fn a_call_under_way_ends_on_the_component_it_began_with() {
 async fn a_file_takes_the_place_of_what_is_built_in_and_gives_it_back() {
     let dir = Dir::with(&[]);
     let component = probe().leak();
-    let sha256 = Sha256::digest(&component).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let sha256 = vocable_protocol::sha256_hex(&component);
     let built_in = [BuiltIn { name: "probe", sha256: sha256.leak(), component }];
     let (lexicon, _) = open(FakeAgent::guest(), generous(), &built_in, &dir).await;
     let (mut events, _watching) = lexicon.watch();

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::Notify;
+use vocable_runtime::capabilities::{Commands, Jobs, Process, Roster, Speech, Store};
 use vocable_runtime::{
-    BuiltIn, Caller, Engine, EngineConfig, Events, Level, Lexicon, LexiconEvent, Limits, Message, Output,
-    Policies, Policy, Powers, Problem, Program, Refusal, Role, Shelves, Soon,
+    BuiltIn, Caller, Capabilities, Engine, EngineConfig, Events, Level, Lexicon, LexiconEvent, Limits,
+    MemoryStore, Message, Output, Policies, Policy, Problem, Program, Refusal, Role,
 };
 use vocable_words::BUILT_IN;
 
@@ -26,7 +28,7 @@ pub(crate) struct FakeAgent {
     pub(crate) ended: Notify,
     /// And this is told when one begins.
     pub(crate) begun: Notify,
-    shelves: Shelves,
+    store: MemoryStore,
 }
 
 impl FakeAgent {
@@ -44,7 +46,7 @@ impl FakeAgent {
             calls: Mutex::default(),
             ended: Notify::new(),
             begun: Notify::new(),
-            shelves: Shelves::default(),
+            store: MemoryStore::default(),
         })
     }
 
@@ -58,13 +60,12 @@ impl FakeAgent {
         self.calls.lock().unwrap().push(format!("{word} for {}: {what}", sender.unwrap_or("itself")));
     }
 
-    fn done<'a>(&self, caller: Caller<'_>, what: String) -> Soon<'a, ()> {
-        self.note(caller, what);
-        Box::pin(async { Ok(()) })
+    fn on<'a, T: ?Sized>(&self, role: Role, interface: &'a T) -> Option<&'a T> {
+        (self.role == role).then_some(interface)
     }
 }
 
-impl Powers for FakeAgent {
+impl Capabilities for FakeAgent {
     fn role(&self) -> Role {
         self.role
     }
@@ -77,92 +78,150 @@ impl Powers for FakeAgent {
         "10.0.0.2".to_owned()
     }
 
-    fn interfaces(&self) -> &'static [&'static str] {
-        if self.role == Role::Host { HOST } else { GUEST }
-    }
-
     fn log(&self, caller: Caller<'_>, level: Level, text: &str) {
         self.note(caller, format!("{level:?} {text}"));
     }
 
-    fn store_get<'a>(&'a self, caller: Caller<'a>, key: String) -> Soon<'a, Option<String>> {
-        self.shelves.get(caller, key)
+    fn commands(&self) -> Option<&dyn Commands> {
+        self.on(Role::Host, self)
     }
 
-    fn store_set<'a>(&'a self, caller: Caller<'a>, key: String, value: String) -> Soon<'a, ()> {
-        self.shelves.set(caller, key, value)
+    fn jobs(&self) -> Option<&dyn Jobs> {
+        self.on(Role::Guest, self)
     }
 
-    fn speech_say<'a>(
-        &'a self,
-        caller: Caller<'a>,
+    fn process(&self) -> Option<&dyn Process> {
+        self.on(Role::Guest, self)
+    }
+
+    fn roster(&self) -> Option<&dyn Roster> {
+        self.on(Role::Host, self)
+    }
+
+    fn speech(&self) -> Option<&dyn Speech> {
+        Some(self)
+    }
+
+    fn store(&self) -> Option<&dyn Store> {
+        Some(&self.store)
+    }
+}
+
+/// What no word does here.
+fn untested<T>() -> Result<T, Refusal> {
+    Err(Refusal::Failed("no test does this".to_owned()))
+}
+
+#[async_trait]
+impl Speech for FakeAgent {
+    async fn say(
+        &self,
+        caller: Caller<'_>,
         word: String,
         to: String,
         args: String,
-    ) -> Soon<'a, String> {
+    ) -> Result<String, Refusal> {
         self.note(caller, format!("say {word} to {to}: {args}"));
-        Box::pin(async { Ok("m1".to_owned()) })
+        Ok("m1".to_owned())
     }
+}
 
-    fn process_run<'a>(&'a self, caller: Caller<'a>, program: Program) -> Soon<'a, Output> {
+#[async_trait]
+impl Process for FakeAgent {
+    async fn run(&self, caller: Caller<'_>, program: Program) -> Result<Output, Refusal> {
         self.note(caller, format!("run {}", program.cmd));
-        Box::pin(async move {
-            if program.cmd == "wait" {
-                self.begun.notify_one();
-                self.ended.notified().await;
-            }
-            let out = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/vda1 10 4 6 40% /\n";
-            Ok(Output { finished: true, exit_code_or_signal: 0, out: out.into(), err: vec![] })
-        })
+        if program.cmd == "wait" {
+            self.begun.notify_one();
+            self.ended.notified().await;
+        }
+        let out = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/vda1 10 4 6 40% /\n";
+        Ok(Output { finished: true, exit_code_or_signal: 0, out: out.into(), err: vec![] })
+    }
+}
+
+#[async_trait]
+impl Jobs for FakeAgent {
+    async fn start(&self, caller: Caller<'_>, cmd_id: String, program: Program) -> Result<(), Refusal> {
+        self.note(caller, format!("start {cmd_id}: {} {:?}", program.cmd, program.args));
+        Ok(())
     }
 
-    fn jobs_start<'a>(&'a self, caller: Caller<'a>, cmd_id: String, program: Program) -> Soon<'a, ()> {
-        self.done(caller, format!("start {cmd_id}: {} {:?}", program.cmd, program.args))
+    async fn signal(&self, _: Caller<'_>, _: String, _: i32) -> Result<(), Refusal> {
+        untested()
     }
 
-    fn jobs_read<'a>(
-        &'a self,
-        caller: Caller<'a>,
+    async fn usage(&self, _: Caller<'_>, _: String) -> Result<String, Refusal> {
+        untested()
+    }
+
+    async fn read(
+        &self,
+        caller: Caller<'_>,
         cmd_id: String,
         part: String,
         offset: u64,
         max: u32,
-    ) -> Soon<'a, Vec<u8>> {
+    ) -> Result<Vec<u8>, Refusal> {
         self.note(caller, format!("read {cmd_id} {part} {offset}+{max}"));
-        Box::pin(async { Ok(vec![0xff, 0]) })
+        Ok(vec![0xff, 0])
     }
 
-    fn roster_joined<'a>(
-        &'a self,
-        caller: Caller<'a>,
-        id: String,
-        ip: String,
-        facts: String,
-    ) -> Soon<'a, ()> {
-        self.done(caller, format!("joined {id} {ip} {facts}"))
+    async fn cancel(&self, _: Caller<'_>, _: String, _: i32, _: Option<u32>) -> Result<u32, Refusal> {
+        untested()
     }
 
-    fn roster_alive<'a>(&'a self, caller: Caller<'a>, id: String) -> Soon<'a, ()> {
-        self.done(caller, format!("alive {id}"))
+    async fn input(&self, _: Caller<'_>, _: String, _: u64, _: Vec<u8>, _: bool) -> Result<String, Refusal> {
+        untested()
     }
 
-    fn roster_left<'a>(&'a self, caller: Caller<'a>, id: String, reason: String) -> Soon<'a, ()> {
-        self.done(caller, format!("left {id}: {reason}"))
+    async fn resize(&self, _: Caller<'_>, _: String, _: u16, _: u16) -> Result<(), Refusal> {
+        untested()
+    }
+}
+
+#[async_trait]
+impl Roster for FakeAgent {
+    async fn joined(&self, caller: Caller<'_>, id: String, ip: String, facts: String) -> Result<(), Refusal> {
+        self.note(caller, format!("joined {id} {ip} {facts}"));
+        Ok(())
     }
 
-    fn commands_output<'a>(
-        &'a self,
-        caller: Caller<'a>,
+    async fn alive(&self, caller: Caller<'_>, id: String) -> Result<(), Refusal> {
+        self.note(caller, format!("alive {id}"));
+        Ok(())
+    }
+
+    async fn left(&self, caller: Caller<'_>, id: String, reason: String) -> Result<(), Refusal> {
+        self.note(caller, format!("left {id}: {reason}"));
+        Ok(())
+    }
+
+    async fn look_up(&self, _: Caller<'_>, _: String) -> Result<String, Refusal> {
+        untested()
+    }
+}
+
+#[async_trait]
+impl Commands for FakeAgent {
+    async fn output(
+        &self,
+        caller: Caller<'_>,
         cmd_id: String,
         part: String,
         offset: u64,
         bytes: Vec<u8>,
-    ) -> Soon<'a, ()> {
-        self.done(caller, format!("output {cmd_id} {part} {offset}: {bytes:?}"))
+    ) -> Result<(), Refusal> {
+        self.note(caller, format!("output {cmd_id} {part} {offset}: {bytes:?}"));
+        Ok(())
     }
 
-    fn commands_finished<'a>(&'a self, caller: Caller<'a>, cmd_id: String, results: String) -> Soon<'a, ()> {
-        self.done(caller, format!("finished {cmd_id}: {results}"))
+    async fn finished(&self, caller: Caller<'_>, cmd_id: String, results: String) -> Result<(), Refusal> {
+        self.note(caller, format!("finished {cmd_id}: {results}"));
+        Ok(())
+    }
+
+    async fn input_taken(&self, _: Caller<'_>, _: String, _: u64) -> Result<(), Refusal> {
+        untested()
     }
 }
 

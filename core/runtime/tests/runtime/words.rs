@@ -1,7 +1,7 @@
 //! The built-in words on two agents: the path of one command, and of a guest that comes and goes.
 
 use serde_json::json;
-use vocable_runtime::{Envelope, Heard, Interpreter, Lexicon, Policies, Policy, wrap};
+use vocable_runtime::{Envelope, Interpreter, Lexicon, Policies, Policy, Received, wrap};
 
 use crate::support::*;
 
@@ -32,8 +32,8 @@ impl Bus {
 
     async fn carry(&self, from: &Lexicon, to: &Lexicon, sender: &str, event: &str, facts: serde_json::Value) {
         for (word, message) in from.raise(event, facts.to_string()).await {
-            let heard = Interpreter::new(to.clone()).hear(wrap(&word, message.unwrap()), sender).await;
-            assert_eq!(heard, Heard { word, ..Heard::default() });
+            let heard = Interpreter::new(to.clone()).receive(wrap(&word, message.unwrap()), sender).await;
+            assert_eq!(heard, Received { word, ..Received::default() });
         }
     }
 }
@@ -73,7 +73,7 @@ async fn what_is_said_in_the_wrong_direction_is_denied() {
     let body = async |lexicon: &Lexicon, body: &'static str, headers: &[(&str, &str)]| {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let envelope = Envelope { headers, body: body.into() }.asked("a1");
-        Interpreter::new(lexicon.clone()).hear(envelope, "vm1").await.reply.unwrap()
+        Interpreter::new(lexicon.clone()).receive(envelope, "vm1").await.reply.unwrap()
     };
     let reply = body(&bus.host.1, "RUN_CMD", &[("cmd-id", "c1"), ("cmd", "reboot")]).await;
     assert_eq!(reply.header("refusal"), Some("denied"));
@@ -108,7 +108,7 @@ async fn a_word_that_nobody_compiled_in_is_dropped_into_a_directory_and_answers(
     assert_eq!(next(&mut events).await.word(), Some("DF"));
 
     let said = lexicon.say("DF", r#"{"path": "/"}"#.to_owned()).await.unwrap();
-    let heard = Interpreter::new(lexicon.clone()).hear(wrap("DF", said).asked("a1"), "host").await;
+    let heard = Interpreter::new(lexicon.clone()).receive(wrap("DF", said).asked("a1"), "host").await;
     let expected = r#"DF [{"filesystem":"/dev/vda1","free":6144,"mount":"/","size":10240,"used":4096}]"#;
     assert_eq!(heard.reply.unwrap().body, expected);
     assert!(lexicon.word("DF").unwrap().reply.contains(r#""format":"bytes""#));

@@ -5,7 +5,6 @@
 use super::destination::{Destination, Pattern};
 use crate::frame::Frame;
 use crate::proof::Secret;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -17,13 +16,13 @@ pub struct Principal {
     /// Whether it may be connected more than once at a time. Guests may not; the host's tools may.
     pub many: bool,
     /// Headers that `CONNECTED` tells it besides the usual ones, such as the token of its next login.
-    pub greeting: Vec<(String, String)>,
+    pub headers: Vec<(String, String)>,
 }
 
 impl Principal {
     /// A principal that may be connected once.
     pub fn new(login: &str) -> Self {
-        Self { login: login.into(), many: false, greeting: Vec::new() }
+        Self { login: login.into(), many: false, headers: Vec::new() }
     }
 
     /// Allows it several connections at a time.
@@ -38,27 +37,19 @@ impl Principal {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Denial {
     /// What the client is told: nothing that helps to guess.
-    pub told: String,
+    pub message: String,
     /// What the operator reads in the log.
     pub logged: String,
 }
 
 /// What somebody wants to do with a destination.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, strum::Display, Eq, Hash, PartialEq)]
+#[strum(serialize_all = "lowercase")]
 pub enum Action {
     /// `SUBSCRIBE`.
     Read,
     /// `SEND`.
     Write,
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Read => "read",
-            Self::Write => "write",
-        })
-    }
 }
 
 /// The broker's gatekeeper. It is asked by the task that owns the broker's state: it has to answer at once.
@@ -92,11 +83,11 @@ pub trait Access: Send + Sync {
         _connect: &Frame,
         _peer: Option<SocketAddr>,
     ) -> Result<Principal, Denial> {
-        Err(Denial { told: "login refused".to_owned(), logged: "nobody may log in by a proof".to_owned() })
+        Err(Denial { message: "login refused".to_owned(), logged: "nobody may log in by a proof".to_owned() })
     }
 
     /// What the operator reads about somebody who hung up when the broker had proved itself: it was not convinced.
-    fn hung_up(&self, login: &str) -> String {
+    fn describe_hang_up(&self, login: &str) -> String {
         match self.secret_of(login) {
             Some(_) => "hung up after the challenge: its credential is another one, or it goes by somebody else's name",
             None => "hung up after the challenge: nothing is known here that it could prove to know",

@@ -48,14 +48,14 @@ impl BrokerConfig {
     /// What is enough for any `CONNECT`: strangers can make the broker keep 32 KiB each, not megabytes.
     pub(super) const BEFORE_LOGIN: Limits = Limits { line: 1 << 10, headers: 32, body: 0 };
 
-    /// Octets of frames that one connection may have waiting for the broker's attention, except that one frame is
+    /// Bytes of frames that one connection may have waiting for the broker's attention, except that one frame is
     /// always allowed. Small beside a queue, so that a publisher that is left unread does not overrun it.
     pub(super) fn window(&self) -> u32 {
         let window = (self.limits.queue_bytes / 8).clamp(1, 1 << 20);
         u32::try_from(window).unwrap_or(1 << 20)
     }
 
-    /// After so many octets written the broker is told.
+    /// After so many bytes written the broker is told.
     pub(super) const fn report_after(&self) -> u64 {
         self.limits.report_after() as u64
     }

@@ -12,11 +12,11 @@
 //! and no output but their `Close` is left to be carried out.
 
 mod acknowledge;
+mod backpressure;
 mod connect;
 mod credit;
 mod deliver;
 mod failures;
-mod holdup;
 mod leave;
 mod message;
 mod publish;
@@ -40,8 +40,8 @@ use super::limits::BrokerLimits;
 use crate::codec::DecodeError;
 use crate::frame::{Command, Frame, Version};
 use crate::heartbeat::{Agreed, HeartBeat};
+use backpressure::Slow;
 use failures::Failures;
-use holdup::Slow;
 use queue::{Queue, SubscriptionKey};
 use session::Session;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -51,51 +51,28 @@ use std::time::Instant;
 
 /// What is to be done outside.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the fields are what their names say")]
 pub enum Output {
     /// The connection is logged in: from the next frame on it is read by that version.
-    Accepted {
-        /// Which.
-        connection: ConnectionId,
-        /// The version agreed upon.
-        version: Version,
-        /// The heart-beats agreed upon.
-        heart_beats: Agreed,
-    },
+    Accepted { connection: ConnectionId, version: Version, heart_beats: Agreed },
     /// The connection was asked for a proof: one more frame is to be read from it, as one before the login.
-    Challenged {
-        /// Which.
-        connection: ConnectionId,
-    },
+    Challenged { connection: ConnectionId },
     /// Write what was handed over so far, then close. Nothing else follows for this connection.
-    Close {
-        /// Which.
-        connection: ConnectionId,
-    },
+    Close { connection: ConnectionId },
     /// Tell the owner.
     Event(BrokerEvent),
     /// Stop reading from it.
-    Pause {
-        /// Which.
-        connection: ConnectionId,
-    },
+    Pause { connection: ConnectionId },
     /// Go on reading from it.
-    Resume {
-        /// Which.
-        connection: ConnectionId,
-    },
+    Resume { connection: ConnectionId },
     /// Write a frame, in the version of that connection (or any, before it has one).
-    Send {
-        /// To which.
-        connection: ConnectionId,
-        /// What.
-        frame: Frame,
-    },
+    Send { connection: ConnectionId, frame: Frame },
 }
 
 /// The broker without its sockets.
 pub struct Core {
     limits: BrokerLimits,
-    /// Octets of the largest body that a client may send, as far as the codec is concerned.
+    /// Bytes of the largest body that a client may send, as far as the codec is concerned.
     max_body: Option<usize>,
     heart_beat: HeartBeat,
     access: Arc<dyn Access>,
@@ -112,11 +89,11 @@ pub struct Core {
     /// Addresses from which logins failed.
     failures: Failures,
     /// Answers to failed logins that are told late, by when.
-    late: BTreeMap<(Instant, ConnectionId), Frame>,
+    delayed: BTreeMap<(Instant, ConnectionId), Frame>,
     /// Subscribers of topics for whom publishers wait.
     slow: BTreeMap<ConnectionId, Slow>,
     queues: HashMap<Destination, Queue>,
-    /// Octets in all queues.
+    /// Bytes in all queues.
     stored: usize,
     topics: HashMap<Destination, Vec<SubscriptionKey>>,
     /// Subscriptions to sets of queues or topics.
@@ -143,7 +120,7 @@ struct Challenged {
 /// What one change brings about, done before the next input is taken.
 #[derive(Debug, Default)]
 struct Work {
-    /// Queues with news: more messages, fewer octets, other consumers. Each is served one message at a time.
+    /// Queues with news: more messages, fewer bytes, other consumers. Each is served one message at a time.
     queues: VecDeque<Destination>,
     /// Connections that may have got room or credit.
     consumers: Vec<ConnectionId>,
@@ -176,7 +153,7 @@ impl Core {
             sessions: BTreeMap::new(),
             logins: HashMap::new(),
             failures: Failures::default(),
-            late: BTreeMap::new(),
+            delayed: BTreeMap::new(),
             slow: BTreeMap::new(),
             queues: HashMap::new(),
             stored: 0,
@@ -189,8 +166,8 @@ impl Core {
 
     /// Tells clients how large a body may be: what the codec in front of it accepts, or less if no queue would.
     #[must_use]
-    pub const fn with_max_body(mut self, octets: usize) -> Self {
-        self.max_body = Some(octets);
+    pub const fn with_max_body(mut self, bytes: usize) -> Self {
+        self.max_body = Some(bytes);
         self
     }
 
@@ -212,7 +189,7 @@ impl Core {
         let result = if self.pending.contains_key(&from) {
             self.connect(from, &frame, now).inspect_err(|refusal| self.refuse_login(from, refusal, now))
         } else {
-            self.obey_and_confirm(from, frame, now)
+            self.execute_and_confirm(from, frame, now)
         };
         self.settle();
         result
@@ -228,20 +205,20 @@ impl Core {
         self.settle();
     }
 
-    /// `total` octets, counted as [`Frame::weight`] counts them, were written since the connection began.
+    /// `total` bytes, counted as [`Frame::weight`] counts them, were written since the connection began.
     pub fn written(&mut self, to: ConnectionId, total: u64) {
         self.note_written(to, total);
         self.settle();
     }
 
     /// Some bytes were written, though not yet a whole frame: the peer reads.
-    pub fn moved(&mut self, to: ConnectionId) {
-        self.note_movement(to);
+    pub fn progressed(&mut self, to: ConnectionId) {
+        self.note_progress(to);
     }
 
     /// The connection ended by itself. If the core had ended it before, nothing happens.
     pub fn closed(&mut self, connection: ConnectionId, ending: Ending) {
-        self.late.retain(|(_, late), _| *late != connection);
+        self.delayed.retain(|(_, late), _| *late != connection);
         self.end(connection, ending);
         self.settle();
     }
@@ -263,18 +240,18 @@ impl Core {
         for connection in all {
             self.expel(connection, "shutting down", Ending::Shutdown);
         }
-        while self.tell_first_late() {}
+        while self.send_first_delayed() {}
     }
 
     /// When [`wake`](Self::wake) is to be called.
     pub fn due(&self) -> Option<Instant> {
-        self.late.first_key_value().map(|((due, _), _)| *due)
+        self.delayed.first_key_value().map(|((due, _), _)| *due)
     }
 
     /// The time that [`due`](Self::due) told has come.
     pub fn wake(&mut self, now: Instant) {
         while self.due().is_some_and(|due| due <= now) {
-            self.tell_first_late();
+            self.send_first_delayed();
         }
     }
 
@@ -286,27 +263,27 @@ impl Core {
     /// Time passes: to be called about once a second while it is wanted.
     pub fn tick(&mut self, now: Instant) {
         self.expire(now);
-        self.lose_patience(now);
-        self.cut_off_the_stuck(now);
-        self.forget_queues();
+        self.close_stalled_publishers(now);
+        self.close_stalled_subscribers(now);
+        self.remove_unused_queues();
         self.settle();
     }
 
     /// Does what a frame asks for and confirms it, or refuses it and does not.
-    fn obey_and_confirm(&mut self, from: ConnectionId, frame: Frame, now: Instant) -> Result<(), Refusal> {
+    fn execute_and_confirm(&mut self, from: ConnectionId, frame: Frame, now: Instant) -> Result<(), Refusal> {
         let Some(session) = self.sessions.get_mut(&from) else { return Ok(()) };
         session.frames_in += 1;
         let is_link = session.is_link;
         let is_last = frame.command == Command::Disconnect;
         let receipt = frame.header("receipt").map(str::to_owned);
-        if let Err(refusal) = self.obey(from, frame, now) {
+        if let Err(refusal) = self.execute(from, frame, now) {
             if !is_link {
                 self.refuse(from, &refusal, receipt);
             }
             return Err(refusal);
         }
         if let Some(receipt) = receipt {
-            self.hand(from, Frame::new(Command::Receipt).with("receipt-id", receipt), None);
+            self.enqueue(from, Frame::new(Command::Receipt).with("receipt-id", receipt), None);
         }
         if is_last {
             self.outputs.push_back(Output::Close { connection: from });
@@ -315,7 +292,7 @@ impl Core {
         Ok(())
     }
 
-    fn obey(&mut self, from: ConnectionId, frame: Frame, now: Instant) -> Result<(), Refusal> {
+    fn execute(&mut self, from: ConnectionId, frame: Frame, now: Instant) -> Result<(), Refusal> {
         match frame.command {
             Command::Abort => self.abort(from, &frame),
             Command::Ack | Command::Nack => self.acknowledge(from, &frame, now),

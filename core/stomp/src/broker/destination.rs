@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// The longest name or pattern, in octets.
+/// The longest name or pattern, in bytes.
 pub const MAX_DESTINATION: usize = 512;
 
 /// What a destination does with a message.
@@ -192,20 +192,16 @@ impl fmt::Display for Pattern {
 
 /// Why a text names no destination.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum DestinationError {
     /// Two dots in a row, or one at an end, or nothing behind `/queue/`.
     #[error("destination {:?} has an empty segment", excerpt(.0))]
     EmptySegment(String),
     /// A control character, or a wildcard inside a segment.
     #[error("destination {:?} has {stray:?}, which is not allowed there", excerpt(.name))]
-    Character {
-        /// The name.
-        name: String,
-        /// What is in it.
-        stray: char,
-    },
+    Character { name: String, stray: char },
     /// Longer than [`MAX_DESTINATION`].
-    #[error("destination of {0} octets, the limit is {MAX_DESTINATION}")]
+    #[error("destination of {0} bytes, the limit is {MAX_DESTINATION}")]
     Long(usize),
     /// Neither queue nor topic.
     #[error("destination {:?} begins with neither /queue/ nor /topic/", excerpt(.0))]
@@ -314,7 +310,7 @@ mod tests {
         );
         assert_eq!(
             said(&format!("/queue/{}", "é".repeat(300))),
-            "destination of 607 octets, the limit is 512"
+            "destination of 607 bytes, the limit is 512"
         );
         assert!(matches!(Pattern::parse("/queue/>.a"), Err(DestinationError::RestInside(_))));
         assert!(said(&"x".repeat(500)).len() < 200, "hostile text is not echoed whole");

@@ -20,28 +20,14 @@ impl fmt::Display for ConnectionId {
 
 /// Something that happened. `peer` is absent for connections inside the process.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the fields are what their names say")]
 pub enum BrokerEvent {
     /// Somebody asked for what it may not have; its connection is closed.
-    Denied {
-        /// Who.
-        login: Arc<str>,
-        /// Wanted to do what.
-        action: Action,
-        /// With this destination or pattern.
-        destination: String,
-    },
+    Denied { login: Arc<str>, action: Action, destination: String },
     /// Messages for topics were on their way to a connection when it ended. (Those of queues went back.)
-    Dropped {
-        /// Whose connection.
-        login: Arc<str>,
-        /// Where it came from.
-        peer: Option<SocketAddr>,
-        /// How many messages.
-        messages: usize,
-    },
+    Dropped { login: Arc<str>, peer: Option<SocketAddr>, messages: usize },
     /// A second connection came with a login that is in use; it was refused and the first one stays.
     Duplicate {
-        /// The login that both claim.
         login: Arc<str>,
         /// Where the refused one came from.
         peer: Option<SocketAddr>,
@@ -49,55 +35,26 @@ pub enum BrokerEvent {
         holder: Option<SocketAddr>,
     },
     /// Messages waited in a queue longer than they may, and are gone.
-    Expired {
-        /// The queue.
-        destination: Destination,
-        /// How many messages.
-        messages: usize,
-        /// Their octets.
-        bytes: usize,
-    },
+    Expired { destination: Destination, messages: usize, bytes: usize },
     /// A message was refused because its queue is full.
-    Full {
-        /// Who sent it.
-        login: Arc<str>,
-        /// The queue.
-        destination: Destination,
-    },
+    Full { login: Arc<str>, destination: Destination },
     /// Somebody came in.
     LoggedIn {
-        /// Its connection.
         connection: ConnectionId,
-        /// Who.
         login: Arc<str>,
-        /// Where it came from.
         peer: Option<SocketAddr>,
-        /// The version agreed upon.
         version: Version,
         /// Headers of its `CONNECT`, without the passcode.
         headers: Vec<(String, String)>,
     },
     /// Somebody who was in is gone.
-    LoggedOut {
-        /// Its connection.
-        connection: ConnectionId,
-        /// Who.
-        login: Arc<str>,
-        /// Where it came from.
-        peer: Option<SocketAddr>,
-        /// Why.
-        reason: Ending,
-    },
+    LoggedOut { connection: ConnectionId, login: Arc<str>, peer: Option<SocketAddr>, reason: Ending },
     /// The receiver of events was too slow and missed some. Whatever it keeps book of has to be asked for anew.
-    Missed {
-        /// How many.
-        events: u64,
-    },
+    Missed { events: u64 },
     /// A connection ended before anybody was let in.
     Refused {
         /// The login it gave, if it came to that.
         login: Option<String>,
-        /// Where it came from.
         peer: Option<SocketAddr>,
         /// Why, in words for the log.
         reason: String,
@@ -160,7 +117,7 @@ pub enum Ending {
     Silent(Duration),
     /// The broker shuts down.
     Shutdown,
-    /// The client did not read what it was sent, and that many octets waited for it.
+    /// The client did not read what it was sent, and that many bytes waited for it.
     SlowConsumer(usize),
 }
 
@@ -176,7 +133,7 @@ impl fmt::Display for Ending {
             Self::Refused(reason) => write!(f, "refused: {reason}"),
             Self::Silent(time) => write!(f, "no heart-beat for {time:?}"),
             Self::Shutdown => f.write_str("the broker shuts down"),
-            Self::SlowConsumer(waiting) => write!(f, "slow consumer: {waiting} octets wait to be read by it"),
+            Self::SlowConsumer(waiting) => write!(f, "slow consumer: {waiting} bytes wait to be read by it"),
         }
     }
 }
@@ -196,7 +153,7 @@ pub struct ConnectionInfo {
     pub last_byte: Option<Instant>,
     /// The version agreed upon.
     pub version: Version,
-    /// Octets that wait to be written to it.
+    /// Bytes that wait to be written to it.
     pub outgoing_bytes: usize,
     /// Messages delivered to it that it has not acknowledged.
     pub unacknowledged: usize,
@@ -219,7 +176,7 @@ pub struct QueueInfo {
     pub ready: usize,
     /// Messages delivered and not acknowledged.
     pub unacknowledged: usize,
-    /// Octets of both.
+    /// Bytes of both.
     pub bytes: usize,
     /// Subscriptions that it goes to.
     pub consumers: usize,

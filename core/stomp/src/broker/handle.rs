@@ -6,7 +6,7 @@ use super::core::Core;
 use super::event::{BrokerEvent, ConnectionInfo, QueueInfo};
 use super::link::{Link, LinkError};
 use super::server::{Request, Server};
-use crate::proof::{self, hexadecimal};
+use crate::proof::{self};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl Broker {
         let mut instance = [0; 4];
         getrandom::fill(&mut instance).map_err(io::Error::other)?;
         let key = proof::random().map_err(io::Error::other)?;
-        let core = Core::new(config.limits.clone(), config.heart_beat, access, &hexadecimal(&instance), key)
+        let core = Core::new(config.limits.clone(), config.heart_beat, access, &hex::encode(instance), key)
             .with_max_body(config.frames.body);
         let (requests, requested) = mpsc::channel(REQUESTS);
         let (events, _) = broadcast::channel(config.events.max(1));

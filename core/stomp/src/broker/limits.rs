@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Bounds on what grows. Octets are those of [`Frame::weight`](crate::Frame::weight).
+/// Bounds on what grows. Bytes are those of [`Frame::weight`](crate::Frame::weight).
 #[derive(Clone, Debug)]
 pub struct BrokerLimits {
     /// Connections at a time, those included that have not logged in yet.
@@ -11,45 +11,45 @@ pub struct BrokerLimits {
     pub pending: usize,
     /// Queues at a time. Topics are not counted: they keep nothing.
     pub queues: usize,
-    /// Octets that one queue holds, messages included that were delivered but not acknowledged. A publisher that
-    /// fills half of it is read from again only when a quarter is left, see [`patience`](Self::patience).
+    /// Bytes that one queue holds, messages included that were delivered but not acknowledged. A publisher that
+    /// fills half of it is read from again only when a quarter is left, see [`stall_timeout`](Self::stall_timeout).
     pub queue_bytes: usize,
-    /// Octets that all queues hold together.
+    /// Bytes that all queues hold together.
     pub total_bytes: usize,
-    /// Octets that wait to be written to one connection. A connection that has more waiting is closed as a slow
+    /// Bytes that wait to be written to one connection. A connection that has more waiting is closed as a slow
     /// consumer. Messages of queues are given out only up to half of it, so that they never close a connection.
     /// Messages of topics do neither: from half of it on their publishers are not read from until a quarter is left,
-    /// or until nothing at all was written for [`patience`](Self::patience), and the subscriber is closed. What
+    /// or until nothing at all was written for [`stall_timeout`](Self::stall_timeout), and the subscriber is closed. What
     /// publishers had under way already, and what links publish, which are always read from, may add up to
     /// twice the limit and one body more.
     pub outgoing_bytes: usize,
     /// Unacknowledged messages of one subscription; the others wait in their queues.
     pub prefetch_messages: usize,
-    /// Unacknowledged octets of one subscription, exceeded by one message at most. Of a subscription to a set of
+    /// Unacknowledged bytes of one subscription, exceeded by one message at most. Of a subscription to a set of
     /// queues no more than [`prefetch_bytes_per_queue`](Self::prefetch_bytes_per_queue) are counted of each.
     pub prefetch_bytes: usize,
     /// Unacknowledged messages of each queue, where a subscription is to a set of queues: so that none of them uses up
     /// what is for all. One at least.
     pub prefetch_messages_per_queue: usize,
-    /// The same in octets, exceeded by one message at most.
+    /// The same in bytes, exceeded by one message at most.
     pub prefetch_bytes_per_queue: usize,
     /// Subscriptions of one connection.
     pub subscriptions: usize,
     /// Open transactions of one connection.
     pub transactions: usize,
-    /// Octets in the open transactions of one connection.
+    /// Bytes in the open transactions of one connection.
     pub transaction_bytes: usize,
     /// Headers of a message, those aside that the broker itself reads and writes. It leaves room for the broker's
     /// own below the number that a client is likely to accept.
     pub headers: usize,
-    /// Octets of one header line of a message, escaped as 1.2 has to: what one client can send in 1.0 must not be too
+    /// Bytes of one header line of a message, escaped as 1.2 has to: what one client can send in 1.0 must not be too
     /// long for another that reads 1.2.
     pub header_line: usize,
     /// How long a message waits in a queue before it expires; `None` for ever.
     pub message_lifetime: Option<Duration>,
     /// How long a publisher is left unread because of a full queue, before it is told so and closed; and how long
     /// publishers to topics wait for a subscriber that reads nothing, before that one is closed.
-    pub patience: Duration,
+    pub stall_timeout: Duration,
 }
 
 impl Default for BrokerLimits {
@@ -71,7 +71,7 @@ impl Default for BrokerLimits {
             headers: 90,
             header_line: 8 << 10,
             message_lifetime: Some(Duration::from_secs(24 * 60 * 60)),
-            patience: Duration::from_secs(30),
+            stall_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -97,7 +97,7 @@ impl BrokerLimits {
         self.outgoing_bytes / 4
     }
 
-    /// After so many octets written to a connection the broker's task is told.
+    /// After so many bytes written to a connection the broker's task is told.
     pub(super) const fn report_after(&self) -> usize {
         self.outgoing_bytes / 16
     }

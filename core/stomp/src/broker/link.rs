@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 #[derive(Debug)]
 pub struct Link {
     sender: LinkSender,
-    farewell: mpsc::UnboundedSender<ConnectionId>,
+    link_closed: mpsc::UnboundedSender<ConnectionId>,
     outbound: mpsc::UnboundedReceiver<Outbound>,
     meter: Arc<Meter>,
     report_after: u64,
@@ -47,12 +47,12 @@ pub enum LinkError {
 impl Link {
     pub(super) const fn new(
         sender: LinkSender,
-        farewell: mpsc::UnboundedSender<ConnectionId>,
+        link_closed: mpsc::UnboundedSender<ConnectionId>,
         outbound: mpsc::UnboundedReceiver<Outbound>,
         meter: Arc<Meter>,
         report_after: u64,
     ) -> Self {
-        Self { sender, farewell, outbound, meter, report_after }
+        Self { sender, link_closed, outbound, meter, report_after }
     }
 
     /// The sending side; it can be cloned, and works as long as the link lives.
@@ -88,8 +88,8 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // A broker that is gone needs no farewell.
-        let _ = self.farewell.send(self.sender.connection);
+        // A broker that is gone need not know.
+        let _ = self.link_closed.send(self.sender.connection);
     }
 }
 
@@ -115,7 +115,7 @@ impl LinkSender {
     /// [`LinkError`], such as for an id that is taken.
     pub async fn subscribe(&self, id: &str, destination: &str, ack: AckMode) -> Result<(), LinkError> {
         let frame = Frame::new(Command::Subscribe).with("id", id).with("destination", destination);
-        self.send(frame.with("ack", ack.as_str())).await
+        self.send(frame.with("ack", ack.to_string())).await
     }
 
     /// Ends a subscription; what it has not acknowledged goes back.

@@ -1,19 +1,18 @@
-//! What a connection's task counts and the broker's task reads, without a message for every octet.
+//! What a connection's task counts and the broker's task reads, without a message for every byte.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Counters of one connection.
 #[derive(Debug)]
 pub(super) struct Meter {
     start: Instant,
-    /// Octets written since the beginning, as [`Frame::weight`](crate::Frame::weight) counts them.
+    /// Bytes written since the beginning, as [`Frame::weight`](crate::Frame::weight) counts them.
     written: AtomicU64,
     /// How much of that the broker has been told to look at.
     reported: AtomicU64,
     /// How often something was written, be it a part of a frame only.
-    movements: AtomicU64,
-    /// Milliseconds from the start to the last octet received.
+    writes: AtomicU64,
+    /// Milliseconds from the start to the last byte received.
     last_byte: AtomicU64,
 }
 
@@ -23,7 +22,7 @@ impl Meter {
             start: now,
             written: AtomicU64::new(0),
             reported: AtomicU64::new(0),
-            movements: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
             last_byte: AtomicU64::new(0),
         }
     }
@@ -34,13 +33,12 @@ impl Meter {
         written - self.reported.load(Ordering::Relaxed) >= report_after
     }
 
-    /// Something was written.
-    pub(super) fn move_on(&self) {
-        self.movements.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn note_write(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn movements(&self) -> u64 {
-        self.movements.load(Ordering::Relaxed)
+    pub(super) fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
     }
 
     /// To be called before the broker is told.

@@ -148,7 +148,7 @@ fn unknown(login: &str) -> String {
 
 /// Every refusal sounds the same to the client.
 fn denial(logged: String) -> Denial {
-    Denial { told: "login or passcode not accepted".to_owned(), logged }
+    Denial { message: "login or passcode not accepted".to_owned(), logged }
 }
 
 #[cfg(test)]
@@ -179,7 +179,7 @@ mod tests {
         for (login, passcode) in
             [(Some("g1"), Some("zero")), (Some("g1"), None), (Some("x"), Some("one")), (None, None)]
         {
-            assert_eq!(enter(login, passcode).unwrap_err().told, "login or passcode not accepted");
+            assert_eq!(enter(login, passcode).unwrap_err().message, "login or passcode not accepted");
         }
         assert_eq!(enter(Some("x"), None).unwrap_err().logged, "unknown login \"x\"");
     }

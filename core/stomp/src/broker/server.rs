@@ -12,6 +12,7 @@ use super::meter::Meter;
 use crate::codec::DecodeError;
 use crate::frame::{Frame, Version};
 use bytes::BytesMut;
+use futures_util::future::OptionFuture;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,7 +34,6 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long no connection is accepted after the system could not accept one, such as for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What happens on connections.
 pub(super) enum Input {
     Accepted(TcpStream, SocketAddr),
     Closed(ConnectionId, Ending),
@@ -65,7 +65,7 @@ struct Remote {
     meter: Arc<Meter>,
     /// What of the meter the core knows.
     written: u64,
-    movements: u64,
+    writes: u64,
 }
 
 pub(super) struct Server {
@@ -78,9 +78,8 @@ pub(super) struct Server {
     /// For those who are to send inputs.
     sender: mpsc::Sender<Input>,
     /// Links that were dropped. Unbounded, because it is said only once in a link's life, and cannot wait.
-    farewells: mpsc::UnboundedReceiver<ConnectionId>,
-    /// For those who are to say farewell.
-    farewell: mpsc::UnboundedSender<ConnectionId>,
+    closed_links: mpsc::UnboundedReceiver<ConnectionId>,
+    link_closed: mpsc::UnboundedSender<ConnectionId>,
     requests: mpsc::Receiver<Request>,
     events: broadcast::Sender<BrokerEvent>,
     acceptors: JoinSet<()>,
@@ -95,7 +94,7 @@ impl Server {
         events: broadcast::Sender<BrokerEvent>,
     ) -> Self {
         let (sender, inputs) = mpsc::channel(INPUTS);
-        let (farewell, farewells) = mpsc::unbounded_channel();
+        let (link_closed, closed_links) = mpsc::unbounded_channel();
         Self {
             core,
             config: Arc::new(config),
@@ -103,8 +102,8 @@ impl Server {
             links: Vec::new(),
             inputs,
             sender,
-            farewells,
-            farewell,
+            closed_links,
+            link_closed,
             requests,
             events,
             acceptors: JoinSet::new(),
@@ -131,33 +130,33 @@ impl Server {
                     Some(request) => self.answer(request),
                     None => return,
                 },
-                Some(input) = self.inputs.recv() => self.take_several(input),
-                Some(link) = self.farewells.recv() => self.take(Input::Closed(link, Ending::ClosedByPeer)),
+                Some(input) = self.inputs.recv() => self.take_batch(input),
+                Some(link) = self.closed_links.recv() => self.take(Input::Closed(link, Ending::ClosedByPeer)),
                 Some(ended) = self.connections.join_next() => log_panic(&ended),
                 _ = ticks.tick(), if self.core.wants_tick() => self.tick(),
-                () = until(self.core.due()) => {
+                Some(()) = OptionFuture::from(self.core.due().map(|due| time::sleep_until(due.into()))) => {
                     self.core.wake(Instant::now().into_std());
-                    self.carry_out();
+                    self.apply_outputs();
                 }
             }
         }
     }
 
-    fn take_several(&mut self, first: Input) {
+    fn take_batch(&mut self, first: Input) {
         self.take(first);
         for _ in 1..INPUTS_AT_ONCE {
             let Ok(input) = self.inputs.try_recv() else { break };
             self.take(input);
         }
-        self.look_at_links();
+        self.read_meters_of_links();
     }
 
     /// A link that finds too many inputs waiting does not add to them: what it has read is found out here.
-    fn look_at_links(&mut self) {
+    fn read_meters_of_links(&mut self) {
         let links = std::mem::take(&mut self.links);
-        links.iter().for_each(|link| self.look_at_meter(*link));
+        links.iter().for_each(|link| self.read_meter(*link));
         self.links = links;
-        self.carry_out();
+        self.apply_outputs();
     }
 
     fn take(&mut self, input: Input) {
@@ -165,20 +164,20 @@ impl Server {
         match input {
             Input::Accepted(stream, peer) => self.open(stream, peer),
             Input::Closed(connection, ending) => {
-                self.look_at_meter(connection);
+                self.read_meter(connection);
                 self.core.closed(connection, ending);
-                self.carry_out();
-                self.dismiss(connection);
+                self.apply_outputs();
+                self.close(connection);
             }
             Input::Frame(connection, frame, permit) => {
-                self.look_at_meter(connection);
+                self.read_meter(connection);
                 // The client has been told what is wrong with it, if anything.
                 let _ = self.core.frame(connection, frame, now);
                 drop(permit);
             }
             // If the link is closed, the reply is dropped unsaid, and that says it.
             Input::FromLink(connection, frame, reply) if self.remotes.contains_key(&connection) => {
-                self.look_at_meter(connection);
+                self.read_meter(connection);
                 // Whoever sent it may have stopped waiting.
                 let _ = reply.send(self.core.frame(connection, frame, now));
             }
@@ -193,23 +192,23 @@ impl Server {
                 // Whoever asked may have stopped waiting.
                 let _ = reply.send(self.core.withdraw(connection, &destination, (&name, &value)));
             }
-            Input::Written(connection) => self.look_at_meter(connection),
+            Input::Written(connection) => self.read_meter(connection),
         }
-        self.carry_out();
+        self.apply_outputs();
     }
 
     fn tick(&mut self) {
         let all: Vec<ConnectionId> = self.remotes.keys().copied().collect();
         for connection in all {
-            self.look_at_meter(connection);
-            self.look_for_movement(connection);
+            self.read_meter(connection);
+            self.check_progress(connection);
         }
         self.core.tick(Instant::now().into_std());
-        self.carry_out();
+        self.apply_outputs();
     }
 
     /// Tells the core what has been written meanwhile.
-    fn look_at_meter(&mut self, connection: ConnectionId) {
+    fn read_meter(&mut self, connection: ConnectionId) {
         let Some(remote) = self.remotes.get_mut(&connection) else { return };
         let written = remote.meter.written();
         if written != remote.written {
@@ -218,12 +217,12 @@ impl Server {
         }
     }
 
-    fn look_for_movement(&mut self, connection: ConnectionId) {
+    fn check_progress(&mut self, connection: ConnectionId) {
         let Some(remote) = self.remotes.get_mut(&connection) else { return };
-        let movements = remote.meter.movements();
-        if movements != remote.movements {
-            remote.movements = movements;
-            self.core.moved(connection);
+        let writes = remote.meter.writes();
+        if writes != remote.writes {
+            remote.writes = writes;
+            self.core.progressed(connection);
         }
     }
 
@@ -249,7 +248,7 @@ impl Server {
             // Taken by the loop.
             Request::Shutdown(..) => {}
         }
-        self.carry_out();
+        self.apply_outputs();
     }
 
     fn connection_infos(&self) -> Vec<ConnectionInfo> {
@@ -283,7 +282,7 @@ impl Server {
                 };
                 self.connections.spawn(socket.serve(stream));
             }
-            Err(refusal) => turn_away(&stream, &refusal),
+            Err(refusal) => reject(&stream, &refusal),
         }
     }
 
@@ -292,7 +291,7 @@ impl Server {
         let (outbound, _, meter) = self.remote(connection);
         self.links.push(connection);
         let sender = LinkSender::new(connection, self.sender.clone());
-        Ok(Link::new(sender, self.farewell.clone(), outbound, meter, self.config.report_after()))
+        Ok(Link::new(sender, self.link_closed.clone(), outbound, meter, self.config.report_after()))
     }
 
     /// The other end of what the owner keeps of a connection.
@@ -300,16 +299,16 @@ impl Server {
         &mut self,
         connection: ConnectionId,
     ) -> (mpsc::UnboundedReceiver<Outbound>, watch::Receiver<Gate>, Arc<Meter>) {
-        // Unbounded in number, because the core bounds it in octets.
+        // Unbounded in number, because the core bounds it in bytes.
         let (outbound, outgoing) = mpsc::unbounded_channel();
         let (gate, gated) = watch::channel(Gate::Login);
         let meter = Arc::new(Meter::new(Instant::now().into_std()));
         self.remotes
-            .insert(connection, Remote { outbound, gate, meter: meter.clone(), written: 0, movements: 0 });
+            .insert(connection, Remote { outbound, gate, meter: meter.clone(), written: 0, writes: 0 });
         (outgoing, gated, meter)
     }
 
-    fn carry_out(&mut self) {
+    fn apply_outputs(&mut self) {
         while let Some(output) = self.core.output() {
             match output {
                 Output::Accepted { connection, version, heart_beats } => {
@@ -317,8 +316,8 @@ impl Server {
                     self.pass_on(connection, Outbound::Accepted(version, heart_beats));
                 }
                 Output::Challenged { connection } => self.set_gate(connection, Gate::Challenged),
-                Output::Close { connection } => self.dismiss(connection),
-                Output::Event(event) => self.tell(event),
+                Output::Close { connection } => self.close(connection),
+                Output::Event(event) => self.publish(event),
                 Output::Pause { connection } => self.set_paused(connection, true),
                 Output::Resume { connection } => self.set_paused(connection, false),
                 Output::Send { connection, frame } => self.pass_on(connection, Outbound::Frame(frame)),
@@ -346,7 +345,7 @@ impl Server {
     }
 
     /// Lets a connection write what it has, and end.
-    fn dismiss(&mut self, connection: ConnectionId) {
+    fn close(&mut self, connection: ConnectionId) {
         self.links.retain(|link| *link != connection);
         if let Some(remote) = self.remotes.remove(&connection) {
             remote.gate.send_replace(Gate::Closing);
@@ -354,7 +353,7 @@ impl Server {
         }
     }
 
-    fn tell(&self, event: BrokerEvent) {
+    fn publish(&self, event: BrokerEvent) {
         event.log();
         // Nobody has to listen.
         let _ = self.events.send(event);
@@ -364,20 +363,12 @@ impl Server {
     async fn shutdown(&mut self, deadline: Duration) {
         self.acceptors.shutdown().await;
         self.core.shutdown();
-        self.carry_out();
+        self.apply_outputs();
         self.inputs.close();
         let all_gone = async { while self.connections.join_next().await.is_some() {} };
         // Whoever is late is cut off.
         let _ = time::timeout(deadline, all_gone).await;
         self.connections.shutdown().await;
-    }
-}
-
-/// Waits until then, or for ever.
-async fn until(then: Option<std::time::Instant>) {
-    match then {
-        Some(then) => time::sleep_until(Instant::from_std(then)).await,
-        None => std::future::pending().await,
     }
 }
 
@@ -398,7 +389,7 @@ async fn accept(listener: TcpListener, inputs: mpsc::Sender<Input>) {
 }
 
 /// Says why, as far as that is possible without waiting.
-fn turn_away(stream: &TcpStream, refusal: &Refusal) {
+fn reject(stream: &TcpStream, refusal: &Refusal) {
     let mut bytes = BytesMut::new();
     if crate::codec::encode(&refusal.frame(None), Version::V1_0, &mut bytes).is_ok() {
         let _ = stream.try_write(&bytes);

@@ -50,9 +50,9 @@ pub struct ClientConfig {
     pub reconnect: Reconnect,
     /// How long a connection may take until the broker has said `CONNECTED`.
     pub connect_timeout: Duration,
-    /// Octets (see [`Frame::weight`]) that may wait to be sent. No single frame may be heavier.
+    /// Bytes (see [`Frame::weight`]) that may wait to be sent. No single frame may be heavier.
     pub outgoing_limit: usize,
-    /// What is accepted of the broker. As many octets as a body may have may also wait as events.
+    /// What is accepted of the broker. As many bytes as a body may have may also wait as events.
     pub limits: Limits,
     /// Whether to bear with a broker that breaks the rules, see [`Dialect::lenient`].
     pub lenient: bool,

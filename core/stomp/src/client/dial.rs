@@ -14,7 +14,6 @@ pub trait Dial: Send + Sync + 'static {
     fn dial(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }
 
-/// Plain TCP.
 pub(super) struct Tcp {
     pub(super) address: String,
 }

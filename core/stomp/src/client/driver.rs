@@ -41,7 +41,7 @@ impl State {
 
     /// Waits for something while requests go on being queued and events delivered; `None` if we were asked to leave
     /// and nothing is left to be sent.
-    async fn meanwhile<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+    async fn serving_until<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
         loop {
             if let Some(reply) = self.outbox.leave() {
@@ -72,7 +72,7 @@ impl State {
     }
 
     /// Tells whoever asked to leave what came of it, if anybody did.
-    fn has_left(&mut self, outcome: Result<(), ClientError>) -> bool {
+    fn finish_leaving(&mut self, outcome: Result<(), ClientError>) -> bool {
         let reply = self.leaving.take();
         // Whoever gave up waiting does not mind.
         reply.map(|reply| drop(reply.send(outcome))).is_some()
@@ -106,13 +106,12 @@ impl<D: Dial> Driver<D> {
         Self { dial, config, state, connections: 0 }
     }
 
-    /// Connects again and again.
     pub(super) async fn run(mut self) {
         let mut failures = 0;
         while let Some(Lost { failure, lasted }) = self.connection().await {
             let reason = failure.reason();
             self.state.connection_lost(&reason);
-            if self.state.has_left(Err(ClientError::Disconnected { reason: reason.clone() })) {
+            if self.state.finish_leaving(Err(ClientError::Disconnected { reason: reason.clone() })) {
                 return;
             }
             if lasted >= self.config.reconnect.most {
@@ -122,7 +121,7 @@ impl<D: Dial> Driver<D> {
             failures = failures.saturating_add(1);
             tracing::debug!(address = %self.config.address, reason, ?retry_in, "not connected");
             self.state.inbox.push(failure.event(retry_in));
-            if self.state.meanwhile(sleep(retry_in)).await.is_none() {
+            if self.state.serving_until(sleep(retry_in)).await.is_none() {
                 return;
             }
         }
@@ -131,7 +130,7 @@ impl<D: Dial> Driver<D> {
     /// One connection, from the first attempt to its end. `None` when we left because we were asked to.
     async fn connection(&mut self) -> Option<Lost> {
         let opening = handshake::open(&self.dial, &self.config);
-        let opened = match self.state.meanwhile(opening).await? {
+        let opened = match self.state.serving_until(opening).await? {
             Ok(opened) => opened,
             Err(failure) => return Some(Lost { failure, lasted: Duration::ZERO }),
         };
@@ -140,7 +139,7 @@ impl<D: Dial> Driver<D> {
         self.state.connected(self.connections, &opened);
         match session::run(&mut self.state, opened, self.connections).await {
             Ok(()) => {
-                self.state.has_left(Ok(()));
+                self.state.finish_leaving(Ok(()));
                 None
             }
             Err(failure) => Some(Lost { failure, lasted: since.elapsed() }),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// Why a request to a [`Client`](super::Client) failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum ClientError {
     /// The client was disconnected or dropped.
     #[error("the client has ended")]
@@ -15,27 +16,16 @@ pub enum ClientError {
     ConnectionGone,
     /// It took too long. Whether the broker got the frame is not known.
     #[error("no answer from the broker within {within:?}")]
-    Deadline {
-        /// The time that was given.
-        within: Duration,
-    },
+    Deadline { within: Duration },
     /// The connection was lost before the broker had confirmed. Whether it got the frame is not known.
     #[error("the connection was lost before the broker confirmed: {reason}")]
-    Disconnected {
-        /// Why, in words.
-        reason: String,
-    },
+    Disconnected { reason: String },
     /// The frame cannot be written, in no version or not in the one that was agreed upon.
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// The frame would not even fit into the empty queue.
-    #[error("the frame weighs {weight} octets, more than the limit of {limit} that may wait to be sent")]
-    FrameTooLarge {
-        /// What it weighs, in octets.
-        weight: usize,
-        /// The limit, in octets.
-        limit: usize,
-    },
+    #[error("the frame weighs {weight} bytes, more than the limit of {limit} that may wait to be sent")]
+    FrameTooLarge { weight: usize, limit: usize },
     /// The message is one of a subscription with [`AckMode::Auto`](super::AckMode::Auto), or the broker gave nothing
     /// to acknowledge it by.
     #[error(
@@ -47,28 +37,14 @@ pub enum ClientError {
     },
     /// Only the client itself sends that, or only a broker does.
     #[error("{command} cannot be sent like this: only SEND, BEGIN, COMMIT and ABORT can")]
-    NotToBeSent {
-        /// The frame's command.
-        command: Command,
-    },
+    NotToBeSent { command: Command },
     /// There is no such frame in that version.
     #[error("STOMP {version}, which the broker speaks, has no {command}")]
-    NotInVersion {
-        /// The frame's command.
-        command: Command,
-        /// The negotiated version.
-        version: Version,
-    },
+    NotInVersion { command: Command, version: Version },
     /// As much waits to be sent as may.
-    #[error("more than {limit} octets wait to be sent")]
-    QueueFull {
-        /// The limit, in octets.
-        limit: usize,
-    },
+    #[error("more than {limit} bytes wait to be sent")]
+    QueueFull { limit: usize },
     /// The broker answered the frame with `ERROR`.
     #[error("the broker refused: {message}")]
-    Refused {
-        /// What it said, shortened.
-        message: String,
-    },
+    Refused { message: String },
 }

@@ -56,7 +56,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Octets that it keeps in memory, more or less.
+    /// Bytes that it keeps in memory, more or less.
     pub(super) fn weight(&self) -> usize {
         let held = match self {
             Self::Message(delivery) => delivery.frame.weight(),

@@ -4,7 +4,7 @@ use crate::client::{ClientConfig, Credentials, Dial, Event};
 use crate::codec::{DecodeError, Decoder, Item, Limits, encode};
 use crate::frame::{Command, Frame, Version};
 use crate::heartbeat::{Agreed, HeartBeat};
-use crate::proof::{self, CHALLENGE, Challenge, NONCE, PROOF, Secret, Side, from_hexadecimal, hexadecimal};
+use crate::proof::{self, CHALLENGE, Challenge, NONCE, PROOF, Secret, Side, from_hex};
 use bytes::BytesMut;
 use std::io;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 const SHOWN: usize = 80;
 
 /// What is read of somebody who has not proved to be the broker that we look for.
-const OF_STRANGERS: Limits = Limits { line: 1 << 10, headers: 32, body: 8 << 10 };
+const BEFORE_PROOF: Limits = Limits { line: 1 << 10, headers: 32, body: 8 << 10 };
 
 /// A connection that the broker accepted.
 pub(super) struct Opened<S> {
@@ -47,7 +47,7 @@ impl Failure {
             Self::BadFrame(reason) | Self::Broken(reason) | Self::Unproven { message: reason, .. } => {
                 reason.clone()
             }
-            Self::Refused(frame) => format!("the broker refused the connection: {}", words_of(frame)),
+            Self::Refused(frame) => format!("the broker refused the connection: {}", error_text(frame)),
         }
     }
 
@@ -55,7 +55,7 @@ impl Failure {
         match self {
             Self::BadFrame(problem) => Event::BadFrame { problem, retry_in },
             Self::Broken(reason) => Event::Disconnected { reason, retry_in },
-            Self::Refused(frame) => Event::Refused { message: words_of(&frame), frame, retry_in },
+            Self::Refused(frame) => Event::Refused { message: error_text(&frame), frame, retry_in },
             Self::Unproven { message, frame } => Event::Refused { message, frame, retry_in },
         }
     }
@@ -73,7 +73,7 @@ impl From<DecodeError> for Failure {
 }
 
 /// What an `ERROR` frame says, in its `message` header or else in its body, shortened.
-pub(super) fn words_of(error: &Frame) -> String {
+pub(super) fn error_text(error: &Frame) -> String {
     let body = String::from_utf8_lossy(&error.body);
     let words = error.header("message").unwrap_or(&body).trim();
     match words.char_indices().nth(SHOWN) {
@@ -154,15 +154,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
         let login = config.login.as_deref().ok_or_else(no_login)?;
         let nonce = proof::random()
             .map_err(|error| Failure::Broken(format!("the system gives no random bytes: {error}")))?;
-        self.decoder.set_limits(OF_STRANGERS);
-        let answer = self.ask(&config.connect_frame().with(NONCE, hexadecimal(&nonce))).await?;
+        self.decoder.set_limits(BEFORE_PROOF);
+        let answer = self.ask(&config.connect_frame().with(NONCE, hex::encode(nonce))).await?;
         let broker = match nonce_of_broker(&answer, login, &nonce, secret) {
             Ok(nonce) => nonce,
             Err(what) => return Err(unproven(what, config, login, answer)),
         };
         self.decoder.set_limits(config.limits);
         let challenge = Challenge { login, client: &nonce, broker: &broker };
-        let proof = hexadecimal(&secret.proof(Side::Client, challenge));
+        let proof = hex::encode(secret.proof(Side::Client, challenge));
         self.ask(&config.connect_frame().with(PROOF, proof)).await
     }
 }
@@ -179,7 +179,7 @@ fn nonce_of_broker(
         Command::Connected => return Err("it said CONNECTED without one"),
         _ => return Err("it sent something else"),
     }
-    let bytes = |name| answer.header(name).and_then(from_hexadecimal);
+    let bytes = |name| answer.header(name).and_then(from_hex);
     let (Some(broker), Some(proof)) = (bytes(NONCE), bytes(PROOF)) else {
         return Err("its proof is none");
     };
@@ -194,7 +194,7 @@ fn unproven(what: &str, config: &ClientConfig, login: &str, frame: Frame) -> Fai
     let address = &config.address;
     let message = match frame.command {
         Command::Error => {
-            let words = words_of(&frame);
+            let words = error_text(&frame);
             format!("{words} (so says {address}, which has not proved to know the credential of {login})")
         }
         _ => format!(
@@ -213,7 +213,7 @@ fn terms(answer: &Frame, config: &ClientConfig) -> Result<(Version, Agreed), Fai
         Command::Error => return Err(Failure::Refused(answer.clone())),
         other => return Err(Failure::BadFrame(format!("the broker answered CONNECT with {other}"))),
     }
-    let version = answer.header("version").unwrap_or(Version::V1_0.as_str());
+    let version = answer.header("version").unwrap_or(Version::V1_0.into());
     let unknown = |error| Failure::BadFrame(format!("the broker chose a version: {error}"));
     let theirs = HeartBeat::of_header(answer.header("heart-beat"))
         .map_err(|error| Failure::BadFrame(format!("the broker answered CONNECT, but {error}")))?;
@@ -227,9 +227,9 @@ mod tests {
     #[test]
     fn an_error_is_told_by_its_message_or_its_body_and_shortly() {
         let frame = Frame::new(Command::Error).with_body("long story\n");
-        assert_eq!(words_of(&frame), "long story");
+        assert_eq!(error_text(&frame), "long story");
         let frame = frame.with("message", "é".repeat(100));
-        assert_eq!(words_of(&frame), "é".repeat(SHOWN) + "…");
+        assert_eq!(error_text(&frame), "é".repeat(SHOWN) + "…");
     }
 
     #[test]

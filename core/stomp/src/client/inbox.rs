@@ -1,4 +1,4 @@
-//! The way of events to their consumer: bounded in number and in octets, and never waited for.
+//! The way of events to their consumer: bounded in number and in bytes, and never waited for.
 //!
 //! What does not fit stays here, and whoever reads the socket is told to stop until there is room.
 
@@ -6,14 +6,13 @@ use crate::client::Event;
 use std::collections::VecDeque;
 use tokio::sync::mpsc;
 
-/// Events that may wait; each is small or counts by its octets.
+/// Events that may wait; each is small or counts by its bytes.
 const EVENTS: usize = 64;
 
-/// The sending side.
 #[derive(Debug)]
 pub(super) struct Inbox {
     sender: mpsc::Sender<Event>,
-    /// What is in the channel, oldest first: octets of each. The consumer takes events without our knowing, only
+    /// What is in the channel, oldest first: bytes of each. The consumer takes events without our knowing, only
     /// the free places tell how many.
     weights: VecDeque<usize>,
     held: usize,
@@ -23,7 +22,7 @@ pub(super) struct Inbox {
     free: usize,
 }
 
-/// An inbox that holds not much more than so many octets, and what comes out of it.
+/// An inbox that holds not much more than so many bytes, and what comes out of it.
 pub(super) fn channel(limit: usize) -> (Inbox, mpsc::Receiver<Event>) {
     let (sender, receiver) = mpsc::channel(EVENTS);
     let (weights, waiting) = (VecDeque::new(), VecDeque::new());
@@ -67,7 +66,7 @@ impl Inbox {
     }
 
     /// Drops what waits: nobody is going to take it any more.
-    pub(super) fn give_up(&mut self) {
+    pub(super) fn discard(&mut self) {
         self.waiting.clear();
     }
 
@@ -86,8 +85,8 @@ mod tests {
     use std::time::Duration;
     use tokio::sync::mpsc::Receiver;
 
-    fn event(octets: usize) -> Event {
-        Event::Disconnected { reason: "x".repeat(octets), retry_in: Duration::ZERO }
+    fn event(bytes: usize) -> Event {
+        Event::Disconnected { reason: "x".repeat(bytes), retry_in: Duration::ZERO }
     }
 
     fn drain(events: &mut Receiver<Event>) -> usize {
@@ -114,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn more_octets_than_the_limit_wait_even_if_there_are_places() {
+    async fn more_bytes_than_the_limit_wait_even_if_there_are_places() {
         let (mut inbox, mut events) = channel(1000);
         (0..3).for_each(|_| inbox.push(event(2000)));
         assert!(inbox.is_stalled());

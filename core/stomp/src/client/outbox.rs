@@ -1,6 +1,6 @@
 //! What waits to be sent, in its order, and what of it is on its way into the socket. Pure: writes no socket itself.
 //!
-//! A frame leaves the box when its last octet was written. What is in it when the connection breaks was not
+//! A frame leaves the box when its last byte was written. What is in it when the connection breaks was not
 //! received whole by anybody, and can be sent again.
 
 use crate::client::receipts::Reply;
@@ -11,7 +11,7 @@ use bytes::{BufMut, BytesMut};
 use std::collections::VecDeque;
 use tokio::sync::OwnedSemaphorePermit;
 
-/// Octets that are encoded ahead of the socket: enough to keep it busy.
+/// Bytes that are encoded ahead of the socket: enough to keep it busy.
 const AHEAD: usize = 64 << 10;
 
 /// Something to be sent, with its share of the queue's bound.
@@ -43,7 +43,7 @@ pub(super) enum Outgoing {
 }
 
 impl Outgoing {
-    /// Octets that it keeps in memory, more or less.
+    /// Bytes that it keeps in memory, more or less.
     pub(super) fn weight(&self) -> usize {
         let held = match self {
             Self::Disconnect(_) => 0,
@@ -72,7 +72,7 @@ pub(super) struct Outbox {
     queued: VecDeque<Request>,
     /// Encoded and not written yet; whoever writes takes from the front and says how much.
     pub(super) bytes: BytesMut,
-    /// Of what is in `bytes`, in its order: how many octets are left, and what they are if it matters.
+    /// Of what is in `bytes`, in its order: how many bytes are left, and what they are if it matters.
     encoded: VecDeque<(usize, Option<Request>)>,
 }
 
@@ -124,21 +124,20 @@ impl Outbox {
         }
     }
 
-    /// Encodes a heart-beat.
     pub(super) fn heart_beat(&mut self) {
         self.bytes.put_u8(b'\n');
         self.encoded.push_back((1, None));
     }
 
-    /// So many octets were taken from `bytes` and written. Gives the receipts that may come from now on.
-    pub(super) fn written(&mut self, mut octets: usize) -> Vec<(String, Reply)> {
+    /// So many bytes were taken from `bytes` and written. Gives the receipts that may come from now on.
+    pub(super) fn written(&mut self, mut bytes: usize) -> Vec<(String, Reply)> {
         let mut receipts = Vec::new();
         while let Some((left, _)) = self.encoded.front_mut() {
-            if *left > octets {
-                *left -= octets;
+            if *left > bytes {
+                *left -= bytes;
                 break;
             }
-            octets -= *left;
+            bytes -= *left;
             let whole = self.encoded.pop_front().and_then(|(_, request)| request);
             if let Some(Request { outgoing: Outgoing::Frame { receipt: Some(receipt), .. }, .. }) = whole {
                 receipts.push(receipt);
@@ -186,9 +185,9 @@ mod tests {
         bodies
     }
 
-    fn write(outbox: &mut Outbox, octets: usize) -> Vec<(String, Reply)> {
-        outbox.bytes.advance(octets);
-        outbox.written(octets)
+    fn write(outbox: &mut Outbox, bytes: usize) -> Vec<(String, Reply)> {
+        outbox.bytes.advance(bytes);
+        outbox.written(bytes)
     }
 
     #[test]
@@ -217,15 +216,15 @@ mod tests {
     }
 
     #[test]
-    fn a_receipt_may_come_once_the_last_octet_is_written() {
+    fn a_receipt_may_come_once_the_last_byte_is_written() {
         let mut outbox = Outbox::default();
         let (reply, _outcome) = oneshot::channel();
         let frame = Frame::new(Command::Send);
         let receipt = Some(("r".to_owned(), reply));
         outbox.queue(Request { outgoing: Outgoing::Frame { frame, receipt, only_on: None }, room: None });
         encode_all(&mut outbox);
-        let octets = outbox.bytes.len();
-        assert!(write(&mut outbox, octets - 1).is_empty());
+        let bytes = outbox.bytes.len();
+        assert!(write(&mut outbox, bytes - 1).is_empty());
         assert_eq!(write(&mut outbox, 1).len(), 1);
     }
 
@@ -243,8 +242,8 @@ mod tests {
         let mut outbox = Outbox::default();
         (0..100).for_each(|_| outbox.queue(request(&"x".repeat(AHEAD / 10), None)));
         assert_eq!(encode_all(&mut outbox).len(), 10);
-        let octets = outbox.bytes.len();
-        write(&mut outbox, octets);
+        let bytes = outbox.bytes.len();
+        write(&mut outbox, bytes);
         assert_eq!(encode_all(&mut outbox).len(), 10);
     }
 

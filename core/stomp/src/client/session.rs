@@ -2,7 +2,7 @@
 
 use crate::client::driver::State;
 use crate::client::event::{Delivery, Event, Subscription};
-use crate::client::handshake::{Failure, Opened, broken, words_of};
+use crate::client::handshake::{Failure, Opened, broken, error_text};
 use crate::client::outbox::{Outgoing, Request};
 use crate::client::receipts::Reply;
 use crate::client::{ClientError, ConnectionId};
@@ -10,14 +10,14 @@ use crate::codec::{Decoder, Item};
 use crate::frame::{Command, Frame, Version};
 use crate::heartbeat::HeartBeats;
 use bytes::BytesMut;
-use std::future::pending;
+use futures_util::future::OptionFuture;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::select;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// Octets for which there is room before a read.
+/// Bytes for which there is room before a read.
 const READ: usize = 32 << 10;
 
 /// The receipt of our last frame. Those of other frames are numbered.
@@ -33,7 +33,7 @@ struct Session<'a> {
     /// Whether something was written since the stream was flushed.
     unflushed: bool,
     /// Whether the broker has confirmed that we may go.
-    may_go: bool,
+    is_confirmed: bool,
 }
 
 /// Speaks on the connection until we have left in good order, or it fails.
@@ -44,11 +44,12 @@ where
     let Opened { stream, decoder, buffer, version, agreed, .. } = opened;
     let (mut reader, mut writer) = split(stream);
     let beats = HeartBeats::new(agreed, now());
-    let mut session = Session { state, id, version, decoder, buffer, beats, unflushed: false, may_go: false };
+    let mut session =
+        Session { state, id, version, decoder, buffer, beats, unflushed: false, is_confirmed: false };
     session.subscribe_again();
     loop {
         session.take_frames()?;
-        if session.may_go {
+        if session.is_confirmed {
             return Ok(());
         }
         session.encode_queued();
@@ -58,15 +59,15 @@ where
             session.decoder.make_room(&mut session.buffer, READ);
         }
         select! {
-            read = reader.read_buf(&mut session.buffer), if reads => session.was_read(read)?,
-            sent = send(&mut writer, &mut session.state.outbox.bytes), if session.sends() => session.was_sent(sent)?,
+            read = reader.read_buf(&mut session.buffer), if reads => session.on_read(read)?,
+            sent = send(&mut writer, &mut session.state.outbox.bytes), if session.sends() => session.on_sent(sent)?,
             Some(request) = session.state.requests.recv() => session.state.outbox.queue(request),
-            () = session.state.inbox.room(), if !reads => session.listen_again(),
-            () = until(wake) => {
+            () = session.state.inbox.room(), if !reads => session.resume_reading(),
+            Some(()) = OptionFuture::from(wake.map(|at| sleep_until(at.into()))) => {
                 if session.is_broker_dead() {
                     // The clock may have gone on while we did not: what waits in the socket is heard first.
                     let read = timeout(Duration::ZERO, reader.read_buf(&mut session.buffer)).await;
-                    session.was_read(read.map_err(|_| session.silence())?)?;
+                    session.on_read(read.map_err(|_| session.silence())?)?;
                 }
                 session.beat_if_due();
             }
@@ -78,25 +79,18 @@ fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
 
-async fn until(wake: Option<std::time::Instant>) {
-    match wake {
-        Some(at) => sleep_until(at.into()).await,
-        None => pending().await,
-    }
-}
-
 /// A step towards everything being sent.
 #[derive(Clone, Copy, PartialEq)]
 enum Sent {
     Flushed,
-    Octets(usize),
+    Bytes(usize),
 }
 
 async fn send(writer: &mut (impl AsyncWriteExt + Unpin), bytes: &mut BytesMut) -> io::Result<Sent> {
     if bytes.is_empty() {
         return writer.flush().await.map(|()| Sent::Flushed);
     }
-    writer.write_buf(bytes).await.map(Sent::Octets)
+    writer.write_buf(bytes).await.map(Sent::Bytes)
 }
 
 impl Session<'_> {
@@ -136,7 +130,7 @@ impl Session<'_> {
         }
     }
 
-    fn was_read(&mut self, read: io::Result<usize>) -> Result<(), Failure> {
+    fn on_read(&mut self, read: io::Result<usize>) -> Result<(), Failure> {
         if read.map_err(|error| broken("the connection broke", &error))? == 0 {
             self.decoder.finish(&self.buffer)?;
             return Err(Failure::Broken("the broker closed the connection".to_owned()));
@@ -145,31 +139,31 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn was_sent(&mut self, sent: io::Result<Sent>) -> Result<(), Failure> {
+    fn on_sent(&mut self, sent: io::Result<Sent>) -> Result<(), Failure> {
         let sent = sent.map_err(|error| broken("the connection broke", &error))?;
         self.unflushed = sent != Sent::Flushed;
         self.beats.sent(now());
-        let octets = match sent {
+        let bytes = match sent {
             Sent::Flushed => return Ok(()),
-            Sent::Octets(0) => {
+            Sent::Bytes(0) => {
                 return Err(Failure::Broken("the connection takes nothing any more".to_owned()));
             }
-            Sent::Octets(octets) => octets,
+            Sent::Bytes(bytes) => bytes,
         };
-        for (id, reply) in self.state.outbox.written(octets) {
+        for (id, reply) in self.state.outbox.written(bytes) {
             self.state.receipts.insert(id, reply);
         }
         Ok(())
     }
 
     /// The consumer has taken something. What the broker said meanwhile waits in the socket.
-    fn listen_again(&mut self) {
+    fn resume_reading(&mut self) {
         self.state.inbox.flush();
         self.beats.received(now());
     }
 
     fn take_frames(&mut self) -> Result<(), Failure> {
-        while self.reads() && !self.may_go {
+        while self.reads() && !self.is_confirmed {
             match self.decoder.decode(&mut self.buffer)? {
                 Some(Item::Frame(frame)) => self.take(frame)?,
                 Some(Item::HeartBeat) => {}
@@ -214,7 +208,7 @@ impl Session<'_> {
         let lacking = || Failure::BadFrame("the broker sent a RECEIPT without receipt-id".to_owned());
         let id = frame.header("receipt-id").ok_or_else(lacking)?;
         if id == LAST_RECEIPT && self.state.leaving.is_some() {
-            self.may_go = true;
+            self.is_confirmed = true;
         } else {
             self.state.receipts.settle(id, Ok(()));
         }
@@ -223,7 +217,7 @@ impl Session<'_> {
 
     /// `ERROR` ends the connection, and may say which frame it is about.
     fn refuse(&mut self, frame: &Frame) -> Failure {
-        let message = words_of(frame);
+        let message = error_text(frame);
         if let Some(id) = frame.header("receipt-id") {
             self.state.receipts.settle(id, Err(ClientError::Refused { message: message.clone() }));
         }
@@ -289,7 +283,7 @@ impl Session<'_> {
     fn leave(&mut self, reply: Reply) {
         self.encode_own(Frame::new(Command::Disconnect).with("receipt", LAST_RECEIPT));
         self.state.leaving = Some(reply);
-        self.state.inbox.give_up();
+        self.state.inbox.discard();
     }
 
     fn encode_own(&mut self, frame: Frame) {

@@ -158,7 +158,7 @@ async fn nonsense_ends_the_connection_and_is_told() {
         ),
         (
             b"MESSAGE\ncontent-length:1001\n\n",
-            "the broker sent what is no frame: the body of MESSAGE is longer than the limit of 1000 octets",
+            "the broker sent what is no frame: the body of MESSAGE is longer than the limit of 1000 bytes",
         ),
         (b"SEND\n\n\0", "the broker sent SEND where no broker sends it"),
         (b"CONNECTED\n\n\0", "the broker sent CONNECTED where no broker sends it"),
@@ -197,8 +197,8 @@ async fn frames_that_trickle_in_or_come_at_once_are_all_heard() {
     peer.raw(together).await;
     started.connected().await;
     assert_eq!([started.message().await, started.message().await], ["one", "two"]);
-    for octet in b"\nMESSAGE\r\nsubscription:a\r\n\r\nthree\0" {
-        peer.raw(&[*octet]).await;
+    for byte in b"\nMESSAGE\r\nsubscription:a\r\n\r\nthree\0" {
+        peer.raw(&[*byte]).await;
     }
     assert_eq!(started.message().await, "three");
 }

@@ -7,7 +7,7 @@
 //!    └────────────────────────┴──────────────────────┴── DecodeError ──▶ Failed (for good)
 //! ```
 //! Lines are taken from the buffer as they are complete, and of what is not complete it is remembered how far it
-//! was searched: a frame that trickles in octet by octet costs no more than one that comes at once. The buffer
+//! was searched: a frame that trickles in byte by byte costs no more than one that comes at once. The buffer
 //! never has to hold more than one line or one body.
 
 use crate::codec::escape::{Escapes, excerpt};
@@ -21,12 +21,12 @@ use std::mem;
 const COMMAND_LINE: usize = 32;
 
 /// Bodies from here on share the buffer they were read into. Smaller ones are copied, which costs as much as
-/// sharing, and keeps a few octets that somebody holds on to from holding a whole buffer.
+/// sharing, and keeps a few bytes that somebody holds on to from holding a whole buffer.
 const SHARED_BODY: usize = 4 << 10;
 
 /// So long a body may be for all the room it needs to be made at once. Who says that a longer one comes has to send it
 /// for the buffer to grow.
-const BELIEVED: usize = 1 << 20;
+const MAX_PREALLOCATED: usize = 1 << 20;
 
 /// Headers for which there is room from the start: more than brokers and clients usually send.
 const USUAL_HEADERS: usize = 8;
@@ -39,7 +39,7 @@ pub struct Decoder {
     state: State,
     /// What was read of the frame that went wrong.
     broken: Option<Box<Frame>>,
-    /// Octets at the head of the buffer that were searched in vain for the end of the line or body.
+    /// Bytes at the head of the buffer that were searched in vain for the end of the line or body.
     searched: usize,
 }
 
@@ -113,12 +113,12 @@ impl Decoder {
         self.broken.as_deref()
     }
 
-    /// Makes room in the buffer for what is read next: for the rest of a body whose length is known, and not an octet
-    /// more, so that who shares the buffer with the body holds nothing else; in all other cases for `chunk` octets at
+    /// Makes room in the buffer for what is read next: for the rest of a body whose length is known, and not an byte
+    /// more, so that who shares the buffer with the body holds nothing else; in all other cases for `chunk` bytes at
     /// least, and the more the more there is already.
     pub fn make_room(&self, buffer: &mut BytesMut, chunk: usize) {
         let length = match self.state {
-            State::Body(_, Some(length)) if length <= BELIEVED => length + 1,
+            State::Body(_, Some(length)) if length <= MAX_PREALLOCATED => length + 1,
             _ => 0,
         };
         if length <= buffer.len() {
@@ -262,10 +262,10 @@ impl Decoder {
     fn length_of_body(&self, frame: &Frame) -> Result<Option<usize>, DecodeError> {
         let command = frame.command;
         let length = content_length(frame)?;
-        if length.is_some_and(|octets| octets > 0) && !self.may_have_body(command) {
+        if length.is_some_and(|bytes| bytes > 0) && !self.may_have_body(command) {
             return Err(DecodeError::BodyNotAllowed { command });
         }
-        if length.is_some_and(|octets| octets > self.limits.body) {
+        if length.is_some_and(|bytes| bytes > self.limits.body) {
             return Err(DecodeError::BodyTooLong { command, limit: self.limits.body });
         }
         Ok(length)
@@ -303,7 +303,7 @@ impl Decoder {
         })
     }
 
-    /// Where in the buffer something is, searching no octet twice.
+    /// Where in the buffer something is, searching no byte twice.
     fn search(&mut self, buffer: &[u8], find: impl FnOnce(&[u8]) -> Option<usize>) -> Option<usize> {
         let searched = mem::take(&mut self.searched);
         let found = buffer.get(searched..).and_then(find);
@@ -333,7 +333,7 @@ impl Decoder {
     }
 }
 
-/// Octets of line ends that the buffer begins with. A CR whose LF has not come yet is none.
+/// Bytes of line ends that the buffer begins with. A CR whose LF has not come yet is none.
 fn leading_line_ends(buffer: &[u8]) -> usize {
     let mut rest = buffer;
     while let [b'\n', after @ ..] | [b'\r', b'\n', after @ ..] = rest {
@@ -350,12 +350,12 @@ fn trim((name, value): &mut (String, String)) {
 fn content_length(frame: &Frame) -> Result<Option<usize>, DecodeError> {
     let Some(value) = frame.header("content-length") else { return Ok(None) };
     // `parse` alone would take "+5".
-    let digits = value.bytes().all(|octet| octet.is_ascii_digit());
+    let digits = value.bytes().all(|byte| byte.is_ascii_digit());
     let length = value.parse().ok().filter(|_| digits);
     length.map(Some).ok_or(DecodeError::ContentLengthInvalid { command: frame.command })
 }
 
-/// The frame with the next octets of the buffer as its body, the NUL behind them taken too.
+/// The frame with the next bytes of the buffer as its body, the NUL behind them taken too.
 fn with_body(mut frame: Frame, length: usize, buffer: &mut BytesMut) -> Step {
     frame.body = if length < SHARED_BODY {
         let body = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());

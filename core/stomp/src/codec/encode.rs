@@ -16,7 +16,7 @@ pub fn encode(frame: &Frame, version: Version, buffer: &mut BytesMut) -> Result<
     check(frame, version)?;
     let escapes = Escapes::written(frame.command, version);
     buffer.reserve(estimate(frame));
-    buffer.put_slice(frame.command.as_str().as_bytes());
+    buffer.put_slice(<&str>::from(frame.command).as_bytes());
     buffer.put_u8(b'\n');
     for (name, value) in frame.headers.iter().filter(|(name, _)| name != "content-length") {
         put_text(name, escapes, buffer);
@@ -65,17 +65,17 @@ pub fn check(frame: &Frame, version: Version) -> Result<(), EncodeError> {
 
 fn put_text(text: &str, escapes: Escapes, buffer: &mut BytesMut) {
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|&octet| escapes.sequence(octet).is_some()) {
+    while let Some(at) = rest.iter().position(|&byte| escapes.sequence(byte).is_some()) {
         let (before, from) = rest.split_at(at);
         buffer.put_slice(before);
-        let Some((&octet, after)) = from.split_first() else { return };
-        buffer.put_slice(escapes.sequence(octet).unwrap_or(&[]));
+        let Some((&byte, after)) = from.split_first() else { return };
+        buffer.put_slice(escapes.sequence(byte).unwrap_or(&[]));
         rest = after;
     }
     buffer.put_slice(rest);
 }
 
-/// Octets that the frame takes if little in it has to be escaped.
+/// Bytes that the frame takes if little in it has to be escaped.
 fn estimate(frame: &Frame) -> usize {
     const AROUND: usize = "UNSUBSCRIBE\ncontent-length:18446744073709551615\n\n\0".len();
     const AROUND_HEADER: usize = ":\n".len();

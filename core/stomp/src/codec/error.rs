@@ -3,96 +3,50 @@
 //! No header is echoed: it may be a passcode. Headers are told apart by their number, the first being 1.
 
 use crate::frame::{Command, Version};
-use std::io;
 
 /// Why bytes are not a frame. The connection they came on cannot be read any further.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum DecodeError {
     /// STOMP 1.1 and 1.2, "Body": only `SEND`, `MESSAGE` and `ERROR` may have one.
     #[error("{command} has a body, which only SEND, MESSAGE and ERROR may have")]
-    BodyNotAllowed {
-        /// The frame's command.
-        command: Command,
-    },
+    BodyNotAllowed { command: Command },
     /// The body is longer than [`Limits::body`](super::Limits::body).
-    #[error("the body of {command} is longer than the limit of {limit} octets")]
-    BodyTooLong {
-        /// The frame's command.
-        command: Command,
-        /// The limit, in octets.
-        limit: usize,
-    },
+    #[error("the body of {command} is longer than the limit of {limit} bytes")]
+    BodyTooLong { command: Command, limit: usize },
     /// STOMP 1.2, "Augmented BNF": no CR within a header, except before the LF.
     #[error("header {header} contains a carriage return, which STOMP 1.2 writes as \\r")]
-    CarriageReturn {
-        /// Its number.
-        header: usize,
-    },
-    /// `content-length` is not a decimal number of octets.
-    #[error("the content-length of {command} is not a number of octets")]
-    ContentLengthInvalid {
-        /// The frame's command.
-        command: Command,
-    },
+    CarriageReturn { header: usize },
+    /// `content-length` is not a decimal number of bytes.
+    #[error("the content-length of {command} is not a number of bytes")]
+    ContentLengthInvalid { command: Command },
     /// No NUL where `content-length` says that the body ends.
-    #[error("no NUL follows the {length} octets that the content-length of {command} announces")]
-    ContentLengthWrong {
-        /// The frame's command.
-        command: Command,
-        /// The octets announced.
-        length: usize,
-    },
+    #[error("no NUL follows the {length} bytes that the content-length of {command} announces")]
+    ContentLengthWrong { command: Command, length: usize },
     /// The input ended within a frame.
     #[error("the input ends in the middle of a frame")]
     EndsInFrame,
     /// A line among the headers begins with its colon.
     #[error("header {header} has no name before its colon")]
-    HeaderWithoutName {
-        /// Its number.
-        header: usize,
-    },
+    HeaderWithoutName { header: usize },
     /// A line among the headers has no colon.
     #[error("header {header} has no colon")]
-    HeaderWithoutColon {
-        /// Its number.
-        header: usize,
-    },
+    HeaderWithoutColon { header: usize },
     /// The line is longer than [`Limits::line`](super::Limits::line).
-    #[error("header {header} is longer than the limit of {limit} octets a line")]
-    LineTooLong {
-        /// Its number.
-        header: usize,
-        /// The limit, in octets.
-        limit: usize,
-    },
+    #[error("header {header} is longer than the limit of {limit} bytes a line")]
+    LineTooLong { header: usize, limit: usize },
     /// Headers are text in UTF-8 (STOMP 1.1 and 1.2, "Value Encoding").
     #[error("header {header} is not UTF-8")]
-    NotUtf8 {
-        /// Its number.
-        header: usize,
-    },
+    NotUtf8 { header: usize },
     /// A NUL before the blank line that ends the headers.
     #[error("NUL in header {header}: the blank line that ends the headers is missing")]
-    NulInHeader {
-        /// Its number.
-        header: usize,
-    },
+    NulInHeader { header: usize },
     /// There are more headers than [`Limits::headers`](super::Limits::headers).
     #[error("{command} has more headers than the limit of {limit}")]
-    TooManyHeaders {
-        /// The frame's command.
-        command: Command,
-        /// The limit.
-        limit: usize,
-    },
+    TooManyHeaders { command: Command, limit: usize },
     /// STOMP 1.2, "Value Encoding": undefined escape sequences are fatal.
     #[error("header {header} contains an escape sequence that STOMP {version} does not define")]
-    UndefinedEscape {
-        /// Its number.
-        header: usize,
-        /// The version by which it was read.
-        version: Version,
-    },
+    UndefinedEscape { header: usize, version: Version },
     /// The first line of a frame names no command. Commands are upper case.
     #[error("\"{found}\" is no STOMP command")]
     UnknownCommand {
@@ -103,63 +57,29 @@ pub enum DecodeError {
 
 /// Why a frame cannot be sent as it is. Nothing was written.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum EncodeError {
     /// STOMP 1.1 and 1.2, "Body": only `SEND`, `MESSAGE` and `ERROR` may have one.
     #[error("{command} cannot have a body, only SEND, MESSAGE and ERROR can")]
-    BodyNotAllowed {
-        /// The frame's command.
-        command: Command,
-    },
+    BodyNotAllowed { command: Command },
     /// The frame has no such command in that version.
     #[error("STOMP {version} has no {command}")]
-    CommandNotInVersion {
-        /// The frame's command.
-        command: Command,
-        /// The version of the connection.
-        version: Version,
-    },
+    CommandNotInVersion { command: Command, version: Version },
     /// The frame brings a `content-length` that is not the length of its body.
-    #[error("the content-length of {command} is not the {length} octets of its body (leave it out)")]
-    ContentLengthWrong {
-        /// The frame's command.
-        command: Command,
-        /// The octets that the body has.
-        length: usize,
-    },
+    #[error("the content-length of {command} is not the {length} bytes of its body (leave it out)")]
+    ContentLengthWrong { command: Command, length: usize },
     /// A header has no name.
     #[error("header {header} of {command} has no name")]
-    HeaderWithoutName {
-        /// Its number.
-        header: usize,
-        /// The frame's command.
-        command: Command,
-    },
+    HeaderWithoutName { header: usize, command: Command },
     /// A name or value has a character that this version has no way to write.
     #[error(
         "header {header} of {command} contains {character:?}, which cannot be written in STOMP {version}"
     )]
     Inexpressible {
-        /// Its number.
         header: usize,
-        /// The frame's command.
         command: Command,
         /// LF, CR, NUL, or a colon in a name.
         character: char,
-        /// The version of the connection.
         version: Version,
     },
-}
-
-/// What a [`FrameCodec`](super::FrameCodec) on a socket can run into.
-#[derive(Debug, thiserror::Error)]
-pub enum CodecError {
-    /// The peer sent what is no frame.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    /// The frame cannot be sent.
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
-    /// The socket failed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
 }

@@ -57,7 +57,7 @@ impl Escapes {
                 None if self == Self::Lenient => plain.push('\\'),
                 None => return None,
             }
-            // Every sequence that means something is one octet after the backslash.
+            // Every sequence that means something is one byte after the backslash.
             rest = if meant.is_some() { after.get(1..).unwrap_or_default() } else { after };
         }
         plain.push_str(rest);
@@ -75,9 +75,9 @@ impl Escapes {
         }
     }
 
-    /// How an octet is written; `None` for as it is.
-    pub(super) const fn sequence(self, octet: u8) -> Option<&'static [u8]> {
-        match (self, octet) {
+    /// How an byte is written; `None` for as it is.
+    pub(super) const fn sequence(self, byte: u8) -> Option<&'static [u8]> {
+        match (self, byte) {
             (Self::None, _) => None,
             (_, b'\n') => Some(b"\\n"),
             (_, b':') => Some(b"\\c"),
@@ -89,20 +89,20 @@ impl Escapes {
 
     /// The first character of a name or value that there is no way to write.
     pub(super) fn inexpressible(self, text: &str, is_name: bool) -> Option<char> {
-        let special = |octet: &u8| match octet {
+        let special = |byte: &u8| match byte {
             // A raw CR, though 1.0 and 1.1 do not forbid it, would be half a line end to many peers.
-            b'\n' | b'\r' => self.sequence(*octet).is_none(),
+            b'\n' | b'\r' => self.sequence(*byte).is_none(),
             b':' => is_name && self == Self::None,
-            octet => *octet == 0,
+            byte => *byte == 0,
         };
         text.bytes().find(special).map(char::from)
     }
 }
 
-/// What the first octets that a peer sent look like, for a message.
-pub(super) fn excerpt(octets: &[u8], most: usize) -> String {
-    let shown = octets.get(..most).unwrap_or(octets);
-    let more = if shown.len() < octets.len() { "…" } else { "" };
+/// What the first bytes that a peer sent look like, for a message.
+pub(super) fn excerpt(bytes: &[u8], most: usize) -> String {
+    let shown = bytes.get(..most).unwrap_or(bytes);
+    let more = if shown.len() < bytes.len() { "…" } else { "" };
     format!("{}{more}", shown.escape_ascii())
 }
 

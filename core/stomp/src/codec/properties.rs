@@ -4,15 +4,16 @@ use crate::codec::{DecodeError, Decoder, Dialect, EncodeError, Item, Limits, enc
 use crate::frame::{Command, Frame, Version};
 use bytes::BytesMut;
 use proptest::prelude::*;
+use strum::VariantArray;
 
 const SMALL: Limits = Limits { line: 64, headers: 4, body: 256 };
 
 fn command() -> impl Strategy<Value = Command> {
-    proptest::sample::select(Command::ALL.to_vec())
+    proptest::sample::select(Command::VARIANTS)
 }
 
 fn version() -> impl Strategy<Value = Version> {
-    proptest::sample::select(Version::ALL.to_vec())
+    proptest::sample::select(Version::VARIANTS)
 }
 
 fn dialect() -> impl Strategy<Value = Dialect> {
@@ -20,7 +21,7 @@ fn dialect() -> impl Strategy<Value = Dialect> {
         .prop_map(|(version, lenient)| Dialect { version, lenient })
 }
 
-/// Names and values made mostly of what is hard: escapes, separators, spaces, characters of several octets;
+/// Names and values made mostly of what is hard: escapes, separators, spaces, characters of several bytes;
 /// seldom of what no version can express.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![30 => "[a-z :\\\\\\n\\ré\u{2603}ncr]{1,12}", 1 => "[a\\x00]{0,2}"]
@@ -95,7 +96,7 @@ fn decode_in_pieces(
             }
         }
         let most = limits.line.max(limits.body) + 2;
-        assert!(buffer.len() <= most, "{} octets are held, {most} are enough", buffer.len());
+        assert!(buffer.len() <= most, "{} bytes are held, {most} are enough", buffer.len());
     }
     let end = decoder.finish(&buffer);
     (frames, end)

@@ -1,4 +1,4 @@
-//! What is installed, patience, and other people's programs: they end with the test.
+//! What is installed, stall_timeout, and other people's programs: they end with the test.
 
 use std::future::Future;
 use std::io::Write;
@@ -9,11 +9,11 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// Longer than anything takes that works.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a test waits for comes, or the test fails.
 pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, what).await.expect("waited for in vain")
+    timeout(TIMEOUT, what).await.expect("waited for in vain")
 }
 
 /// Whether a peer is there; if not, the test has to end, and it fails where everything has to be there.
@@ -34,7 +34,7 @@ pub(super) async fn run(interpreter: &str, script: &str, arguments: &[&str]) -> 
     let mut command = Command::new(interpreter);
     command.arg(folder.join(script)).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     let output = soon(command.output()).await.unwrap();
-    let said = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (said(&output.stdout), said(&output.stderr));
     assert!(output.status.success(), "{script} {arguments:?}: {}\n{out}\n{err}", output.status);
     out

@@ -1,6 +1,6 @@
 //! Real peers: independent clients against the embedded broker, the client against a real broker.
 //!
-//! In reading order: [`kit`] (what is installed, patience, other people's programs), [`ours`] (the broker they talk
+//! In reading order: [`kit`] (what is installed, stall_timeout, other people's programs), [`ours`] (the broker they talk
 //! to), [`perl`] and [`ruby`] (clients), [`rabbitmq`] (a broker). `cargo xtask test --peers` installs them; a test
 //! without its peer says that it was skipped, and fails if `CI` is set. stomp-rs and iridium-stomp, which need no
 //! installation, are with the broker's own tests.

@@ -2,6 +2,7 @@
 
 use super::kit::{installed, run};
 use super::ours::{Ours, PASSCODE};
+use strum::VariantArray;
 use vocable_stomp::Version;
 use vocable_stomp::broker::BrokerConfig;
 
@@ -14,9 +15,9 @@ async fn net_stomp_sends_receives_and_acknowledges_in_every_version() {
     if !net_stomp() {
         return;
     }
-    for version in Version::ALL {
+    for &version in Version::VARIANTS {
         let mut broker = Ours::start(BrokerConfig::default()).await;
-        run("perl", "net_stomp.pl", &[&broker.port(), version.as_str(), PASSCODE]).await;
+        run("perl", "net_stomp.pl", &[&broker.port(), version.into(), PASSCODE]).await;
         // The first visit leaves something unacknowledged, which the second gets.
         broker.was_visited_in(version).await;
         broker.was_visited_in(version).await;

@@ -201,8 +201,8 @@ async fn the_client_works_with_rabbitmq_and_outlives_it() {
 
 async fn sends_subscribes_and_acknowledges(rabbit: &Rabbit) {
     let mut visitor = rabbit.visitor(vec![subscription()]).await;
-    let every_octet: Vec<u8> = (0..=255).collect();
-    for body in [b"one".to_vec(), every_octet, Vec::new(), vec![0; 1 << 20]] {
+    let every_byte: Vec<u8> = (0..=255).collect();
+    for body in [b"one".to_vec(), every_byte, Vec::new(), vec![0; 1 << 20]] {
         visitor.sends(body.clone()).await;
         let heard = visitor.hears().await;
         is_body(&heard, &body);
@@ -266,5 +266,5 @@ async fn comes_back_after_the_broker_was_away(rabbit: &mut Rabbit) {
 #[track_caller]
 fn is_body(heard: &Delivery, wanted: &[u8]) {
     let found = &heard.frame.body;
-    assert!(found == wanted, "{} octets, {found:.80?}", found.len());
+    assert!(found == wanted, "{} bytes, {found:.80?}", found.len());
 }

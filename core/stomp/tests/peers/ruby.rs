@@ -3,6 +3,7 @@
 use super::kit::{installed, run};
 use super::ours::{Ours, PASSCODE};
 use std::time::Duration;
+use strum::VariantArray;
 use vocable_stomp::Version;
 use vocable_stomp::broker::BrokerConfig;
 use vocable_stomp::heartbeat::HeartBeat;
@@ -16,9 +17,9 @@ async fn stomp_sends_receives_and_acknowledges_in_every_version() {
     if !stomp() {
         return;
     }
-    for version in Version::ALL {
+    for &version in Version::VARIANTS {
         let mut broker = Ours::start(BrokerConfig::default()).await;
-        run("ruby", "stomp.rb", &[&broker.port(), version.as_str(), PASSCODE, "work"]).await;
+        run("ruby", "stomp.rb", &[&broker.port(), version.into(), PASSCODE, "work"]).await;
         // The first visit leaves something unacknowledged, which the second gets.
         broker.was_visited_in(version).await;
         broker.was_visited_in(version).await;

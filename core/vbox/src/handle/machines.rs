@@ -16,8 +16,7 @@ impl VirtualBox {
 
     /// One machine. An unknown one is an error with [`Error::is_not_found`].
     pub async fn machine(&self, which: &str) -> Result<Machine, Error> {
-        let which = which.to_owned();
-        self.call("machine", move |com| list::machine(com, &which)).await
+        self.call_on("machine", which, list::machine).await
     }
 
     /// Registers a machine by the file with its settings.
@@ -44,21 +43,18 @@ impl VirtualBox {
 
     /// Forgets a machine; all its files stay.
     pub async fn unregister(&self, which: &str) -> Result<(), Error> {
-        let which = which.to_owned();
-        self.call("unregister", move |com| destroy::unregister(com, &which)).await
+        self.call_on("unregister", which, destroy::unregister).await
     }
 
     /// Forgets a machine and removes what is in its folder: settings, logs, snapshots, and those of its disks that are
     /// there. Images elsewhere stay.
     pub async fn destroy(&self, which: &str, reporter: Reporter) -> Result<(), Error> {
-        let which = which.to_owned();
-        self.operation("destroy", reporter, move |com| destroy::destroy(com, &which)).await
+        self.operation_on("destroy", which, reporter, destroy::destroy).await
     }
 
     /// Starts a machine without a window.
     pub async fn start(&self, which: &str, reporter: Reporter) -> Result<(), Error> {
-        let which = which.to_owned();
-        self.operation("start", reporter, move |com| life::start(com, &which)).await
+        self.operation_on("start", which, reporter, life::start).await
     }
 
     /// Stops a machine where it is.
@@ -87,32 +83,27 @@ impl VirtualBox {
         which: &str,
         call: &'static crate::shape::Call,
     ) -> Result<(), Error> {
-        let which = which.to_owned();
-        self.call(what, move |com| life::console(com, &which, call)).await
+        self.call_on(what, which, move |com, which| life::console(com, which, call)).await
     }
 
     /// Ends a machine as if its cable had been pulled.
     pub async fn power_off(&self, which: &str, reporter: Reporter) -> Result<(), Error> {
-        let which = which.to_owned();
-        self.operation("power off", reporter, move |com| life::power_off(com, &which)).await
+        self.operation_on("power off", which, reporter, life::power_off).await
     }
 
     /// Saves a machine as it is and ends it; when it is started again it goes on.
     pub async fn save(&self, which: &str, reporter: Reporter) -> Result<(), Error> {
-        let which = which.to_owned();
-        self.operation("save", reporter, move |com| life::save(com, &which)).await
+        self.operation_on("save", which, reporter, life::save).await
     }
 
     /// Throws away what was saved of a machine.
     pub async fn discard_saved(&self, which: &str) -> Result<(), Error> {
-        let which = which.to_owned();
-        self.call("discard saved state", move |com| life::discard_saved(com, &which)).await
+        self.call_on("discard saved state", which, life::discard_saved).await
     }
 
     /// All snapshots of a machine, each before those that are based on it.
     pub async fn snapshots(&self, which: &str) -> Result<Vec<Snapshot>, Error> {
-        let which = which.to_owned();
-        self.call("snapshots", move |com| snapshots::snapshots(com, &which)).await
+        self.call_on("snapshots", which, snapshots::snapshots).await
     }
 
     /// Takes a snapshot, live if the machine runs. Gives its id.
@@ -123,9 +114,11 @@ impl VirtualBox {
         description: &str,
         reporter: Reporter,
     ) -> Result<String, Error> {
-        let (which, name, description) = (which.to_owned(), name.to_owned(), description.to_owned());
-        let first = move |com: &crate::com::Com| snapshots::take(com, &which, &name, &description);
-        self.operation("take snapshot", reporter, first).await
+        let (name, description) = (name.to_owned(), description.to_owned());
+        self.operation_on("take snapshot", which, reporter, move |com, which| {
+            snapshots::take(com, which, &name, &description)
+        })
+        .await
     }
 
     /// Makes a machine that does not run what it was when the snapshot was taken.
@@ -135,9 +128,11 @@ impl VirtualBox {
         snapshot: &str,
         reporter: Reporter,
     ) -> Result<(), Error> {
-        let (which, snapshot) = (which.to_owned(), snapshot.to_owned());
-        let first = move |com: &crate::com::Com| snapshots::restore(com, &which, &snapshot);
-        self.operation("restore snapshot", reporter, first).await
+        let snapshot = snapshot.to_owned();
+        self.operation_on("restore snapshot", which, reporter, move |com, which| {
+            snapshots::restore(com, which, &snapshot)
+        })
+        .await
     }
 
     /// Deletes a snapshot; what is based on it stays as it is.
@@ -147,26 +142,25 @@ impl VirtualBox {
         snapshot: &str,
         reporter: Reporter,
     ) -> Result<(), Error> {
-        let (which, snapshot) = (which.to_owned(), snapshot.to_owned());
-        let first = move |com: &crate::com::Com| snapshots::delete(com, &which, &snapshot);
-        self.operation("delete snapshot", reporter, first).await
+        let snapshot = snapshot.to_owned();
+        self.operation_on("delete snapshot", which, reporter, move |com, which| {
+            snapshots::delete(com, which, &snapshot)
+        })
+        .await
     }
 
     /// Lets VirtualBox measure a machine from now on, once in that time: whole seconds, one at least.
     pub async fn watch_metrics(&self, which: &str, period: Duration) -> Result<(), Error> {
-        let which = which.to_owned();
-        self.call("watch metrics", move |com| metrics::watch(com, &which, period)).await
+        self.call_on("watch metrics", which, move |com, which| metrics::watch(com, which, period)).await
     }
 
     /// What was measured of a machine last; nothing before [`Self::watch_metrics`].
     pub async fn metrics(&self, which: &str) -> Result<Vec<Metric>, Error> {
-        let which = which.to_owned();
-        self.call("metrics", move |com| metrics::metrics(com, &which)).await
+        self.call_on("metrics", which, metrics::metrics).await
     }
 
     /// The screen of a machine that runs, as a PNG.
     pub async fn screenshot(&self, which: &str) -> Result<Vec<u8>, Error> {
-        let which = which.to_owned();
-        self.call("screenshot", move |com| screen::screenshot(com, &which)).await
+        self.call_on("screenshot", which, screen::screenshot).await
     }
 }

@@ -19,9 +19,7 @@ impl VirtualBox {
 
     /// Removes a host-only interface.
     pub async fn remove_host_only_interface(&self, name: &str, reporter: Reporter) -> Result<(), Error> {
-        let name = name.to_owned();
-        let first = move |com: &crate::com::Com| network::remove_interface(com, &name);
-        self.operation("remove host-only interface", reporter, first).await
+        self.operation_on("remove host-only interface", name, reporter, network::remove_interface).await
     }
 
     /// Gives the host an address on a host-only interface. VirtualBox allows 192.168.56.0/21 only, unless
@@ -32,9 +30,10 @@ impl VirtualBox {
         address: Ipv4Addr,
         mask: Ipv4Addr,
     ) -> Result<(), Error> {
-        let name = name.to_owned();
-        let work = move |com: &crate::com::Com| network::set_address(com, &name, address, mask);
-        self.call("set host-only address", work).await
+        self.call_on("set host-only address", name, move |com, name| {
+            network::set_address(com, name, address, mask)
+        })
+        .await
     }
 
     /// VirtualBox's DHCP servers.

@@ -11,10 +11,10 @@ static GO: Call = Call {
     name: "IThing.go",
     takes: &[Type::Text, Type::Texts],
     gives: &[Type::Bool, Type::Objects("IThing")],
-    need: Need::Always,
+    need: Need::Required,
 };
 
-static MAYBE: Call = Call { need: Need::Sometimes, key: "MAYBE", ..GO };
+static MAYBE: Call = Call { need: Need::Optional, key: "MAYBE", ..GO };
 
 fn text() -> (Direction, Kind) {
     (Direction::In, Kind::Text)

@@ -16,7 +16,6 @@ impl<'a> Reader<'a> {
         Self { bytes, at }
     }
 
-    /// Where it is.
     pub(super) fn at(&self) -> usize {
         self.at
     }

@@ -97,8 +97,5 @@ pub(crate) fn export(com: &Com, which: &str, file: &Path) -> Result<Step<()>, Er
     drop(session);
     let given = [In::Text("ovf-2.0"), In::U32s(&[]), In::Text(file)];
     let progress = appliance.get(call, &given)?;
-    Ok(Step::after(progress, call, move |_| {
-        drop(appliance);
-        Ok(Step::Done(()))
-    }))
+    Ok(Step::done_after(progress, call, appliance))
 }

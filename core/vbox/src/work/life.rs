@@ -10,7 +10,7 @@ use crate::xpcom::{In, Object};
 use std::time::{Duration, Instant};
 
 /// How long the process of a machine may take to go away after it has ended. It is not an error if it takes longer.
-const LEAVING: Duration = Duration::from_secs(20);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Starts a machine without a window.
 pub(crate) fn start(com: &Com, which: &str) -> Result<Step<()>, Error> {
@@ -19,10 +19,7 @@ pub(crate) fn start(com: &Com, which: &str) -> Result<Step<()>, Error> {
     let given = [In::Object(&session), In::Text("headless"), In::Texts(&[])];
     let progress = machine.get(&calls::LAUNCH, &given)?;
     let session = Session::started(session);
-    Ok(Step::after(progress, &calls::LAUNCH, move |_| {
-        drop(session);
-        Ok(Step::Done(()))
-    }))
+    Ok(Step::done_after(progress, &calls::LAUNCH, session))
 }
 
 /// Calls a method of the console of a machine that runs.
@@ -59,6 +56,6 @@ fn ends(machine: Object, session: Session, progress: Object, call: &'static Call
     Step::after(progress, call, move |_| {
         drop(session);
         let unlocked = move |_: &Com| Ok(machine.get::<u32>(&calls::SESSION_STATE, &[])? == values::UNLOCKED);
-        Ok(Step::once(unlocked, Instant::now() + LEAVING, |_| Ok(Step::Done(()))))
+        Ok(Step::once(unlocked, Instant::now() + EXIT_TIMEOUT, |_| Ok(Step::Done(()))))
     })
 }

@@ -5,7 +5,7 @@ use crate::calls;
 use crate::com::Com;
 use crate::error::Error;
 use crate::model::{Adapter, Display, Machine, State, Version};
-use crate::xpcom::{In, Object, words};
+use crate::xpcom::{In, Object, error_text};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +15,6 @@ pub(crate) const ADAPTERS: u32 = 8;
 /// Notes on a machine that are read. VirtualBox's own programs leave a dozen.
 const MOST_EXTRA: usize = 200;
 
-/// Which VirtualBox this is.
 pub(crate) fn version(com: &Com) -> Result<Version, Error> {
     let virtualbox = com.virtualbox()?;
     Ok(Version {
@@ -26,7 +25,6 @@ pub(crate) fn version(com: &Com) -> Result<Version, Error> {
     })
 }
 
-/// All registered machines.
 pub(crate) fn machines(com: &Com) -> Result<Vec<Machine>, Error> {
     let machines: Vec<Object> = com.virtualbox()?.get(&calls::MACHINES, &[])?;
     let mut described = Vec::new();
@@ -77,7 +75,7 @@ pub(crate) fn describe(com: &Com, machine: &Object) -> Result<Machine, Error> {
 
 fn inaccessible(machine: &Object) -> Result<Machine, Error> {
     let error: Option<Object> = machine.get(&calls::ACCESS_ERROR, &[])?;
-    let reason = error.map(|error| words(&error)).unwrap_or_default();
+    let reason = error.map(|error| error_text(&error)).unwrap_or_default();
     Ok(Machine {
         id: machine.get(&calls::MACHINE_ID, &[])?,
         // VirtualBox gives the path of its settings as the name of one that it could not read.

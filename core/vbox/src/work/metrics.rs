@@ -7,7 +7,6 @@ use crate::model::Metric;
 use crate::xpcom::{FromOut, In, Object, Out};
 use std::time::Duration;
 
-/// All of them.
 const EVERY: &[&str] = &["*"];
 
 /// Samples that VirtualBox keeps.

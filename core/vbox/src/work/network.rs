@@ -82,7 +82,6 @@ pub(crate) fn add_forward(adapter: &Object, forward: &Forward) -> Result<(), Err
     nat.run(&calls::ADD_FORWARD, &given)
 }
 
-/// Forgets a forward.
 pub(crate) fn remove_forward(adapter: &Object, name: &str) -> Result<(), Error> {
     adapter.get::<Object>(&calls::NAT, &[])?.run(&calls::REMOVE_FORWARD, &[In::Text(name)])
 }
@@ -148,12 +147,11 @@ pub(crate) fn create_interface(com: &Com) -> Result<Step<HostOnlyInterface>, Err
     }))
 }
 
-/// Removes a host-only interface.
 pub(crate) fn remove_interface(com: &Com, name: &str) -> Result<Step<()>, Error> {
     let host: Object = com.virtualbox()?.get(&calls::HOST, &[])?;
     let id: String = host_interface(com, name)?.get(&calls::INTERFACE_ID, &[])?;
     let progress = host.get(&calls::REMOVE_HOST_ONLY, &[In::Text(&id)])?;
-    Ok(Step::after(progress, &calls::REMOVE_HOST_ONLY, |_| Ok(Step::Done(()))))
+    Ok(Step::done_after(progress, &calls::REMOVE_HOST_ONLY, ()))
 }
 
 /// Gives the host an address on a host-only interface.
@@ -167,7 +165,6 @@ fn host_interface(com: &Com, name: &str) -> Result<Object, Error> {
     host.get(&calls::HOST_INTERFACE, &[In::Text(name)])
 }
 
-/// VirtualBox's DHCP servers.
 pub(crate) fn dhcp_servers(com: &Com) -> Result<Vec<DhcpServer>, Error> {
     let servers: Vec<Object> = com.virtualbox()?.get(&calls::DHCP_SERVERS, &[])?;
     servers.iter().map(dhcp_server).collect()

@@ -66,10 +66,7 @@ pub(crate) fn restore(com: &Com, which: &str, snapshot: &str) -> Result<Step<()>
     let machine = session.machine()?;
     let snapshot: Object = machine.get(&calls::FIND_SNAPSHOT, &[In::Text(snapshot)])?;
     let progress = machine.get(&calls::RESTORE_SNAPSHOT, &[In::Object(&snapshot)])?;
-    Ok(Step::after(progress, &calls::RESTORE_SNAPSHOT, move |_| {
-        drop(session);
-        Ok(Step::Done(()))
-    }))
+    Ok(Step::done_after(progress, &calls::RESTORE_SNAPSHOT, session))
 }
 
 /// Deletes one; what is based on it stays as it is.
@@ -79,8 +76,5 @@ pub(crate) fn delete(com: &Com, which: &str, snapshot: &str) -> Result<Step<()>,
     let snapshot: Object = machine.get(&calls::FIND_SNAPSHOT, &[In::Text(snapshot)])?;
     let id: String = snapshot.get(&calls::SNAPSHOT_ID, &[])?;
     let progress = machine.get(&calls::DELETE_SNAPSHOT, &[In::Text(&id)])?;
-    Ok(Step::after(progress, &calls::DELETE_SNAPSHOT, move |_| {
-        drop(session);
-        Ok(Step::Done(()))
-    }))
+    Ok(Step::done_after(progress, &calls::DELETE_SNAPSHOT, session))
 }

@@ -5,7 +5,6 @@ use crate::error::Error;
 use crate::shape::{Call, Type};
 use std::ffi::c_void;
 
-/// Something for a method.
 pub(crate) enum In<'a> {
     Bool(bool),
     Bools(&'a [bool]),

@@ -23,7 +23,7 @@ pub(crate) struct Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Woken {
     /// Something was processed, the time is over, or somebody interrupted it.
-    Well,
+    Working,
     /// The queue does not work.
     Broken,
 }
@@ -51,7 +51,6 @@ impl Client {
         client.object.is_some().then_some(client).ok_or(Error::Null { call: CALL })
     }
 
-    /// The client object.
     pub(crate) fn object(&self) -> Result<&Object, Error> {
         self.object.as_ref().ok_or(Error::Closed)
     }
@@ -66,7 +65,7 @@ impl Client {
         // SAFETY: this is the thread that VirtualBox was initialised on: `Client` is neither Send nor Sync.
         match unsafe { (self.library.table.process_event_queue)(most) } {
             // Processed, interrupted (two of them), or the time is over.
-            0..=3 => Woken::Well,
+            0..=3 => Woken::Working,
             _ => Woken::Broken,
         }
     }
@@ -113,7 +112,6 @@ pub(crate) struct Attached {
 }
 
 impl Attached {
-    /// Attaches this thread.
     pub(crate) fn new(library: &'static Library) -> Result<Self, Error> {
         // SAFETY: it takes nothing, and is for exactly this.
         let code = Code(unsafe { (library.table.client_thread_initialize)() });

@@ -161,7 +161,7 @@ fn failure(library: &'static Library, call: &'static Call, code: Code) -> Error 
     if matches!(code, Code::CALL_FAILED | Code::ABORT) {
         return Error::Gone { call: call.name, code };
     }
-    let text = exception(library).map(|error| words(&error)).filter(|text| !text.is_empty());
+    let text = exception(library).map(|error| error_text(&error)).filter(|text| !text.is_empty());
     let text = text.unwrap_or_else(|| match code {
         Code::ACCESS_DENIED => "access denied; VirtualBox gives no reason".to_owned(),
         _ => "VirtualBox gives no reason".to_owned(),
@@ -183,7 +183,7 @@ fn exception(library: &'static Library) -> Option<Object> {
 }
 
 /// The text of an error and of its causes.
-pub(crate) fn words(error: &Object) -> String {
+pub(crate) fn error_text(error: &Object) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut next = Some(error.clone());
     while let Some(error) = next.take().filter(|_| texts.len() < CAUSES) {

@@ -37,7 +37,6 @@ impl Places {
         Self { words: vec![0; call.gives.iter().map(|one| width(*one)).sum()] }
     }
 
-    /// Pointers to the places.
     pub(super) fn pointers(&mut self) -> Vec<usize> {
         let first = self.words.as_mut_ptr();
         // The pointers are used by the method through these numbers: their provenance is exposed.

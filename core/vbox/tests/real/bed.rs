@@ -7,7 +7,7 @@ use tokio::sync::broadcast::Receiver;
 use vocable_vbox::{Error, Event, Machine, NewMachine, Reporter, Settings, VirtualBox};
 
 /// How long anything may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Runs a test within the root, on a runtime, with an open VirtualBox that is closed at the end.
 pub(crate) fn with_virtualbox<F: Future<Output = ()>>(name: &str, test: impl FnOnce(VirtualBox) -> F) {
@@ -20,15 +20,15 @@ pub(crate) fn with_virtualbox<F: Future<Output = ()>>(name: &str, test: impl FnO
     });
 }
 
-/// Waits for a future, for [`PATIENCE`] at most.
+/// Waits for a future, for [`TIMEOUT`] at most.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await.expect("it takes too long") })
+    runtime.block_on(async { tokio::time::timeout(TIMEOUT, future).await.expect("it takes too long") })
 }
 
 /// Opens VirtualBox.
 pub(crate) async fn open() -> Result<VirtualBox, Error> {
-    VirtualBox::open(Settings { patience: PATIENCE, ..Settings::default() }).await
+    VirtualBox::open(Settings { timeout: TIMEOUT, ..Settings::default() }).await
 }
 
 /// A machine with nothing in it.
@@ -46,5 +46,5 @@ pub(crate) async fn wait_for(events: &mut Receiver<Event>, wanted: impl Fn(&Even
             }
         }
     };
-    tokio::time::timeout(PATIENCE, next).await.expect("no such event")
+    tokio::time::timeout(TIMEOUT, next).await.expect("no such event")
 }

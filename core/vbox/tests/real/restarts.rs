@@ -37,8 +37,8 @@ fn a_service_that_is_killed_is_told_and_nothing_hangs_or_breaks() {
 fn a_service_that_hangs_is_a_deadline_not_a_hang() {
     root::inside("restarts::a_service_that_hangs_is_a_deadline_not_a_hang", || {
         block_on(async {
-            let patience = Duration::from_secs(3);
-            let virtualbox = VirtualBox::open(Settings { patience, ..Settings::default() }).await.unwrap();
+            let timeout = Duration::from_secs(3);
+            let virtualbox = VirtualBox::open(Settings { timeout, ..Settings::default() }).await.unwrap();
             let hanging = service();
             signal("-STOP", hanging);
             let error = virtualbox.machines().await.unwrap_err();

@@ -1,7 +1,7 @@
 //! A machine that runs: on the real hypervisor, which translates its instructions where there is no kernel module. It
 //! has nothing to boot from, which its firmware says on its screen.
 
-use crate::bed::{PATIENCE, wait_for, with_virtualbox};
+use crate::bed::{TIMEOUT, wait_for, with_virtualbox};
 use crate::processes::named;
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
@@ -55,7 +55,7 @@ fn a_machine_lives_and_every_change_of_its_state_is_told() {
             assert_eq!(alpha.display.active_port, Some(port));
             let mut display = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
             let mut greeting = [0; 4];
-            tokio::time::timeout(PATIENCE, display.read_exact(&mut greeting)).await.unwrap().unwrap();
+            tokio::time::timeout(TIMEOUT, display.read_exact(&mut greeting)).await.unwrap().unwrap();
             assert_eq!(&greeting, b"RFB ");
 
             virtualbox.pause("alpha").await.unwrap();
@@ -102,7 +102,7 @@ fn settings_are_changed_and_figures_measured_while_it_runs() {
             let picture = virtualbox.screenshot("alpha").await.unwrap();
             assert_eq!(&picture[..8], b"\x89PNG\r\n\x1a\n");
             virtualbox.watch_metrics("alpha", Duration::from_secs(1)).await.unwrap();
-            let measured = tokio::time::timeout(PATIENCE, async {
+            let measured = tokio::time::timeout(TIMEOUT, async {
                 loop {
                     let measured = virtualbox.metrics("alpha").await.unwrap();
                     // There is no event for a sample; VirtualBox takes one a second.

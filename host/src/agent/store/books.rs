@@ -212,7 +212,7 @@ impl Books {
         for row in query.query_map([id], read).map_err(&refused)? {
             let (part, bytes, state) = row.map_err(&refused)?;
             let progress = digests::decoded(&state, bytes).unwrap_or_default();
-            match Part::from_name(&part) {
+            match part.parse::<Part>().ok() {
                 Some(Part::Err) => digests.err = progress,
                 Some(Part::Out) => digests.out = progress,
                 None => {}

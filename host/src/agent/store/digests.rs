@@ -55,7 +55,6 @@ fn read(path: &Path, mut progress: Progress) -> io::Result<(Progress, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::commands::hex;
     use sha2::Digest;
 
     #[test]
@@ -70,7 +69,7 @@ mod tests {
         assert!(decoded(&state[1..], 100).is_none());
         // What earlier agents have written has to be understood: eight words, a count of blocks, what is left over.
         assert_eq!(state.len(), 8 * 4 + 8 + 64);
-        assert_eq!(hex(&state[32..48]), "010000000000000024".to_owned() + &"07".repeat(7));
+        assert_eq!(hex::encode(&state[32..48]), "010000000000000024".to_owned() + &"07".repeat(7));
     }
 
     #[test]

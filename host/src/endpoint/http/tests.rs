@@ -103,13 +103,7 @@ struct Tested {
     timeout_s: Option<f64>,
 }
 
-impl vocable_api::Method for Tested {
-    const NAME: &'static str = "tested";
-    const POSITIONAL: &'static [&'static str] = &["target", "args"];
-    const CHANGES: bool = true;
-    const RETURNS: &'static str = "";
-    type Reply = vocable_api::Any;
-}
+vocable_api::methods! { Tested => "tested"(target, args) -> vocable_api::Any: "", changes; }
 
 struct AddPermit(Arc<Semaphore>);
 

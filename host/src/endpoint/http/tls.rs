@@ -71,8 +71,9 @@ impl Identity {
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?;
         // The key first: with a certificate alone the next start would make both again.
-        crate::serve::write_private(&own.key, &key.serialize_pem()).map_err(unusable(&own.key))?;
-        crate::serve::write_private(&own.certificate, &certificate.pem())
+        vocable_config::write_private(&own.key, key.serialize_pem().as_bytes())
+            .map_err(unusable(&own.key))?;
+        vocable_config::write_private(&own.certificate, certificate.pem().as_bytes())
             .map_err(unusable(&own.certificate))?;
         Ok(own)
     }

@@ -1,7 +1,6 @@
 //! `guest.*`: who is there, what is wrong with them, and their credentials.
 
 use super::{Context, Gives, Kind, Method, Param, deadline, json_value, members, optional, required, unix};
-use crate::agent::powers::HOST;
 use crate::agent::request::{Request, RosterView};
 use crate::agent::roster::{Guest, Refusals, State};
 use crate::credentials::Token;
@@ -11,6 +10,7 @@ use tokio::time::Instant;
 use vocable_api::proof::digest;
 use vocable_api::target::{Target, is_guest_id};
 use vocable_api::{clock::Now, fault};
+use vocable_protocol::HOST;
 use vocable_xmlrpc::{Fault, Params, Value, excerpt};
 
 /// How long a guest has to show that it is there, unless the caller says otherwise, seconds.

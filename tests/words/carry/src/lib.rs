@@ -20,14 +20,14 @@ impl Word for Carry {
 
     fn say(args: Value) -> Answer<Message> {
         let text = |name: &str| args[name].as_str().unwrap_or_default().to_owned();
-        let octets = files::read(&text("from"), 0, MOST)?;
-        Ok(Message::new().with_header("into", &text("to")).with_bytes(octets))
+        let bytes = files::read(&text("from"), 0, MOST)?;
+        Ok(Message::new().with_header("into", &text("to")).with_bytes(bytes))
     }
 
-    fn listen(heard: Message) -> Answer<Option<Value>> {
-        let (to, half) = (heard.need("into")?, format!("{}.part", heard.need("into")?));
+    fn listen(message: Message) -> Answer<Option<Value>> {
+        let (to, half) = (message.need("into")?, format!("{}.part", message.need("into")?));
         // Whoever looks sees the old file or the new one.
-        files::write(&half, 0, &heard.body)?;
+        files::write(&half, 0, &message.body)?;
         files::rename(&half, to)?;
         let found = files::stat(to)?.ok_or_else(|| Refusal::Failed(format!("{to} is not there")))?;
         Ok(Some(from_str(&found)?))
@@ -43,8 +43,8 @@ mod tests {
     fn a_file_is_written_aside_and_renamed() {
         let found: Answer<Option<String>> = Ok(Some("{\"size\":3}".to_owned()));
         let agent = FakeAgent::guest("vm1").answers("files.stat", found);
-        let heard = Message::new().with_header("into", "in/x").with_bytes(b"abc".to_vec());
-        assert_eq!(Carry::listen(heard), Ok(Some(json!({"size": 3}))));
+        let message = Message::new().with_header("into", "in/x").with_bytes(b"abc".to_vec());
+        assert_eq!(Carry::listen(message), Ok(Some(json!({"size": 3}))));
         assert_eq!(
             agent.calls()[..2],
             [json!(["files.write", "in/x.part", 0, "abc"]), json!(["files.rename", "in/x.part", "in/x"])]

@@ -11,8 +11,8 @@ impl Word for Echo {
             .reply(&json!({"description": "the same"}))
     }
 
-    fn listen(heard: Message) -> Answer<Option<Value>> {
-        heard.json().map(Some)
+    fn listen(message: Message) -> Answer<Option<Value>> {
+        message.json().map(Some)
     }
 }
 

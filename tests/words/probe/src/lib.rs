@@ -43,8 +43,8 @@ impl Guest for Probe {
         Ok(long.into_iter().fold(said, |said, length| said.with_header("long", &"x".repeat(length))))
     }
 
-    fn listen(heard: Message) -> Answer<Option<String>> {
-        act(heard.get("do").unwrap_or_default()).map(|done| (!done.is_empty()).then_some(done))
+    fn listen(message: Message) -> Answer<Option<String>> {
+        act(message.get("do").unwrap_or_default()).map(|done| (!done.is_empty()).then_some(done))
     }
 }
 

@@ -18,18 +18,18 @@ impl Word for Loud {
         Ok(PARTS.iter().fold(Message::new(), |message, part| message.with_value(part, &args[*part])))
     }
 
-    fn listen(heard: Message) -> Answer<Option<Value>> {
-        let mut env: BTreeMap<String, String> = heard.read("env")?;
+    fn listen(message: Message) -> Answer<Option<Value>> {
+        let mut env: BTreeMap<String, String> = message.read("env")?;
         env.insert("LOUD".to_owned(), "1".to_owned());
-        let options: BTreeMap<String, String> = heard.read("options")?;
+        let options: BTreeMap<String, String> = message.read("options")?;
         let program = Program {
-            cmd: heard.need("cmd")?.to_owned(),
-            args: heard.read("args")?,
+            cmd: message.need("cmd")?.to_owned(),
+            args: message.read("args")?,
             env: env.into_iter().collect(),
-            path: heard.get("path").map(str::to_owned),
+            path: message.get("path").map(str::to_owned),
             options: options.into_iter().collect(),
         };
-        jobs::start(heard.need("cmd-id")?, &program)?;
+        jobs::start(message.need("cmd-id")?, &program)?;
         Ok(None)
     }
 }

@@ -60,7 +60,7 @@ fn remove_all(
     depth: usize,
     left: &mut usize,
 ) -> Result<(), Code> {
-    files.still_wanted()?;
+    files.check_is_wanted()?;
     *left = left.checked_sub(1).filter(|_| depth <= DEPTH).ok_or(Code::TooBig)?;
     let stat = rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
     if Kind::of(stat.st_mode) != Kind::Dir {

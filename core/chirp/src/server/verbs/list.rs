@@ -77,7 +77,7 @@ pub(in crate::server) fn vlist(files: &Files, path: &[u8], out: &mut BytesMut) -
     } else {
         let directory = files::read_directory(&place)?;
         for name in names(files, &directory)? {
-            if let Some(entry) = look(&directory, name)? {
+            if let Some(entry) = entry_at(&directory, name)? {
                 put(&entry, &mut lines);
                 count += 1;
             }
@@ -93,7 +93,7 @@ fn put(entry: &Entry, lines: &mut BytesMut) {
 }
 
 /// `None` if it is gone since it was listed.
-fn look(directory: &OwnedFd, name: Name) -> Result<Option<Entry>, Code> {
+fn entry_at(directory: &OwnedFd, name: Name) -> Result<Option<Entry>, Code> {
     let stat = match rustix::fs::statat(directory, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(None),
@@ -148,7 +148,7 @@ pub(super) fn names(files: &Files, directory: &OwnedFd) -> Result<Vec<Name>, Cod
     Ok(names)
 }
 
-/// How much there is below a directory, as one line: `subject files directories octets`.
+/// How much there is below a directory, as one line: `subject files directories bytes`.
 pub(in crate::server) fn audit(files: &Files, path: &[u8], out: &mut BytesMut) -> Result<(), Code> {
     let place = files.place(path, Links::Follow, Need::List)?;
     let mut sum = Sum { files, count: [0; 3], left: files.shared.limits.entries };
@@ -159,15 +159,15 @@ pub(in crate::server) fn audit(files: &Files, path: &[u8], out: &mut BytesMut) -
             sum.add(fd, name, 0)?;
         }
     }
-    let [regular, directories, octets] = sum.count;
+    let [regular, directories, bytes] = sum.count;
     number(1, out);
-    out.put_slice(format!("{} {regular} {directories} {octets}\n", files.subject.name).as_bytes());
+    out.put_slice(format!("{} {regular} {directories} {bytes}\n", files.subject.name).as_bytes());
     Ok(())
 }
 
 struct Sum<'a> {
     files: &'a Files,
-    /// Files, directories, octets.
+    /// Files, directories, bytes.
     count: [u64; 3],
     left: usize,
 }
@@ -181,7 +181,7 @@ impl Sum<'_> {
         let directory = rustix::fs::openat(fd, name, flags, Mode::empty())?;
         self.count[1] += 1;
         for name in names(self.files, &directory)? {
-            self.files.still_wanted()?;
+            self.files.check_is_wanted()?;
             self.left = self.left.checked_sub(1).ok_or(Code::TooBig)?;
             let stat = rustix::fs::statat(&directory, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW)?;
             match Kind::of(stat.st_mode) {

@@ -3,7 +3,7 @@
 use super::super::dispatch::number;
 use super::super::files::{self, Files, Need, Opened};
 use super::super::tree::{Links, Place};
-use super::{MODES, tell_fs};
+use super::{MODES, put_statfs};
 use crate::proto::{Code, Flags};
 use bytes::{BufMut, BytesMut};
 use rustix::fs::{Mode, OFlags};
@@ -64,12 +64,12 @@ pub(in crate::server) fn close(files: &mut Files, fd: u32) -> Result<(), Code> {
 
 pub(in crate::server) fn fstat(files: &Files, fd: u32, out: &mut BytesMut) -> Result<(), Code> {
     let stat = rustix::fs::fstat(&files.opened(fd)?.file)?;
-    super::tell(&files::convert(&stat), out);
+    super::put_stat(&files::convert(&stat), out);
     Ok(())
 }
 
 pub(in crate::server) fn fstatfs(files: &Files, fd: u32, out: &mut BytesMut) -> Result<(), Code> {
-    tell_fs(&files.opened(fd)?.file, out)
+    put_statfs(&files.opened(fd)?.file, out)
 }
 
 pub(in crate::server) fn fsync(files: &Files, fd: u32) -> Result<(), Code> {

@@ -3,7 +3,8 @@
 use super::super::dispatch::{Then, number};
 use super::super::files::{self, Files, Need};
 use super::super::tree::Links;
-use crate::proto::{CHUNK, Code};
+use crate::proto::{CHUNK, Code, Strides};
+use crate::stream::fill;
 use bytes::{BufMut, BytesMut};
 use md5::Md5;
 use sha1::Sha1;
@@ -72,28 +73,18 @@ fn part(file: Arc<File>, offset: u64, len: u64, out: &mut BytesMut) -> Streamed 
 
 /// All of it, or what there is.
 fn read_part(file: &File, offset: u64, len: u64) -> Result<Vec<u8>, Code> {
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
-    let mut read = 0;
-    while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, offset + read as u64) {
-            Ok(0) => break,
-            Ok(more) => read += more,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    bytes.truncate(read);
+    let mut bytes = Vec::new();
+    fill(file, offset, usize::try_from(len).unwrap_or_default(), &mut bytes)?;
     Ok(bytes)
 }
 
-/// So many octets together, then a gap to where the next such part begins; at most 16 MiB, and in memory only so much
+/// So many bytes together, then a gap to where the next such part begins; at most 16 MiB, and in memory only so much
 /// at a time as one answer may have.
 pub(in crate::server) fn sread(
     files: &Files,
     fd: u32,
     len: u64,
-    (stride, skip): (u64, u64),
-    offset: u64,
+    Strides { stride, skip, offset }: Strides,
     out: &mut BytesMut,
 ) -> Result<(), Code> {
     let file = &files.opened(fd)?.file;
@@ -152,7 +143,7 @@ pub(in crate::server) fn hash(
     }
 }
 
-/// SHA-256 of the first octets: where an interrupted transfer may go on.
+/// SHA-256 of the first bytes: where an interrupted transfer may go on.
 pub(in crate::server) fn vhash(files: &Files, path: &[u8], len: u64, out: &mut BytesMut) -> Result<(), Code> {
     digest::<Sha256>(files, path, len, out)
 }
@@ -163,7 +154,7 @@ fn digest<D: Digest>(files: &Files, path: &[u8], len: u64, out: &mut BytesMut) -
     let (mut digest, mut at, end) = (D::new(), 0, len.min(stat.size));
     let mut buffer = vec![0; usize::try_from(end.min(256 * 1024)).unwrap_or_default()];
     while at < end {
-        files.still_wanted()?;
+        files.check_is_wanted()?;
         let most = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
         let part = buffer.get_mut(..most).unwrap_or_default();
         match file.read_at(part, at)? {

@@ -30,7 +30,7 @@ fn upload(files: &Files, path: &[u8], links: Links, len: u64, wanted: Wanted) ->
     Ok(Box::new(Upload::new(files, &place, len, wanted)?))
 }
 
-/// At most 16 MiB are taken, as by the real server. `strides`: octets together, and from one such part to the next.
+/// At most 16 MiB are taken, as by the real server. `strides`: bytes together, and from one such part to the next.
 pub(in crate::server) fn pwrite(
     files: &Files,
     fd: u32,

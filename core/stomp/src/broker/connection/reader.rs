@@ -9,6 +9,7 @@ use crate::codec::{Decoder, Item};
 use crate::frame::{Frame, Version};
 use crate::heartbeat::{Agreed, HeartBeats};
 use bytes::BytesMut;
+use futures_util::future::OptionFuture;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use tokio::net::tcp::ReadHalf;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{self, Instant};
 
-/// Octets for which there is room before anything is read. There is none while nothing comes.
+/// Bytes for which there is room before anything is read. There is none while nothing comes.
 const CHUNK: usize = 8 << 10;
 
 pub(super) struct Reader<'a> {
@@ -28,7 +29,7 @@ pub(super) struct Reader<'a> {
     meter: Arc<Meter>,
     decoder: Decoder,
     buffer: BytesMut,
-    /// Octets that may wait for the server.
+    /// Bytes that may wait for the server.
     window: Arc<Semaphore>,
     stage: Stage,
     /// How far the login has come, while there is none.
@@ -82,7 +83,7 @@ impl<'a> Reader<'a> {
             }
             let next = tokio::select! {
                 ready = self.stream.readable() => Next::Readable(ready),
-                () = until(self.deadline()) => Next::Deadline,
+                Some(()) = OptionFuture::from(self.deadline().map(time::sleep_until)) => Next::Deadline,
                 changed = self.gate.changed(), if !matches!(self.stage, Stage::Over) => match changed {
                     Ok(()) => Next::GateChanged,
                     Err(_) => return Ending::Shutdown,
@@ -122,7 +123,7 @@ impl<'a> Reader<'a> {
         match &self.stage {
             Stage::Login(_) => {
                 self.stage = Stage::Over;
-                self.tell(Input::LoginOverdue(self.connection)).await
+                self.send(Input::LoginOverdue(self.connection)).await
             }
             Stage::Over => Ok(()),
             Stage::Open(beats) => Err(Ending::Silent(beats.agreed().expect.unwrap_or(Duration::ZERO) * 2)),
@@ -134,7 +135,7 @@ impl<'a> Reader<'a> {
         match ready.and_then(|()| self.fill()) {
             Ok(0) => Err(self.end_of_input()),
             Ok(_) => {
-                self.listened();
+                self.note_received();
                 self.pass_frames_on().await
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -161,7 +162,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Notes that the peer is alive.
-    fn listened(&mut self) {
+    fn note_received(&mut self) {
         let now = Instant::now().into_std();
         self.meter.receive(now);
         if let Stage::Open(beats) = &mut self.stage {
@@ -183,7 +184,7 @@ impl<'a> Reader<'a> {
                 Err(error) => {
                     self.stage = Stage::Over;
                     let begun = self.decoder.broken().cloned();
-                    self.tell(Input::Malformed(self.connection, error, begun)).await?;
+                    self.send(Input::Malformed(self.connection, error, begun)).await?;
                 }
             }
         }
@@ -193,7 +194,7 @@ impl<'a> Reader<'a> {
     async fn pass_on(&mut self, frame: Frame) -> Result<(), Ending> {
         let weight = u32::try_from(frame.weight()).unwrap_or(u32::MAX).clamp(1, self.config.window());
         let permit = self.window.clone().acquire_many_owned(weight).await.map_err(|_| Ending::Shutdown)?;
-        self.tell(Input::Frame(self.connection, frame, permit)).await?;
+        self.send(Input::Frame(self.connection, frame, permit)).await?;
         if let Stage::Login(_) = self.stage {
             self.wait_for_login().await?;
         }
@@ -222,23 +223,15 @@ impl<'a> Reader<'a> {
         if matches!(*self.gate.borrow_and_update(), Gate::Paused(..)) {
             let resumed = self.gate.wait_for(|gate| !matches!(gate, Gate::Paused(..))).await.map(drop);
             resumed.map_err(|_| Ending::Shutdown)?;
-            self.listened();
+            self.note_received();
         }
         Ok(())
     }
 
-    async fn tell(&mut self, input: Input) -> Result<(), Ending> {
+    async fn send(&mut self, input: Input) -> Result<(), Ending> {
         self.inputs.send(input).await.map_err(|_| Ending::Shutdown)?;
         // While the server had no time, nobody listened.
-        self.listened();
+        self.note_received();
         Ok(())
-    }
-}
-
-/// Waits until then, or for ever.
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => time::sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }

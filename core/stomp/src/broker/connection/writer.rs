@@ -8,13 +8,14 @@ use crate::codec::encode;
 use crate::frame::{Frame, Version};
 use crate::heartbeat::{Agreed, HeartBeats};
 use bytes::BytesMut;
+use futures_util::future::OptionFuture;
 use std::io;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::WriteHalf;
 use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 
-/// Octets from which on a batch of frames is written before more are added to it.
+/// Bytes from which on a batch of frames is written before more are added to it.
 const BATCH: usize = 64 << 10;
 
 pub(super) struct Writer<'a> {
@@ -66,7 +67,7 @@ impl<'a> Writer<'a> {
                     self.collect(outbound)?;
                     self.write(connection, inputs).await?;
                 }
-                () = until_due(&self.beats) => self.beat().await?,
+                Some(()) = OptionFuture::from(self.beats.due().map(|due| time::sleep_until(due.into()))) => self.beat().await?,
             }
         }
         self.stream.shutdown().await
@@ -95,7 +96,7 @@ impl<'a> Writer<'a> {
     }
 
     fn add_frame(&mut self, frame: &Frame) -> io::Result<()> {
-        // The core makes only frames that can be written; a greeting that cannot ends this connection alone.
+        // The core makes only frames that can be written; headers of a principal that cannot be end this connection alone.
         encode(frame, self.version, &mut self.batch.bytes).map_err(io::Error::other)?;
         self.batch.weight += frame.weight();
         Ok(())
@@ -113,7 +114,7 @@ impl<'a> Writer<'a> {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 written => rest = rest.get(written..).unwrap_or_default(),
             }
-            self.meter.move_on();
+            self.meter.note_write();
         }
         self.beats.sent(Instant::now().into_std());
         let weight = std::mem::take(&mut self.batch.weight);
@@ -129,13 +130,5 @@ impl<'a> Writer<'a> {
         self.stream.write_all(b"\n").await?;
         self.beats.sent(Instant::now().into_std());
         Ok(())
-    }
-}
-
-/// Waits until a heart-beat is due, or for ever.
-async fn until_due(beats: &HeartBeats) {
-    match beats.due() {
-        Some(due) => time::sleep_until(Instant::from_std(due)).await,
-        None => std::future::pending().await,
     }
 }

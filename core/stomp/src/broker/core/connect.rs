@@ -6,14 +6,12 @@ use crate::broker::access::{Access, Denial, Principal};
 use crate::broker::event::{BrokerEvent, ConnectionId, Ending};
 use crate::frame::{Command, Frame, MAX_FRAME, Version};
 use crate::heartbeat::HeartBeat;
-use crate::proof::{
-    CHALLENGE, Challenge, NONCE, PROOF, Secret, Side, from_hexadecimal, hexadecimal, keyed_digest,
-};
+use crate::proof::{CHALLENGE, Challenge, NONCE, PROOF, Secret, Side, from_hex, keyed_digest};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 /// Headers of `CONNECT` that are about the secret, and nobody's business.
-const NOT_TOLD: [&str; 3] = ["passcode", NONCE, PROOF];
+const PRIVATE: [&str; 3] = ["passcode", NONCE, PROOF];
 
 impl Core {
     /// A socket connected. If too many wait to log in, the one that has had the longest time to do so is closed.
@@ -57,8 +55,8 @@ impl Core {
         let challenge = pending.and_then(|pending| pending.challenge.as_ref());
         let principal = match (challenge, frame.header(PROOF), frame.header(NONCE)) {
             (Some(challenge), Some(proof), _) => {
-                let judged = judge_proof(challenge, frame, proof, &*self.access)?;
-                self.authenticate_by_proof(&judged, frame, peer)?
+                let claim = check_proof(challenge, frame, proof, &*self.access)?;
+                self.authenticate_by_proof(&claim, frame, peer)?
             }
             (Some(_), None, _) => {
                 return Err(Refusal::Proof("the challenge is answered without vocable-proof"));
@@ -76,29 +74,28 @@ impl Core {
         let connected = self.connected(from, version, &principal);
         let heart_beats = self.heart_beat.agree(theirs);
         self.outputs.push_back(Output::Accepted { connection: from, version, heart_beats });
-        let headers =
-            frame.headers.iter().filter(|(name, _)| !NOT_TOLD.contains(&&**name)).cloned().collect();
+        let headers = frame.headers.iter().filter(|(name, _)| !PRIVATE.contains(&&**name)).cloned().collect();
         self.admit(from, Session::new(principal, peer, version, now), headers);
-        self.hand(from, connected, None);
+        self.enqueue(from, connected, None);
         Ok(())
     }
 
     fn authenticate(&mut self, connect: &Frame, peer: Option<SocketAddr>) -> Result<Principal, Refusal> {
         let (login, passcode) = (connect.header("login"), connect.header("passcode"));
-        let judgement = self.access.authenticate(login, passcode, connect, peer);
-        self.tell_denial(login, peer, judgement)
+        let decision = self.access.authenticate(login, passcode, connect, peer);
+        self.report_denial(login, peer, decision)
     }
 
-    fn tell_denial(
+    fn report_denial(
         &mut self,
         login: Option<&str>,
         peer: Option<SocketAddr>,
-        judgement: Result<Principal, Denial>,
+        decision: Result<Principal, Denial>,
     ) -> Result<Principal, Refusal> {
-        judgement.map_err(|denial| {
+        decision.map_err(|denial| {
             let login = login.map(str::to_owned);
             self.event(BrokerEvent::Refused { login, peer, reason: denial.logged });
-            Refusal::Access(denial.told)
+            Refusal::Access(denial.message)
         })
     }
 
@@ -106,7 +103,7 @@ impl Core {
     /// in the same way, so that names cannot be found out; but nobody can know what this proof is made with.
     fn challenge(&mut self, from: ConnectionId, connect: &Frame, nonce: &str) -> Result<(), Refusal> {
         let malformed = || Refusal::Proof("vocable-nonce has to be 64 hexadecimal digits");
-        let client_nonce = from_hexadecimal(nonce).ok_or_else(malformed)?;
+        let client_nonce = from_hex(nonce).ok_or_else(malformed)?;
         let login = required(connect, "login")?.to_owned();
         let nonce = keyed_digest(&self.key, &[b"nonce", &from.0.to_be_bytes()]);
         let unknown = || Secret::of_digest(keyed_digest(&self.key, &[b"secret", login.as_bytes()]));
@@ -114,8 +111,8 @@ impl Core {
         let challenge = Challenge { login: &login, client: &client_nonce, broker: &nonce };
         let frame = Frame::new(Command::Receipt)
             .with("receipt-id", CHALLENGE)
-            .with(NONCE, hexadecimal(&nonce))
-            .with(PROOF, hexadecimal(&secret.proof(Side::Broker, challenge)));
+            .with(NONCE, hex::encode(nonce))
+            .with(PROOF, hex::encode(secret.proof(Side::Broker, challenge)));
         if let Some(pending) = self.pending.get_mut(&from) {
             pending.challenge = Some(Challenged { login, client_nonce, nonce });
         }
@@ -126,13 +123,13 @@ impl Core {
 
     fn authenticate_by_proof(
         &mut self,
-        judged: &Judged,
+        claim: &Claim,
         connect: &Frame,
         peer: Option<SocketAddr>,
     ) -> Result<Principal, Refusal> {
-        let Judged { login, is_proved } = judged;
-        let judgement = self.access.authenticate_by_proof(login, *is_proved, connect, peer);
-        self.tell_denial(Some(login), peer, judgement)
+        let Claim { login, is_proved } = claim;
+        let decision = self.access.authenticate_by_proof(login, *is_proved, connect, peer);
+        self.report_denial(Some(login), peer, decision)
     }
 
     /// Never newest-wins: a stolen or cloned credential would throw its owner out, and both would take turns.
@@ -155,7 +152,7 @@ impl Core {
     fn connected(&self, connection: ConnectionId, version: Version, principal: &Principal) -> Frame {
         let session = format!("{}-{connection}", self.instance);
         let mut frame =
-            Frame::new(Command::Connected).with("version", version.as_str()).with("session", session);
+            Frame::new(Command::Connected).with("version", version.to_string()).with("session", session);
         if version > Version::V1_0 {
             frame = frame.with("heart-beat", self.heart_beat.to_string());
         }
@@ -165,7 +162,7 @@ impl Core {
             let fits = max_body.min(self.limits.queue_bytes - self.limits.high_water());
             frame = frame.with(MAX_FRAME, fits.to_string());
         }
-        frame.headers.extend(principal.greeting.iter().cloned());
+        frame.headers.extend(principal.headers.iter().cloned());
         frame
     }
 
@@ -190,29 +187,29 @@ impl Core {
 }
 
 /// Who answered a challenge, and whether it is who it says.
-struct Judged {
+struct Claim {
     login: String,
     is_proved: bool,
 }
 
-fn judge_proof(
+fn check_proof(
     challenged: &Challenged,
     connect: &Frame,
     proof: &str,
     access: &dyn Access,
-) -> Result<Judged, Refusal> {
+) -> Result<Claim, Refusal> {
     let Challenged { login, client_nonce, nonce } = challenged;
     if connect.header("login") != Some(login) {
         return Err(Refusal::Proof("the challenge is answered by another login than it was asked for by"));
     }
     let malformed = || Refusal::Proof("vocable-proof has to be 64 hexadecimal digits");
-    let proof = from_hexadecimal(proof).ok_or_else(malformed)?;
+    let proof = from_hex(proof).ok_or_else(malformed)?;
     let known = access.secret_of(login);
     // An unknown login is compared as well, so that the time taken does not tell whether it exists.
     let secret = known.unwrap_or(Secret::IMPOSSIBLE);
     let matches =
         secret.is_proved(Side::Client, Challenge { login, client: client_nonce, broker: nonce }, &proof);
-    Ok(Judged { login: login.clone(), is_proved: matches && known.is_some() })
+    Ok(Claim { login: login.clone(), is_proved: matches && known.is_some() })
 }
 
 /// The version and the client's heart-beats. In 1.0 there are none, whatever the header says.

@@ -123,7 +123,7 @@ impl Core {
         let is_auto = subscription.ack == AckMode::Auto;
         subscription.give(delivery, held);
         let watched = is_auto.then_some(Unwritten::Queue { subscription: key.subscription, delivery });
-        self.hand(key.connection, frame, watched);
+        self.enqueue(key.connection, frame, watched);
     }
 
     /// Gives a message of a topic to one subscriber.
@@ -133,11 +133,11 @@ impl Core {
         let acknowledged_by = format!("{}-t{}", key.subscription, message.sequence);
         let frame = frame_for(session, key.subscription, &held, acknowledged_by, &self.instance);
         let weight = frame.weight();
-        self.hand(key.connection, frame, Some(Unwritten::Topic(weight)));
+        self.enqueue(key.connection, frame, Some(Unwritten::Topic(weight)));
     }
 
     /// Hands a frame over to be written. A connection that has too much waiting already has to go.
-    pub(super) fn hand(&mut self, connection: ConnectionId, frame: Frame, watched: Option<Unwritten>) {
+    pub(super) fn enqueue(&mut self, connection: ConnectionId, frame: Frame, watched: Option<Unwritten>) {
         let most = self.limits.outgoing_most(self.max_body.unwrap_or_default());
         let Some(session) = self.sessions.get_mut(&connection) else { return };
         let waiting = session.outgoing.waiting();
@@ -145,7 +145,7 @@ impl Core {
             Some(Unwritten::Topic(_)) => waiting >= most,
             _ => session.outgoing.waiting_besides_topics() >= self.limits.outgoing_bytes,
         };
-        session.outgoing.hand(frame.weight(), watched);
+        session.outgoing.enqueue(frame.weight(), watched);
         if is_too_much {
             self.work.doomed.push((connection, Ending::SlowConsumer(waiting)));
             return;
@@ -166,8 +166,8 @@ impl Core {
         }
         settled.iter().for_each(|held| self.settle_delivery(held));
         self.work.consumers.push(connection);
-        self.note_movement(connection);
-        self.release_if_it_has_room(connection);
+        self.note_progress(connection);
+        self.resume_publishers_if_drained(connection);
     }
 
     /// A message was dealt with.
@@ -205,8 +205,8 @@ impl Core {
     }
 
     /// Closes publishers whose queue has not had room for too long.
-    pub(super) fn lose_patience(&mut self, now: Instant) {
-        let after = self.limits.patience;
+    pub(super) fn close_stalled_publishers(&mut self, now: Instant) {
+        let after = self.limits.stall_timeout;
         let overdue = self.sessions.iter().filter_map(|(connection, session)| {
             let Some(Paused::Queue(queue, since)) = &session.paused else { return None };
             (now.duration_since(*since) >= after).then(|| (*connection, queue.clone()))
@@ -217,8 +217,8 @@ impl Core {
     }
 
     /// Drops queues that are empty and that nobody in particular subscribes to.
-    pub(super) fn forget_queues(&mut self) {
-        self.queues.retain(|_, queue| !queue.is_forgettable());
+    pub(super) fn remove_unused_queues(&mut self) {
+        self.queues.retain(|_, queue| !queue.is_unused());
         self.work.sweep = false;
         let queues = &self.queues;
         let subscriptions = self.sessions.values_mut().flat_map(|session| session.subscriptions.values_mut());

@@ -17,7 +17,7 @@ const FIRST: Duration = Duration::from_millis(250);
 const LATEST: Duration = Duration::from_secs(4);
 
 /// After so much time half of the failures are forgiven.
-const FORGIVEN_BY_HALF: Duration = Duration::from_secs(60);
+const HALF_LIFE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 pub(super) struct Failures {
@@ -41,7 +41,7 @@ impl Failures {
         self.count += 1;
         let order = self.count;
         let record = self.addresses.entry(address).or_insert(Record { failures: 0, last: now, order });
-        let halves = now.duration_since(record.last).as_secs() / FORGIVEN_BY_HALF.as_secs();
+        let halves = now.duration_since(record.last).as_secs() / HALF_LIFE.as_secs();
         let left =
             u32::try_from(halves).ok().and_then(|halves| record.failures.checked_shr(halves)).unwrap_or(0);
         self.order.remove(&record.order);

@@ -39,15 +39,15 @@ impl Core {
         let Some(due) = due else { return self.refuse(connection, refusal, None) };
         // An event has told of it already.
         self.pending.remove(&connection);
-        if self.late.len() >= LATE {
-            self.tell_first_late();
+        if self.delayed.len() >= LATE {
+            self.send_first_delayed();
         }
-        self.late.insert((due, connection), refusal.frame(None));
+        self.delayed.insert((due, connection), refusal.frame(None));
     }
 
     /// Tells the first of those who are to be told late; whether there was one.
-    pub(super) fn tell_first_late(&mut self) -> bool {
-        let Some(((_, connection), frame)) = self.late.pop_first() else { return false };
+    pub(super) fn send_first_delayed(&mut self) -> bool {
+        let Some(((_, connection), frame)) = self.delayed.pop_first() else { return false };
         self.outputs.push_back(Output::Send { connection, frame });
         self.outputs.push_back(Output::Close { connection });
         true
@@ -90,7 +90,7 @@ impl Core {
             // Somebody who looked whether the port is open is nobody's news.
             (Ending::ClosedByPeer | Ending::Lost(_), None) => return,
             (Ending::ClosedByPeer | Ending::Lost(_), Some(Challenged { login, .. })) => {
-                self.access.hung_up(login)
+                self.access.describe_hang_up(login)
             }
             _ => ending.to_string(),
         };
@@ -105,7 +105,7 @@ impl Core {
             self.logins.remove(&login);
         }
         self.forget_pause(connection, paused);
-        self.release_publishers(connection);
+        self.resume_publishers_of(connection);
         // After an orderly end everything that was handed over is written before the connection closes.
         let is_orderly = reason == Ending::Disconnected;
         for (number, subscription) in subscriptions {

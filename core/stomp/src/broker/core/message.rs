@@ -28,7 +28,7 @@ pub(super) struct Publication {
     /// The sender's own headers, in their order.
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Bytes,
-    /// Octets that it is counted as.
+    /// Bytes that it is counted as.
     pub(super) weight: usize,
 }
 
@@ -131,7 +131,6 @@ impl Held {
         self.message.publication.weight
     }
 
-    /// Where it belongs.
     pub(super) fn queue(&self) -> &Destination {
         &self.message.publication.destination
     }

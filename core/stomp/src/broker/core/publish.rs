@@ -113,7 +113,7 @@ impl Core {
         let subscribers: Vec<SubscriptionKey> = exact.chain(wild).collect();
         for key in subscribers {
             self.give_copy(message, key);
-            self.hold_up_for(key.connection, publisher, now);
+            self.pause_publisher_for(key.connection, publisher, now);
         }
     }
 
@@ -162,17 +162,17 @@ impl Core {
         let held = self.queues.get(destination).map_or(0, Queue::bytes);
         let limit = self.limits.queue_bytes;
         if held + more > limit {
-            self.tell_full(from, destination);
+            self.report_full(from, destination);
             return Err(Refusal::Full { destination: destination.clone(), held, more, limit });
         }
         if self.stored + total > self.limits.total_bytes {
-            self.tell_full(from, destination);
-            return Err(Refusal::TooMany { what: "octets in all queues", limit: self.limits.total_bytes });
+            self.report_full(from, destination);
+            return Err(Refusal::TooMany { what: "bytes in all queues", limit: self.limits.total_bytes });
         }
         Ok(())
     }
 
-    fn tell_full(&mut self, from: ConnectionId, destination: &Destination) {
+    fn report_full(&mut self, from: ConnectionId, destination: &Destination) {
         if let Some(session) = self.sessions.get(&from) {
             let login = session.principal.login.clone();
             self.event(BrokerEvent::Full { login, destination: destination.clone() });
@@ -182,7 +182,7 @@ impl Core {
     /// Whether so many more queues may exist.
     pub(super) fn check_queues(&mut self, new: usize) -> Result<(), Refusal> {
         if self.queues.len() + new > self.limits.queues {
-            self.forget_queues();
+            self.remove_unused_queues();
         }
         if self.queues.len() + new > self.limits.queues && new > 0 {
             return Err(Refusal::TooMany { what: "queues", limit: self.limits.queues });
@@ -197,7 +197,7 @@ impl Core {
         let limit = self.limits.header_line;
         let line = |(name, value): &(String, String)| escaped(name) + 1 + escaped(value);
         if publication.headers.iter().any(|header| line(header) > limit) {
-            return Err(Refusal::TooMany { what: "octets in a header", limit });
+            return Err(Refusal::TooMany { what: "bytes in a header", limit });
         }
         let unwritable = |(name, value): &&(String, String)| {
             name.is_empty() || name.contains('\0') || value.contains('\0')
@@ -209,7 +209,7 @@ impl Core {
     }
 }
 
-/// Octets of a name or value as 1.2 writes it.
+/// Bytes of a name or value as 1.2 writes it.
 fn escaped(text: &str) -> usize {
-    text.len() + text.bytes().filter(|octet| matches!(octet, b'\n' | b'\r' | b':' | b'\\')).count()
+    text.len() + text.bytes().filter(|byte| matches!(byte, b'\n' | b'\r' | b':' | b'\\')).count()
 }

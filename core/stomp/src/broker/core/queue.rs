@@ -20,12 +20,12 @@ pub(super) struct Queue {
     ready: BTreeMap<u64, Held>,
     /// Messages that were given out.
     given: usize,
-    /// Octets of both.
+    /// Bytes of both.
     bytes: usize,
     /// Whoever is first is next.
     consumers: VecDeque<SubscriptionKey>,
     /// Consumers that name this queue and no set of queues: those for whom it has to exist while it is empty.
-    faithful: usize,
+    exact_consumers: usize,
     /// Publishers that are not read from until there is room.
     pub(super) paused: Vec<ConnectionId>,
 }
@@ -48,11 +48,10 @@ impl Queue {
     }
 
     /// Whether nobody would miss it.
-    pub(super) fn is_forgettable(&self) -> bool {
-        self.bytes == 0 && self.ready.is_empty() && self.given == 0 && self.faithful == 0
+    pub(super) fn is_unused(&self) -> bool {
+        self.bytes == 0 && self.ready.is_empty() && self.given == 0 && self.exact_consumers == 0
     }
 
-    /// Adds a new message.
     pub(super) fn push(&mut self, held: Held) {
         self.bytes += held.weight();
         self.ready.insert(held.message.sequence, held);
@@ -91,7 +90,7 @@ impl Queue {
         Some(held)
     }
 
-    /// Drops what has waited too long; tells how many messages of how many octets.
+    /// Drops what has waited too long; tells how many messages of how many bytes.
     pub(super) fn expire(&mut self, now: Instant) -> (usize, usize) {
         let (mut messages, mut bytes) = (0, 0);
         while let Some(first) = self.ready.first_entry() {
@@ -105,14 +104,14 @@ impl Queue {
         (messages, bytes)
     }
 
-    pub(super) fn add_consumer(&mut self, key: SubscriptionKey, is_faithful: bool) {
+    pub(super) fn add_consumer(&mut self, key: SubscriptionKey, is_exact: bool) {
         self.consumers.push_back(key);
-        self.faithful += usize::from(is_faithful);
+        self.exact_consumers += usize::from(is_exact);
     }
 
-    pub(super) fn remove_consumer(&mut self, key: SubscriptionKey, is_faithful: bool) {
+    pub(super) fn remove_consumer(&mut self, key: SubscriptionKey, is_exact: bool) {
         self.consumers.retain(|consumer| *consumer != key);
-        self.faithful -= usize::from(is_faithful);
+        self.exact_consumers -= usize::from(is_exact);
     }
 
     /// The next consumer in turn that can take a message; its turn is then over.

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 /// Why a frame was refused. Over a socket it ends the connection, as STOMP demands.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum Refusal {
     /// The gatekeeper said no. This is what the client is told; the log says more.
     #[error("{0}")]
@@ -22,14 +23,7 @@ pub enum Refusal {
     AlreadyConnected(Command),
     /// The principal may not do that.
     #[error("{login} may not {action} {:?}", excerpt(.destination))]
-    Denied {
-        /// Who.
-        login: String,
-        /// What it wanted to do.
-        action: Action,
-        /// With what.
-        destination: String,
-    },
+    Denied { login: String, action: Action, destination: String },
     /// A destination that is none.
     #[error(transparent)]
     Destination(#[from] DestinationError),
@@ -41,29 +35,14 @@ pub enum Refusal {
     Exists {
         /// `subscription` or `transaction`.
         what: &'static str,
-        /// Its name.
         name: String,
     },
     /// The message does not fit into the queue.
-    #[error("{destination} is full: it holds {held} octets, {more} more exceed the limit of {limit}")]
-    Full {
-        /// The queue.
-        destination: Destination,
-        /// What is in it.
-        held: usize,
-        /// What was to be added.
-        more: usize,
-        /// What may be in it.
-        limit: usize,
-    },
+    #[error("{destination} is full: it holds {held} bytes, {more} more exceed the limit of {limit}")]
+    Full { destination: Destination, held: usize, more: usize, limit: usize },
     /// The queue stayed full for as long as the broker is ready to wait.
     #[error("{destination} has been full for {after:?}: nobody reads it fast enough")]
-    FullForTooLong {
-        /// The queue.
-        destination: Destination,
-        /// How long.
-        after: Duration,
-    },
+    FullForTooLong { destination: Destination, after: Duration },
     /// A header without a name, or with a NUL, that no version can write.
     #[error("header {:?} cannot be written in any version of STOMP", excerpt(.0))]
     Header(String),
@@ -75,23 +54,13 @@ pub enum Refusal {
     Malformed(String),
     /// A header that the command has to have.
     #[error("{command} without the header {header:?}")]
-    Missing {
-        /// The command.
-        command: Command,
-        /// The header.
-        header: &'static str,
-    },
+    Missing { command: Command, header: &'static str },
     /// A command that clients do not send.
     #[error("{0} is a command of the server")]
     NotForServer(Command),
     /// A command that the agreed version does not have.
     #[error("{command} is not in STOMP {version}")]
-    NotInVersion {
-        /// The command.
-        command: Command,
-        /// The version.
-        version: Version,
-    },
+    NotInVersion { command: Command, version: Version },
     /// A frame before `CONNECT`.
     #[error("{0} before CONNECT")]
     NotLoggedIn(Command),
@@ -100,18 +69,12 @@ pub enum Refusal {
     Proof(&'static str),
     /// A limit is reached.
     #[error("too many {what}: the limit is {limit}")]
-    TooMany {
-        /// What there is too much of.
-        what: &'static str,
-        /// How much may be.
-        limit: usize,
-    },
+    TooMany { what: &'static str, limit: usize },
     /// A name that nothing has on this connection.
     #[error("no {what} {:?} on this connection", excerpt(.name))]
     Unknown {
         /// `message`, `subscription` or `transaction`.
         what: &'static str,
-        /// What was named.
         name: String,
     },
     /// No version in common.

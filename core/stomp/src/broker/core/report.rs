@@ -37,7 +37,7 @@ impl Core {
         queues
     }
 
-    /// Octets that all queues hold.
+    /// Bytes that all queues hold.
     pub const fn stored_bytes(&self) -> usize {
         self.stored
     }

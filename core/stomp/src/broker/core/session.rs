@@ -174,12 +174,12 @@ impl Backlog {
     }
 }
 
-/// What was handed to the connection, counted in octets of [`Frame::weight`](crate::Frame::weight).
+/// What was handed to the connection, counted in bytes of [`Frame::weight`](crate::Frame::weight).
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    handed: u64,
+    enqueued: u64,
     written: u64,
-    /// Octets of messages of topics among what was not written.
+    /// Bytes of messages of topics among what was not written.
     of_topics: usize,
     /// What is settled, or lost, depending on whether it is written.
     unwritten: VecDeque<(u64, Unwritten)>,
@@ -192,14 +192,14 @@ pub(super) enum Unwritten {
         subscription: u64,
         delivery: u64,
     },
-    /// So many octets that the connection did not ask for one by one.
+    /// So many bytes that the connection did not ask for one by one.
     Topic(usize),
 }
 
 impl Outgoing {
-    /// Octets that were handed over and, as far as is known, not written.
+    /// Bytes that were handed over and, as far as is known, not written.
     pub(super) fn waiting(&self) -> usize {
-        usize::try_from(self.handed - self.written).unwrap_or(usize::MAX)
+        usize::try_from(self.enqueued - self.written).unwrap_or(usize::MAX)
     }
 
     /// The same without messages of topics.
@@ -207,22 +207,22 @@ impl Outgoing {
         self.waiting().saturating_sub(self.of_topics)
     }
 
-    pub(super) fn hand(&mut self, weight: usize, watched: Option<Unwritten>) {
-        self.handed += weight as u64;
-        if let Some(Unwritten::Topic(octets)) = watched {
-            self.of_topics += octets;
+    pub(super) fn enqueue(&mut self, weight: usize, watched: Option<Unwritten>) {
+        self.enqueued += weight as u64;
+        if let Some(Unwritten::Topic(bytes)) = watched {
+            self.of_topics += bytes;
         }
-        self.unwritten.extend(watched.map(|watched| (self.handed, watched)));
+        self.unwritten.extend(watched.map(|watched| (self.enqueued, watched)));
     }
 
-    /// `total` octets were written since the beginning; what is settled thereby.
+    /// `total` bytes were written since the beginning; what is settled thereby.
     pub(super) fn write(&mut self, total: u64) -> Vec<Unwritten> {
-        self.written = total.clamp(self.written, self.handed);
+        self.written = total.clamp(self.written, self.enqueued);
         let done = self.unwritten.partition_point(|(end, _)| *end <= self.written);
         let done: Vec<Unwritten> = self.unwritten.drain(..done).map(|(_, what)| what).collect();
         for what in &done {
-            if let Unwritten::Topic(octets) = what {
-                self.of_topics -= octets;
+            if let Unwritten::Topic(bytes) = what {
+                self.of_topics -= bytes;
             }
         }
         done

@@ -126,7 +126,7 @@ fn name_of(frame: &Frame, version: Version) -> Result<(&str, bool), Refusal> {
 fn ack_mode(ack: Option<&str>) -> Result<AckMode, Refusal> {
     match ack {
         None => Ok(AckMode::Auto),
-        Some(name) => AckMode::from_name(name).ok_or_else(|| Refusal::AckMode(name.to_owned())),
+        Some(name) => name.parse().map_err(|_| Refusal::AckMode(name.to_owned())),
     }
 }
 

@@ -52,7 +52,7 @@ impl Transactions {
         let steps = self.open.get_mut(name).ok_or_else(|| unknown(name))?;
         let weight = step.weight();
         if self.bytes + weight > limits.transaction_bytes {
-            return Err(Refusal::TooMany { what: "octets in transactions", limit: limits.transaction_bytes });
+            return Err(Refusal::TooMany { what: "bytes in transactions", limit: limits.transaction_bytes });
         }
         self.bytes += weight;
         steps.push(step);

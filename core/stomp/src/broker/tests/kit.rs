@@ -13,11 +13,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Longer than anything takes that works.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a test waits for comes, or the test fails.
 pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what).await.expect("waited for in vain")
+    tokio::time::timeout(TIMEOUT, what).await.expect("waited for in vain")
 }
 
 /// A broker with the logins of the core's tests; whoever gives none is `tool`, which may do anything.

@@ -117,7 +117,7 @@ async fn a_subscriber_that_reads_all_the_time_gets_all_of_a_burst() {
 async fn a_subscriber_that_reads_nothing_holds_a_publisher_up_for_so_long_and_no_longer() {
     let limits = BrokerLimits {
         outgoing_bytes: 256 << 10,
-        patience: Duration::from_millis(1_500),
+        stall_timeout: Duration::from_millis(1_500),
         ..BrokerLimits::default()
     };
     let broker = broker(BrokerConfig { limits, ..BrokerConfig::default() }).await;

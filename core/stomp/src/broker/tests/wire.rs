@@ -42,11 +42,11 @@ async fn frames_may_be_cut_anywhere() {
 }
 
 #[tokio::test]
-async fn frames_may_trickle_in_octet_by_octet_or_come_all_at_once() {
+async fn frames_may_trickle_in_byte_by_byte_or_come_all_at_once() {
     let broker = broker(BrokerConfig::default()).await;
     let mut client = Client::open(&broker).await;
-    for octet in conversation() {
-        client.write(&[octet]).await;
+    for byte in conversation() {
+        client.write(&[byte]).await;
         tokio::task::yield_now().await;
     }
     check_answers(&mut client).await;

@@ -55,11 +55,11 @@ async fn a_silent_broker_is_dead_after_twice_the_interval() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_octet_is_a_sign_of_life() {
+async fn any_byte_is_a_sign_of_life() {
     let (_pipes, mut started, mut peer) = connected("1000,0").await;
-    for octet in b"\nMESSAGE\nmessage-id:1\n\nabc" {
+    for byte in b"\nMESSAGE\nmessage-id:1\n\nabc" {
         sleep(SECOND * 3 / 2).await;
-        peer.raw(&[*octet]).await;
+        peer.raw(&[*byte]).await;
     }
     peer.raw(b"\0").await;
     assert_eq!(started.message().await, "abc");

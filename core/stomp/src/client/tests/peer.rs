@@ -192,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         let connect = self.expect(Command::Connect).await;
         let mut connected = Frame::new(Command::Connected).with("server", "script/1");
         if version > Version::V1_0 {
-            connected = connected.with("version", version.as_str()).with("heart-beat", heart_beat);
+            connected = connected.with("version", version.to_string()).with("heart-beat", heart_beat);
         }
         self.send(connected).await;
         self.version = version;

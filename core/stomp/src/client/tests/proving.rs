@@ -5,7 +5,7 @@ use super::peer::{Broker, Peer, Started};
 use crate::broker::{self, AccessRules, BrokerConfig, BrokerEvent, Principal};
 use crate::client::{AckMode, ClientConfig, Credentials, Event, Subscription};
 use crate::frame::{Command, Frame, Version};
-use crate::proof::{Challenge, Secret, Side, from_hexadecimal, hexadecimal};
+use crate::proof::{Challenge, Secret, Side, from_hex};
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -27,7 +27,7 @@ async fn asked(peer: &mut Peer<TcpStream>) -> [u8; 32] {
     let secret = Secret::of(PASSCODE).to_string();
     let told = format!("{:?}", connect.headers);
     assert!(!told.contains(PASSCODE) && !told.contains(&secret) && !told.contains("proof"), "{told}");
-    from_hexadecimal(header(&connect, "vocable-nonce")).unwrap()
+    from_hex(header(&connect, "vocable-nonce")).unwrap()
 }
 
 fn challenge(nonce: &str, proof: &str) -> Frame {
@@ -41,7 +41,7 @@ fn challenge(nonce: &str, proof: &str) -> Frame {
 fn honest_challenge(client: &[u8; 32], passcode: &str, login: &str) -> Frame {
     let broker = [9; 32];
     let proof = Secret::of(passcode).proof(Side::Broker, Challenge { login, client, broker: &broker });
-    challenge(&hexadecimal(&broker), &hexadecimal(&proof))
+    challenge(&hex::encode(broker), &hex::encode(proof))
 }
 
 async fn refused(started: &mut Started) -> String {
@@ -76,7 +76,7 @@ async fn whoever_has_not_proved_to_be_the_host_is_told_nothing_and_obeyed_in_not
             8 => {
                 let asked = Challenge { login: "g1", client: &nonce, broker: &nonce };
                 let proof = Secret::of(PASSCODE).proof(Side::Client, asked);
-                (challenge(&hexadecimal(&nonce), &hexadecimal(&proof)), "its proof is wrong")
+                (challenge(&hex::encode(nonce), &hex::encode(proof)), "its proof is wrong")
             }
             _ => (Frame::new(Command::Receipt).with("receipt-id", "1"), "it sent something else"),
         };
@@ -115,7 +115,7 @@ async fn an_error_of_a_stranger_is_told_as_such_and_a_broker_that_has_proved_its
     peer.send(honest_challenge(&nonce, PASSCODE, "g1")).await;
     let connect = peer.connect(Version::V1_2, "0,0").await;
     let about = Challenge { login: "g1", client: &nonce, broker: &[9; 32] };
-    let proof = from_hexadecimal(header(&connect, "vocable-proof")).unwrap();
+    let proof = from_hex(header(&connect, "vocable-proof")).unwrap();
     assert!(Secret::of(PASSCODE).is_proved(Side::Client, about, &proof));
     assert_eq!([header(&connect, "login"), header(&connect, "passcode")], ["g1", ""]);
     started.connected().await;

@@ -116,7 +116,7 @@ async fn a_broker_that_never_confirms_is_waited_for_as_long_as_was_said() {
 }
 
 #[tokio::test]
-async fn the_queue_is_bounded_in_octets() {
+async fn the_queue_is_bounded_in_bytes() {
     let broker = Broker::bind().await;
     let config = ClientConfig { outgoing_limit: 10_000, ..broker.config() };
     let (client, _events, _task) = crate::client::Client::start(config, Vec::new());

@@ -9,13 +9,7 @@ struct Asked {
     target: Option<String>,
 }
 
-impl vocable_api::Method for Asked {
-    const NAME: &'static str = "word.X";
-    const POSITIONAL: &'static [&'static str] = &["target"];
-    const CHANGES: bool = false;
-    const RETURNS: &'static str = "";
-    type Reply = vocable_api::AnyStruct;
-}
+vocable_api::methods! { Asked => "word.X"(target) -> vocable_api::AnyStruct: "", reads; }
 
 fn info(name: &str) -> MethodInfo {
     let help = format!("Does {name}.").into();

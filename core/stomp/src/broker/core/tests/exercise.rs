@@ -32,7 +32,7 @@ const DESTINATIONS: [&str; 10] = [
     "/queue/..",
 ];
 
-/// How many deeds there are for the first octet of an operation.
+/// How many deeds there are for the first byte of an operation.
 const DEEDS: u8 = 19;
 
 fn limits() -> BrokerLimits {
@@ -53,7 +53,7 @@ fn limits() -> BrokerLimits {
         headers: 4,
         header_line: 64,
         message_lifetime: Some(Duration::from_secs(20)),
-        patience: Duration::from_secs(10),
+        stall_timeout: Duration::from_secs(10),
     }
 }
 
@@ -92,7 +92,7 @@ fn may(login: &str, action: Action, destination: &str) -> bool {
     }
 }
 
-/// Carries out operations of four octets each: a deed, a connection, and two that say how.
+/// Carries out operations of four bytes each: a deed, a connection, and two that say how.
 ///
 /// # Panics
 /// If the broker breaks one of its promises.
@@ -354,7 +354,7 @@ impl World {
             self.write_to(slot);
         } else {
             let id = self.id(slot);
-            self.core.moved(id);
+            self.core.progressed(id);
         }
     }
 
@@ -585,7 +585,7 @@ impl World {
         let connections = self.core.connections();
         assert!(connections.len() <= limits.connections);
         for info in connections {
-            // The largest frame of the exercise is some 2,500 octets.
+            // The largest frame of the exercise is some 2,500 bytes.
             // What is published to topics although its publisher was to wait may take it to twice the limit.
             let most = 2 * limits.outgoing_bytes + 2_000 + 3_000;
             assert!(info.outgoing_bytes < most, "{}", info.outgoing_bytes);

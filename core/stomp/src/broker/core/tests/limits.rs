@@ -108,7 +108,7 @@ fn denied_access_is_an_event() {
 }
 
 #[test]
-fn subscriptions_queues_headers_and_all_octets_are_bounded() {
+fn subscriptions_queues_headers_and_all_bytes_are_bounded() {
     let limits = BrokerLimits {
         subscriptions: 1,
         queues: 2,
@@ -122,10 +122,10 @@ fn subscriptions_queues_headers_and_all_octets_are_bounded() {
         ("SUBSCRIBE id:2 destination:/topic/x", "too many subscriptions: the limit is 1"),
         ("SEND destination:/queue/3 | x", "too many queues: the limit is 2"),
         ("SEND destination:/queue/1 a:1 b:2 c:3 d:4 | x", "too many headers of a message: the limit is 3"),
-        ("SEND destination:/queue/1 long:\\\\:::::: | x", "too many octets in a header: the limit is 20"),
+        ("SEND destination:/queue/1 long:\\\\:::::: | x", "too many bytes in a header: the limit is 20"),
         (
             &kilobyte("/queue/2").replace(" | ", " | yyyyyyyyyyyyyyyyyyyyyyy"),
-            "too many octets in all queues: the limit is 3000",
+            "too many bytes in all queues: the limit is 3000",
         ),
     ] {
         let a = bench.client("a", "1.2");

@@ -5,7 +5,7 @@ use crate::broker::core::Output;
 use crate::broker::{BrokerEvent, ConnectionId, Ending};
 use crate::codec::DecodeError;
 use crate::frame::{Command, Frame};
-use crate::proof::{Challenge, Secret, Side, from_hexadecimal, hexadecimal};
+use crate::proof::{Challenge, Secret, Side, from_hex};
 use std::time::Duration;
 
 const NONCE: [u8; 32] = [3; 32];
@@ -15,7 +15,7 @@ fn connect(login: &str) -> Frame {
 }
 
 fn question(login: &str) -> Frame {
-    connect(login).with("vocable-nonce", hexadecimal(&NONCE))
+    connect(login).with("vocable-nonce", hex::encode(NONCE))
 }
 
 /// Asks for a challenge; the broker's nonce and its proof.
@@ -23,13 +23,13 @@ fn challenged(bench: &mut Bench, client: ConnectionId, login: &str) -> ([u8; 32]
     bench.send(client, question(login)).unwrap();
     let frame = bench.frames(client).remove(0);
     assert_eq!((frame.command, frame.header("receipt-id")), (Command::Receipt, Some("vocable-challenge")));
-    let bytes = |name| from_hexadecimal(frame.header(name).unwrap()).unwrap();
+    let bytes = |name| from_hex(frame.header(name).unwrap()).unwrap();
     (bytes("vocable-nonce"), bytes("vocable-proof"))
 }
 
 fn answer(login: &str, passcode: &str, broker: &[u8; 32]) -> Frame {
     let about = Challenge { login, client: &NONCE, broker };
-    connect(login).with("vocable-proof", hexadecimal(&Secret::of(passcode).proof(Side::Client, about)))
+    connect(login).with("vocable-proof", hex::encode(Secret::of(passcode).proof(Side::Client, about)))
 }
 
 /// The `ERROR` that a frame is answered with.

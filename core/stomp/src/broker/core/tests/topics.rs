@@ -144,7 +144,7 @@ fn who_reads_nothing_for_too_long_is_cut_off_and_who_reads_a_little_is_not() {
     let (mut bench, [a, b]) = held_up(20_000);
     for _ in 0..10 {
         bench.pass(Duration::from_secs(20));
-        bench.core.moved(b);
+        bench.core.progressed(b);
     }
     bench.pass(Duration::from_secs(1));
     bench.pass(Duration::from_secs(29));

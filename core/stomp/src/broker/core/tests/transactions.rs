@@ -70,7 +70,7 @@ fn transactions_are_bounded() {
     bench.tell(a, "BEGIN transaction:t");
     bench.tell(a, &format!("SEND destination:/topic/x transaction:t | {}", "x".repeat(2_000)));
     let error = bench.refused(a, &format!("SEND destination:/topic/x transaction:t | {}", "x".repeat(2_000)));
-    assert!(error.contains("too many octets in transactions: the limit is 4000"), "{error}");
+    assert!(error.contains("too many bytes in transactions: the limit is 4000"), "{error}");
 }
 
 #[test]

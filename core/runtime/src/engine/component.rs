@@ -15,26 +15,34 @@ use tokio::sync::OnceCell;
 use wasmtime::component::Component as Compiled;
 use wasmtime::component::types::ComponentItem;
 
-use crate::call::{Call, Fault, Scope};
+use super::Engine;
+use super::call::{Call, Fault, Scope};
+use crate::capabilities::{Caller, Capabilities, Level};
 use crate::contract::bindings::FullPre;
 use crate::contract::{ALWAYS_GRANTED, CONTRACT, Description, Import, Message, Refusal, Role, WORD};
-use crate::engine::Engine;
 use crate::error::LoadError;
-use crate::hearing::Hearing;
+use crate::listen_rules::ListenRules;
 use crate::policy::Limits;
-use crate::powers::{Caller, Level, Powers};
-use crate::sources::Content;
 use crate::token;
 
 /// How a description may be: these go into help texts and tables.
-const LONGEST_TEXT: usize = 200;
+const MAX_TEXT: usize = 200;
 /// A schema is read by every client.
-const LONGEST_SCHEMA: usize = 64 << 10;
+const MAX_SCHEMA: usize = 64 << 10;
 /// Events that one word may be bound to.
-const MOST_EVENTS: usize = 32;
+const MAX_EVENTS: usize = 32;
+
+/// A component, not looked at yet.
+#[derive(Clone)]
+pub(crate) struct Content {
+    pub(crate) sha256: String,
+    pub(crate) bytes: Bytes,
+    /// Whether the bytes are part of the program: then they are there at any time.
+    pub(crate) built_in: bool,
+}
 
 /// A sound component that is a word.
-pub(crate) struct Component {
+pub(crate) struct WordComponent {
     /// What is run, once it is loaded.
     code: OnceCell<FullPre<Call>>,
     /// What it is loaded from; nothing if it is loaded from the beginning.
@@ -45,7 +53,7 @@ pub(crate) struct Component {
     /// The interfaces it imports, by their full names; those without functions do not count.
     pub(crate) imports: Vec<String>,
     pub(crate) about: About,
-    pub(crate) hearing: Hearing,
+    pub(crate) listen_rules: ListenRules,
     /// Whether it is part of the program, wherever it was found this time.
     pub(crate) built_in: bool,
 }
@@ -69,7 +77,7 @@ pub(crate) struct About {
     pub(crate) reply: Value,
 }
 
-impl Component {
+impl WordComponent {
     /// Compiles and examines a component, or remembers what was found when that was done before.
     pub(crate) async fn examine(engine: &Engine, content: Content) -> Result<Self, LoadError> {
         let Content { sha256, bytes, built_in } = content;
@@ -90,7 +98,7 @@ impl Component {
         let bytes = if code.is_some() { Bytes::new() } else { bytes };
         let Findings { contract, imports, about } = findings;
         // It was found sound when the word was examined.
-        let hearing = Hearing::of(&about.parameters).unwrap_or_default();
+        let listen_rules = ListenRules::of(&about.parameters).unwrap_or_default();
         Ok(Self {
             code: OnceCell::new_with(code),
             bytes,
@@ -98,7 +106,7 @@ impl Component {
             contract,
             imports,
             about,
-            hearing,
+            listen_rules,
             built_in,
         })
     }
@@ -134,12 +142,12 @@ impl Component {
         args: &String,
     ) -> Result<Result<Message, Refusal>, Fault> {
         let code = self.code(engine).await?;
-        let (mut store, vitals) = Call::store(engine, scope, limits);
+        let (mut store, guard) = Call::store(engine, scope, limits);
         let work = async {
             let word = code.instantiate_async(&mut store).await?;
             word.vocable_word_word().call_say(&mut store, args).await
         };
-        vitals.guard(engine, limits, work).await
+        guard.guard(engine, limits, work).await
     }
 
     /// One call, one instance: acts on a message.
@@ -151,12 +159,12 @@ impl Component {
         heard: &Message,
     ) -> Result<Result<Option<String>, Refusal>, Fault> {
         let code = self.code(engine).await?;
-        let (mut store, vitals) = Call::store(engine, scope, limits);
+        let (mut store, guard) = Call::store(engine, scope, limits);
         let work = async {
             let word = code.instantiate_async(&mut store).await?;
             word.vocable_word_word().call_listen(&mut store, heard).await
         };
-        vitals.guard(engine, limits, work).await
+        guard.guard(engine, limits, work).await
     }
 }
 
@@ -210,7 +218,6 @@ async fn compiled(engine: &Engine, sha256: &str, bytes: Bytes) -> Result<Compile
     .await
 }
 
-/// Gives it what it imports.
 fn linked(engine: &Engine, compiled: &Compiled) -> Result<FullPre<Call>, LoadError> {
     let missing = |error: wasmtime::Error| LoadError::Missing(format!("{error:#}"));
     FullPre::new(engine.linker().instantiate_pre(compiled).map_err(missing)?).map_err(missing)
@@ -285,24 +292,24 @@ async fn describe(engine: &Engine, pre: &FullPre<Call>) -> Result<Description, L
     };
     let scope = Scope {
         word: "?".into(),
-        powers: Arc::new(Mute),
+        agent: Arc::new(NoAgent),
         reach: Arc::new(ALWAYS_GRANTED.map(str::to_owned).into()),
         known: Arc::default(),
         folders: Arc::default(),
         sender: None,
     };
-    let (mut store, vitals) = Call::store(engine, scope, &limits);
+    let (mut store, guard) = Call::store(engine, scope, &limits);
     let work = async {
         let word = pre.instantiate_async(&mut store).await?;
         word.vocable_word_word().call_describe(&mut store).await
     };
-    vitals.guard(engine, &limits, work).await.map_err(|fault| LoadError::Describe(fault.to_string()))
+    guard.guard(engine, &limits, work).await.map_err(|fault| LoadError::Describe(fault.to_string()))
 }
 
-/// The powers of a component that has not been let in.
-struct Mute;
+/// The agent of a component that has not been let in: it can do nothing, and does not even log.
+struct NoAgent;
 
-impl Powers for Mute {
+impl Capabilities for NoAgent {
     fn role(&self) -> Role {
         Role::Guest
     }
@@ -313,10 +320,6 @@ impl Powers for Mute {
 
     fn ip(&self) -> String {
         String::new()
-    }
-
-    fn interfaces(&self) -> &'static [&'static str] {
-        &[]
     }
 
     fn log(&self, _: Caller<'_>, _: Level, _: &str) {}
@@ -331,15 +334,15 @@ impl About {
             return bad(format!("its name, {name:?}, is not one: A-Z, then up to 31 of A-Z 0-9 _ -"));
         }
         for (what, text) in [("summary", &summary), ("version", &version)] {
-            if text.len() > LONGEST_TEXT || text.chars().any(char::is_control) {
-                return bad(format!("{name}: its {what} is not one line of at most {LONGEST_TEXT} bytes"));
+            if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
+                return bad(format!("{name}: its {what} is not one line of at most {MAX_TEXT} bytes"));
             }
         }
-        if on.len() > MOST_EVENTS || on.iter().any(|event| event.len() > LONGEST_TEXT) {
-            return bad(format!("{name}: it names more than {MOST_EVENTS} events, or very long ones"));
+        if on.len() > MAX_EVENTS || on.iter().any(|event| event.len() > MAX_TEXT) {
+            return bad(format!("{name}: it names more than {MAX_EVENTS} events, or very long ones"));
         }
         let parameters = schema(&name, "parameters", &parameters)?;
-        Hearing::of(&parameters)
+        ListenRules::of(&parameters)
             .map_err(|why| LoadError::BadDescription(format!("{name}: parameters: {why}")))?;
         let reply = schema(&name, "reply", &reply)?;
         Ok(Self { name, summary, version, on, parameters, reply })
@@ -348,8 +351,8 @@ impl About {
 
 fn schema(word: &str, what: &str, text: &str) -> Result<Value, LoadError> {
     let bad = |why: String| LoadError::BadDescription(format!("{word}: {what}: not a JSON Schema: {why}"));
-    if text.len() > LONGEST_SCHEMA {
-        return Err(bad(format!("more than {LONGEST_SCHEMA} bytes")));
+    if text.len() > MAX_SCHEMA {
+        return Err(bad(format!("more than {MAX_SCHEMA} bytes")));
     }
     match serde_json::from_str(text).map_err(|e| bad(e.to_string()))? {
         schema @ (Value::Object(_) | Value::Bool(_)) => Ok(schema),

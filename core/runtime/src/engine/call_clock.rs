@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-/// The clocks of one call.
 #[derive(Debug)]
 pub(crate) struct CallClock {
     /// Time it may wait for the agent, over all its functions.
@@ -30,7 +29,7 @@ struct Clocks {
     /// Whether it made room for others when it was last suspended, and is waiting for its turn.
     yielded: bool,
     /// What it waited for in vain.
-    lost: Option<&'static str>,
+    timed_out: Option<&'static str>,
 }
 
 /// The agent lets a word wait as long as this lives.
@@ -56,7 +55,7 @@ impl CallClock {
                 return Poll::Ready(Some(value));
             }
             let now = Instant::now();
-            let (waits, yielded) = self.waits_or_yielded();
+            let (waits, yielded) = self.waits_and_yielded();
             idle_since = (!waits && !yielded).then_some(now);
             if waits {
                 return Poll::Pending;
@@ -65,7 +64,7 @@ impl CallClock {
                 return Poll::Ready(None);
             }
             // It may have got its turn at once and be idle after all: then the alarm makes sure that this is noticed.
-            let pause = if yielded { left.max(SHORT) } else { left };
+            let pause = if yielded { left.max(MIN_PAUSE) } else { left };
             alarm.as_mut().reset(now.checked_add(pause).unwrap_or(now + FOREVER));
             // What it says is looked at when it wakes this task: an alarm is set anew each time.
             if alarm.as_mut().poll(context).is_ready() {
@@ -88,14 +87,14 @@ impl CallClock {
     }
 
     /// Notes what was waited for in vain; gives the reason.
-    pub(crate) fn lost(&self, interface: &'static str) -> String {
-        self.clocks().lost = Some(interface);
+    pub(crate) fn timed_out(&self, interface: &'static str) -> String {
+        self.clocks().timed_out = Some(interface);
         format!("{interface}: the agent is busy, or this takes longer than {:?}", self.limit)
     }
 
     /// What was waited for in vain.
-    pub(crate) fn was_lost(&self) -> Option<&'static str> {
-        self.clocks().lost
+    pub(crate) fn has_timed_out(&self) -> Option<&'static str> {
+        self.clocks().timed_out
     }
 
     /// The call makes room for others, and goes on when it is its turn again.
@@ -104,7 +103,7 @@ impl CallClock {
     }
 
     /// What a call that is suspended is waiting for, if it is not idle.
-    fn waits_or_yielded(&self) -> (bool, bool) {
+    fn waits_and_yielded(&self) -> (bool, bool) {
         let clocks = self.clocks();
         (clocks.waits.is_some(), clocks.yielded)
     }
@@ -115,7 +114,7 @@ impl CallClock {
 }
 
 /// So long at least a call that made room for others is let be.
-const SHORT: Duration = Duration::from_millis(10);
+const MIN_PAUSE: Duration = Duration::from_millis(10);
 
 /// A time beyond the end of time is as good as a century.
 const FOREVER: Duration = Duration::from_secs(3_000_000_000);

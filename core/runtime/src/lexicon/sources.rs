@@ -5,13 +5,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
+use vocable_protocol::sha256_hex;
 
+use crate::engine::Content;
 use crate::error::{LoadError, Problem, WordSource};
-use crate::precompiled::hex;
 
 /// The largest component. Python words have 18 MB.
-const LARGEST: u64 = 64 << 20;
+const MAX_COMPONENT: u64 = 64 << 20;
 
 /// A word that is part of the program.
 #[derive(Clone, Copy, Debug)]
@@ -41,19 +41,9 @@ pub(crate) struct Found {
     pub(crate) problems: Vec<Problem>,
 }
 
-/// What could be a word.
 pub(crate) struct Candidate {
     pub(crate) source: WordSource,
     pub(crate) content: Result<Content, LoadError>,
-}
-
-/// A component, not looked at yet.
-#[derive(Clone)]
-pub(crate) struct Content {
-    pub(crate) sha256: String,
-    pub(crate) bytes: Bytes,
-    /// Whether the bytes are part of the program: then they are there at any time.
-    pub(crate) built_in: bool,
 }
 
 impl Sources {
@@ -111,16 +101,14 @@ impl Candidate {
         let content = match read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => Err(LoadError::Unreadable(error.to_string())),
-            Ok(content) if content.len() as u64 > LARGEST => Err(LoadError::TooLarge { limit: LARGEST }),
-            Ok(content) => Ok(Content::new(content.into())),
+            Ok(content) if content.len() as u64 > MAX_COMPONENT => {
+                Err(LoadError::TooLarge { limit: MAX_COMPONENT })
+            }
+            Ok(content) => {
+                Ok(Content { sha256: sha256_hex(&content), bytes: content.into(), built_in: false })
+            }
         };
         Some(Self { source: WordSource::File(path), content })
-    }
-}
-
-impl Content {
-    fn new(bytes: Bytes) -> Self {
-        Self { sha256: hex(&Sha256::digest(&bytes)), bytes, built_in: false }
     }
 }
 
@@ -131,7 +119,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("not a file"));
     }
     let mut content = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut content)?;
+    File::open(path)?.take(MAX_COMPONENT + 1).read_to_end(&mut content)?;
     Ok(content)
 }
 

@@ -10,14 +10,14 @@ use nix::time::{ClockId, clock_gettime};
 
 /// Time on the processor, in nanoseconds. Shared by the call and by what looks at it from inside.
 #[derive(Debug, Default)]
-pub(crate) struct Meter {
+pub(crate) struct CpuMeter {
     /// Until the call was last suspended.
     before: AtomicU64,
     /// What the thread's clock said when the call was last resumed.
     resumed: AtomicU64,
 }
 
-impl Meter {
+impl CpuMeter {
     /// Runs a future and counts the time spent inside it.
     pub(crate) async fn count<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
@@ -53,7 +53,7 @@ mod tests {
 
     #[tokio::test]
     async fn computing_counts_and_waiting_does_not() {
-        let meter = Meter::default();
+        let meter = CpuMeter::default();
         let target = Duration::from_millis(20);
         meter
             .count(async {

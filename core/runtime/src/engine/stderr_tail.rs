@@ -12,19 +12,19 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 /// More than this is not repeated in a message.
-const REPEATED: usize = 2_000;
+const MAX_BYTES: usize = 2_000;
 
 /// A stream that keeps the last bytes written to it. Clones are the same stream.
 #[derive(Clone, Debug)]
-pub(crate) struct LastWords {
+pub(crate) struct StderrTail {
     bytes: Arc<Mutex<VecDeque<u8>>>,
     limit: usize,
 }
 
-impl LastWords {
+impl StderrTail {
     /// Keeps as many bytes as the word may log, and no more than a message repeats.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { bytes: Arc::default(), limit: limit.min(REPEATED) }
+        Self { bytes: Arc::default(), limit: limit.min(MAX_BYTES) }
     }
 
     /// What was written last, on one line.
@@ -59,11 +59,11 @@ fn is_advice(line: &str) -> bool {
 }
 
 #[wasmtime_wasi::async_trait]
-impl Pollable for LastWords {
+impl Pollable for StderrTail {
     async fn ready(&mut self) {}
 }
 
-impl OutputStream for LastWords {
+impl OutputStream for StderrTail {
     fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
         self.keep(&bytes);
         Ok(())
@@ -78,7 +78,7 @@ impl OutputStream for LastWords {
     }
 }
 
-impl StdoutStream for LastWords {
+impl StdoutStream for StderrTail {
     fn p2_stream(&self) -> Box<dyn OutputStream> {
         Box::new(self.clone())
     }
@@ -88,13 +88,13 @@ impl StdoutStream for LastWords {
     }
 }
 
-impl IsTerminal for LastWords {
+impl IsTerminal for StderrTail {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl AsyncWrite for LastWords {
+impl AsyncWrite for StderrTail {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.keep(bytes);
         Poll::Ready(Ok(bytes.len()))
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_end_is_kept() {
-        let words = LastWords::new(8);
+        let words = StderrTail::new(8);
         words.keep(b"in the beginning");
         words.keep(b" the end");
         words.keep(b"!");
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_one_line() {
-        let words = LastWords::new(1000);
+        let words = StderrTail::new(1000);
         words.keep(b"\nthread '<unnamed>' panicked at src/lib.rs:1:2:\nto order\nnote: run with `RUST_BACKTRACE=1` environment\n");
         assert_eq!(words.text(), "panicked at src/lib.rs:1:2: to order");
     }

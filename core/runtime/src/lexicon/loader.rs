@@ -10,13 +10,12 @@ use std::thread::available_parallelism;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::component::Component;
-use crate::engine::Engine;
+use super::sources::{Candidate, Found, Sources};
+use super::table::Table;
+use super::word::{Word, require_grants};
+use crate::engine::{Content, Engine, WordComponent};
 use crate::error::{LoadError, Problem, WordSource};
 use crate::policy::{Policies, Policy};
-use crate::sources::{Candidate, Content, Found, Sources};
-use crate::table::Table;
-use crate::word::{Word, require_grants};
 
 /// What is known about components that are, or lately were, somewhere to be loaded.
 pub(crate) struct Loader {
@@ -26,13 +25,13 @@ pub(crate) struct Loader {
     sources: Sources,
     pub(crate) policies: Policies,
     /// By digest, so that nothing is compiled twice.
-    examined: HashMap<String, Result<Arc<Component>, LoadError>>,
+    examined: HashMap<String, Result<Arc<WordComponent>, LoadError>>,
     /// What each file held when it last was sound: it stays in use while the file is not.
-    last_good: HashMap<PathBuf, Arc<Component>>,
+    last_good: HashMap<PathBuf, Arc<WordComponent>>,
     problems: Vec<Problem>,
 }
 
-/// What a look at the sources has come to.
+/// What loading has come to.
 pub(crate) struct Outcome {
     pub(crate) table: Table,
     /// Problems that were not there at the last look.
@@ -44,7 +43,7 @@ pub(crate) struct Outcome {
 /// The choice as it is being made.
 #[derive(Default)]
 struct Choice {
-    words: BTreeMap<String, (Arc<Component>, WordSource)>,
+    words: BTreeMap<String, (Arc<WordComponent>, WordSource)>,
     problems: Vec<Problem>,
     unsettled: bool,
 }
@@ -66,15 +65,15 @@ impl Loader {
         &self.problems
     }
 
-    /// Looks at everything. With `patience`, a file that is not sound and was not seen before is not
+    /// Looks at everything. With `lenient`, a file that is not sound and was not seen before is not
     /// held against anybody yet.
-    pub(crate) async fn look(&mut self, old: &Table, patience: bool) -> Outcome {
+    pub(crate) async fn load(&mut self, old: &Table, lenient: bool) -> Outcome {
         let sources = self.sources.clone();
         let mut found = tokio::task::spawn_blocking(move || sources.read()).await.unwrap_or_default();
         self.examine(&found).await;
         let mut choice = Choice { problems: std::mem::take(&mut found.problems), ..Choice::default() };
         for layer in &found.layers {
-            self.choose_from(layer, patience, &mut choice);
+            self.choose_from(layer, lenient, &mut choice);
         }
         self.forget_all_but(&found);
         let words = choice.words.into_values().map(|(component, source)| self.word(component, source, old));
@@ -100,7 +99,7 @@ impl Loader {
             tasks.spawn(async move {
                 let _turn = at_once.acquire_owned().await;
                 let sha256 = content.sha256.clone();
-                let examined = Component::examine(&engine, content).await;
+                let examined = WordComponent::examine(&engine, content).await;
                 (sha256, examined.map(Arc::new))
             });
         }
@@ -110,7 +109,7 @@ impl Loader {
     }
 
     /// Chooses words from one layer; they win over those of the layers before.
-    fn choose_from(&mut self, layer: &[Candidate], patience: bool, choice: &mut Choice) {
+    fn choose_from(&mut self, layer: &[Candidate], lenient: bool, choice: &mut Choice) {
         let mut taken: BTreeMap<String, WordSource> = BTreeMap::new();
         for candidate in layer {
             let source = &candidate.source;
@@ -120,7 +119,7 @@ impl Loader {
                     Some(component)
                 }
                 Err(error) => {
-                    self.object(source, error, patience, choice);
+                    self.object(source, error, lenient, choice);
                     self.last_good_of(source)
                 }
             };
@@ -139,7 +138,7 @@ impl Loader {
     }
 
     /// Whether a candidate can be used. One that is switched off needs no grants.
-    fn judge(&self, candidate: &Candidate) -> Result<Arc<Component>, LoadError> {
+    fn judge(&self, candidate: &Candidate) -> Result<Arc<WordComponent>, LoadError> {
         let content = candidate.content.as_ref().map_err(LoadError::clone)?;
         let unexamined = || Err(LoadError::Invalid("its examination was interrupted".to_owned()));
         let component = self.examined.get(&content.sha256).cloned().unwrap_or_else(unexamined)?;
@@ -152,7 +151,7 @@ impl Loader {
 
     /// What holds for a component. One that is part of the program may do what it was made for; another of the same name
     /// has to be granted it, however much it looks like it.
-    fn policy(&self, component: &Component) -> Cow<'_, Policy> {
+    fn policy(&self, component: &WordComponent) -> Cow<'_, Policy> {
         let mut policy = Cow::Borrowed(self.policies.of(&component.about.name));
         if component.built_in {
             policy.to_mut().grants.extend(component.needs(&self.here).map(str::to_owned));
@@ -160,24 +159,24 @@ impl Loader {
         policy
     }
 
-    fn object(&self, source: &WordSource, error: LoadError, patience: bool, choice: &mut Choice) {
+    fn object(&self, source: &WordSource, error: LoadError, lenient: bool, choice: &mut Choice) {
         let may_be_unfinished = error.may_be_unfinished();
         let problem = Problem { origin: source.clone(), error };
-        if patience && may_be_unfinished && !self.problems.contains(&problem) {
+        if lenient && may_be_unfinished && !self.problems.contains(&problem) {
             choice.unsettled = true;
         } else {
             choice.problems.push(problem);
         }
     }
 
-    fn remember(&mut self, source: &WordSource, component: &Arc<Component>) {
+    fn remember(&mut self, source: &WordSource, component: &Arc<WordComponent>) {
         if let WordSource::File(path) = source {
             self.last_good.insert(path.clone(), component.clone());
         }
     }
 
     /// What the file held before it was spoilt, unless that may not be used any more.
-    fn last_good_of(&self, source: &WordSource) -> Option<Arc<Component>> {
+    fn last_good_of(&self, source: &WordSource) -> Option<Arc<WordComponent>> {
         let WordSource::File(path) = source else { return None };
         let component = self.last_good.get(path)?;
         require_grants(component, &self.policy(component), &self.here).is_ok().then(|| component.clone())
@@ -193,7 +192,7 @@ impl Loader {
     }
 
     /// The word as it was, if nothing about it has changed.
-    fn word(&self, component: Arc<Component>, source: WordSource, old: &Table) -> Arc<Word> {
+    fn word(&self, component: Arc<WordComponent>, source: WordSource, old: &Table) -> Arc<Word> {
         let policy = self.policy(&component).into_owned();
         let old = old.get(&component.about.name);
         match old {

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::LexiconEvent;
+use super::word::Word;
 use crate::error::WordSource;
-use crate::lexicon::LexiconEvent;
-use crate::word::Word;
 
 /// Name → word, and what is asked for often.
 #[derive(Default)]

@@ -15,21 +15,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
+use vocable_protocol::sha256_hex;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::component::Findings;
+use super::component::Findings;
 
 /// Bytes of compiled words that are kept; beyond, those longest unused go. Six words from Rust take 2 MB,
 /// one from JavaScript 33 MB.
-const KEPT: u64 = 256 << 20;
+const MAX_CACHE: u64 = 256 << 20;
 
 /// How the names of compiled components end.
 const CODE: &str = ".cwasm";
 /// How the names of findings end. Another version of us may check otherwise, and give words other functions.
 const FINDINGS: &str = concat!(".", env!("CARGO_PKG_VERSION"), ".json");
 
-/// A folder of compiled words.
 pub(crate) struct Cache {
     folder: PathBuf,
     /// What compiled code depends on beside its source: wasmtime's version and settings, the processor.
@@ -62,7 +62,6 @@ impl Cache {
         self.read(sha256, CODE, |_, path| trusted(engine, path).map_err(io::Error::other))
     }
 
-    /// Keeps a compiled component.
     pub(crate) fn store(&self, sha256: &str, code: io::Result<Vec<u8>>) {
         let _ = self.keep(sha256, CODE, code); // it has told why not
     }
@@ -112,7 +111,7 @@ impl Cache {
     /// Keeps something about a component. Not being able to is no misfortune: it is made again next time.
     fn keep(&self, sha256: &str, kind: &str, content: io::Result<Vec<u8>>) -> bool {
         let stored = content.and_then(|content| self.write(sha256, kind, &content));
-        let kept = stored.and_then(|()| self.trim(KEPT));
+        let kept = stored.and_then(|()| self.trim(MAX_CACHE));
         if let Err(reason) = &kept {
             tracing::warn!("a compiled word is not kept: {}: {reason}", self.folder.display());
         }
@@ -124,7 +123,7 @@ impl Cache {
     }
 
     fn write(&self, sha256: &str, kind: &str, content: &[u8]) -> io::Result<()> {
-        let name = format!("{}{}", self.prefix(sha256), hex(&Sha256::digest(content)));
+        let name = format!("{}{}", self.prefix(sha256), sha256_hex(content));
         let unfinished = self.folder.join(format!("{name}.{}-{}.new", process::id(), next_number()));
         let mut file = File::create(&unfinished)?;
         file.write_all(content)?;
@@ -161,7 +160,6 @@ impl Cache {
     }
 }
 
-/// A file of the cache.
 struct Kept {
     path: PathBuf,
     bytes: u64,
@@ -173,7 +171,7 @@ struct Kept {
 fn unchanged(path: &Path, prefix: &str, kind: &str) -> io::Result<File> {
     let mut file = File::open(path)?;
     require_ours(&fs::symlink_metadata(path)?)?;
-    let expected = format!("{prefix}{}{kind}", hex(&digest(&mut file)?));
+    let expected = format!("{prefix}{}{kind}", hex::encode(digest(&mut file)?));
     if path.file_name().is_none_or(|name| name.to_string_lossy() != expected) {
         return Err(io::Error::other("it has changed since it was written"));
     }
@@ -235,11 +233,6 @@ fn require_ours(metadata: &Metadata) -> io::Result<()> {
         return Err(io::Error::other("others can write to it; chmod go-w would help"));
     }
     Ok(())
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

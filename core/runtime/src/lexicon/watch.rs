@@ -12,14 +12,14 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::lexicon::{Events, Lexicon, LexiconEvent};
+use super::{Events, Lexicon, LexiconEvent};
 
 /// How long it has to be quiet before a look.
-const QUIET: Duration = Duration::from_millis(50);
+const SETTLE_TIME: Duration = Duration::from_millis(50);
 /// After that it is looked at even if it is not quiet.
-const PATIENCE: Duration = Duration::from_secs(2);
+const MAX_DELAY: Duration = Duration::from_secs(2);
 /// How long a file that is not sound must have been left alone to be called broken.
-const SETTLED: Duration = Duration::from_secs(1);
+const UNFINISHED_TIME: Duration = Duration::from_secs(1);
 
 /// Watches as long as it lives.
 #[derive(Debug)]
@@ -37,60 +37,61 @@ impl Lexicon {
 }
 
 async fn keep_current(lexicon: Lexicon) {
-    let bell = Arc::new(Notify::new());
-    let mut eyes = match Eyes::open(lexicon.dirs(), bell.clone()) {
-        Ok(eyes) => eyes,
+    let changed = Arc::new(Notify::new());
+    let mut watcher = match DirWatcher::open(lexicon.dirs(), changed.clone()) {
+        Ok(watcher) => watcher,
         Err(error) => return lexicon.publish(LexiconEvent::Unwatched { reason: error.to_string() }),
     };
     loop {
-        if let Err(error) = eyes.follow(lexicon.dirs()) {
+        if let Err(error) = watcher.follow(lexicon.dirs()) {
             lexicon.publish(LexiconEvent::Unwatched { reason: error.to_string() });
         }
         // The first time too: something may have changed before the watching began.
-        let unsettled = lexicon.look_patiently().await;
-        if unsettled && timeout(SETTLED, bell.notified()).await.is_err() {
+        let unsettled = lexicon.reload_settled().await;
+        if unsettled && timeout(UNFINISHED_TIME, changed.notified()).await.is_err() {
             lexicon.reload_dirs().await;
-            bell.notified().await;
+            changed.notified().await;
         } else if !unsettled {
-            bell.notified().await;
+            changed.notified().await;
         }
-        quiet(&bell).await;
+        quiet(&changed).await;
     }
 }
 
 /// Waits until nothing has happened for a moment.
-async fn quiet(bell: &Notify) {
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline && timeout_at(Instant::now() + QUIET, bell.notified()).await.is_ok() {}
+async fn quiet(changed: &Notify) {
+    let deadline = Instant::now() + MAX_DELAY;
+    while Instant::now() < deadline
+        && timeout_at(Instant::now() + SETTLE_TIME, changed.notified()).await.is_ok()
+    {}
 }
 
-/// What is being watched.
-struct Eyes {
+struct DirWatcher {
     watcher: RecommendedWatcher,
-    places: BTreeSet<PathBuf>,
+    watched: BTreeSet<PathBuf>,
 }
 
-impl Eyes {
-    fn open(dirs: &[PathBuf], bell: Arc<Notify>) -> notify::Result<Self> {
+impl DirWatcher {
+    fn open(dirs: &[PathBuf], changed: Arc<Notify>) -> notify::Result<Self> {
         let dirs = dirs.to_vec();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // An error may mean that events were lost: better to look once too often.
-            if event.map_or(true, |event| concerns(&event, &dirs)) {
-                bell.notify_one();
+            if event.map_or(true, |event| is_relevant(&event, &dirs)) {
+                changed.notify_one();
             }
         })?;
-        Ok(Self { watcher, places: BTreeSet::new() })
+        Ok(Self { watcher, watched: BTreeSet::new() })
     }
 
     /// Watches the directories, and above those the ones in which they are or may appear. Always anew:
     /// what is there under a name may be another directory than before.
     fn follow(&mut self, dirs: &[PathBuf]) -> notify::Result<()> {
-        for place in std::mem::take(&mut self.places) {
+        for place in std::mem::take(&mut self.watched) {
             // It may be gone, and the watch with it.
             let _ = self.watcher.unwatch(&place);
         }
-        for place in dirs.iter().flat_map(|dir| places(dir)) {
-            if self.places.insert(place.to_owned()) {
+        for place in dirs.iter().flat_map(|dir| watched(dir)) {
+            if self.watched.insert(place.to_owned()) {
                 self.watcher.watch(place, RecursiveMode::NonRecursive)?;
             }
         }
@@ -99,7 +100,7 @@ impl Eyes {
 }
 
 /// The directory if it is there, and the nearest one above it that is.
-fn places(dir: &Path) -> impl Iterator<Item = &Path> {
+fn watched(dir: &Path) -> impl Iterator<Item = &Path> {
     let itself = dir.is_dir().then_some(dir);
     let above = dir.ancestors().skip(1).find(|path| path.is_dir());
     itself.into_iter().chain(above)
@@ -107,7 +108,7 @@ fn places(dir: &Path) -> impl Iterator<Item = &Path> {
 
 /// Whether an event can make a difference: to something in a directory of words, or to the way there.
 /// Reading does not, or every look would cause the next.
-fn concerns(event: &notify::Event, dirs: &[PathBuf]) -> bool {
+fn is_relevant(event: &notify::Event, dirs: &[PathBuf]) -> bool {
     let reads =
         matches!(event.kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write));
     let near = |path: &PathBuf| dirs.iter().any(|dir| path.starts_with(dir) || dir.starts_with(path));
@@ -124,12 +125,12 @@ mod tests {
     fn only_what_happens_to_words_or_on_the_way_to_them_matters() {
         let dirs = [PathBuf::from("/var/lib/vocable/words.d")];
         let created = |path: &str| Event::new(EventKind::Create(CreateKind::Any)).add_path(path.into());
-        assert!(concerns(&created("/var/lib/vocable/words.d/df.wasm"), &dirs));
-        assert!(concerns(&created("/var/lib/vocable"), &dirs));
-        assert!(!concerns(&created("/var/lib/other"), &dirs));
+        assert!(is_relevant(&created("/var/lib/vocable/words.d/df.wasm"), &dirs));
+        assert!(is_relevant(&created("/var/lib/vocable"), &dirs));
+        assert!(!is_relevant(&created("/var/lib/other"), &dirs));
         let closed =
             |mode| Event::new(EventKind::Access(AccessKind::Close(mode))).add_path(dirs[0].join("df.wasm"));
-        assert!(concerns(&closed(AccessMode::Write), &dirs));
-        assert!(!concerns(&closed(AccessMode::Read), &dirs));
+        assert!(is_relevant(&closed(AccessMode::Write), &dirs));
+        assert!(!is_relevant(&closed(AccessMode::Read), &dirs));
     }
 }

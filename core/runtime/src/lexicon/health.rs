@@ -7,13 +7,13 @@
 //!
 //! ```text
 //!          fault                 fault …              fault
-//! ready ─────────▶ resting 1 s ─────────▶ 2 s, 4 s … ──────▶ quarantine 10 min
+//! ready ─────────▶ paused 1 s ─────────▶ 2 s, 4 s … ──────▶ quarantine 10 min
 //!   ▲                                                            │
 //!   └───────────────── a call that ends well ◀───────────────────┘ one chance
 //! ```
 //!
 //! No number of them closes the word to the others: whoever has made no fault is let in, always. A word that has failed for
-//! [`MANY`] of them, and for nobody well since, is bad, and says so; then one fault is enough for a quarantine,
+//! [`BAD_AFTER`] of them, and for nobody well since, is bad, and says so; then one fault is enough for a quarantine,
 //! so that it costs each of them one call in ten minutes. One that ends well is the end of that.
 
 use std::collections::HashMap;
@@ -25,10 +25,10 @@ use tokio::time::Instant;
 use crate::policy::Limits;
 
 /// Senders, and texts of arguments, that are remembered for having made a word fail.
-const REMEMBERED: usize = 1024;
+const MAX_RECORDS: usize = 1024;
 
 /// As many have to fail, one after the other and nobody well in between, until it is the word.
-const MANY: usize = 8;
+const BAD_AFTER: usize = 8;
 
 /// On whose account a call is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,58 +40,52 @@ pub(crate) enum Account<'a> {
 }
 
 /// How a word does.
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum WordState {
-    /// It takes calls.
     Ready,
     /// It went wrong, and gets another chance soon.
     Retrying {
-        /// When.
         remaining: Duration,
-        /// How it went wrong.
         reason: String,
     },
-    /// It kept going wrong.
     Quarantined {
-        /// How much longer.
         remaining: Duration,
-        /// How it went wrong last.
         reason: String,
     },
 }
 
 /// A pause that somebody's faults have earned.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Rest {
+pub(crate) struct Pause {
     pub(crate) until: Instant,
     pub(crate) reason: String,
     pub(crate) quarantine: bool,
 }
 
-/// The books of one word.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
-    saying: Book<u64>,
-    listening: Book<String>,
+    saying: FaultRecords<u64>,
+    listening: FaultRecords<String>,
 }
 
 /// Who made the word fail at one of its two halves.
 #[derive(Debug)]
-struct Book<K> {
+struct FaultRecords<K> {
     records: HashMap<K, Record>,
-    /// Who failed since somebody has last succeeded, [`MANY`] at most.
+    /// Who failed since somebody has last succeeded, [`BAD_AFTER`] at most.
     failed: Vec<K>,
 }
 
 #[derive(Debug, Default)]
 struct Record {
     faults: u32,
-    rest: Option<Rest>,
+    rest: Option<Pause>,
 }
 
 impl Health {
     /// Whether the word may work on an account.
-    pub(crate) fn admit(&self, account: Account<'_>, now: Instant) -> Result<(), Rest> {
+    pub(crate) fn admit(&self, account: Account<'_>, now: Instant) -> Result<(), Pause> {
         match account {
             Account::Arguments(digest) => self.saying.admit(&digest, now),
             Account::Sender(sender) => self.listening.admit(&name(sender), now),
@@ -128,10 +122,10 @@ impl Health {
         };
         match outcome {
             Outcome::Bad => {
-                Some(format!("it failed {MANY} times for as many, and nobody in between: {reason}"))
+                Some(format!("it failed {BAD_AFTER} times for as many, and nobody in between: {reason}"))
             }
             Outcome::Quarantine => Some(format!("{only}: {reason}")),
-            Outcome::Rest => None,
+            Outcome::Pause => None,
         }
     }
 
@@ -152,23 +146,22 @@ fn name(sender: Option<&str>) -> String {
     sender.unwrap_or_default().to_owned()
 }
 
-/// What a fault has led to.
 enum Outcome {
     /// The word is bad, since now.
     Bad,
     Quarantine,
-    Rest,
+    Pause,
 }
 
-impl<K> Default for Book<K> {
+impl<K> Default for FaultRecords<K> {
     fn default() -> Self {
         Self { records: HashMap::new(), failed: Vec::new() }
     }
 }
 
-impl<K: Clone + Eq + Hash> Book<K> {
-    fn admit(&self, who: &K, now: Instant) -> Result<(), Rest> {
-        let rest = self.records.get(who).and_then(|record| record.resting(now));
+impl<K: Clone + Eq + Hash> FaultRecords<K> {
+    fn admit(&self, who: &K, now: Instant) -> Result<(), Pause> {
+        let rest = self.records.get(who).and_then(|record| record.paused(now));
         rest.map_or(Ok(()), |rest| Err(rest.clone()))
     }
 
@@ -178,11 +171,11 @@ impl<K: Clone + Eq + Hash> Book<K> {
     }
 
     fn failed(&mut self, who: K, reason: &str, limits: &Limits, now: Instant) -> Outcome {
-        let bad = self.failed.len() >= MANY;
+        let bad = self.failed.len() >= BAD_AFTER;
         if !bad && !self.failed.contains(&who) {
             self.failed.push(who.clone());
         }
-        let now_bad = !bad && self.failed.len() >= MANY;
+        let now_bad = !bad && self.failed.len() >= BAD_AFTER;
         self.make_room(now);
         let record = self.records.entry(who).or_default();
         record.faults = record.faults.saturating_add(1);
@@ -191,31 +184,31 @@ impl<K: Clone + Eq + Hash> Book<K> {
         match (now_bad, enough) {
             (true, _) => Outcome::Bad,
             (false, true) => Outcome::Quarantine,
-            (false, false) => Outcome::Rest,
+            (false, false) => Outcome::Pause,
         }
     }
 
-    fn worst(&self, now: Instant) -> Option<(&K, &Rest)> {
-        let resting = self.records.iter().filter_map(|(who, record)| Some((who, record.resting(now)?)));
-        resting.max_by_key(|(_, rest)| (rest.quarantine, rest.until))
+    fn worst(&self, now: Instant) -> Option<(&K, &Pause)> {
+        let paused = self.records.iter().filter_map(|(who, record)| Some((who, record.paused(now)?)));
+        paused.max_by_key(|(_, rest)| (rest.quarantine, rest.until))
     }
 
     /// Forgets who has rested, or else who would soonest have.
     fn make_room(&mut self, now: Instant) {
-        if self.records.len() < REMEMBERED {
+        if self.records.len() < MAX_RECORDS {
             return;
         }
-        self.records.retain(|_, record| record.resting(now).is_some());
+        self.records.retain(|_, record| record.paused(now).is_some());
         let soonest =
             self.records.iter().min_by_key(|(_, record)| record.rest.as_ref().map(|rest| rest.until));
-        if let (true, Some(who)) = (self.records.len() >= REMEMBERED, soonest.map(|(who, _)| who.clone())) {
+        if let (true, Some(who)) = (self.records.len() >= MAX_RECORDS, soonest.map(|(who, _)| who.clone())) {
             self.records.remove(&who);
         }
     }
 }
 
 impl Record {
-    fn resting(&self, now: Instant) -> Option<&Rest> {
+    fn paused(&self, now: Instant) -> Option<&Pause> {
         self.rest.as_ref().filter(|rest| rest.until > now)
     }
 
@@ -225,11 +218,11 @@ impl Record {
         let pause = if quarantine { limits.quarantine } else { pause };
         // A pause beyond the end of time is as good as one of a century.
         let until = now.checked_add(pause).unwrap_or(now + Duration::from_secs(3_000_000_000));
-        self.rest = Some(Rest { until, reason: reason.to_owned(), quarantine });
+        self.rest = Some(Pause { until, reason: reason.to_owned(), quarantine });
     }
 }
 
-impl Rest {
+impl Pause {
     fn state(&self, reason: String, now: Instant) -> WordState {
         let remaining = self.until.saturating_duration_since(now);
         if self.quarantine {
@@ -321,9 +314,9 @@ mod tests {
     #[test]
     fn when_many_fail_it_is_the_word_until_somebody_succeeds() {
         let (mut health, now) = (Health::default(), Instant::now());
-        let names: Vec<_> = (0..=MANY).map(|number| format!("vm{number}")).collect();
+        let names: Vec<_> = (0..=BAD_AFTER).map(|number| format!("vm{number}")).collect();
         let mut told = names.iter().map(|name| health.failed(guest(name), "a trap", &limits(), now));
-        assert!(told.by_ref().take(MANY - 1).all(|told| told.is_none()));
+        assert!(told.by_ref().take(BAD_AFTER - 1).all(|told| told.is_none()));
         let bad = told.next().flatten();
         assert_eq!(bad.as_deref(), Some("it failed 8 times for as many, and nobody in between: a trap"));
         assert_eq!(told.next(), Some(None), "it is told once");
@@ -360,13 +353,13 @@ mod tests {
     #[test]
     fn the_books_are_bounded() {
         let (mut health, now) = (Health::default(), Instant::now());
-        for guest_ in 0..3 * REMEMBERED {
+        for guest_ in 0..3 * MAX_RECORDS {
             health.failed(guest(&guest_.to_string()), "a trap", &limits(), now);
             health.failed(Account::Arguments(guest_ as u64), "a trap", &limits(), now);
         }
-        assert!(health.listening.records.len() <= REMEMBERED && health.saying.records.len() <= REMEMBERED);
-        assert!(health.listening.failed.len() <= MANY);
-        assert!(health.listening.records.contains_key(&(3 * REMEMBERED - 1).to_string()));
+        assert!(health.listening.records.len() <= MAX_RECORDS && health.saying.records.len() <= MAX_RECORDS);
+        assert!(health.listening.failed.len() <= BAD_AFTER);
+        assert!(health.listening.records.contains_key(&(3 * MAX_RECORDS - 1).to_string()));
     }
 
     #[test]

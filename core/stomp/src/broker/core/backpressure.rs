@@ -12,41 +12,46 @@ pub(super) struct Slow {
     /// Since when nothing has been written to it, as far as is known.
     stuck_since: Instant,
     /// Whether something was written since the last look at the clock.
-    has_moved: bool,
+    has_progressed: bool,
     /// Who is not read from until it has read more.
     publishers: Vec<ConnectionId>,
 }
 
 impl Core {
     /// Leaves the publisher unread if that subscriber has much to read. A link is always read from.
-    pub(super) fn hold_up_for(&mut self, subscriber: ConnectionId, publisher: ConnectionId, now: Instant) {
+    pub(super) fn pause_publisher_for(
+        &mut self,
+        subscriber: ConnectionId,
+        publisher: ConnectionId,
+        now: Instant,
+    ) {
         let has_room = self.sessions.get(&subscriber).is_none_or(|session| session.has_room(&self.limits));
         let Some(session) = self.sessions.get_mut(&publisher) else { return };
         if has_room || session.is_link || session.paused.is_some() {
             return;
         }
         session.paused = Some(Paused::Subscriber(subscriber));
-        let slow = || Slow { stuck_since: now, has_moved: false, publishers: Vec::new() };
+        let slow = || Slow { stuck_since: now, has_progressed: false, publishers: Vec::new() };
         self.slow.entry(subscriber).or_insert_with(slow).publishers.push(publisher);
         self.outputs.push_back(Output::Pause { connection: publisher });
     }
 
-    pub(super) fn note_movement(&mut self, subscriber: ConnectionId) {
+    pub(super) fn note_progress(&mut self, subscriber: ConnectionId) {
         if let Some(slow) = self.slow.get_mut(&subscriber) {
-            slow.has_moved = true;
+            slow.has_progressed = true;
         }
     }
 
-    pub(super) fn release_if_it_has_room(&mut self, subscriber: ConnectionId) {
+    pub(super) fn resume_publishers_if_drained(&mut self, subscriber: ConnectionId) {
         let low_water = self.limits.outgoing_low_water();
         let session = self.sessions.get(&subscriber);
         if session.is_some_and(|session| session.outgoing.waiting() <= low_water) {
-            self.release_publishers(subscriber);
+            self.resume_publishers_of(subscriber);
         }
     }
 
     /// Nobody waits for that subscriber any more.
-    pub(super) fn release_publishers(&mut self, subscriber: ConnectionId) {
+    pub(super) fn resume_publishers_of(&mut self, subscriber: ConnectionId) {
         let Some(slow) = self.slow.remove(&subscriber) else { return };
         for connection in slow.publishers {
             if let Some(session) = self.sessions.get_mut(&connection) {
@@ -76,13 +81,13 @@ impl Core {
     }
 
     /// Closes subscribers for whom others wait and to whom nothing could be written for too long.
-    pub(super) fn cut_off_the_stuck(&mut self, now: Instant) {
-        let patience = self.limits.patience;
+    pub(super) fn close_stalled_subscribers(&mut self, now: Instant) {
+        let timeout = self.limits.stall_timeout;
         let mut stuck = Vec::new();
         for (subscriber, slow) in &mut self.slow {
-            if std::mem::take(&mut slow.has_moved) {
+            if std::mem::take(&mut slow.has_progressed) {
                 slow.stuck_since = now;
-            } else if now.duration_since(slow.stuck_since) >= patience {
+            } else if now.duration_since(slow.stuck_since) >= timeout {
                 stuck.push(*subscriber);
             }
         }

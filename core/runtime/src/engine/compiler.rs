@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
+use vocable_protocol::sha256_hex;
 
-use crate::component::{Examined, examine};
-use crate::engine::{Engine, EngineConfig, compile};
-use crate::precompiled::{Cache, hex};
+use super::component::{Examined, examine};
+use super::precompiled::Cache;
+use super::{Engine, EngineConfig, compile};
 
 /// Says that the agent keeps memories ready: what is compiled depends on it.
 const POOLING: &str = "pooling";
@@ -86,7 +86,7 @@ fn act(arguments: &[OsString]) -> Result<(), String> {
     let mut bytes = Vec::new();
     io::stdin().lock().read_to_end(&mut bytes).map_err(|cause| cause.to_string())?;
     let (bytes, pooling) = (Bytes::from(bytes), memories == POOLING);
-    let sha256 = hex(&Sha256::digest(&bytes));
+    let sha256 = sha256_hex(&bytes);
     let name = engine.to_string_lossy().into_owned();
     let cache = Cache::open(Path::new(folder), name).map_err(|cause| cause.to_string())?;
     let engine = Engine::new(EngineConfig { pooling, cache: None, compiler: None, lazy: false });

@@ -1,5 +1,5 @@
 //! The functions a component can import: each checks that the word may, counts what is counted, and
-//! passes the call on to the agent's [`Powers`](crate::Powers). WASI is linked as far as it is harmless.
+//! passes the call on to the agent's [`Capabilities`](crate::Capabilities). WASI is linked as far as it is harmless.
 
 use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::WasiView;
@@ -8,14 +8,14 @@ use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::random::WasiRandom;
 
-use crate::call::Call;
+use super::call::Call;
+use crate::capabilities::{Level, not_of_this_agent};
 use crate::contract::bindings::Full;
 use crate::contract::bindings::vocable::word::{
     about, commands, files, jobs, log, process, roster, speech, store, types,
 };
 use crate::contract::{Output, Program, Refusal, Role};
 use crate::folders::{self, Folders};
-use crate::powers::Level;
 
 /// Links the contract, all of it on both ends, and inert WASI.
 pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Call>> {
@@ -87,8 +87,8 @@ impl Call {
         let caller = self.scope.caller();
         self.quota.log = left.checked_sub(text.len());
         match self.quota.log {
-            Some(_) => self.scope.powers.log(caller, level, text),
-            None => self.scope.powers.log(
+            Some(_) => self.scope.agent.log(caller, level, text),
+            None => self.scope.agent.log(
                 caller,
                 Level::Warn,
                 "logs more than it may in one call; the rest is dropped",
@@ -99,15 +99,15 @@ impl Call {
 
 impl about::Host for Call {
     async fn my_role(&mut self) -> Role {
-        self.scope.powers.role()
+        self.scope.agent.role()
     }
 
     async fn my_id(&mut self) -> String {
-        self.scope.powers.id()
+        self.scope.agent.id()
     }
 
     async fn my_ip(&mut self) -> String {
-        self.scope.powers.ip()
+        self.scope.agent.ip()
     }
 
     async fn sender(&mut self) -> Option<String> {
@@ -119,37 +119,60 @@ impl about::Host for Call {
     }
 }
 
-impl store::Host for Call {
-    async fn get(&mut self, key: String) -> Result<Option<String>, Refusal> {
-        let agent = self.require("store")?;
-        agent.wait(agent.powers().store_get(agent.caller(), key)).await
-    }
-
-    async fn set(&mut self, key: String, value: String) -> Result<(), Refusal> {
-        let agent = self.require("store")?;
-        agent.wait(agent.powers().store_set(agent.caller(), key, value)).await
-    }
-
-    async fn remove(&mut self, key: String) -> Result<(), Refusal> {
-        let agent = self.require("store")?;
-        agent.wait(agent.powers().store_remove(agent.caller(), key)).await
-    }
+/// Passes the functions of an interface on to the agent: if it has the interface, the word was granted it, and what it
+/// may do so often in one call is not used up.
+macro_rules! pass_on {
+    ($interface:ident {
+        $($function:ident $([$quota:ident])? ($($argument:ident: $type:ty),*) -> $result:ty;)*
+    }) => {
+        impl $interface::Host for Call {
+            $(async fn $function(&mut self, $($argument: $type),*) -> Result<$result, Refusal> {
+                let reach = self.require(stringify!($interface))?;
+                $(self.quota.$quota = spend(stringify!($quota), self.quota.$quota)?;)?
+                let agent = reach.scope.agent.$interface();
+                let agent = agent.ok_or_else(|| not_of_this_agent(stringify!($interface)))?;
+                reach.wait(agent.$function(reach.caller(), $($argument),*)).await
+            })*
+        }
+    };
 }
 
-impl speech::Host for Call {
-    async fn say(&mut self, word: String, to: String, args: String) -> Result<String, Refusal> {
-        let agent = self.require("speech")?;
-        self.quota.messages = spend("messages", self.quota.messages)?;
-        agent.wait(agent.powers().speech_say(agent.caller(), word, to, args)).await
-    }
-}
+pass_on!(store {
+    get(key: String) -> Option<String>;
+    set(key: String, value: String) -> ();
+    remove(key: String) -> ();
+});
 
-impl process::Host for Call {
-    async fn run(&mut self, program: Program) -> Result<Output, Refusal> {
-        let agent = self.require("process")?;
-        agent.wait(agent.powers().process_run(agent.caller(), program)).await
-    }
-}
+pass_on!(speech {
+    say[messages](word: String, to: String, args: String) -> String;
+});
+
+pass_on!(process {
+    run(program: Program) -> Output;
+});
+
+pass_on!(jobs {
+    start[jobs](cmd_id: String, program: Program) -> ();
+    signal(cmd_id: String, number: i32) -> ();
+    usage(cmd_id: String) -> String;
+    read(cmd_id: String, part: String, offset: u64, max: u32) -> Vec<u8>;
+    cancel(cmd_id: String, number: i32, grace_ms: Option<u32>) -> u32;
+    input(cmd_id: String, offset: u64, bytes: Vec<u8>, end: bool) -> String;
+    resize(cmd_id: String, rows: u16, columns: u16) -> ();
+});
+
+pass_on!(roster {
+    joined(id: String, ip: String, facts: String) -> ();
+    alive(id: String) -> ();
+    left(id: String, reason: String) -> ();
+    look_up(id: String) -> String;
+});
+
+pass_on!(commands {
+    output(cmd_id: String, part: String, offset: u64, bytes: Vec<u8>) -> ();
+    finished(cmd_id: String, results: String) -> ();
+    input_taken(cmd_id: String, offset: u64) -> ();
+});
 
 impl files::Host for Call {
     async fn stat(&mut self, path: String) -> Result<Option<String>, Refusal> {
@@ -190,109 +213,14 @@ impl Call {
         &self,
         work: W,
     ) -> impl Future<Output = Result<T, Refusal>> + use<T, W> {
-        let agent = self.require("files");
+        let reach = self.require("files");
         async move {
-            let agent = agent?;
-            let scope = agent.scope.clone();
+            let reach = reach?;
+            let scope = reach.scope.clone();
             let done = tokio::task::spawn_blocking(move || work(&scope.folders));
             let failed = |error| Err(Refusal::Failed(format!("files: {error}")));
-            agent.wait(async { done.await.unwrap_or_else(failed) }).await
+            reach.wait(async { done.await.unwrap_or_else(failed) }).await
         }
-    }
-}
-
-impl jobs::Host for Call {
-    async fn start(&mut self, cmd_id: String, program: Program) -> Result<(), Refusal> {
-        let agent = self.require("jobs")?;
-        self.quota.jobs = spend("jobs", self.quota.jobs)?;
-        agent.wait(agent.powers().jobs_start(agent.caller(), cmd_id, program)).await
-    }
-
-    async fn signal(&mut self, cmd_id: String, number: i32) -> Result<(), Refusal> {
-        let agent = self.require("jobs")?;
-        agent.wait(agent.powers().jobs_signal(agent.caller(), cmd_id, number)).await
-    }
-
-    async fn usage(&mut self, cmd_id: String) -> Result<String, Refusal> {
-        let agent = self.require("jobs")?;
-        agent.wait(agent.powers().jobs_usage(agent.caller(), cmd_id)).await
-    }
-
-    async fn read(
-        &mut self,
-        cmd_id: String,
-        part: String,
-        offset: u64,
-        max: u32,
-    ) -> Result<Vec<u8>, Refusal> {
-        let agent = self.require("jobs")?;
-        agent.wait(agent.powers().jobs_read(agent.caller(), cmd_id, part, offset, max)).await
-    }
-
-    async fn cancel(&mut self, cmd_id: String, number: i32, grace_ms: Option<u32>) -> Result<u32, Refusal> {
-        let agent = self.require("jobs")?;
-        agent.wait(agent.powers().jobs_cancel(agent.caller(), cmd_id, number, grace_ms)).await
-    }
-
-    async fn input(
-        &mut self,
-        cmd_id: String,
-        offset: u64,
-        bytes: Vec<u8>,
-        end: bool,
-    ) -> Result<String, Refusal> {
-        let agent = self.require("jobs")?;
-        agent.wait(agent.powers().jobs_input(agent.caller(), cmd_id, offset, bytes, end)).await
-    }
-
-    async fn resize(&mut self, cmd_id: String, rows: u16, columns: u16) -> Result<(), Refusal> {
-        let agent = self.require("jobs")?;
-        agent.wait(agent.powers().jobs_resize(agent.caller(), cmd_id, rows, columns)).await
-    }
-}
-
-impl roster::Host for Call {
-    async fn joined(&mut self, id: String, ip: String, facts: String) -> Result<(), Refusal> {
-        let agent = self.require("roster")?;
-        agent.wait(agent.powers().roster_joined(agent.caller(), id, ip, facts)).await
-    }
-
-    async fn alive(&mut self, id: String) -> Result<(), Refusal> {
-        let agent = self.require("roster")?;
-        agent.wait(agent.powers().roster_alive(agent.caller(), id)).await
-    }
-
-    async fn left(&mut self, id: String, reason: String) -> Result<(), Refusal> {
-        let agent = self.require("roster")?;
-        agent.wait(agent.powers().roster_left(agent.caller(), id, reason)).await
-    }
-
-    async fn look_up(&mut self, id: String) -> Result<String, Refusal> {
-        let agent = self.require("roster")?;
-        agent.wait(agent.powers().roster_look_up(agent.caller(), id)).await
-    }
-}
-
-impl commands::Host for Call {
-    async fn output(
-        &mut self,
-        cmd_id: String,
-        part: String,
-        offset: u64,
-        bytes: Vec<u8>,
-    ) -> Result<(), Refusal> {
-        let agent = self.require("commands")?;
-        agent.wait(agent.powers().commands_output(agent.caller(), cmd_id, part, offset, bytes)).await
-    }
-
-    async fn finished(&mut self, cmd_id: String, results: String) -> Result<(), Refusal> {
-        let agent = self.require("commands")?;
-        agent.wait(agent.powers().commands_finished(agent.caller(), cmd_id, results)).await
-    }
-
-    async fn input_taken(&mut self, cmd_id: String, offset: u64) -> Result<(), Refusal> {
-        let agent = self.require("commands")?;
-        agent.wait(agent.powers().commands_input_taken(agent.caller(), cmd_id, offset)).await
     }
 }
 

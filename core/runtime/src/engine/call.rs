@@ -10,14 +10,14 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-use crate::call_clock::CallClock;
+use super::Engine;
+use super::call_clock::CallClock;
+use super::cpu_meter::CpuMeter;
+use super::stderr_tail::StderrTail;
+use crate::capabilities::{Caller, Capabilities, not_of_this_agent};
 use crate::contract::Refusal;
-use crate::engine::Engine;
-use crate::folders::{Folders, MOST_WRITTEN};
-use crate::last_words::LastWords;
-use crate::meter::Meter;
+use crate::folders::{Folders, MAX_WRITTEN};
 use crate::policy::Limits;
-use crate::powers::{Caller, Powers, not_here};
 
 /// Elements over all tables of a component. The largest seen had 9,000.
 const TABLE_ELEMENTS: usize = 100_000;
@@ -25,12 +25,10 @@ const TABLE_ELEMENTS: usize = 100_000;
 /// On whose behalf a call is made, and what it can reach.
 pub(crate) struct Scope {
     pub(crate) word: Arc<str>,
-    pub(crate) powers: Arc<dyn Powers>,
-    /// The interfaces it may call.
+    pub(crate) agent: Arc<dyn Capabilities>,
     pub(crate) reach: Arc<BTreeSet<String>>,
     /// The words known here, with their versions.
     pub(crate) known: Arc<Vec<(String, String)>>,
-    /// Whose files it may touch.
     pub(crate) folders: Arc<Folders>,
     pub(crate) sender: Option<String>,
 }
@@ -41,21 +39,18 @@ impl Scope {
     }
 }
 
-/// The data of a store.
 pub(crate) struct Call {
     pub(crate) scope: Arc<Scope>,
     pub(crate) quota: Quota,
     memory: Memory,
-    vitals: Arc<Vitals>,
+    guard: Arc<CallGuard>,
     table: ResourceTable,
     wasi: WasiCtx,
 }
 
 /// What is left of the things that are counted.
 pub(crate) struct Quota {
-    /// Messages.
     pub(crate) messages: u32,
-    /// Jobs.
     pub(crate) jobs: u32,
     /// Bytes it may write into files.
     pub(crate) written: u64,
@@ -64,9 +59,9 @@ pub(crate) struct Quota {
 }
 
 /// What is watched from outside while a call runs.
-pub(crate) struct Vitals {
-    meter: Meter,
-    last_words: LastWords,
+pub(crate) struct CallGuard {
+    cpu: CpuMeter,
+    stderr: StderrTail,
     clock: CallClock,
     /// Whether memory was asked for beyond the limit.
     out_of_memory: AtomicBool,
@@ -77,9 +72,9 @@ pub(crate) struct Vitals {
 pub(crate) enum Fault {
     #[error("computed for more than {0:?}")]
     Computed(Duration),
-    /// It did not take that the agent let it wait. No fault of the word.
+    /// It waited for the agent in vain. No fault of the word.
     #[error("{0}")]
-    Kept(String),
+    AgentBusy(String),
     /// Its code was there when it was examined.
     #[error("cannot be loaded any more: {0}")]
     NotLoaded(String),
@@ -90,11 +85,10 @@ pub(crate) enum Fault {
 }
 
 impl Call {
-    /// A fresh store for one call.
-    pub(crate) fn store(engine: &Engine, scope: Scope, limits: &Limits) -> (Store<Self>, Arc<Vitals>) {
-        let vitals = Arc::new(Vitals {
-            meter: Meter::default(),
-            last_words: LastWords::new(limits.log),
+    pub(crate) fn store(engine: &Engine, scope: Scope, limits: &Limits) -> (Store<Self>, Arc<CallGuard>) {
+        let guard = Arc::new(CallGuard {
+            cpu: CpuMeter::default(),
+            stderr: StderrTail::new(limits.log),
             clock: CallClock::new(limits.wait),
             out_of_memory: AtomicBool::new(false),
         });
@@ -103,35 +97,35 @@ impl Call {
             quota: Quota {
                 messages: limits.messages,
                 jobs: limits.jobs,
-                written: MOST_WRITTEN,
+                written: MAX_WRITTEN,
                 log: Some(limits.log),
             },
-            memory: Memory { limit: limits.memory, used: 0, elements: 0, vitals: vitals.clone() },
-            vitals: vitals.clone(),
+            memory: Memory { limit: limits.memory, used: 0, elements: 0, guard: guard.clone() },
+            guard: guard.clone(),
             table: ResourceTable::new(),
-            wasi: WasiCtxBuilder::new().stderr(vitals.last_words.clone()).build(),
+            wasi: WasiCtxBuilder::new().stderr(guard.stderr.clone()).build(),
         };
         let mut store = Store::new(engine.wasm(), call);
         store.limiter(|call| &mut call.memory);
         store.set_epoch_deadline(1);
         let compute = limits.compute;
         store.epoch_deadline_callback(move |store| {
-            if store.data().vitals.meter.spent() > compute {
+            if store.data().guard.cpu.spent() > compute {
                 return Err(wasmtime::Error::new(Overrun));
             }
-            store.data().vitals.clock.yields();
+            store.data().guard.clock.yields();
             Ok(UpdateDeadline::Yield(1))
         });
-        (store, vitals)
+        (store, guard)
     }
 
     /// Refuses what the word may not call. Imports were checked when it was loaded; this is for what was
     /// not there to be granted then, and it costs nothing.
     pub(crate) fn require(&self, interface: &'static str) -> Result<Reach, Refusal> {
         if !self.scope.reach.contains(interface) {
-            return Err(not_here(interface));
+            return Err(not_of_this_agent(interface));
         }
-        Ok(Reach { interface, scope: self.scope.clone(), vitals: self.vitals.clone() })
+        Ok(Reach { interface, scope: self.scope.clone(), guard: self.guard.clone() })
     }
 }
 
@@ -139,23 +133,18 @@ impl Call {
 pub(crate) struct Reach {
     interface: &'static str,
     pub(crate) scope: Arc<Scope>,
-    vitals: Arc<Vitals>,
+    guard: Arc<CallGuard>,
 }
 
 impl Reach {
-    /// What the agent does for a word.
-    pub(crate) fn powers(&self) -> &dyn Powers {
-        &*self.scope.powers
-    }
-
     pub(crate) fn caller(&self) -> Caller<'_> {
         self.scope.caller()
     }
 
     /// Waits for the agent, as long as the word may.
     pub(crate) async fn wait<T>(&self, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-        let clock = &self.vitals.clock;
-        clock.wait(work).await.unwrap_or_else(|| Err(Refusal::Failed(clock.lost(self.interface))))
+        let clock = &self.guard.clock;
+        clock.wait(work).await.unwrap_or_else(|| Err(Refusal::Failed(clock.timed_out(self.interface))))
     }
 }
 
@@ -170,7 +159,7 @@ impl WasiView for Call {
 #[error("computed too long")]
 struct Overrun;
 
-impl Vitals {
+impl CallGuard {
     /// Runs a call to its end, or until one of its times is up.
     pub(crate) async fn guard<T>(
         &self,
@@ -179,11 +168,11 @@ impl Vitals {
         work: impl Future<Output = wasmtime::Result<T>>,
     ) -> Result<T, Fault> {
         let _ticking = engine.ticker().tick();
-        match self.clock.within(limits.wall, self.meter.count(work)).await {
+        match self.clock.within(limits.wall, self.cpu.count(work)).await {
             None => Err(Fault::TooLong(limits.wall)),
             Some(Err(error)) if error.is::<Overrun>() => Err(Fault::Computed(limits.compute)),
-            Some(Err(error)) => Err(match self.clock.was_lost() {
-                Some(interface) => Fault::Kept(self.clock.lost(interface)),
+            Some(Err(error)) => Err(match self.clock.has_timed_out() {
+                Some(interface) => Fault::AgentBusy(self.clock.timed_out(interface)),
                 None => Fault::Trapped(self.explain(&error, limits)),
             }),
             Some(Ok(value)) => Ok(value),
@@ -192,15 +181,15 @@ impl Vitals {
 
     /// What is known about a crash. What the word said at the end tells more than the trap it ran into.
     fn explain(&self, error: &wasmtime::Error, limits: &Limits) -> String {
-        let last_words = self.last_words.text();
+        let stderr = self.stderr.text();
         let memory = format!("it wanted more than {} bytes of memory", limits.memory);
         let trap = match error.downcast_ref::<Trap>() {
-            Some(Trap::UnreachableCodeReached) if !last_words.is_empty() => String::new(),
+            Some(Trap::UnreachableCodeReached) if !stderr.is_empty() => String::new(),
             Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
             None => error.root_cause().to_string(),
         };
         let memory = if self.out_of_memory.load(Ordering::Relaxed) { memory } else { String::new() };
-        let parts = [trap, memory, last_words];
+        let parts = [trap, memory, stderr];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
     }
 }
@@ -210,13 +199,13 @@ struct Memory {
     limit: usize,
     used: usize,
     elements: usize,
-    vitals: Arc<Vitals>,
+    guard: Arc<CallGuard>,
 }
 
 impl ResourceLimiter for Memory {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let fits = grow(&mut self.used, current, desired, self.limit);
-        self.vitals.out_of_memory.fetch_or(!fits, Ordering::Relaxed);
+        self.guard.out_of_memory.fetch_or(!fits, Ordering::Relaxed);
         Ok(fits)
     }
 

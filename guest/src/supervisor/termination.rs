@@ -1,14 +1,14 @@
 //! When and how a job is made to end: pure, the clock is a parameter.
 //!
 //! ```text
-//! running ──timeout, cancel, spool full──▶ terminating ──grace──▶ killing ──patience──▶ given up
+//! running ──timeout, cancel, spool full──▶ terminating ──grace──▶ killing ──timeout──▶ given up
 //!            (SIGTERM to the tree)                    (SIGKILL, again and again)
 //! ```
 
 use std::time::{Duration, Instant};
 
 /// How long processes may outlive SIGKILL before they are reported as what cannot be killed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const KILL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a job is made to end.  The first cause counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,13 +36,13 @@ enum Phase {
 
 /// The way of one job to its end.
 #[derive(Debug)]
-pub(super) struct Ending {
+pub(super) struct Termination {
     phase: Phase,
     grace: Duration,
     cause: Option<Cause>,
 }
 
-impl Ending {
+impl Termination {
     /// A job that begins now.
     pub(super) fn new(now: Instant, timeout: Option<Duration>, grace: Duration) -> Self {
         Self { phase: Phase::Running { until: timeout.map(|timeout| now + timeout) }, grace, cause: None }
@@ -73,7 +73,7 @@ impl Ending {
         match self.phase {
             Phase::Running { .. } => self.ask(Cause::TimedOut, None, now),
             Phase::Terminating { .. } => {
-                self.phase = Phase::Killing { give_up_at: now + PATIENCE };
+                self.phase = Phase::Killing { give_up_at: now + KILL_TIMEOUT };
                 Some(Step::Kill)
             }
             Phase::Killing { .. } => {
@@ -117,34 +117,34 @@ mod tests {
     #[test]
     fn a_timeout_terminates_then_kills_then_gives_up() {
         let start = Instant::now();
-        let mut ending = Ending::new(start, Some(5 * SECOND), 2 * SECOND);
-        assert_eq!(ending.tick(start + 4 * SECOND), None);
-        assert_eq!(ending.tick(start + 5 * SECOND), Some(Step::Terminate));
-        assert_eq!(ending.tick(start + 6 * SECOND), None);
-        assert_eq!(ending.tick(start + 7 * SECOND), Some(Step::Kill));
-        assert!(ending.is_killing());
-        assert_eq!(ending.tick(start + 7 * SECOND + PATIENCE), Some(Step::GiveUp));
-        assert!(ending.has_given_up() && ending.deadline().is_none());
-        assert_eq!(ending.cause(), Some(Cause::TimedOut));
+        let mut termination = Termination::new(start, Some(5 * SECOND), 2 * SECOND);
+        assert_eq!(termination.tick(start + 4 * SECOND), None);
+        assert_eq!(termination.tick(start + 5 * SECOND), Some(Step::Terminate));
+        assert_eq!(termination.tick(start + 6 * SECOND), None);
+        assert_eq!(termination.tick(start + 7 * SECOND), Some(Step::Kill));
+        assert!(termination.is_killing());
+        assert_eq!(termination.tick(start + 7 * SECOND + KILL_TIMEOUT), Some(Step::GiveUp));
+        assert!(termination.has_given_up() && termination.deadline().is_none());
+        assert_eq!(termination.cause(), Some(Cause::TimedOut));
     }
 
     #[test]
     fn the_first_cause_counts_and_a_second_request_can_only_hurry() {
         let start = Instant::now();
-        let mut ending = Ending::new(start, Some(9 * SECOND), 5 * SECOND);
-        assert_eq!(ending.ask(Cause::Cancelled, None, start), Some(Step::Terminate));
-        assert_eq!(ending.ask(Cause::SpoolFull, Some(8 * SECOND), start), None);
-        assert_eq!(ending.deadline(), Some(start + 5 * SECOND));
-        assert_eq!(ending.ask(Cause::Cancelled, Some(SECOND), start), None);
-        assert_eq!(ending.deadline(), Some(start + SECOND));
-        assert_eq!(ending.cause(), Some(Cause::Cancelled));
+        let mut termination = Termination::new(start, Some(9 * SECOND), 5 * SECOND);
+        assert_eq!(termination.ask(Cause::Cancelled, None, start), Some(Step::Terminate));
+        assert_eq!(termination.ask(Cause::SpoolFull, Some(8 * SECOND), start), None);
+        assert_eq!(termination.deadline(), Some(start + 5 * SECOND));
+        assert_eq!(termination.ask(Cause::Cancelled, Some(SECOND), start), None);
+        assert_eq!(termination.deadline(), Some(start + SECOND));
+        assert_eq!(termination.cause(), Some(Cause::Cancelled));
     }
 
     #[test]
     fn without_a_timeout_nothing_ever_happens_by_itself() {
         let start = Instant::now();
-        let mut ending = Ending::new(start, None, SECOND);
-        assert_eq!(ending.deadline(), None);
-        assert_eq!(ending.tick(start + 1000 * SECOND), None);
+        let mut termination = Termination::new(start, None, SECOND);
+        assert_eq!(termination.deadline(), None);
+        assert_eq!(termination.tick(start + 1000 * SECOND), None);
     }
 }

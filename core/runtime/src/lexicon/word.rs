@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::call::Fault;
-use crate::component::Component;
+use super::health::{Account, Health, WordState};
 use crate::contract::{ALWAYS_GRANTED, EVENTS, Refusal};
+use crate::engine::{Fault, WordComponent};
 use crate::error::{LoadError, WordError, WordSource};
 use crate::folders::Folders;
-use crate::health::{Account, Health, WordState};
 use crate::policy::Policy;
 
 /// A word as others may see it.
@@ -50,10 +49,9 @@ pub struct WordInfo {
 /// A component with the policy under which it was let in.
 pub(crate) struct Word {
     name: Arc<str>,
-    pub(crate) component: Arc<Component>,
+    pub(crate) component: Arc<WordComponent>,
     pub(crate) source: WordSource,
     pub(crate) policy: Policy,
-    /// The interfaces it may call.
     pub(crate) reach: Arc<BTreeSet<String>>,
     /// The folders whose files it may touch.
     pub(crate) folders: Arc<Folders>,
@@ -68,7 +66,11 @@ struct Counters {
 }
 
 /// Whether a policy lets a component in, on an agent with these interfaces.
-pub(crate) fn require_grants(component: &Component, policy: &Policy, here: &[&str]) -> Result<(), LoadError> {
+pub(crate) fn require_grants(
+    component: &WordComponent,
+    policy: &Policy,
+    here: &[&str],
+) -> Result<(), LoadError> {
     let needs: Vec<_> = component.needs(here).map(str::to_owned).collect();
     let interfaces: Vec<_> = needs.iter().filter(|name| !policy.grants.contains(*name)).cloned().collect();
     if interfaces.is_empty() {
@@ -80,7 +82,7 @@ pub(crate) fn require_grants(component: &Component, policy: &Policy, here: &[&st
 impl Word {
     /// A word that takes the place of another, or of none; of the same component it goes on counting.
     pub(crate) fn new(
-        component: Arc<Component>,
+        component: Arc<WordComponent>,
         source: WordSource,
         policy: Policy,
         here: &[&str],
@@ -105,7 +107,7 @@ impl Word {
     }
 
     /// Whether a new word like that would be no other than this.
-    pub(crate) fn is(&self, component: &Component, source: &WordSource, policy: &Policy) -> bool {
+    pub(crate) fn is(&self, component: &WordComponent, source: &WordSource, policy: &Policy) -> bool {
         self.component.sha256 == component.sha256 && self.source == *source && self.policy == *policy
     }
 
@@ -149,20 +151,20 @@ impl Word {
     }
 
     /// Enters how a call ended in the books. Gives the reason if it means quarantine.
-    pub(crate) fn settle<T>(
+    pub(crate) fn record<T>(
         &self,
         account: Account<'_>,
-        told: Result<Result<T, Refusal>, Fault>,
+        outcome: Result<Result<T, Refusal>, Fault>,
     ) -> (Result<T, WordError>, Option<String>) {
         self.counters.calls.fetch_add(1, Ordering::Relaxed);
         let word = self.name().to_string();
-        let fault = match told {
+        let fault = match outcome {
             Ok(answer) => {
                 self.health().succeeded(account);
                 return (answer.map_err(|refusal| WordError::Refused { word, refusal }), None);
             }
             // Nobody's fault but the agent's.
-            Err(Fault::Kept(why)) => {
+            Err(Fault::AgentBusy(why)) => {
                 return (Err(WordError::Refused { word, refusal: Refusal::Failed(why) }), None);
             }
             Err(fault) => fault,
@@ -172,7 +174,7 @@ impl Word {
         let quarantine = self.health().failed(account, &reason, &self.policy.limits, Instant::now());
         let error = match fault {
             Fault::Computed(limit) => WordError::Computed { word, limit },
-            Fault::Kept(why) => WordError::Refused { word, refusal: Refusal::Failed(why) },
+            Fault::AgentBusy(why) => WordError::Refused { word, refusal: Refusal::Failed(why) },
             Fault::NotLoaded(reason) => WordError::NotLoaded { word, reason },
             Fault::TooLong(limit) => WordError::TooLong { word, limit },
             Fault::Trapped(message) => WordError::Trapped { word, message },

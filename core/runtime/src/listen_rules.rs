@@ -1,4 +1,4 @@
-//! What a word says about how it listens: at which end, and what the bodies are that it hears. It stands in the schema of
+//! What a word says about how it listens: at which end, and what bodies it takes. It stands in the schema of
 //! its arguments, because the record that describes a word can never get another field.
 
 use serde_json::Value;
@@ -8,9 +8,8 @@ use crate::contract::{Message, Role};
 /// The keyword of the schema. Others do not mind it: unknown keywords are notes to a JSON Schema.
 const KEYWORD: &str = "x-heard";
 
-/// How a word listens.
 #[derive(Debug, Default)]
-pub(crate) struct Hearing {
+pub(crate) struct ListenRules {
     /// Where; none is at both ends.
     at: Option<Role>,
     bodies: Bodies,
@@ -27,7 +26,7 @@ enum Bodies {
     Json,
 }
 
-impl Hearing {
+impl ListenRules {
     /// What the schema of a word's arguments says. The error says what cannot be understood.
     pub(crate) fn of(parameters: &Value) -> Result<Self, String> {
         let Some(heard) = parameters.get(KEYWORD) else { return Ok(Self::default()) };
@@ -68,14 +67,14 @@ mod tests {
 
     use super::*;
 
-    fn hearing(heard: Value) -> Hearing {
-        Hearing::of(&json!({"type": "object", "x-heard": heard})).unwrap()
+    fn hearing(heard: Value) -> ListenRules {
+        ListenRules::of(&json!({"type": "object", "x-heard": heard})).unwrap()
     }
 
     #[test]
     fn who_says_nothing_listens_everywhere_to_what_looks_like_json() {
         for hearing in
-            [Hearing::of(&json!({})).unwrap(), Hearing::of(&json!(true)).unwrap(), hearing(json!({}))]
+            [ListenRules::of(&json!({})).unwrap(), ListenRules::of(&json!(true)).unwrap(), hearing(json!({}))]
         {
             assert_eq!((hearing.elsewhere(Role::Host), hearing.elsewhere(Role::Guest)), (None, None));
             assert!(!hearing.is_bytes(&Message { headers: vec![], body: vec![] }));
@@ -97,7 +96,7 @@ mod tests {
         for (bad, expected) in
             [(json!({"at": "hosts"}), "x-heard: at is neither"), (json!({"bytes": 1}), "x-heard: bytes is")]
         {
-            let told = Hearing::of(&json!({"x-heard": bad})).unwrap_err();
+            let told = ListenRules::of(&json!({"x-heard": bad})).unwrap_err();
             assert!(told.starts_with(expected), "{told}");
         }
     }
