@@ -37,7 +37,7 @@ pub struct Outcome {
     pub files: u64,
     /// Bytes that were written.
     pub bytes: u64,
-    /// What failed, as far as it is told.
+    /// What failed, as far as it is listed.
     pub failed: Vec<Failed>,
     /// How much failed.
     pub failures: u64,

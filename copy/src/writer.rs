@@ -191,7 +191,7 @@ impl TreeWriter {
         self.outcome.failures > 0
     }
 
-    /// Whether a folder that this would be in could not be made: that was told.
+    /// Whether a folder that this would be in could not be made.
     fn is_lost(&self, path: &TreePath) -> bool {
         !self.lost.is_empty() && path.upwards().skip(1).any(|folder| self.lost.contains(&folder))
     }

@@ -32,7 +32,7 @@ impl Meter {
         );
         if let Ok(style) = style {
             let left = |state: &ProgressState, out: &mut dyn Write| {
-                // Nobody can be told that a bar cannot be drawn.
+                // A bar that cannot be drawn is no reason to stop.
                 let _ = write!(out, "{}", vocable_api::clock::age(state.eta()));
             };
             bar.set_style(style.with_key("left", left));

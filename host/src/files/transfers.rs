@@ -26,7 +26,7 @@ use vocable_xmlrpc::excerpt;
 /// Transfers under way at a time; more wait for their turn.
 const AT_ONCE: usize = 4;
 /// Transfers that are not over, at a time.
-const MOST: usize = 1000;
+const MAX_UNFINISHED: usize = 1000;
 /// Requests that may wait for the task.
 const WAITING: usize = 64;
 /// So often a transfer to a guest that is there is tried anew without anything having come across.
@@ -203,8 +203,8 @@ impl TransfersTask {
                 None => {}
             }
         }
-        if self.running.len() >= MOST {
-            let text = format!("{MOST} transfers are not over yet");
+        if self.running.len() >= MAX_UNFINISHED {
+            let text = format!("{MAX_UNFINISHED} transfers are not over yet");
             return Err(Fault::new(FaultKind::TooMany, text));
         }
         // What can be refused at once is not written down.
@@ -305,7 +305,7 @@ impl Job {
                 "the end of transfer {} was not written down: {problem}", transfer.id
             );
         }
-        self.tell(&transfer).await;
+        self.report_end(&transfer).await;
         self.state.send_replace(transfer);
     }
 
@@ -379,7 +379,7 @@ impl Job {
         }
     }
 
-    async fn tell(&self, transfer: &Transfer) {
+    async fn report_end(&self, transfer: &Transfer) {
         let Transfer { id, spec, report, .. } = transfer;
         let way = match spec.direction {
             Direction::Push => format!("{} \u{2192} {}:{}", spec.local, spec.guest, spec.remote),
@@ -396,7 +396,7 @@ impl Job {
         let about = About { data, ..About::guest(&spec.guest) };
         let note = |reply| AgentRequest::Note { kind, about, text, reply };
         if self.handle.request(note).await.is_err() {
-            warn!(guest = spec.guest, "nobody was told of transfer {id}");
+            warn!(guest = spec.guest, "the event of transfer {id} was lost");
         }
     }
 }

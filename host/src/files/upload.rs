@@ -160,7 +160,7 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// Whether a folder that this would be in could not be made: that was told.
+    /// Whether a folder that this would be in could not be made.
     fn is_in_lost_folder(&self, path: &TreePath) -> bool {
         !self.lost.is_empty() && path.upwards().skip(1).any(|folder| self.lost.contains(&folder))
     }

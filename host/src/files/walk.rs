@@ -17,7 +17,7 @@ use vocable_copy::tree::{Entry, Item, Kind};
 
 /// Folders that are asked for before their turn. Each may have as much in it as one answer may be long.
 const AHEAD: usize = 4;
-/// Files and folders of one tree on a guest: more is not told in one go.
+/// Files and folders of one tree on a guest: more is not listed in one go.
 const MAX_ENTRIES: usize = vocable_copy::listing::Limits::GUEST.entries;
 /// Entries that wait for whoever takes them.
 const WAITING: usize = 64;
@@ -37,11 +37,11 @@ pub(crate) struct Walk {
     folders: Vec<Folder>,
     /// Folders that were asked for and have not had their turn.
     ahead: usize,
-    told: usize,
+    listed: usize,
     held: usize,
 }
 
-/// What is still to be told of a folder.
+/// What is still to be listed of a folder.
 struct Folder {
     path: TreePath,
     rest: std::vec::IntoIter<proto::Entry>,
@@ -75,7 +75,7 @@ impl Walk {
             top: Some(Entry { path: TreePath::top(), ..top }),
             folders: Vec::new(),
             ahead: 0,
-            told: 0,
+            listed: 0,
             held: 0,
         };
         walk.enter(TreePath::top(), found)?;
@@ -96,8 +96,8 @@ impl Walk {
         };
         let path = path.map_err(|error| self.failed(FaultKind::FileFailed, &error.to_string()))?;
         self.held = self.held.saturating_sub(cost(&found));
-        self.told += 1;
-        if self.told > MAX_ENTRIES {
+        self.listed += 1;
+        if self.listed > MAX_ENTRIES {
             let text = format!("more than {MAX_ENTRIES} files and folders are not listed in one go");
             return Err(self.failed(FaultKind::TooMany, &text));
         }
@@ -109,7 +109,7 @@ impl Walk {
         Ok(Some(entry))
     }
 
-    /// What is in the next of the folders in the one that is being told.
+    /// What is in the next of the folders in the one that is being listed.
     async fn inside(&mut self, path: &TreePath) -> Result<Vec<proto::Entry>, Fault> {
         let Some(folder) = self.folders.last_mut() else { return Ok(Vec::new()) };
         while (self.ahead < AHEAD || folder.ahead.is_empty())
