@@ -1,6 +1,8 @@
 //! Every way a request can fail, with the slug and the number it has everywhere: on the terminal, over XML-RPC, in the
 //! log. Whether it is worth trying again is a property of the number.
 
+use strum::{IntoStaticStr, VariantArray};
+
 /// A request that was not granted. Displayed as `slug: sentence`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Fault {
@@ -10,207 +12,99 @@ pub struct Fault {
     pub message: String,
 }
 
-/// The kinds of failure: slug, number, whether trying again later may help.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// The kinds of failure, by the number that each has over XML-RPC: the interoperability codes where one fits, else our
+/// own families (1xx no such thing, 2xx state, 3xx limits, 4xx hypervisor, 5xx words).
+#[derive(Clone, Copy, Debug, Eq, IntoStaticStr, PartialEq, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
+#[repr(i32)]
 pub enum FaultKind {
-    /// The name or id exists with another meaning.
-    AlreadyExists,
-    /// Somebody is at it already.
-    Busy,
-    /// The hypervisor's kernel module is not there.
-    DriverNotLoaded,
-    /// Several machines have that address.
-    DuplicateMac,
-    /// It is over: too late for that.
-    Finished,
-    /// The hypervisor refused or failed; its own words are in the text.
-    Hypervisor,
-    /// There is no hypervisor to ask.
-    HypervisorMissing,
-    /// Our own programming or a broken installation.
-    Internal,
-    /// Wrong type, missing member, a value out of range.
-    InvalidParameter,
-    /// The guest is known, and not there.
-    GuestOffline,
-    /// The caller may not.
-    NotAllowed,
-    /// It will work one day: the engine that does it is not there.
-    NotYet,
-    /// No job has that id.
-    NoSuchJob,
-    /// No file or folder is called so.
-    NoSuchPath,
-    /// No snapshot is called so.
-    NoSuchSnapshot,
-    /// No transfer has that id.
-    NoSuchTransfer,
-    /// No virtual machine is called so.
-    NoSuchVm,
     /// No such method.
-    NoSuchMethod,
+    NoSuchMethod = -32601,
+    /// Wrong type, missing member, a value out of range.
+    InvalidParameter = -32602,
+    /// Our own programming or a broken installation.
+    Internal = -32603,
+    /// The caller may not.
+    NotAllowed = 100,
+    /// No virtual machine is called so.
+    NoSuchVm = 101,
     /// Nobody is called so.
-    NoSuchGuest,
+    NoSuchGuest = 102,
+    /// The guest is known, and not there.
+    GuestOffline = 103,
     /// No command has that id.
-    NoSuchCommand,
+    NoSuchCommand = 104,
     /// No such word here, or the guest answered that it ain't one.
-    NoSuchWord,
-    /// It was not made by us, so it is not ours to remove.
-    NotOurs,
-    /// A path outside of what may be touched, or one that the system does not let us touch.
-    NotPermitted,
-    /// What arrived is not what was sent.
-    DigestMismatch,
-    /// A file or folder did not let it be done.
-    FileFailed,
-    /// A disk is full: the one that keeps commands, or the one a file goes to.
-    NoSpace,
-    /// Longer, deeper or fuller than allowed.
-    TooBig,
-    /// Too much of something.
-    TooMany,
-    /// Time ran out.
-    TimedOut,
-    /// The processor's virtualisation is off, or in use by another hypervisor.
-    Virtualisation,
-    /// The word refused: what it was told makes no sense.
-    WordInvalid,
-    /// The word refused: it was tried and went wrong.
-    WordFailed,
-    /// The word trapped, computed too long or is quarantined.
-    WordTrapped,
-    /// The word refused, or may not: not granted, not of that agent.
-    WordDenied,
+    NoSuchWord = 105,
+    /// No file or folder is called so.
+    NoSuchPath = 106,
+    /// No snapshot is called so.
+    NoSuchSnapshot = 107,
+    /// No job has that id.
+    NoSuchJob = 108,
+    /// No transfer has that id.
+    NoSuchTransfer = 109,
     /// It is not in a state for that.
-    WrongState,
+    WrongState = 200,
+    /// Somebody is at it already.
+    Busy = 201,
+    /// The name or id exists with another meaning.
+    AlreadyExists = 202,
+    /// It is over: too late for that.
+    Finished = 203,
+    /// What arrived is not what was sent.
+    DigestMismatch = 204,
+    /// A file or folder did not let it be done.
+    FileFailed = 205,
+    /// A path outside of what may be touched, or one that the system does not let us touch.
+    NotPermitted = 206,
+    /// Several machines have that address.
+    DuplicateMac = 207,
+    /// It was not made by us, so it is not ours to remove.
+    NotOurs = 208,
+    /// Longer, deeper or fuller than allowed.
+    TooBig = 300,
+    /// Too much of something.
+    TooMany = 301,
+    /// Time ran out.
+    TimedOut = 302,
+    /// A disk is full: the one that keeps commands, or the one a file goes to.
+    NoSpace = 303,
     /// The agent is stopping.
-    Stopping,
+    Stopping = 305,
+    /// It will work one day: the engine that does it is not there.
+    NotYet = 306,
+    /// There is no hypervisor to ask.
+    HypervisorMissing = 400,
+    /// The processor's virtualisation is off, or in use by another hypervisor.
+    #[strum(serialize = "hw-virtualisation")]
+    Virtualisation = 401,
+    /// The hypervisor's kernel module is not there.
+    DriverNotLoaded = 402,
+    /// The hypervisor refused or failed; its own words are in the text.
+    Hypervisor = 403,
+    /// The word refused: what it was told makes no sense.
+    WordInvalid = 500,
+    /// The word trapped, computed too long or is quarantined.
+    WordTrapped = 501,
+    /// The word refused: it was tried and went wrong.
+    WordFailed = 502,
+    /// The word refused, or may not: not granted, not of that agent.
+    WordDenied = 503,
 }
 
 impl FaultKind {
-    /// All kinds, for the list of faults.
-    pub const ALL: [Self; 36] = [
-        Self::AlreadyExists,
-        Self::Busy,
-        Self::DriverNotLoaded,
-        Self::DuplicateMac,
-        Self::NotOurs,
-        Self::Virtualisation,
-        Self::Finished,
-        Self::Hypervisor,
-        Self::HypervisorMissing,
-        Self::NotAllowed,
-        Self::NotYet,
-        Self::NoSuchJob,
-        Self::NoSuchPath,
-        Self::NoSuchSnapshot,
-        Self::NoSuchTransfer,
-        Self::NoSuchVm,
-        Self::TooBig,
-        Self::WrongState,
-        Self::Internal,
-        Self::InvalidParameter,
-        Self::GuestOffline,
-        Self::NoSuchMethod,
-        Self::NoSuchGuest,
-        Self::NoSuchCommand,
-        Self::NoSuchWord,
-        Self::NotPermitted,
-        Self::DigestMismatch,
-        Self::FileFailed,
-        Self::NoSpace,
-        Self::TooMany,
-        Self::TimedOut,
-        Self::WordInvalid,
-        Self::WordFailed,
-        Self::WordTrapped,
-        Self::WordDenied,
-        Self::Stopping,
-    ];
+    /// All kinds, by number.
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The name it has in texts, JSON and logs.
-    pub const fn slug(self) -> &'static str {
-        match self {
-            Self::AlreadyExists => "already-exists",
-            Self::Busy => "busy",
-            Self::DriverNotLoaded => "driver-not-loaded",
-            Self::DuplicateMac => "duplicate-mac",
-            Self::NotOurs => "not-ours",
-            Self::Virtualisation => "hw-virtualisation",
-            Self::Finished => "finished",
-            Self::Hypervisor => "hypervisor",
-            Self::HypervisorMissing => "hypervisor-missing",
-            Self::NotAllowed => "not-allowed",
-            Self::NotYet => "not-yet",
-            Self::NoSuchJob => "no-such-job",
-            Self::NoSuchPath => "no-such-path",
-            Self::NoSuchSnapshot => "no-such-snapshot",
-            Self::NoSuchTransfer => "no-such-transfer",
-            Self::NoSuchVm => "no-such-vm",
-            Self::TooBig => "too-big",
-            Self::WrongState => "wrong-state",
-            Self::Internal => "internal",
-            Self::InvalidParameter => "invalid-parameter",
-            Self::GuestOffline => "guest-offline",
-            Self::NoSuchMethod => "no-such-method",
-            Self::NoSuchGuest => "no-such-guest",
-            Self::NoSuchCommand => "no-such-command",
-            Self::NoSuchWord => "no-such-word",
-            Self::NotPermitted => "not-permitted",
-            Self::DigestMismatch => "digest-mismatch",
-            Self::FileFailed => "file-failed",
-            Self::NoSpace => "no-space",
-            Self::TooMany => "too-many",
-            Self::TimedOut => "timed-out",
-            Self::WordInvalid => "word-invalid",
-            Self::WordFailed => "word-failed",
-            Self::WordTrapped => "word-trapped",
-            Self::WordDenied => "word-denied",
-            Self::Stopping => "stopping",
-        }
+    pub fn slug(self) -> &'static str {
+        self.into()
     }
 
-    /// The number it has over XML-RPC: the interoperability codes where one fits, else our own families
-    /// (1xx no such thing, 2xx state, 3xx limits, 4xx hypervisor, 5xx words).
+    /// Its number.
     pub const fn code(self) -> i32 {
-        match self {
-            Self::InvalidParameter => -32602,
-            Self::NoSuchMethod => -32601,
-            Self::Internal => -32603,
-            Self::NotAllowed => 100,
-            Self::NoSuchVm => 101,
-            Self::NoSuchGuest => 102,
-            Self::GuestOffline => 103,
-            Self::NoSuchCommand => 104,
-            Self::NoSuchWord => 105,
-            Self::NoSuchPath => 106,
-            Self::NoSuchSnapshot => 107,
-            Self::NoSuchJob => 108,
-            Self::NoSuchTransfer => 109,
-            Self::WrongState => 200,
-            Self::Busy => 201,
-            Self::AlreadyExists => 202,
-            Self::Finished => 203,
-            Self::DuplicateMac => 207,
-            Self::NotOurs => 208,
-            Self::DigestMismatch => 204,
-            Self::FileFailed => 205,
-            Self::NotPermitted => 206,
-            Self::TooBig => 300,
-            Self::TooMany => 301,
-            Self::TimedOut => 302,
-            Self::NoSpace => 303,
-            Self::Stopping => 305,
-            Self::NotYet => 306,
-            Self::HypervisorMissing => 400,
-            Self::Virtualisation => 401,
-            Self::DriverNotLoaded => 402,
-            Self::Hypervisor => 403,
-            Self::WordInvalid => 500,
-            Self::WordTrapped => 501,
-            Self::WordFailed => 502,
-            Self::WordDenied => 503,
-        }
+        self as i32
     }
 
     /// Whether the same request may succeed later without anybody changing anything.
@@ -221,9 +115,9 @@ impl FaultKind {
         )
     }
 
-    /// The kind that has this number over XML-RPC.
+    /// The kind that has this number.
     pub fn from_code(code: i32) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.code() == code)
+        Self::ALL.iter().copied().find(|kind| kind.code() == code)
     }
 }
 
@@ -266,12 +160,14 @@ mod tests {
     use super::FaultKind;
 
     #[test]
-    fn every_kind_has_a_slug_and_a_number_of_its_own() {
-        for (n, one) in FaultKind::ALL.into_iter().enumerate() {
-            for other in FaultKind::ALL.into_iter().skip(n + 1) {
-                assert_ne!(one.slug(), other.slug());
-                assert_ne!(one.code(), other.code());
-            }
+    fn kinds_have_the_slugs_and_numbers_that_callers_know() {
+        for (kind, slug, code) in [
+            (FaultKind::InvalidParameter, "invalid-parameter", -32602),
+            (FaultKind::NoSuchVm, "no-such-vm", 101),
+            (FaultKind::Virtualisation, "hw-virtualisation", 401),
+        ] {
+            assert_eq!((kind.slug(), kind.code(), FaultKind::from_code(code)), (slug, code, Some(kind)));
         }
+        assert_eq!(FaultKind::from_code(7), None);
     }
 }

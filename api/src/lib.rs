@@ -1,6 +1,7 @@
 //! The API of the host agent.
 
 pub mod agent;
+pub mod cmd;
 pub mod file;
 pub mod system;
 

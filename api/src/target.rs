@@ -5,11 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use vocable_pattern::Patterns;
+use vocable_protocol::excerpt;
 pub use vocable_protocol::is_guest_id;
-use vocable_xmlrpc::excerpt;
 
-/// Longest id a guest may have, so that a destination stays a short line.
-pub const MAX_GUEST_ID: usize = 64;
 /// Longest target, bytes: ten thousand names fit.
 const MAX_TARGET: usize = 1024 * 1024;
 /// Globs in one target.

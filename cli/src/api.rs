@@ -54,7 +54,7 @@ pub(super) fn api(session: &mut Session<'_>, args: &ApiArgs) -> Result<u8, CliEr
 fn faults(session: &mut Session<'_>) -> Result<(), CliError> {
     if session.terminal.is_json() {
         let one = |kind: FaultKind| json!({"code": kind.slug(), "fault": kind.code(), "transient": kind.transient()});
-        let all: Vec<_> = FaultKind::ALL.into_iter().map(one).collect();
+        let all: Vec<_> = FaultKind::ALL.iter().map(|kind| one(*kind)).collect();
         return Ok(session.terminal.document(&json!({"faults": all}))?);
     }
     let mut table = Table::new([Column::text("code"), Column::number("fault"), Column::text("again later")]);

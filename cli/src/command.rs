@@ -1,80 +1,59 @@
-//! Reports of commands: asked for whole, or without their output.
+//! Commands as the agent reports them: asked for whole, or without their output.
 
 use super::agent::LONG_POLL;
-use super::away::call_again;
-use super::ending::{Ending, How};
-use super::reply::Members;
+use super::retry::ask_again;
 use super::{CliError, Session, human};
-use serde_json::Value as Json;
-use std::collections::BTreeMap;
-use vocable_xmlrpc::{Value, to_json};
+use std::time::Duration;
+use vocable_api::cmd::{ByteCount, Command, Poll, Wait};
 
 /// An offset no output reaches: the greatest whole number a double holds exactly.
-const BEYOND: f64 = 9_007_199_254_740_992.0;
-/// The members of a report that are output or belong to reading it.
-const OUTPUT: [&str; 5] = ["out", "err", "out_offset", "err_offset", "more"];
+const BEYOND: Option<ByteCount> = Some(ByteCount(1 << 53));
 /// The most output of one command that is put into one document.
-const MOST_COLLECTED: usize = 64 * 1024 * 1024;
+const MAX_COLLECTED: usize = 64 * 1024 * 1024;
 
-/// The options of `cmd.poll` and `cmd.wait` of who wants no output.
-pub(super) fn no_output() -> Value {
-    [("out_offset", Value::from(BEYOND)), ("err_offset", Value::from(BEYOND))].into()
+/// The command or run of that id, without output.
+pub(super) fn poll(session: &Session<'_>, id: &str) -> Result<Command, CliError> {
+    session.agent.ask(&without_output(id))
 }
 
-/// A report as JSON, or the reports of a run, without output.
-pub(super) fn without_output(reply: &Value) -> Json {
-    to_json(&stripped(reply))
+/// What asks for it.
+pub(super) fn without_output(id: &str) -> Poll {
+    Poll { cmd_id: id.to_owned(), out_offset: BEYOND, err_offset: BEYOND, ..Poll::default() }
 }
 
-/// A report, or the reports of a run, without output.
-pub(super) fn stripped(reply: &Value) -> Value {
-    let Value::Struct(members) = reply else { return reply.clone() };
-    let kept = members.iter().filter(|(name, _)| !OUTPUT.contains(&name.as_str()));
-    let stripped = |(name, value): (&String, &Value)| match value {
-        Value::Array(reports) if name == "commands" => (name.clone(), reports.iter().map(stripped).collect()),
-        other => (name.clone(), other.clone()),
+/// The same once it is over, or after that time.
+pub(super) fn wait(session: &mut Session<'_>, id: &str, time: Duration) -> Result<Command, CliError> {
+    let request = Wait {
+        cmd_id: id.to_owned(),
+        timeout_s: time.as_secs_f64(),
+        out_offset: BEYOND,
+        err_offset: BEYOND,
+        ..Wait::default()
     };
-    kept.map(stripped).collect()
+    ask_again(session, &request, time)
 }
 
-/// The report of one command that is over, with all its output.
-pub(super) fn whole_report(session: &mut Session<'_>, id: &str) -> Result<Value, CliError> {
-    let mut last = wait_for_end(session, id)?;
-    let (mut out, mut err) = (last.octets("out").to_vec(), last.octets("err").to_vec());
-    while last.truth("more") {
-        if out.len().saturating_add(err.len()) > MOST_COLLECTED {
-            let most = human::size(MOST_COLLECTED as u64);
+/// One command that is over, with all its output.
+pub(super) fn wait_for_all(session: &mut Session<'_>, id: &str) -> Result<Command, CliError> {
+    let request = Wait { cmd_id: id.to_owned(), timeout_s: LONG_POLL.as_secs_f64(), ..Wait::default() };
+    let mut last = loop {
+        let command = ask_again(session, &request, LONG_POLL)?;
+        if command.state.is_over() {
+            break command;
+        }
+    };
+    let (mut out, mut err) = (last.out.take().unwrap_or_default(), last.err.take().unwrap_or_default());
+    while last.more == Some(true) {
+        if out.0.len().saturating_add(err.0.len()) > MAX_COLLECTED {
+            let most = human::size(MAX_COLLECTED as u64);
             let text = format!("{id} wrote more than {most}, too much for one document");
             return Err(CliError::new("too-many", text).hint(format!("vocable logs --json {id}")));
         }
-        let at = |name| last.count(name).map(Value::from);
-        let offsets = [("out_offset", at("out_offset")), ("err_offset", at("err_offset"))];
-        let options = offsets.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        last = session.agent.call("cmd.poll", vec![Value::from(id), options])?;
-        out.extend_from_slice(last.octets("out"));
-        err.extend_from_slice(last.octets("err"));
+        let (out_offset, err_offset) = (last.out_offset.map(ByteCount), last.err_offset.map(ByteCount));
+        last =
+            session.agent.ask(&Poll { cmd_id: id.to_owned(), out_offset, err_offset, ..Poll::default() })?;
+        out.0.append(&mut last.out.take().unwrap_or_default().0);
+        err.0.append(&mut last.err.take().unwrap_or_default().0);
     }
-    Ok(with_output(last, out, err))
-}
-
-fn wait_for_end(session: &mut Session<'_>, id: &str) -> Result<Value, CliError> {
-    loop {
-        let params = [Value::from(id), Value::from(LONG_POLL.as_secs_f64())];
-        let report = call_again(session, "cmd.wait", &params, LONG_POLL)?;
-        if Ending::of(&report).how() != How::UnderWay {
-            return Ok(report);
-        }
-    }
-}
-
-fn with_output(report: Value, out: Vec<u8>, err: Vec<u8>) -> Value {
-    let text = |octets: Vec<u8>| {
-        String::from_utf8(octets).map_or_else(|binary| Value::Base64(binary.into_bytes()), Value::String)
-    };
-    let mut members = match report {
-        Value::Struct(members) => members,
-        _ => BTreeMap::new(),
-    };
-    members.extend([("out".to_owned(), text(out)), ("err".to_owned(), text(err))]);
-    Value::Struct(members)
+    Ok(Command { out: Some(out), err: Some(err), ..last })
 }

@@ -72,10 +72,9 @@ fn last_item(typed: &str) -> (&str, &str) {
 pub(super) fn commands(typed: &OsStr) -> Vec<CompletionCandidate> {
     let all = Value::from([("all", Value::from(true)), ("limit", Value::from(100))]);
     propose(typed, "cmd.list", vec![all], |command| {
-        Some((
-            command.text("cmd_id")?.to_owned(),
-            format!("{} {}", command.text("state")?, ps::command_line(command)),
-        ))
+        let command: vocable_api::cmd::Command = vocable_xmlrpc::from_value(command.clone()).ok()?;
+        let line = ps::command_line(command.cmd.iter().chain(command.args.iter().flatten()));
+        Some((command.cmd_id, format!("{} {line}", command.state)))
     })
 }
 

@@ -1,20 +1,19 @@
-//! What came of a command: the exit code it has for us, and how it is told. From the agent's report to both, and from
-//! the endings of several commands to one code; nothing is asked or printed here.
+//! How a command ended: the exit code it has for us, and how it is shown. Of one command, and of several together;
+//! nothing is asked or printed here.
 
 use super::error::{CliError, NOT_THE_COMMANDS};
 use super::human;
-use super::reply::Members;
 use nix::sys::signal::Signal;
-use vocable_xmlrpc::Value;
+use vocable_api::cmd::{Command, State};
 
 /// Our time limit ended it, as of coreutils' `timeout`.
 const TIMED_OUT: u8 = 124;
 /// Some command of several failed, as of `xargs`.
 const SOME_FAILED: u8 = 123;
 
-/// A report of a command, read for how it ended.
+/// The end of a command.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ending<'a>(&'a Value);
+pub(super) struct Ending<'a>(&'a Command);
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,51 +37,47 @@ pub(super) enum How {
 }
 
 impl<'a> Ending<'a> {
-    /// Of a report.
-    pub(super) const fn of(report: &'a Value) -> Self {
-        Self(report)
+    pub(super) const fn of(command: &'a Command) -> Self {
+        Self(command)
     }
 
-    /// The command.
     pub(super) fn id(self) -> &'a str {
-        self.0.text("cmd_id").unwrap_or_default()
+        &self.0.cmd_id
     }
 
-    /// Who ran it.
     pub(super) fn guest(self) -> &'a str {
-        self.0.text("guest").unwrap_or_default()
+        &self.0.guest
     }
 
     /// How it ended.
     pub(super) fn how(self) -> How {
-        match self.0.text("state") {
-            Some("done") => self.by_itself().unwrap_or(How::Lost),
-            Some("cancelled") if self.0.member("error").is_none() => self.by_itself().unwrap_or(How::Stopped),
-            Some("cancelled") => How::Stopped,
-            Some("failed") => match self.code_or_signal() {
+        match self.0.state {
+            State::Cancelled if self.0.error.is_none() => self.by_itself().unwrap_or(How::Stopped),
+            State::Cancelled => How::Stopped,
+            State::Done => self.by_itself().unwrap_or(How::Lost),
+            State::Failed => match self.code_or_signal() {
                 Some(code @ (126 | 127)) => How::NotExecuted(code),
                 _ => How::NotRun,
             },
-            Some("timeout") => How::TimedOut,
-            Some("queued" | "running") => How::UnderWay,
-            _ => How::Lost,
+            State::Lost => How::Lost,
+            State::Queued | State::Running => How::UnderWay,
+            State::Timeout => How::TimedOut,
         }
     }
 
     fn by_itself(self) -> Option<How> {
         let number = self.code_or_signal()?;
-        Some(if self.0.truth("finished") { How::Exited(number) } else { How::Signalled(number) })
+        Some(if self.0.finished == Some(true) { How::Exited(number) } else { How::Signalled(number) })
     }
 
     fn code_or_signal(self) -> Option<u8> {
-        let number = self.0.number("exitCodeOrSignal")?;
         // As a parent process sees it: the low eight bits.
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "the low eight bits are meant"
         )]
-        Some((number as i64 & 0xff) as u8)
+        self.0.exit_code_or_signal.map(|number| (number & 0xff) as u8)
     }
 
     /// Whether it did what it was run for, and all it wrote is here.
@@ -138,7 +133,7 @@ impl<'a> Ending<'a> {
             How::Signalled(number) => signal_name(number),
             How::TimedOut | How::UnderWay => String::new(),
             How::Lost | How::NotRun | How::Stopped => {
-                self.0.member("error").and_then(|error| error.text("code")).unwrap_or_default().to_owned()
+                self.0.error.as_ref().map(|error| error.code.clone()).unwrap_or_default()
             }
         }
     }
@@ -182,7 +177,9 @@ impl<'a> Ending<'a> {
 
     /// What the agent or the guest said of the failure, or a sentence of our own.
     fn told(self) -> (&'a str, &'a str) {
-        let error = self.0.member("error");
+        if let Some(error) = &self.0.error {
+            return (&error.code, &error.message);
+        }
         let slug = self.slug();
         let message = match slug {
             "cancelled" => "somebody ended it",
@@ -194,32 +191,31 @@ impl<'a> Ending<'a> {
             "timed-out" => "it was ended, its time ran out",
             _ => "it was not run",
         };
-        let text = |name, otherwise| error.and_then(|error| error.text(name)).unwrap_or(otherwise);
-        (text("code", slug), text("message", message))
+        (slug, message)
     }
 
     /// What was read from the command and not kept: `1.2 MiB of output dropped (spool limit 1 GiB)`.
     pub(super) fn left_out(self) -> Option<String> {
-        let left_out = self.0.member("left_out")?;
-        let octets = left_out.count("out").unwrap_or(0).saturating_add(left_out.count("err").unwrap_or(0));
-        let reason = left_out.text("reason").unwrap_or("no reason told");
-        Some(format!("{} of output dropped ({reason})", human::size(octets)))
+        let left_out = self.0.left_out.as_ref()?;
+        let bytes = left_out.out.saturating_add(left_out.err);
+        let reason = left_out.reason.as_deref().unwrap_or("no reason given");
+        Some(format!("{} of output dropped ({reason})", human::size(bytes)))
     }
 
     /// How long it ran.
     pub(super) fn took(self) -> Option<std::time::Duration> {
-        (self.0.moment("ended")? - self.0.moment("started")?).try_into().ok()
+        (self.0.ended_unix?.moment()? - self.0.started_unix?.moment()?).try_into().ok()
     }
 
     /// What it used: `cpu 38.9 s (user 36.1, sys 2.8)  max rss 412 MiB  read 1.2 GiB  written 88 MiB`.
     pub(super) fn usage(self) -> Option<String> {
         /// What getrusage(2) counts blocks in.
         const BLOCK: u64 = 512;
-        let used = self.0.member("resources")?;
-        let (user, system) = (used.number("ru_utime")?, used.number("ru_stime")?);
-        let size = |name, unit: u64| human::size(used.count(name).unwrap_or(0).saturating_mul(unit));
+        let used = self.0.rusage()?;
+        let (user, system) = (used.ru_utime, used.ru_stime);
+        let size = |count: i64, unit| human::size(u64::try_from(count).unwrap_or(0).saturating_mul(unit));
         let (rss, read, written) =
-            (size("ru_maxrss", 1024), size("ru_inblock", BLOCK), size("ru_oublock", BLOCK));
+            (size(used.ru_maxrss, 1024), size(used.ru_inblock, BLOCK), size(used.ru_oublock, BLOCK));
         let cpu = user + system;
         let digits = if cpu < 10.0 { 2 } else { 1 };
         Some(format!(
@@ -246,83 +242,79 @@ fn signal_name(number: u8) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vocable_api::cmd::{Failure, LeftOut};
 
-    fn report(state: &str, finished: bool, number: i32) -> Value {
-        Value::from([
-            ("cmd_id", Value::from("k7mq2x.vm1")),
-            ("guest", Value::from("vm1")),
-            ("state", Value::from(state)),
-            ("finished", Value::from(finished)),
-            ("exitCodeOrSignal", Value::from(number)),
-        ])
-    }
-
-    fn with(mut report: Value, name: &str, value: Value) -> Value {
-        if let Value::Struct(members) = &mut report {
-            members.insert(name.to_owned(), value);
+    fn report(state: State, finished: bool, number: i64) -> Command {
+        Command {
+            cmd_id: "k7mq2x.vm1".into(),
+            guest: "vm1".into(),
+            state,
+            finished: Some(finished),
+            exit_code_or_signal: Some(number),
+            ..Command::default()
         }
-        report
     }
 
-    fn failed(code: &str, message: &str) -> Value {
-        let error = Value::from([("code", Value::from(code)), ("message", Value::from(message))]);
-        Value::from([
-            ("cmd_id", Value::from("k7mq2x.vm2")),
-            ("guest", Value::from("vm2")),
-            ("state", Value::from("failed")),
-            ("error", error),
-        ])
+    fn failed(code: &str, message: &str) -> Command {
+        Command {
+            cmd_id: "k7mq2x.vm2".into(),
+            guest: "vm2".into(),
+            state: State::Failed,
+            error: Some(Failure::new(code, message)),
+            ..Command::default()
+        }
     }
 
     #[test]
     fn the_exit_code_is_the_commands_own_or_says_whose_fault_it_was() {
-        let code = |report: &Value| Ending::of(report).exit_code();
-        assert_eq!(code(&report("done", true, 0)), 0);
-        assert_eq!(code(&report("done", true, 125)), 125);
-        assert_eq!(code(&report("done", true, 255)), 255);
-        assert_eq!(code(&report("done", false, 11)), 139);
-        assert_eq!(code(&report("timeout", false, 15)), 124);
-        assert_eq!(code(&report("cancelled", false, 9)), 137);
-        assert_eq!(code(&report("failed", true, 127)), 127);
-        assert_eq!(code(&report("failed", true, 126)), 126);
+        let code = |report: &Command| Ending::of(report).exit_code();
+        assert_eq!(code(&report(State::Done, true, 0)), 0);
+        assert_eq!(code(&report(State::Done, true, 125)), 125);
+        assert_eq!(code(&report(State::Done, true, 255)), 255);
+        assert_eq!(code(&report(State::Done, false, 11)), 139);
+        assert_eq!(code(&report(State::Timeout, false, 15)), 124);
+        assert_eq!(code(&report(State::Cancelled, false, 9)), 137);
+        assert_eq!(code(&report(State::Failed, true, 127)), 127);
+        assert_eq!(code(&report(State::Failed, true, 126)), 126);
         assert_eq!(code(&failed("guest-offline", "vm2 does not answer")), 125);
-        assert_eq!(code(&report("lost", false, 0)), 125);
-        let dropped = Value::from([("out", Value::from(5)), ("reason", Value::from("spool limit 1 GiB"))]);
-        assert_eq!(code(&with(report("done", true, 0), "left_out", dropped)), 125, "never 0 and cut");
+        assert_eq!(code(&report(State::Lost, false, 0)), 125);
+        let left_out = Some(LeftOut { out: 5, ..LeftOut::default() });
+        let cut = Command { left_out, ..report(State::Done, true, 0) };
+        assert_eq!(code(&cut), 125, "never 0 and cut");
     }
 
     #[test]
     fn of_several_the_one_that_was_not_asked_weighs_most() {
-        let (ok, bad) = (report("done", true, 0), report("done", true, 2));
+        let (ok, bad) = (report(State::Done, true, 0), report(State::Done, true, 2));
         let away = failed("guest-offline", "vm2 does not answer");
-        let code = |reports: &[&Value]| exit_code_of_all(reports.iter().map(|report| Ending::of(report)));
+        let code = |reports: &[&Command]| exit_code_of_all(reports.iter().map(|report| Ending::of(report)));
         assert_eq!(code(&[&ok, &ok]), 0);
         assert_eq!(code(&[&ok, &bad]), 123);
-        assert_eq!(code(&[&ok, &report("timeout", false, 15)]), 123);
+        assert_eq!(code(&[&ok, &report(State::Timeout, false, 15)]), 123);
         assert_eq!(code(&[&away, &bad, &ok]), 125);
     }
 
     #[test]
     fn an_end_is_told_briefly() {
-        let brief = |report: &Value| Ending::of(report).brief();
-        assert_eq!(brief(&report("done", true, 2)), "exit 2");
-        assert_eq!(brief(&report("done", false, 11)), "SIGSEGV");
-        assert_eq!(brief(&report("done", false, 77)), "signal 77");
-        assert_eq!(brief(&report("timeout", false, 15)), "timed out");
+        let brief = |report: &Command| Ending::of(report).brief();
+        assert_eq!(brief(&report(State::Done, true, 2)), "exit 2");
+        assert_eq!(brief(&report(State::Done, false, 11)), "SIGSEGV");
+        assert_eq!(brief(&report(State::Done, false, 77)), "signal 77");
+        assert_eq!(brief(&report(State::Timeout, false, 15)), "timed out");
         assert_eq!(brief(&failed("not-allowed", "no")), "not-allowed: no");
-        assert_eq!(brief(&report("lost", false, 0)), "lost: what became of it is not known");
+        assert_eq!(brief(&report(State::Lost, false, 0)), "lost: what became of it is not known");
     }
 
     #[test]
     fn only_failures_of_ours_are_told_as_errors() {
-        assert!(Ending::of(&report("done", true, 3)).error().is_none());
+        assert!(Ending::of(&report(State::Done, true, 3)).error().is_none());
         let away = failed("guest-offline", "vm2 does not answer; nothing was run: lost since 09:01:54");
         insta::assert_snapshot!(Ending::of(&away).error().unwrap(), @r#"
     error[guest-offline]: vm2 does not answer; nothing was run
       cause: lost since 09:01:54
       hint: vocable why vm2
     "#);
-        let late = report("timeout", false, 15);
+        let late = report(State::Timeout, false, 15);
         insta::assert_snapshot!(Ending::of(&late).error().unwrap(), @r#"
     error[timed-out]: k7mq2x.vm1: it was ended, its time ran out
       hint: what it wrote is kept: vocable logs k7mq2x.vm1

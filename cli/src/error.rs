@@ -187,7 +187,7 @@ impl CliError {
     /// Whether the same thing may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         self.0.kind == Kind::NoAgent
-            || FaultKind::ALL.into_iter().any(|kind| kind.slug() == self.0.code && kind.transient())
+            || FaultKind::ALL.iter().any(|kind| kind.slug() == self.0.code && kind.transient())
     }
 
     /// `{"code": …, "message": …, …}`, absent things left out.

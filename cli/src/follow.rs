@@ -2,18 +2,19 @@
 //! Asking again from the last offset loses nothing, whatever was away in between.
 
 use super::agent::LONG_POLL;
-use super::away::call_again;
-use super::ending::{Ending, How};
+use super::ending::Ending;
 use super::output::Terminal;
 use super::prefix::Lines;
-use super::reply::Members;
-use super::{CliError, Session, command};
+use super::retry::ask_again;
+use super::{CliError, Session};
 use clap::builder::styling::{AnsiColor, Color, Style};
-use serde_json::{Map, Value as Json, json};
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::{Duration, Instant};
-use vocable_xmlrpc::{Value, to_json};
+use vocable_api::attach::Offsets;
+use vocable_api::cmd::{ByteCount, Command, Poll, Until, Wait};
+use vocable_api::{Part, Text};
 
 /// Colours that are told apart on dark and light terminals.
 const COLOURS: [AnsiColor; 10] = [
@@ -41,10 +42,10 @@ pub(super) struct Streams {
 /// How output is printed.
 #[derive(Debug)]
 enum Form {
-    /// Octet for octet.
+    /// As it is.
     Raw,
     /// Whole lines after the name of their guest.
-    Named(BTreeMap<(String, &'static str), Lines>),
+    Named(BTreeMap<(String, Part), Lines>),
     /// An object for each piece.
     Json,
 }
@@ -57,7 +58,7 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    /// Octet for octet, standard output to standard output, standard error to standard error.
+    /// As it is, standard output to standard output, standard error to standard error.
     pub(super) const fn raw(streams: Streams) -> Self {
         Self { form: Form::Raw, streams }
     }
@@ -72,27 +73,32 @@ impl Printer {
         Self { form: Form::Json, streams }
     }
 
-    /// Prints what a report has of both streams.
-    fn print(&mut self, terminal: &mut Terminal, report: &Value, now: Instant) -> io::Result<()> {
-        for (stream, next) in [("out", "out_offset"), ("err", "err_offset")] {
-            let wanted = if stream == "out" { self.streams.out } else { self.streams.err };
-            let octets = report.octets(stream);
-            if !wanted || octets.is_empty() {
-                continue;
-            }
+    /// Prints what came of both streams.
+    fn print(&mut self, terminal: &mut Terminal, command: &Command, now: Instant) -> io::Result<()> {
+        let Streams { out, err } = self.streams;
+        let parts = [
+            (out, Part::Out, &command.out, command.out_offset),
+            (err, Part::Err, &command.err, command.err_offset),
+        ];
+        for (is_wanted, part, text, next) in parts {
+            let Some(text) = text.as_ref().filter(|text| is_wanted && !text.0.is_empty()) else { continue };
+            let bytes = &text.0;
             match &mut self.form {
-                Form::Raw => write(terminal, stream, octets)?,
+                Form::Raw => write(terminal, part, bytes)?,
                 Form::Named(streams) => {
-                    let guest = report.text("guest").unwrap_or_default();
-                    let key = (report.text("cmd_id").unwrap_or_default().to_owned(), stream);
-                    let lines =
-                        streams.entry(key).or_insert_with(|| Lines::new(named(terminal, stream, guest)));
-                    write(terminal, stream, &lines.push(octets, now))?;
+                    let lines = streams
+                        .entry((command.cmd_id.clone(), part))
+                        .or_insert_with(|| Lines::new(named(terminal, part, &command.guest)));
+                    write(terminal, part, &lines.push(bytes, now))?;
                 }
-                Form::Json => {
-                    let offset = report.count(next).unwrap_or(0).saturating_sub(octets.len() as u64);
-                    terminal.document(&piece(report, stream, offset))?;
-                }
+                Form::Json => terminal.reply(&OutputEvent {
+                    event: "output",
+                    cmd_id: &command.cmd_id,
+                    guest: &command.guest,
+                    stream: part,
+                    offset: next.unwrap_or(0).saturating_sub(bytes.len() as u64),
+                    data: text,
+                })?,
             }
         }
         Ok(())
@@ -101,121 +107,119 @@ impl Printer {
     /// Prints the lines that have waited for their end long enough.
     fn flush(&mut self, terminal: &mut Terminal, is_due: impl Fn(&Lines) -> bool) -> io::Result<()> {
         let Form::Named(streams) = &mut self.form else { return Ok(()) };
-        for ((_, stream), lines) in streams.iter_mut().filter(|(_, lines)| is_due(lines)) {
-            write(terminal, stream, &lines.flush())?;
+        for ((_, part), lines) in streams.iter_mut().filter(|(_, lines)| is_due(lines)) {
+            write(terminal, *part, &lines.flush())?;
         }
         Ok(())
     }
 
     /// All output of a command that was asked for is printed.
-    fn over(&mut self, terminal: &mut Terminal, report: &Value) -> io::Result<()> {
+    fn finish(&mut self, terminal: &mut Terminal, command: &Command) -> io::Result<()> {
         match &mut self.form {
             Form::Raw => Ok(()),
             Form::Named(streams) => {
-                for stream in ["out", "err"] {
-                    let key = (report.text("cmd_id").unwrap_or_default().to_owned(), stream);
-                    if let Some(mut lines) = streams.remove(&key) {
-                        write(terminal, stream, &lines.flush())?;
+                for part in [Part::Out, Part::Err] {
+                    if let Some(mut lines) = streams.remove(&(command.cmd_id.clone(), part)) {
+                        write(terminal, part, &lines.flush())?;
                     }
                 }
                 Ok(())
             }
-            Form::Json if Ending::of(report).how() == How::UnderWay => Ok(()),
-            Form::Json => terminal.document(&done(report)),
+            Form::Json if !command.state.is_over() => Ok(()),
+            Form::Json => terminal.reply(&Done::of(command.clone())),
         }
     }
 
     /// How long we may wait before a held line has to be printed.
-    fn patience(&self, now: Instant) -> Duration {
+    fn longest_wait(&self, now: Instant) -> Duration {
         let Form::Named(streams) = &self.form else { return LONG_POLL };
         let due = streams.values().filter_map(Lines::due).min();
         due.map_or(LONG_POLL, |due| due.saturating_duration_since(now).min(LONG_POLL))
     }
 }
 
-fn write(terminal: &mut Terminal, stream: &str, octets: &[u8]) -> io::Result<()> {
-    match stream {
-        _ if octets.is_empty() => Ok(()),
-        "out" => terminal.bytes(octets),
-        _ => terminal.error_bytes(octets),
+fn write(terminal: &mut Terminal, part: Part, bytes: &[u8]) -> io::Result<()> {
+    match part {
+        _ if bytes.is_empty() => Ok(()),
+        Part::Out => terminal.bytes(bytes),
+        Part::Err => terminal.error_bytes(bytes),
     }
 }
 
-fn named(terminal: &Terminal, stream: &str, guest: &str) -> String {
+fn named(terminal: &Terminal, part: Part, guest: &str) -> String {
     // FNV-1a: the same name has the same colour everywhere.
-    let hash = guest.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
-        (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
+    let hash = guest.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     let count = COLOURS.len() as u64;
     let colour = usize::try_from(hash % count).ok().and_then(|n| COLOURS.get(n)).copied();
     let style = Style::new().fg_color(colour.map(Color::Ansi));
-    let name =
-        if stream == "out" { terminal.paint(style, guest) } else { terminal.paint_error(style, guest) };
+    let name = match part {
+        Part::Out => terminal.paint(style, guest),
+        Part::Err => terminal.paint_error(style, guest),
+    };
     format!("{name}: ")
 }
 
-fn piece(report: &Value, stream: &str, offset: u64) -> Json {
-    json!({
-        "event": "output",
-        "cmd_id": report.text("cmd_id"),
-        "guest": report.text("guest"),
-        "stream": stream,
-        "offset": offset,
-        "data": report.member(stream).map(to_json),
-    })
+/// A piece of output as a document.
+#[derive(Serialize)]
+struct OutputEvent<'a> {
+    event: &'static str,
+    cmd_id: &'a str,
+    guest: &'a str,
+    stream: Part,
+    offset: u64,
+    data: &'a Text,
 }
 
-/// The end of a command as an object: its report without the output, and whose the end was.
-pub(super) fn done(report: &Value) -> Json {
-    let by = if Ending::of(report).is_its_own() { "command" } else { "vocable" };
-    let mut all = Map::from_iter([("event".to_owned(), Json::from("done")), ("by".to_owned(), by.into())]);
-    if let Json::Object(members) = command::without_output(report) {
-        all.extend(members);
+/// The end of a command as a document: the command without its output, and whose the end was.
+#[derive(Serialize)]
+pub(super) struct Done {
+    event: &'static str,
+    by: &'static str,
+    #[serde(flatten)]
+    command: Command,
+}
+
+impl Done {
+    pub(super) fn of(command: Command) -> Self {
+        let by = if Ending::of(&command).is_its_own() { "command" } else { "vocable" };
+        Self { event: "done", by, command: command.without_output() }
     }
-    all.into()
 }
 
-/// Until when output is asked for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Until {
-    /// All of it, until the commands are over.
-    End,
-    /// What is there.
-    Now,
-}
-
-/// Prints the output of a command, or of all commands of a run, and gives the last report of each.
+/// Prints the output of a command, or of all commands of a run, until they are over if that is wanted, and returns the
+/// last of each.
 pub(super) fn follow(
     session: &mut Session<'_>,
     id: &str,
-    until: Until,
-    mut start: BTreeMap<String, (u64, u64)>,
+    to_the_end: bool,
+    mut start: BTreeMap<String, Offsets>,
     printer: &mut Printer,
-) -> Result<Vec<Value>, CliError> {
+) -> Result<Vec<Command>, CliError> {
     let (mut over, mut paused) = (Vec::new(), BTreeSet::new());
     loop {
-        let reply = ask(session, id, until, &start, printer)?;
+        let reply = ask(session, id, to_the_end, &start, printer)?;
         let now = (session.now)().mono;
-        for report in reports(&reply) {
-            printer.print(session.terminal, report, now)?;
-            let id = report.text("cmd_id").unwrap_or_default().to_owned();
-            if let Some(why) = report.text("paused")
+        for command in reply.each() {
+            printer.print(session.terminal, command, now)?;
+            let id = command.cmd_id.clone();
+            if let Some(why) = &command.paused
                 && paused.insert(id.clone())
             {
                 session.terminal.note(&format!("{id} is paused: {why}"))?;
             }
-            let at = (report.count("out_offset").unwrap_or(0), report.count("err_offset").unwrap_or(0));
-            let is_under_way = until == Until::End && Ending::of(report).how() == How::UnderWay;
-            if is_under_way || report.truth("more") {
-                start.insert(id, at);
+            if to_the_end && !command.state.is_over() || command.more == Some(true) {
+                let (out, err) = (command.out_offset.unwrap_or(0), command.err_offset.unwrap_or(0));
+                start.insert(id, Offsets { out, err });
             } else {
                 start.remove(&id);
-                printer.over(session.terminal, report)?;
-                over.push(command::stripped(report));
+                printer.finish(session.terminal, command)?;
+                over.push(command.clone().without_output());
             }
         }
         if start.is_empty() {
-            over.sort_by(|one, other| Ending::of(one).guest().cmp(Ending::of(other).guest()));
+            over.sort_by(|one, other| one.guest.cmp(&other.guest));
             return Ok(over);
         }
         printer.flush(session.terminal, |lines| lines.due().is_some_and(|due| due <= now))?;
@@ -226,38 +230,17 @@ pub(super) fn follow(
 fn ask(
     session: &mut Session<'_>,
     id: &str,
-    until: Until,
-    start: &BTreeMap<String, (u64, u64)>,
+    to_the_end: bool,
+    start: &BTreeMap<String, Offsets>,
     printer: &Printer,
-) -> Result<Value, CliError> {
-    let offsets = (!start.is_empty()).then(|| ("offsets", offsets(start)));
-    match until {
-        Until::Now => {
-            let options = offsets.into_iter().collect();
-            call_again(session, "cmd.poll", &[Value::from(id), options], Duration::ZERO)
-        }
-        Until::End => {
-            let wait = printer.patience((session.now)().mono);
-            let options = offsets.into_iter().chain([("until", Value::from("output"))]).collect();
-            let params = [Value::from(id), Value::from(wait.as_secs_f64()), options];
-            call_again(session, "cmd.wait", &params, wait)
-        }
+) -> Result<Command, CliError> {
+    let each = |(id, from): (&String, &Offsets)| (id.clone(), vec![ByteCount(from.out), ByteCount(from.err)]);
+    let offsets = (!start.is_empty()).then(|| start.iter().map(each).collect());
+    let cmd_id = id.to_owned();
+    if !to_the_end {
+        return ask_again(session, &Poll { cmd_id, offsets, ..Poll::default() }, Duration::ZERO);
     }
-}
-
-fn offsets(start: &BTreeMap<String, (u64, u64)>) -> Value {
-    start
-        .iter()
-        .map(|(id, (out, err))| (id.clone(), Value::from(vec![Value::from(*out), Value::from(*err)])))
-        .collect()
-}
-
-/// The reports of a reply: of a run those of its commands, else the reply itself.
-pub(super) fn reports(reply: &Value) -> &[Value] {
-    if is_run(reply) { reply.items("commands") } else { std::slice::from_ref(reply) }
-}
-
-/// Whether a reply is of a request to several guests.
-pub(super) fn is_run(reply: &Value) -> bool {
-    reply.member("commands").is_some()
+    let wait = printer.longest_wait((session.now)().mono);
+    let (timeout_s, until) = (wait.as_secs_f64(), Some(Until::Output));
+    ask_again(session, &Wait { cmd_id, timeout_s, until, offsets, ..Wait::default() }, wait)
 }

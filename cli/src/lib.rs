@@ -6,13 +6,13 @@
 //! are only their names.
 
 mod agent;
-mod away;
 mod error;
 mod global;
 mod hints;
 mod output;
 mod program;
 mod reply;
+mod retry;
 mod usage;
 
 mod filter;
@@ -23,10 +23,10 @@ mod table;
 
 mod command;
 mod confirm;
-mod duplex;
 mod ending;
 mod follow;
 mod prefix;
+mod terminal_session;
 
 mod api;
 mod ask;

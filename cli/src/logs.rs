@@ -1,21 +1,22 @@
 //! `vocable logs`: what a command has written, from the beginning or the end, and what it goes on to write.
 
-use super::ending::{Ending, How};
-use super::follow::{Printer, Streams, Until, follow, is_run, reports};
-use super::reply::Members;
+use super::ending::Ending;
+use super::follow::{Printer, Streams, follow};
 use super::{CliError, Session, command, completion};
 use clap_complete::ArgValueCompleter;
 use std::collections::BTreeMap;
-use vocable_xmlrpc::Value;
+use vocable_api::Part;
+use vocable_api::attach::Offsets;
+use vocable_api::cmd::{ByteCount, Command, Poll};
 
-/// How much of the end of a stream is looked at first for its last lines, octets.
+/// How much of the end of a stream is read first for its last lines, bytes.
 const FIRST_LOOK: u64 = 64 * 1024;
-/// How much of it is looked at at most.
+/// How much of it is read at most.
 const LAST_LOOK: u64 = 64 * 1024 * 1024;
 
 /// Print what commands have written, live or past
 ///
-/// Of one command octet for octet, standard error on standard error; of several in lines that begin with the guest's
+/// Of one command as it is, standard error on standard error; of several in lines that begin with the guest's
 /// name. Nothing is lost when the guest is away in between.
 #[derive(clap::Args, Debug)]
 pub(super) struct LogsArgs {
@@ -28,7 +29,7 @@ pub(super) struct LogsArgs {
     /// Only the last lines, of each stream
     #[arg(short = 'n', long, value_name = "N")]
     lines: Option<usize>,
-    /// From this octet of standard output on
+    /// From this byte of standard output on
     #[arg(long, value_name = "N", conflicts_with = "lines")]
     offset: Option<u64>,
     /// Only standard output
@@ -52,37 +53,34 @@ pub(super) fn logs(session: &mut Session<'_>, args: &LogsArgs) -> Result<u8, Cli
     Ok(u8::from(!is_whole))
 }
 
-/// Prints the output of a command or run; gives whether it is all there is.
+/// Prints the output of a command or run; returns whether it is all there is.
 fn logs_of(session: &mut Session<'_>, args: &LogsArgs, id: &str) -> Result<bool, CliError> {
-    let reply = session.agent.call("cmd.poll", vec![Value::from(id), command::no_output()])?;
-    let id = reply.text("cmd_id").unwrap_or(id).to_owned();
+    let found = command::poll(session, id)?;
     let streams = Streams { out: !args.stderr, err: !args.stdout };
     let mut printer = match () {
         () if session.terminal.is_json() => Printer::json(streams),
-        () if is_run(&reply) || args.ids.len() > 1 => Printer::named(streams),
+        () if found.is_run() || args.ids.len() > 1 => Printer::named(streams),
         () => Printer::raw(streams),
     };
     let start = match args.lines {
-        Some(lines) => last_lines(session, reports(&reply), lines)?,
-        None => args.offset.map_or_else(BTreeMap::new, |offset| {
-            let ids = reports(&reply).iter().filter_map(|report| report.text("cmd_id"));
-            ids.map(|id| (id.to_owned(), (offset, 0))).collect()
+        Some(lines) => last_lines(session, found.each(), lines)?,
+        None => args.offset.map_or_else(BTreeMap::new, |out| {
+            found.each().iter().map(|command| (command.cmd_id.clone(), Offsets { out, err: 0 })).collect()
         }),
     };
-    let until = if args.follow { Until::End } else { Until::Now };
-    let reports = follow(session, &id, until, start, &mut printer)?;
-    tell(session, &reports)
+    let commands = follow(session, &found.cmd_id, args.follow, start, &mut printer)?;
+    warn(session, &commands)
 }
 
-/// Says what was dropped and what never ran; gives whether nothing was dropped.
-fn tell(session: &mut Session<'_>, reports: &[Value]) -> Result<bool, CliError> {
+/// Says what was dropped and what never ran; returns whether nothing was dropped.
+fn warn(session: &mut Session<'_>, commands: &[Command]) -> Result<bool, CliError> {
     let mut is_whole = true;
-    for ending in reports.iter().map(Ending::of) {
+    for (command, ending) in commands.iter().map(|command| (command, Ending::of(command))) {
         if let Some(text) = ending.left_out() {
             session.terminal.warning("output-dropped", &format!("{}: {text}", ending.id()))?;
             is_whole = false;
         }
-        if !ending.is_its_own() && ending.left_out().is_none() && ending.how() != How::UnderWay {
+        if !ending.is_its_own() && ending.left_out().is_none() && command.state.is_over() {
             session.terminal.note(&format!("{}: {}", ending.id(), ending.brief()))?;
         }
     }
@@ -92,14 +90,16 @@ fn tell(session: &mut Session<'_>, reports: &[Value]) -> Result<bool, CliError> 
 /// From where on the last lines of each command are.
 fn last_lines(
     session: &Session<'_>,
-    reports: &[Value],
+    commands: &[Command],
     lines: usize,
-) -> Result<BTreeMap<String, (u64, u64)>, CliError> {
+) -> Result<BTreeMap<String, Offsets>, CliError> {
     let mut start = BTreeMap::new();
-    for report in reports {
-        let id = report.text("cmd_id").unwrap_or_default();
-        let of = |stream, total| last_lines_of(session, id, stream, report.count(total).unwrap_or(0), lines);
-        start.insert(id.to_owned(), (of("out", "out_bytes")?, of("err", "err_bytes")?));
+    for command in commands {
+        let of = |part, total: Option<u64>| {
+            last_lines_of(session, &command.cmd_id, part, total.unwrap_or(0), lines)
+        };
+        let (out, err) = (of(Part::Out, command.out_bytes)?, of(Part::Err, command.err_bytes)?);
+        start.insert(command.cmd_id.clone(), Offsets { out, err });
     }
     Ok(start)
 }
@@ -107,15 +107,15 @@ fn last_lines(
 fn last_lines_of(
     session: &Session<'_>,
     id: &str,
-    stream: &'static str,
+    part: Part,
     total: u64,
     lines: usize,
 ) -> Result<u64, CliError> {
     let mut look = FIRST_LOOK;
     loop {
         let from = total.saturating_sub(look);
-        let octets = read(session, id, stream, from, total)?;
-        match start_of_last_lines(&octets, lines) {
+        let bytes = read(session, id, part, from, total)?;
+        match start_of_last_lines(&bytes, lines) {
             Some(start) => return Ok(from + start as u64),
             None if from == 0 || look >= LAST_LOOK => return Ok(from),
             None => look *= 4,
@@ -123,38 +123,31 @@ fn last_lines_of(
     }
 }
 
-/// A stretch of a stream; more than one answer holds is asked for in pieces.
-fn read(
-    session: &Session<'_>,
-    id: &str,
-    stream: &'static str,
-    from: u64,
-    to: u64,
-) -> Result<Vec<u8>, CliError> {
-    let at = if stream == "out" { "out_offset" } else { "err_offset" };
-    let mut octets = Vec::new();
-    while from + (octets.len() as u64) < to {
-        let mut options = command::no_output();
-        if let Value::Struct(options) = &mut options {
-            options.insert(at.to_owned(), Value::from(from + octets.len() as u64));
+/// A part of a stream; more than one answer holds is asked for in pieces.
+fn read(session: &Session<'_>, id: &str, part: Part, from: u64, to: u64) -> Result<Vec<u8>, CliError> {
+    let mut bytes = Vec::new();
+    while from + (bytes.len() as u64) < to {
+        let at = Some(ByteCount(from + bytes.len() as u64));
+        let request = command::without_output(id);
+        let piece = match part {
+            Part::Out => session.agent.ask(&Poll { out_offset: at, ..request })?.out,
+            Part::Err => session.agent.ask(&Poll { err_offset: at, ..request })?.err,
+        };
+        match piece {
+            Some(piece) if !piece.0.is_empty() => bytes.extend_from_slice(&piece.0),
+            _ => return Err(CliError::bad_reply("cmd.poll", "output, though it has some")),
         }
-        let reply = session.agent.call("cmd.poll", vec![Value::from(id), options])?;
-        let piece = reply.octets(stream);
-        if piece.is_empty() {
-            return Err(CliError::bad_reply("cmd.poll", "output, though it told of some"));
-        }
-        octets.extend_from_slice(piece);
     }
-    Ok(octets)
+    Ok(bytes)
 }
 
 /// Where the last lines begin, if so many are there. An end without a line end is a line.
-fn start_of_last_lines(octets: &[u8], lines: usize) -> Option<usize> {
-    let body = octets.strip_suffix(b"\n").unwrap_or(octets);
+fn start_of_last_lines(bytes: &[u8], lines: usize) -> Option<usize> {
+    let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     match lines.checked_sub(1) {
-        None => Some(octets.len()),
+        None => Some(bytes.len()),
         Some(skipped) => {
-            let ends = body.iter().enumerate().rev().filter(|(_, octet)| **octet == b'\n');
+            let ends = body.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
             ends.map(|(at, _)| at + 1).nth(skipped)
         }
     }

@@ -1,14 +1,16 @@
 //! `vocable ps`: commands, those under way or all.
 
 use super::output::{BAD, GOOD, WARN};
-use super::reply::{Members, wrapped};
 use super::table::{Cell, Column, Table};
 use super::{CliError, Session, completion, ending::Ending, filter, human};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap_complete::ArgValueCompleter;
+use serde::Serialize;
 use std::collections::BTreeMap;
+use vocable_api::UnixTime;
 use vocable_api::clock::age;
+use vocable_api::cmd::{Command, GetUsage, List, State, Usage};
 use vocable_config::Span;
-use vocable_xmlrpc::Value;
 
 /// List commands: those under way, or all
 #[derive(clap::Args, Debug)]
@@ -23,9 +25,10 @@ pub(super) struct PsArgs {
     #[arg(
         long,
         value_name = "STATE",
-        value_parser = ["queued", "running", "done", "timeout", "cancelled", "lost", "failed"],
+        value_parser = PossibleValuesParser::new(["queued", "running", "done", "timeout", "cancelled", "lost", "failed"])
+            .try_map(|name| name.parse::<State>()),
     )]
-    state: Option<String>,
+    state: Option<State>,
     /// Only commands asked for in the time up to now: 10m, 2h, 3d
     #[arg(long, value_name = "TIME")]
     since: Option<Span>,
@@ -34,85 +37,85 @@ pub(super) struct PsArgs {
     limit: Option<i32>,
 }
 
+/// A command, and what it uses.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    command: Command,
+    usage: Option<Usage>,
+}
+
+#[derive(Serialize)]
+struct Commands {
+    commands: Vec<Listed>,
+}
+
 /// Lists commands.
 pub(super) fn ps(session: &mut Session<'_>, args: &PsArgs) -> Result<u8, CliError> {
-    let reply = session.agent.call("cmd.list", vec![options(session, args)])?;
-    let guests = reply.list().iter().filter_map(|command| command.text("guest"));
+    let all = session.agent.ask(&request(session, args))?;
+    let guests = all.iter().map(|command| command.guest.as_str());
     // A guest without commands is no mistake: only the grammar of the target is checked.
     let wanted = match filter::selected_guests(session.agent, args.target.as_deref(), guests) {
         Err(error) if error.code() == "no-such-guest" => Default::default(),
         other => other?,
     };
-    let is_wanted = |command: &&Value| command.text("guest").is_some_and(|guest| wanted.contains(guest));
-    let mut listed: Vec<_> = reply.list().iter().filter(is_wanted).cloned().collect();
+    let all = all.into_iter().filter(|command| wanted.contains(&command.guest));
+    let mut listed: Vec<_> = all.map(|command| Listed { command, usage: None }).collect();
+    if session.terminal.is_quiet() && !session.terminal.is_json() {
+        listed.iter().try_for_each(|it| session.terminal.line(&it.command.cmd_id))?;
+        return Ok(0);
+    }
     if !session.terminal.is_quiet() {
         add_usage(session, &mut listed);
     }
     if session.terminal.is_json() {
-        let listed = Value::from_iter(listed);
-        session.terminal.document(&wrapped("commands", &listed))?;
-    } else if session.terminal.is_quiet() {
-        listed
-            .iter()
-            .filter_map(|command| command.text("cmd_id"))
-            .try_for_each(|id| session.terminal.line(id))?;
+        session.terminal.reply(&Commands { commands: listed })?;
     } else {
         print(session, args, &listed)?;
     }
     Ok(0)
 }
 
-/// What those that run use now. That nobody can say does not keep them from being listed.
-fn add_usage(session: &Session<'_>, listed: &mut [Value]) {
-    if listed.iter().all(|command| command.text("state") != Some("running")) {
+/// What those that run use now. That this is not known does not keep them from being listed.
+fn add_usage(session: &Session<'_>, listed: &mut [Listed]) {
+    if listed.iter().all(|it| it.command.state != State::Running) {
         return;
     }
-    let Ok(reply) = session.agent.call("cmd.usage", Vec::new()) else { return };
-    let by_id: BTreeMap<_, _> = reply
-        .items("commands")
-        .iter()
-        .filter_map(|command| Some((command.text("cmd_id")?, command.member("usage")?)))
-        .collect();
-    for command in listed {
-        let usage = command.text("cmd_id").and_then(|id| by_id.get(id)).copied().cloned();
-        if let (Some(usage), Value::Struct(members)) = (usage, command) {
-            members.insert("usage".to_owned(), usage);
-        }
+    let Ok(reply) = session.agent.ask(&GetUsage::default()) else { return };
+    let used = reply.commands.into_iter().filter_map(|used| Some((used.cmd_id, used.usage?)));
+    let mut by_id: BTreeMap<_, _> = used.collect();
+    for it in listed {
+        it.usage = by_id.remove(&it.command.cmd_id);
     }
 }
 
-fn options(session: &Session<'_>, args: &PsArgs) -> Value {
-    // To the millisecond: more digits only make the call harder to read.
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds are exact in a double")]
-    let unix = |time: Span| {
+fn request(session: &Session<'_>, args: &PsArgs) -> List {
+    let since = |time: Span| {
         let moment = (session.now)().utc.checked_sub(time.duration().try_into().unwrap_or_default());
-        moment.map_or(0.0, |moment| (moment.unix_timestamp_nanos() / 1_000_000) as f64 / 1000.0)
+        moment.map_or_else(UnixTime::default, UnixTime::from)
     };
-    let over = args.state.as_deref().is_some_and(|state| !matches!(state, "queued" | "running"));
-    let one = args.target.as_deref().filter(|target| filter::is_one(target));
-    let all = [
-        ("all", Some(Value::from(args.all || over))),
-        ("guest", one.map(Value::from)),
-        ("state", args.state.as_deref().map(Value::from)),
-        ("since_unix", args.since.map(unix).map(Value::from)),
-        ("limit", args.limit.map(Value::from)),
-    ];
-    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    List {
+        all: Some(args.all || args.state.is_some_and(State::is_over)),
+        guest: args.target.clone().filter(|target| filter::is_one(target)),
+        state: args.state,
+        since_unix: args.since.map(since),
+        limit: args.limit,
+        after: None,
+    }
 }
 
-fn print(session: &mut Session<'_>, args: &PsArgs, listed: &[Value]) -> Result<(), CliError> {
+fn print(session: &mut Session<'_>, args: &PsArgs, listed: &[Listed]) -> Result<(), CliError> {
     let mut columns = ["id", "guest", "state", "age"].map(Column::text).to_vec();
     columns.extend(["cpu", "rss"].map(Column::number));
     columns.extend([Column::text("exit"), Column::prose("command")]);
     let mut table = Table::new(columns);
-    for command in listed {
-        table.row(row(session, command));
+    for it in listed {
+        table.row(row(session, it));
     }
     table.print(session.terminal)?;
     // A note for each would hide the list.
-    if let Some(paused) = listed.iter().find(|command| command.text("paused").is_some()) {
-        let (id, why) =
-            (paused.text("cmd_id").unwrap_or_default(), paused.text("paused").unwrap_or_default());
+    let mut paused = listed.iter().filter_map(|it| Some((&it.command.cmd_id, it.command.paused.as_ref()?)));
+    if let Some((id, why)) = paused.next() {
         session.terminal.note(&format!("{id} is paused: {why}"))?;
     }
     if listed.is_empty() {
@@ -126,39 +129,37 @@ fn print(session: &mut Session<'_>, args: &PsArgs, listed: &[Value]) -> Result<(
     Ok(())
 }
 
-fn row(session: &Session<'_>, command: &Value) -> Vec<Cell> {
-    let state = match command.text("paused") {
-        Some(_) => "paused",
-        None => command.text("state").unwrap_or_default(),
+fn row(session: &Session<'_>, Listed { command, usage }: &Listed) -> Vec<Cell> {
+    let (state, style) = match (&command.paused, command.state) {
+        (Some(_), _) => ("paused", WARN),
+        (None, state @ (State::Running | State::Done)) => (state.as_str(), GOOD),
+        (None, state @ State::Queued) => (state.as_str(), WARN),
+        (None, state) => (state.as_str(), BAD),
     };
-    let style = match state {
-        "running" | "done" => GOOD,
-        "queued" | "paused" => WARN,
-        _ => BAD,
-    };
-    let now = (session.now)().utc;
-    let since = command.moment("created").map(|since| age((now - since).try_into().unwrap_or_default()));
-    let (used, uses) = (command.member("resources"), command.member("usage"));
-    let cpu = used.and_then(|used| Some(used.number("ru_utime")? + used.number("ru_stime")?));
-    let cpu = cpu.or_else(|| uses?.number("cpu_s"));
-    let most = used.and_then(|used| used.count("ru_maxrss")).map(|kib| kib.saturating_mul(1024));
-    let rss = most.or_else(|| uses?.count("rss_bytes")).map(human::size);
+    let age = command.created_unix.moment().map(|created| {
+        let since = (session.now)().utc - created;
+        age(since.try_into().unwrap_or_default())
+    });
+    let used = command.rusage();
+    let cpu = used.map(|used| used.ru_utime + used.ru_stime);
+    let cpu = cpu.or_else(|| usage.as_ref().map(|usage| usage.cpu_s));
+    let most = used.and_then(|used| u64::try_from(used.ru_maxrss).ok()).map(|kib| kib.saturating_mul(1024));
+    let rss = most.or_else(|| usage.as_ref().map(|usage| usage.rss_bytes)).map(human::size);
     vec![
-        command.text("cmd_id").unwrap_or_default().into(),
-        command.text("guest").unwrap_or_default().into(),
+        command.cmd_id.as_str().into(),
+        command.guest.as_str().into(),
         Cell::styled(state, style),
-        since.unwrap_or_default().into(),
+        age.unwrap_or_default().into(),
         cpu.map(|cpu| human::took(human::seconds(cpu)).replace(' ', "")).unwrap_or_default().into(),
         rss.unwrap_or_default().into(),
         Ending::of(command).exit_column().into(),
-        command_line(command).into(),
+        command_line(command.cmd.iter().chain(command.args.iter().flatten())).into(),
     ]
 }
 
-/// The program with its arguments, as a shell would have to be told.
-pub(super) fn command_line(command: &Value) -> String {
-    let words = command.text("cmd").into_iter().chain(command.texts("args"));
-    words.map(quoted).collect::<Vec<_>>().join(" ")
+/// A program with its arguments, as one would type it in a shell.
+pub(super) fn command_line<'a>(words: impl IntoIterator<Item = &'a String>) -> String {
+    words.into_iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
 fn quoted(word: &str) -> String {

@@ -16,8 +16,6 @@ pub(super) trait Members {
     fn truth(&self, name: &str) -> bool;
     /// A moment: `NAME_unix` with its fraction if there, else `NAME`.
     fn moment(&self, name: &str) -> Option<OffsetDateTime>;
-    /// Octets: of a text its UTF-8.
-    fn octets(&self, name: &str) -> &[u8];
     /// The members of an array, none if it is not there.
     fn items(&self, name: &str) -> &[Value];
     /// The value itself as an array.
@@ -58,14 +56,6 @@ impl Members for Value {
         match self.member(name)? {
             Self::DateTime(time) => Some(UtcDateTime::to_offset(*time, UtcOffset::UTC)),
             _ => None,
-        }
-    }
-
-    fn octets(&self, name: &str) -> &[u8] {
-        match self.member(name) {
-            Some(Self::Base64(octets)) => octets,
-            Some(Self::String(text)) => text.as_bytes(),
-            _ => &[],
         }
     }
 
@@ -115,9 +105,6 @@ mod tests {
         assert_eq!(reply.text("state"), Some("done"));
         assert_eq!(reply.text("finished"), None);
         assert_eq!(reply.count("out_bytes"), Some(5_000_000_000));
-        assert_eq!(reply.octets("out"), [0, 255]);
-        assert_eq!(reply.octets("state"), b"done");
-        assert_eq!(reply.octets("err"), b"");
         assert!(reply.truth("finished") && !reply.truth("more"));
         assert_eq!(reply.texts("words"), ["DF"]);
         assert_eq!(reply.items("state"), []);

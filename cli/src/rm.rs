@@ -1,15 +1,13 @@
 //! `vocable rm`: forgets commands that are over.
 
-use super::reply::Members;
-use super::reply::as_text;
 use super::{CliError, Session, completion};
 use clap_complete::ArgValueCompleter;
 use serde_json::json;
-use vocable_xmlrpc::Value;
+use vocable_api::cmd::Forget;
 
-/// Forget commands that are over, with all they have written
+/// Remove commands that are over, with all their output
 ///
-/// Old ones are forgotten without it: commands.keep and commands.keep_bytes of the configuration.
+/// Old ones are removed without it: commands.keep and commands.keep_bytes of the configuration.
 #[derive(clap::Args, Debug)]
 pub(super) struct RmArgs {
     /// Commands, or the beginnings of their ids; of a run all its commands
@@ -21,14 +19,11 @@ pub(super) struct RmArgs {
 pub(super) fn rm(session: &mut Session<'_>, args: &RmArgs) -> Result<u8, CliError> {
     let mut forgotten = Vec::new();
     for id in &args.ids {
-        let reply =
-            session.agent.call("cmd.forget", vec![Value::from(id.as_str())]).map_err(|error| match error
-                .code()
-            {
-                "busy" => error.hint(format!("vocable kill {id}")),
-                _ => error,
-            })?;
-        forgotten.extend(reply.list().iter().filter_map(as_text).map(str::to_owned));
+        let ids = session.agent.ask(&Forget { cmd_id: id.clone() }).map_err(|error| match error.code() {
+            "busy" => error.hint(format!("vocable kill {id}")),
+            _ => error,
+        })?;
+        forgotten.extend(ids);
     }
     if session.terminal.is_json() {
         session.terminal.document(&json!({"forgotten": forgotten}))?;

@@ -7,28 +7,29 @@ mod program;
 mod status;
 pub(super) mod summary;
 
-use super::duplex::{Prefix, prefix};
 use super::ending::{Ending, exit_code_of_all};
 use super::error::NOT_THE_COMMANDS;
-use super::follow::{Printer, Streams, Until, follow, reports};
+use super::follow::{Printer, Streams, follow};
+use super::terminal_session::{Prefix, prefix};
 use super::{CliError, Kind, Session, command, completion, filter, hints};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap_complete::ArgValueCompleter;
 use interrupt::Interrupt;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+use vocable_api::cmd::{Command, GuestLimit, OnDisconnect};
 use vocable_config::Span;
-use vocable_xmlrpc::Value;
 
 /// Run a command in guests
 ///
 /// The command runs without a shell, and goes on whatever becomes of this connection. Of one guest its output comes
-/// octet for octet and its exit code becomes ours; of several it comes in lines that begin with the guest's name.
+/// as it is and its exit code becomes ours; of several it comes in lines that begin with the guest's name.
 /// Options may stand after TARGET too; everything after COMMAND is the command's own. Ctrl-C interrupts the command with
 /// all its processes, a second one kills it, a third one waits no longer; Ctrl-\ leaves it running.
 #[derive(clap::Args, Debug)]
 pub(super) struct RunArgs {
-    /// Whom: a guest, a glob, @group, or several of them separated by commas
+    /// Target: a guest, a glob, @group, or several of them separated by commas
     #[arg(add = ArgValueCompleter::new(completion::targets))]
     target: String,
     /// The program and its arguments; `--` before it if it begins with a dash
@@ -40,10 +41,10 @@ pub(super) struct RunArgs {
     /// End the command after this time: 10s, 5m, 1h30m
     #[arg(long, value_name = "TIME")]
     timeout: Option<Span>,
-    /// Set a variable of its environment
+    /// Set an environment variable
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = program::variable)]
     env: Vec<(String, String)>,
-    /// Directory it works in
+    /// Working directory
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
     /// Send it our standard input, as it comes
@@ -52,31 +53,31 @@ pub(super) struct RunArgs {
     /// Give it a terminal; with -i it is ours
     #[arg(short, long)]
     tty: bool,
-    /// Whose rights it has, if the guest's agent may give them
+    /// Run as this user, if the guest's agent may
     #[arg(short, long)]
     user: Option<String>,
-    /// How far it stands back behind others, -20 to 19
+    /// Scheduling priority (niceness), -20 to 19
     #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(i32).range(-20..=19))]
     nice: Option<i32>,
     /// Resource limits: nofile=1024,as=1GiB
     #[arg(long, value_name = "NAME=VALUE,...")]
     limits: Option<String>,
-    /// What its guest does with it when it loses the host, and we when we are hung up
-    #[arg(long, value_name = "WHAT", value_parser = ["keep", "kill"])]
-    on_disconnect: Option<String>,
-    /// With -t: the key after which `d` leaves, `k` kills and `?` helps, or none
+    /// What becomes of it when its guest loses the host, or when we are hung up
+    #[arg(long, value_name = "WHAT", value_parser = PossibleValuesParser::new(["keep", "kill"]).try_map(|what| what.parse::<OnDisconnect>()))]
+    on_disconnect: Option<OnDisconnect>,
+    /// With -t: the key after which `d` detaches, `k` kills and `?` helps, or none
     #[arg(long, value_name = "KEY", default_value = "ctrl-]", value_parser = prefix)]
     detach_keys: Prefix,
     /// Not on these guests
     #[arg(long, value_name = "TARGET")]
     except: Option<String>,
-    /// Of a glob or group only the guests that are there now
+    /// Of a glob or group only the guests that are online now
     #[arg(long)]
     alive: bool,
-    /// Only on so many of the guests, by chance: 10, or 10%
+    /// Only on so many of the guests, chosen at random: 10, or 10%
     #[arg(long, value_name = "N")]
-    limit: Option<String>,
-    /// Wait for guests that are away, so long; without a time 1h
+    limit: Option<GuestLimit>,
+    /// Wait for guests that are offline, so long; without a time 1h
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
     queue: Option<Span>,
     /// End it after this time wherever it is, and wait no longer
@@ -88,7 +89,7 @@ pub(super) struct RunArgs {
     /// Write how it ended to a file, as JSON
     #[arg(long, value_name = "FILE")]
     status: Option<PathBuf>,
-    /// Tell what it used when it is over
+    /// Print resource usage when it is over
     #[arg(long)]
     usage: bool,
     /// Run it with /bin/sh -c
@@ -99,17 +100,17 @@ pub(super) struct RunArgs {
     no_prefix: bool,
 }
 
-/// What came of it: the exit code and the last report of each command.
+/// What came of it: the exit code, and each command at its end.
 struct Ran {
     exit_code: u8,
-    reports: Vec<Value>,
+    commands: Vec<Command>,
 }
 
 /// Runs a command.
 pub(super) fn run(session: &mut Session<'_>, args: &RunArgs) -> Result<u8, CliError> {
     let ran = perform(session, args);
     if let Some(file) = &args.status {
-        status::write(file, ran.as_ref().map(|ran| ran.reports.as_slice()))?;
+        status::write(file, ran.as_ref().map(|ran| ran.commands.as_slice()))?;
     }
     Ok(ran?.exit_code)
 }
@@ -117,9 +118,8 @@ pub(super) fn run(session: &mut Session<'_>, args: &RunArgs) -> Result<u8, CliEr
 fn perform(session: &mut Session<'_>, args: &RunArgs) -> Result<Ran, CliError> {
     interactive::check(session, args)?;
     let started = (session.now)().mono;
-    let params = program::params(args)?;
-    let reply = session.agent.call("cmd.run", params).map_err(|error| not_taken(session, args, error))?;
-    let Value::String(id) = reply else { return Err(CliError::bad_reply("cmd.run", "id")) };
+    let request = program::request(args)?;
+    let id = session.agent.ask(&request).map_err(|error| not_taken(session, args, error))?;
     if args.detach {
         if args.stdin {
             // Whoever leaves it is not there to feed it later.
@@ -128,33 +128,33 @@ fn perform(session: &mut Session<'_>, args: &RunArgs) -> Result<Ran, CliError> {
         return detached(session, &id);
     }
     if args.tty {
-        let Some(Ran { reports, .. }) = interactive::held(session, args, &id)? else {
-            return Ok(Ran { exit_code: 0, reports: Vec::new() });
+        let Some(command) = interactive::attached(session, args, &id)? else {
+            return Ok(Ran { exit_code: 0, commands: Vec::new() });
         };
         let took = (session.now)().mono.saturating_duration_since(started);
-        return told(session, args, &id, reports, took);
+        return summarise(session, args, &id, vec![command], took);
     }
     let _feeding = match session.process {
         Some(global) if args.stdin => Some(feeder::start(global, &id)?),
         _ => None,
     };
-    let reports =
+    let commands =
         if session.terminal.is_json() && filter::is_one(&args.target) && !session.terminal.is_verbose() {
             vec![collected(session, args, &id)?]
         } else {
             streamed(session, args, &id)?
         };
     let took = (session.now)().mono.saturating_duration_since(started);
-    told(session, args, &id, reports, took)
+    summarise(session, args, &id, commands, took)
 }
 
 fn watch(session: &Session<'_>, args: &RunArgs, id: &str) -> Result<Interrupt, CliError> {
-    let kills = args.on_disconnect.as_deref() == Some("kill");
+    let kills = args.on_disconnect == Some(OnDisconnect::Kill);
     Interrupt::watch(session, id, &args.target, args.status.as_deref(), kills)
 }
 
 /// Prints the output as it comes.
-fn streamed(session: &mut Session<'_>, args: &RunArgs, id: &str) -> Result<Vec<Value>, CliError> {
+fn streamed(session: &mut Session<'_>, args: &RunArgs, id: &str) -> Result<Vec<Command>, CliError> {
     let streams = Streams { out: true, err: true };
     let mut printer = match (session.terminal.is_json(), args.no_prefix || filter::is_one(&args.target)) {
         (true, _) => Printer::json(streams),
@@ -162,18 +162,18 @@ fn streamed(session: &mut Session<'_>, args: &RunArgs, id: &str) -> Result<Vec<V
         (false, false) => Printer::named(streams),
     };
     let interrupt = watch(session, args, id)?;
-    let reports = follow(session, id, Until::End, BTreeMap::new(), &mut printer);
+    let commands = follow(session, id, true, BTreeMap::new(), &mut printer);
     drop(interrupt);
-    reports.map_err(|error| goes_on(session, id, error))
+    commands.map_err(|error| goes_on(session, id, error))
 }
 
-/// The one document of a command on one guest: its report with all its output, once it is over.
-fn collected(session: &mut Session<'_>, args: &RunArgs, id: &str) -> Result<Value, CliError> {
+/// The one document of a command on one guest: the command with all its output, once it is over.
+fn collected(session: &mut Session<'_>, args: &RunArgs, id: &str) -> Result<Command, CliError> {
     let interrupt = watch(session, args, id)?;
-    let whole = command::whole_report(session, id);
+    let whole = command::wait_for_all(session, id);
     drop(interrupt);
     let whole = whole.map_err(|error| goes_on(session, id, error))?;
-    session.terminal.document(&vocable_xmlrpc::to_json(&whole))?;
+    session.terminal.reply(&whole)?;
     Ok(whole)
 }
 
@@ -190,7 +190,7 @@ fn not_taken(session: &Session<'_>, args: &RunArgs, error: CliError) -> CliError
     }
 }
 
-/// The agent took the command, and we do not hear it any more.
+/// The agent took the command, and cannot be reached any more.
 fn goes_on(session: &mut Session<'_>, id: &str, error: CliError) -> CliError {
     match error.class() {
         Kind::BrokenPipe => {
@@ -203,29 +203,29 @@ fn goes_on(session: &mut Session<'_>, id: &str, error: CliError) -> CliError {
 }
 
 fn detached(session: &mut Session<'_>, id: &str) -> Result<Ran, CliError> {
-    let reply = session.agent.call("cmd.poll", vec![Value::from(id), command::no_output()])?;
+    let found = command::poll(session, id)?.without_output();
     if session.terminal.is_json() {
-        session.terminal.document(&command::without_output(&reply))?;
+        session.terminal.reply(&found)?;
     } else {
         session.terminal.line(id)?;
     }
-    let reports = reports(&reply).to_vec();
-    let endings: Vec<_> = reports.iter().map(Ending::of).collect();
+    let commands = found.each().to_vec();
+    let endings: Vec<_> = commands.iter().map(Ending::of).collect();
     let missing: Vec<_> = endings.iter().copied().filter(|ending| ending.was_not_taken()).collect();
     summary::not_taken(session.terminal, endings.len(), &missing)?;
     let exit_code = if missing.is_empty() { 0 } else { NOT_THE_COMMANDS };
-    Ok(Ran { exit_code, reports })
+    Ok(Ran { exit_code, commands })
 }
 
-/// Tells how it ended, unless it ended well or as the command wanted.
-fn told(
+/// Says how it ended, unless it ended well or as the command wanted.
+fn summarise(
     session: &mut Session<'_>,
     args: &RunArgs,
     id: &str,
-    reports: Vec<Value>,
+    commands: Vec<Command>,
     took: Duration,
 ) -> Result<Ran, CliError> {
-    let endings: Vec<_> = reports.iter().map(Ending::of).collect();
+    let endings: Vec<_> = commands.iter().map(Ending::of).collect();
     if args.usage {
         summary::usage(session.terminal, &endings)?;
     }
@@ -239,5 +239,5 @@ fn told(
             exit_code_of_all(all.iter().copied())
         }
     };
-    Ok(Ran { exit_code, reports })
+    Ok(Ran { exit_code, commands })
 }

@@ -1,15 +1,15 @@
 //! `vocable top`: what running commands use now, from two looks at them.
 
 use super::agent::{Connection, LONG_POLL};
-use super::reply::Members;
 use super::table::{Column, Table};
 use super::{CliError, Session, completion, filter, human, ps};
 use clap_complete::ArgValueCompleter;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
+use std::iter;
 use std::time::Duration;
+use vocable_api::cmd::{GetUsage, Usages};
 use vocable_config::Span;
-use vocable_xmlrpc::{Value, to_json};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -46,7 +46,7 @@ struct Seen {
     rss: u64,
     read_s: Option<f64>,
     written_s: Option<f64>,
-    processes: u64,
+    processes: usize,
 }
 
 /// The totals of one look, by command.
@@ -67,7 +67,7 @@ pub(super) fn top(session: &mut Session<'_>, args: &TopArgs) -> Result<u8, CliEr
     let interval = args.interval.map_or(INTERVAL, Span::duration);
     let mut before = Totals::new();
     loop {
-        let reply = session.agent.call_waiting("cmd.usage", Vec::new(), LONG_POLL)?;
+        let reply = session.agent.ask_waiting(&GetUsage::default(), LONG_POLL)?;
         let wanted = wanted(session.agent, args, &reply)?;
         let (mut seen, now) = look(&reply, &before, |guest| wanted.contains(guest));
         sort(&mut seen, &args.sort);
@@ -87,12 +87,8 @@ pub(super) fn top(session: &mut Session<'_>, args: &TopArgs) -> Result<u8, CliEr
     }
 }
 
-fn wanted(
-    agent: &Connection,
-    args: &TopArgs,
-    reply: &Value,
-) -> Result<std::collections::BTreeSet<String>, CliError> {
-    let guests = reply.items("commands").iter().filter_map(|command| command.text("guest"));
+fn wanted(agent: &Connection, args: &TopArgs, reply: &Usages) -> Result<BTreeSet<String>, CliError> {
+    let guests = reply.commands.iter().map(|command| command.guest.as_str());
     match filter::selected_guests(agent, args.target.as_deref(), guests) {
         // A guest on which nothing runs is no mistake.
         Err(error) if error.code() == "no-such-guest" => Ok(Default::default()),
@@ -101,36 +97,33 @@ fn wanted(
 }
 
 /// What there is to see of each command, since the look before or else since it was started; and its totals.
-fn look(reply: &Value, before: &Totals, is_wanted: impl Fn(&str) -> bool) -> (Vec<Seen>, Totals) {
-    let at = reply.number("time_unix").unwrap_or_default();
+fn look(reply: &Usages, before: &Totals, is_wanted: impl Fn(&str) -> bool) -> (Vec<Seen>, Totals) {
+    let at = reply.time_unix.0;
     let mut seen = Vec::new();
     let mut totals = Totals::new();
-    for command in reply.items("commands") {
-        let (Some(id), Some(guest)) = (command.text("cmd_id"), command.text("guest")) else { continue };
-        let Some(usage) = command.member("usage").filter(|_| is_wanted(guest)) else { continue };
-        let total = Total {
-            at,
-            cpu: usage.number("cpu_s").unwrap_or_default(),
-            read: usage.number("read_bytes"),
-            written: usage.number("written_bytes"),
-        };
-        let started = command.number("started_unix").unwrap_or(at);
-        let since = before.get(id).copied();
+    for command in reply.commands.iter().filter(|command| is_wanted(&command.guest)) {
+        let Some(usage) = &command.usage else { continue };
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 8 PiB")]
+        let bytes = |count: Option<u64>| count.map(|count| count as f64);
+        let (read, written) = (bytes(usage.read_bytes), bytes(usage.written_bytes));
+        let total = Total { at, cpu: usage.cpu_s, read, written };
+        let started = command.started_unix.map_or(at, |started| started.0);
+        let since = before.get(&command.cmd_id).copied();
         let since = since.unwrap_or(Total { at: started, cpu: 0.0, read: Some(0.0), written: Some(0.0) });
         // A look that comes too soon after the other says nothing about the time between.
         let passed = (at - since.at).max(0.001);
         let rate = |now: Option<f64>, then: Option<f64>| Some((now? - then?).max(0.0) / passed);
         seen.push(Seen {
-            guest: guest.to_owned(),
-            id: id.to_owned(),
-            line: ps::command_line(command),
+            guest: command.guest.clone(),
+            id: command.cmd_id.clone(),
+            line: ps::command_line(iter::once(&command.cmd).chain(&command.args)),
             cpu_pct: 100.0 * (total.cpu - since.cpu).max(0.0) / passed,
-            rss: usage.count("rss_bytes").unwrap_or_default(),
+            rss: usage.rss_bytes,
             read_s: rate(total.read, since.read),
             written_s: rate(total.written, since.written),
-            processes: usage.count("processes").unwrap_or_default(),
+            processes: usage.processes,
         });
-        totals.insert(id.to_owned(), total);
+        totals.insert(command.cmd_id.clone(), total);
     }
     (seen, totals)
 }
@@ -152,7 +145,7 @@ fn sort(seen: &mut [Seen], column: &str) {
 
 fn print(
     session: &mut Session<'_>,
-    reply: &Value,
+    reply: &Usages,
     seen: &[Seen],
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<(), CliError> {
@@ -183,16 +176,10 @@ fn print(
         ]);
     }
     table.print(session.terminal)?;
-    let unknown =
-        reply.items("commands").iter().filter(|command| command.text("guest").is_some_and(&is_wanted));
-    for command in unknown {
-        let Some(error) = command.member("error").filter(|error| error.text("code") != Some("finished"))
-        else {
-            continue;
-        };
-        let (id, why) =
-            (command.text("cmd_id").unwrap_or_default(), error.text("message").unwrap_or_default());
-        session.terminal.note(&format!("{id}: {why}"))?;
+    for command in reply.commands.iter().filter(|command| is_wanted(&command.guest)) {
+        if let Some(error) = command.error.as_ref().filter(|error| error.code != "finished") {
+            session.terminal.note(&format!("{}: {}", command.cmd_id, error.message))?;
+        }
     }
     if seen.is_empty() {
         session.terminal.note("no commands run")?;
@@ -201,7 +188,7 @@ fn print(
 }
 
 /// A line for programs: the guests, each with its sums and its commands.
-fn document(reply: &Value, seen: &[Seen]) -> serde_json::Value {
+fn document(reply: &Usages, seen: &[Seen]) -> serde_json::Value {
     let mut guests: BTreeMap<&str, Vec<&Seen>> = BTreeMap::new();
     for it in seen {
         guests.entry(it.guest.as_str()).or_default().push(it);
@@ -218,7 +205,7 @@ fn document(reply: &Value, seen: &[Seen]) -> serde_json::Value {
         serde_json::json!({"guest": guest, "cpu_pct": cpu, "rss_bytes": rss, "commands": commands})
     };
     let guests: Vec<_> = guests.into_iter().map(guest).collect();
-    serde_json::json!({"time_unix": reply.member("time_unix").map(to_json), "guests": guests})
+    serde_json::json!({"time_unix": reply.time_unix, "guests": guests})
 }
 
 /// To a tenth: more is noise.
@@ -229,28 +216,33 @@ fn rounded(number: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::json;
+    use vocable_api::UnixTime;
+    use vocable_api::cmd::{Usage, UsedCommand};
 
-    fn at(time: f64, cpu: f64, read: f64) -> Value {
-        json(&format!(
-            r#"{{"time_unix": {time}, "commands": [{{"cmd_id": "k.vm1", "guest": "vm1", "cmd": "make", "args": [],
-                "started_unix": 100, "usage": {{"cpu_s": {cpu}, "rss_bytes": 5, "read_bytes": {read}, "processes": 2}}}}]}}"#
-        ))
+    fn at(time: f64, cpu_s: f64, read: u64) -> Usages {
+        let command = UsedCommand {
+            cmd_id: "k.vm1".into(),
+            guest: "vm1".into(),
+            started_unix: Some(UnixTime(100.0)),
+            usage: Some(Usage { cpu_s, read_bytes: Some(read), ..Usage::default() }),
+            ..UsedCommand::default()
+        };
+        Usages { time_unix: UnixTime(time), commands: vec![command] }
     }
 
     #[test]
     fn the_first_look_is_over_the_whole_life_and_the_next_since_the_one_before() {
-        let (first, totals) = look(&at(110.0, 5.0, 100.0), &Totals::new(), |_| true);
+        let (first, totals) = look(&at(110.0, 5.0, 100), &Totals::new(), |_| true);
         assert_eq!((first[0].cpu_pct, first[0].read_s, first[0].written_s), (50.0, Some(10.0), None));
-        let (next, _) = look(&at(112.0, 9.0, 104.0), &totals, |_| true);
+        let (next, _) = look(&at(112.0, 9.0, 104), &totals, |_| true);
         assert_eq!((next[0].cpu_pct, next[0].read_s), (200.0, Some(2.0)));
-        assert!(look(&at(112.0, 9.0, 104.0), &totals, |_| false).0.is_empty());
+        assert!(look(&at(112.0, 9.0, 104), &totals, |_| false).0.is_empty());
     }
 
     #[test]
     fn a_clock_that_goes_back_makes_no_nonsense() {
-        let (_, totals) = look(&at(110.0, 5.0, 100.0), &Totals::new(), |_| true);
-        let (next, _) = look(&at(90.0, 4.0, 50.0), &totals, |_| true);
+        let (_, totals) = look(&at(110.0, 5.0, 100), &Totals::new(), |_| true);
+        let (next, _) = look(&at(90.0, 4.0, 50), &totals, |_| true);
         assert_eq!((next[0].cpu_pct, next[0].read_s), (0.0, Some(0.0)));
     }
 }

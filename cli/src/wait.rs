@@ -1,17 +1,16 @@
 //! `vocable wait`: until commands are over.
 
 use super::agent::LONG_POLL;
-use super::away::call_again;
-use super::ending::{Ending, How, exit_code_of_all};
-use super::follow::{done, is_run, reports};
+use super::ending::{Ending, exit_code_of_all};
+use super::follow::Done;
 use super::human;
 use super::progress::Spinner;
-use super::reply::Members;
 use super::{CliError, Kind, Session, command, completion};
 use clap_complete::ArgValueCompleter;
 use std::time::{Duration, Instant};
+use vocable_api::agent::{EventPage, Events};
+use vocable_api::cmd::Command;
 use vocable_config::Span;
-use vocable_xmlrpc::Value;
 
 /// Wait until commands are over
 ///
@@ -30,26 +29,26 @@ pub(super) struct WaitArgs {
 }
 
 /// Until when to wait.
-struct Patience {
+struct WaitLimit {
     started: Instant,
     limit: Option<Duration>,
 }
 
 /// Waits for commands.
 pub(super) fn wait(session: &mut Session<'_>, args: &WaitArgs) -> Result<u8, CliError> {
-    let patience = Patience { started: (session.now)().mono, limit: args.timeout.map(Span::duration) };
+    let limit = WaitLimit { started: (session.now)().mono, limit: args.timeout.map(Span::duration) };
     if args.any {
-        let over = first_over(session, args, &patience)?;
-        tell(session, std::slice::from_ref(&over))?;
+        let over = first_over(session, args, &limit)?;
+        print(session, std::slice::from_ref(&over))?;
         return Ok(Ending::of(&over).exit_code());
     }
     let mut over = Vec::new();
     let mut is_one = args.ids.len() == 1;
     for id in &args.ids {
-        let reply = until_over(session, id, &patience)?;
-        is_one &= !is_run(&reply);
-        tell(session, reports(&reply))?;
-        over.extend_from_slice(reports(&reply));
+        let ended = wait_for_end(session, id, &limit)?;
+        is_one &= !ended.is_run();
+        print(session, ended.each())?;
+        over.extend_from_slice(ended.each());
     }
     match over.as_slice() {
         [only] if is_one => {
@@ -61,54 +60,51 @@ pub(super) fn wait(session: &mut Session<'_>, args: &WaitArgs) -> Result<u8, Cli
     }
 }
 
-fn until_over(session: &mut Session<'_>, id: &str, patience: &Patience) -> Result<Value, CliError> {
+fn wait_for_end(session: &mut Session<'_>, id: &str, limit: &WaitLimit) -> Result<Command, CliError> {
     let spinner = Spinner::new(session.terminal);
     loop {
         let now = (session.now)().mono;
-        spinner.say(patience.started, now, format!("{id} is not over"));
-        let wait = patience.left(now, id)?;
-        let params = [Value::from(id), Value::from(wait.as_secs_f64()), command::no_output()];
-        let reply = call_again(session, "cmd.wait", &params, wait)?;
-        if reports(&reply).iter().all(|report| Ending::of(report).how() != How::UnderWay) {
-            return Ok(reply);
+        spinner.say(limit.started, now, format!("{id} is not over"));
+        let wait = limit.left(now, id)?;
+        let command = command::wait(session, id, wait)?;
+        if command.each().iter().all(|command| command.state.is_over()) {
+            return Ok(command);
         }
     }
 }
 
 /// The first of the commands that is over: whenever something happens to a command, they are looked at again.
-fn first_over(session: &mut Session<'_>, args: &WaitArgs, patience: &Patience) -> Result<Value, CliError> {
+fn first_over(session: &mut Session<'_>, args: &WaitArgs, limit: &WaitLimit) -> Result<Command, CliError> {
     /// A number no event has: what comes next is told at once.
     const BEYOND: f64 = 9_007_199_254_740_992.0;
     let spinner = Spinner::new(session.terminal);
-    let mut next = events(session, BEYOND, Duration::ZERO)?.number("next").unwrap_or_default();
+    let mut next = events(session, BEYOND, Duration::ZERO)?.next;
     loop {
         for id in &args.ids {
-            let reply =
-                session.agent.call("cmd.poll", vec![Value::from(id.as_str()), command::no_output()])?;
-            let over = reports(&reply).iter().find(|report| Ending::of(report).how() != How::UnderWay);
-            if let Some(report) = over {
-                return Ok(report.clone());
+            let found = command::poll(session, id)?;
+            if let Some(over) = found.each().iter().find(|command| command.state.is_over()) {
+                return Ok(over.clone());
             }
         }
         loop {
             let now = (session.now)().mono;
-            spinner.say(patience.started, now, format!("none of {} is over", args.ids.join(" ")));
-            let wait = patience.left(now, &args.ids.join(" "))?;
-            let heard = events(session, next, wait)?;
-            next = heard.number("next").unwrap_or(next);
-            if heard.items("events").iter().any(|event| event.member("cmd_id").is_some()) {
+            spinner.say(limit.started, now, format!("none of {} is over", args.ids.join(" ")));
+            let wait = limit.left(now, &args.ids.join(" "))?;
+            #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+            let page = events(session, next as f64, wait)?;
+            next = page.next;
+            if page.events.iter().any(|event| event.cmd_id.is_some()) {
                 break;
             }
         }
     }
 }
 
-fn events(session: &Session<'_>, since: f64, wait: Duration) -> Result<Value, CliError> {
-    let params = vec![Value::from(since), Value::from(wait.as_secs_f64())];
-    session.agent.call_waiting("agent.events", params, wait)
+fn events(session: &Session<'_>, since: f64, wait: Duration) -> Result<EventPage, CliError> {
+    session.agent.ask_waiting(&Events { since, timeout_s: wait.as_secs_f64(), ..Events::default() }, wait)
 }
 
-impl Patience {
+impl WaitLimit {
     /// How long the next call may wait; an error if time is up.
     fn left(&self, now: Instant, ids: &str) -> Result<Duration, CliError> {
         let Some(limit) = self.limit else { return Ok(LONG_POLL) };
@@ -124,11 +120,11 @@ impl Patience {
 }
 
 /// A line for each command: `k7mq2x.vm1  exit 2   12m8s`.
-fn tell(session: &mut Session<'_>, reports: &[Value]) -> Result<(), CliError> {
-    for report in reports {
-        let ending = Ending::of(report);
+fn print(session: &mut Session<'_>, commands: &[Command]) -> Result<(), CliError> {
+    for command in commands {
+        let ending = Ending::of(command);
         if session.terminal.is_json() {
-            session.terminal.document(&done(report))?;
+            session.terminal.reply(&Done::of(command.clone()))?;
         } else if session.terminal.is_quiet() {
             session.terminal.line(&ending.exit_code().to_string())?;
         } else {

@@ -8,25 +8,23 @@
 //! those of one full file are kept.
 
 use serde_json::{Map, Value as Json, json};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use time::UtcDateTime;
 use time::macros::format_description;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use vocable_xmlrpc::excerpt;
+use vocable_config::private;
+use vocable_protocol::excerpt;
 
 /// Lines that may wait to be written; then calls wait.
 const WAITING: usize = 1024;
-/// Lines written at a time.
 const BATCH: usize = 256;
 /// The outcome of a call whose caller did not wait for it.
 const ABANDONED: &str = "abandoned";
 
-/// Who calls, as far as is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Caller {
     /// By what it was let in: `token`, or the user the kernel names.
@@ -35,12 +33,10 @@ pub(crate) struct Caller {
     pub(crate) peer: String,
 }
 
-/// Where lines go. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Audit(Option<mpsc::Sender<String>>);
 
 impl Audit {
-    /// Lines go to nobody.
     pub(crate) const fn none() -> Self {
         Self(None)
     }
@@ -150,7 +146,7 @@ struct Log {
 
 impl Log {
     fn open(path: PathBuf, most: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+        let file = private().create(true).append(true).open(&path)?;
         let size = file.metadata()?.len();
         Ok(Self { path, file, size, most })
     }

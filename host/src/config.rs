@@ -1,7 +1,6 @@
 //! The configuration of the host: every key of `default.toml`, read and checked. The command line reads it too, to
 //! find the agent.
 
-use crate::credentials::Admit;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -52,6 +51,16 @@ pub struct Broker {
     pub queue_limit: Size,
     pub mailbox_expires: Span,
     pub max_connections: usize,
+}
+
+/// Whether guests need a token.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Admit {
+    /// A guest without a credential may log in as itself: for networks that nobody else is on.
+    Any,
+    /// Only guests with a credential, and only with theirs.
+    Token,
 }
 
 /// `[api]`

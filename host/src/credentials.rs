@@ -1,8 +1,9 @@
 //! Who may log in at the broker and what for: one token a guest, known here by its digest only.
 //!
-//! A guest may read its own mailbox and write as itself (streams of octets have mailboxes of their own), the host may write to every mailbox and read everything
-//! guests say; everything else is denied. The host's own link comes from inside: nobody can log in as it.
+//! A guest may read its own mailbox and write as itself (byte streams have mailboxes of their own), the host may write to every
+//! mailbox and read everything guests say; everything else is denied. The host's own link comes from inside: nobody can log in as it.
 
+use crate::config::Admit;
 use base64::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,11 +11,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
 use subtle::ConstantTimeEq;
 use vocable_api::proof::digest;
-use vocable_api::target::is_guest_id;
-use vocable_protocol::{HOST, Mailbox};
+use vocable_protocol::{HOST, Mailbox, excerpt, is_guest_id};
 use vocable_stomp::Frame;
 use vocable_stomp::broker::{Access, Action, Denial, Destination, Pattern, Principal, Secret};
-use vocable_xmlrpc::excerpt;
 
 /// 256 random bits that prove who somebody is. Shown once, never logged.
 pub(crate) struct Token(String);
@@ -27,7 +26,6 @@ impl Token {
         Ok(Self(format!("{prefix}_{}", BASE64_URL_SAFE_NO_PAD.encode(random))))
     }
 
-    /// The text to hand out.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -39,15 +37,8 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Whether guests need a token.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Admit {
-    /// A guest without a credential may log in as itself: for networks that nobody else is on.
-    Any,
-    /// Only guests with a credential, and only with theirs.
-    Token,
-}
+/// What the host hears of guests.
+const FROM_GUESTS: [Mailbox; 2] = [Mailbox::FromGuest, Mailbox::StreamsFromGuest];
 
 /// The digests of all guests' tokens. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -59,18 +50,15 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// The credentials found in the store.
     pub(crate) fn new(admit: Admit, digests: BTreeMap<String, [u8; 32]>) -> Self {
         Self { admit, digests: Arc::new(RwLock::new(digests)) }
     }
 
-    /// Sets or replaces the one of a guest.
     pub(crate) fn set(&self, guest: &str, digest: [u8; 32]) {
         let mut digests = self.digests.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         digests.insert(guest.to_owned(), digest);
     }
 
-    /// The guests that have one.
     pub(crate) fn guests(&self) -> BTreeSet<String> {
         let digests = self.digests.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         digests.keys().cloned().collect()
@@ -179,7 +167,7 @@ impl Access for Credentials {
         let is_host = &*who.login == HOST;
         let there = match (what, is_host) {
             (Action::Read, false) | (Action::Write, true) => [Mailbox::ToGuest, Mailbox::StreamsToGuest],
-            (Action::Write, false) | (Action::Read, true) => [Mailbox::FromGuest, Mailbox::StreamsFromGuest],
+            (Action::Write, false) | (Action::Read, true) => FROM_GUESTS,
         };
         let id = there.into_iter().find_map(|mailbox| mailbox.guest(destination.as_str()));
         id.is_some_and(|id| id == &*who.login || is_host && is_guest_id(id))
@@ -187,10 +175,8 @@ impl Access for Credentials {
 
     fn may_read_all(&self, who: &Principal, pattern: &Pattern) -> bool {
         // A guest's rights are single destinations: no pattern is wholly within them.
-        let mut all = [Mailbox::FromGuest, Mailbox::StreamsFromGuest]
-            .into_iter()
-            .map(|mailbox| Pattern::parse(&mailbox.of_all()));
-        &*who.login == HOST && all.any(|from| from.is_ok_and(|from| from.contains(pattern)))
+        let all = FROM_GUESTS.map(|from| Pattern::parse(&from.of_all()));
+        &*who.login == HOST && all.into_iter().any(|from| from.is_ok_and(|from| from.contains(pattern)))
     }
 }
 

@@ -22,5 +22,5 @@ mod endpoint;
 pub mod serve;
 mod start_error;
 
-pub use credentials::Admit;
+pub use config::Admit;
 pub use start_error::StartError;

@@ -3,7 +3,7 @@
 //! In reading order: the trait and its types here, [`error`]; [`policy`] (what an operation means in a state: pure),
 //! [`cards`] (which guest is in which machine: pure); [`engine`] (the task that owns what is known of the machines and
 //! serialises what is done to them) and [`machines`] (the handle everybody has). The drivers: [`none`], [`virtualbox`].
-//! Not here: how callers ask ([`crate::endpoint::rpc`]) and what guests say of themselves ([`crate::agent::roster`]).
+//! Not here: how callers ask (`crate::endpoint`) and what guests say of themselves (`crate::agent`).
 
 pub(crate) mod cards;
 pub(crate) mod engine;
@@ -20,7 +20,6 @@ mod tests;
 
 pub(crate) use error::HypervisorError;
 
-use crate::agent::handle::Handle;
 use crate::config::Driver;
 use crate::start_error::StartError;
 use futures_util::future::BoxFuture;
@@ -495,7 +494,7 @@ impl fmt::Debug for Progress {
 /// used; a driver that was named has to be there.
 pub(crate) async fn open(
     config: &crate::config::Hypervisor,
-    handle: Handle,
+    guests: Arc<dyn none::Guests>,
     state: &Path,
 ) -> Result<Arc<dyn Hypervisor>, StartError> {
     if config.driver != Driver::None {
@@ -514,7 +513,7 @@ pub(crate) async fn open(
             Err(error) => tracing::info!("no hypervisor: {error}"),
         }
     }
-    let none = none::NoHypervisor::open(handle, state);
+    let none = none::NoHypervisor::open(guests, state);
     let none = none.map_err(|error| {
         StartError::new("state", format!("{} cannot be used", state.join("machines.json").display()))
             .cause(error.to_string())

@@ -57,7 +57,6 @@ fn note(info: &PanicHookInfo<'_>) {
     tracing::error!(panic = number, place, "panicked: {}", text(info.payload()));
 }
 
-/// How many there were.
 pub(crate) fn count() -> u64 {
     SEEN.load(Ordering::Relaxed)
 }

@@ -5,10 +5,10 @@
 //! ```
 
 use crate::agent::capabilities::HostCapabilities;
-use crate::agent::handle::{Handle, TakeLimits};
+use crate::agent::handle::Handle;
 use crate::agent::retention::{self, Retention};
-use crate::agent::roster::Patience;
-use crate::agent::store::Store;
+use crate::agent::roster::Timeouts;
+use crate::agent::store::{Store, StoreError};
 use crate::agent::streams::Streams;
 use crate::agent::{Agent, Parts};
 use crate::audit::Audit;
@@ -37,7 +37,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vocable_api::clock::Now;
-use vocable_config::{Problems, Setting, private, write_private};
+use vocable_config::{Problems, Setting, Size, private, write_private};
 use vocable_protocol::{HOST, Mailbox};
 use vocable_runtime::settings::Reload;
 use vocable_runtime::{Compiler, Engine, EngineConfig, Lexicon};
@@ -76,7 +76,6 @@ const INSTALLED_WORDS: &str = "words.d";
 const ENDING: Duration = Duration::from_secs(5);
 /// How long the start waits for the hypervisor to list its machines.
 const READING: Duration = Duration::from_secs(3);
-/// Requests that may wait for the agent.
 const WAITING: usize = 1024;
 
 /// Runs the agent until it is told to stop.
@@ -113,7 +112,6 @@ fn tell(problems: &Problems) {
     }
 }
 
-/// A host agent that runs.
 struct Host {
     config: Config,
     /// Where callers come in: URLs.
@@ -139,14 +137,12 @@ impl Host {
     async fn start(config: Config) -> Result<Self, StartError> {
         let lock = lock(&config.state)?;
         let token = own_token(&config.state)?;
-        let broken = |error: crate::agent::store::StoreError| StartError::new("store", error.to_string());
+        let broken = |error: StoreError| StartError::new("store", error.to_string());
         let store = Store::open(&config.state, config.commands.keep_free.bytes()).map_err(broken)?;
         let credentials = Credentials::new(config.broker.admit, store.credentials().await.map_err(broken)?);
         let under_way = store.under_way().await.map_err(broken)?;
         let (requests, asked) = mpsc::channel(WAITING);
-        let limits =
-            TakeLimits { output: config.commands.output_limit, results: config.commands.results_limit };
-        let handle = Handle::new(requests, store.clone(), limits);
+        let handle = Handle::new(requests, store.clone(), config.commands.results_limit);
 
         let engine = EngineConfig {
             pooling: true,
@@ -191,18 +187,19 @@ impl Host {
         let (stop, quit) = (CancellationToken::new(), CancellationToken::new());
         let roots = config.files.roots.clone();
         let files = Files::new(handle.clone(), credentials.clone(), streams.clone(), roots);
-        let (transfers, transfers_task) = Transfers::new(store, files.clone(), handle.clone());
+        let (transfers, transfers_task) = Transfers::new(store.clone(), files.clone(), handle.clone());
         let mut beside = JoinSet::new();
         beside.spawn(streams_task.run(stop.child_token()));
         beside.spawn(transfers_task.run(stop.child_token()));
-        let driver = crate::machines::open(&config.hypervisor, handle.clone(), &config.state).await?;
+        let driver =
+            crate::machines::open(&config.hypervisor, Arc::new(handle.clone()), &config.state).await?;
         let engine_settings = engine::Settings {
             tag: config.hypervisor.tag.clone(),
             operation_timeout: config.hypervisor.operation_timeout.duration(),
         };
         let (machines, machine_notes, machinery) = engine::start(driver, engine_settings, stop.child_token());
         let parts = Parts {
-            patience: Patience {
+            timeouts: Timeouts {
                 beacon: config.roster.beacon.duration(),
                 late_after: config.roster.late_after,
                 lost_after: config.roster.lost_after,
@@ -217,10 +214,11 @@ impl Host {
             requests: asked,
             machines: machines.clone(),
             machine_notes,
-            handle: handle.clone(),
+            store,
             under_way,
             known: credentials.guests(),
-            max_frame: usize::try_from(config.broker.max_frame.bytes()).unwrap_or(usize::MAX),
+            max_frame: bytes(config.broker.max_frame),
+            output_limit: config.commands.output_limit,
         };
         let agent_stop = stop.child_token();
         let agent = tokio::spawn(async move {
@@ -245,7 +243,7 @@ impl Host {
             handle,
             lexicon,
             longest_wait,
-            max_message: usize::try_from(config.broker.max_frame.bytes()).unwrap_or(usize::MAX),
+            max_message: bytes(config.broker.max_frame),
             about: Arc::new(about),
             credentials,
             installed_words: config.state.join(INSTALLED_WORDS),
@@ -262,7 +260,7 @@ impl Host {
         let terminals = attach::router(handle, lexicon, hangup_after, stop.child_token());
         let (audit, auditing) = open_audit(&config)?;
         let http = HttpConfig {
-            max_request: usize::try_from(config.api.max_request.bytes()).unwrap_or(usize::MAX),
+            max_request: bytes(config.api.max_request),
             max_connections: config.api.max_connections,
             max_connections_per_caller: config.api.max_connections_per_caller,
             max_rate: config.api.max_rate,
@@ -401,17 +399,20 @@ async fn ended(task: &mut Option<tokio::task::JoinHandle<()>>) {
     }
 }
 
+fn bytes(size: Size) -> usize {
+    usize::try_from(size.bytes()).unwrap_or(usize::MAX)
+}
+
 fn broker_config(config: &Config) -> BrokerConfig {
-    let octets = |size: vocable_config::Size| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
     let limits = BrokerLimits {
         connections: config.broker.max_connections,
-        queue_bytes: octets(config.broker.queue_limit),
+        queue_bytes: bytes(config.broker.queue_limit),
         message_lifetime: Some(config.broker.mailbox_expires.duration()),
         ..BrokerLimits::default()
     };
     BrokerConfig {
         limits,
-        frames: Limits { body: octets(config.broker.max_frame), ..Limits::default() },
+        frames: Limits { body: bytes(config.broker.max_frame), ..Limits::default() },
         heart_beat: HeartBeat::every(config.broker.heartbeat.duration()),
         ..BrokerConfig::default()
     }
@@ -500,8 +501,7 @@ fn refused(path: &Path) -> impl Fn(io::Error) -> StartError {
 fn lock(state: &Path) -> Result<File, StartError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(refused(state))?;
     let path = state.join("lock");
-    let file = private().create(true).truncate(false).open(&path);
-    let file = file.map_err(refused(&path))?;
+    let file = private().create(true).truncate(false).open(&path).map_err(refused(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => {

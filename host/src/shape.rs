@@ -14,12 +14,9 @@ const OMITTED: &str = "omitted";
 /// Bytes of a member's name.
 const LONGEST_NAME: usize = 256;
 
-/// How much JSON may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Bounds {
-    /// Objects and arrays inside each other.
     pub(crate) depth: usize,
-    /// Values, all together.
     pub(crate) values: usize,
 }
 
@@ -41,7 +38,6 @@ pub(crate) fn parse(text: &str, bounds: Bounds) -> Result<Value, serde_json::Err
     Ok(value)
 }
 
-/// A value within bounds.
 pub(crate) fn bounded(value: Value, bounds: Bounds) -> Value {
     // Reading from a value cannot fail: every kind of value is taken.
     Shape::of(bounds, &Cell::new(bounds.values))

@@ -8,6 +8,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
         "cmd.list.left_out",
         "of output for which a spool had no room when its program ended: seen by the guest's own tests",
     ),
+    ("cmd.list.left_out.", "the same"),
     ("guest.get.vm", "needs a machine with a guest, which only the longest story of VirtualBox boots"),
     ("guest.get.vm_state", "the same"),
     ("job.status.checkpoint_cpu_s", "needs a machine that is saved while a job runs in it"),

@@ -61,7 +61,7 @@ fn a_terminal_is_left_and_come_back_to_and_one_writes() {
     second.sees("somebody else writes");
     first.types("echo both\r").sees("\nboth\r\n");
     second.sees("\nboth\r\n").types("echo in vain\r").sees("\x07");
-    first.types("\x1d?").sees("d  leave").types("\x1dd").sees(&format!("left {id} running on vm1"));
+    first.types("\x1d?").sees("d  detach").types("\x1dd").sees(&format!("left {id} running on vm1"));
     assert_eq!((first.leaves(), first.has_lines()), (Some(0), true));
 
     // Now the second one writes.

@@ -73,7 +73,7 @@ fn result(method: &MethodInfo) -> Json {
 }
 
 fn error() -> Json {
-    let codes: Vec<_> = FaultKind::ALL.into_iter().map(FaultKind::slug).collect();
+    let codes: Vec<_> = FaultKind::ALL.iter().map(|kind| kind.slug()).collect();
     json!({
         "type": "object",
         "required": ["error"],

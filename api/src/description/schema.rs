@@ -7,7 +7,7 @@ const XMLRPC_TYPE: &str = crate::types::XMLRPC_TYPE;
 
 /// The type as XML-RPC's introspection names it.
 pub fn xmlrpc_type(schema: &Json) -> &str {
-    match schema.get(XMLRPC_TYPE).and_then(Json::as_str) {
+    match named_type(schema) {
         Some("base64") => return "base64",
         Some(_) => return "string",
         None => {}
@@ -28,7 +28,7 @@ pub fn xmlrpc_type(schema: &Json) -> &str {
 
 /// The type for people: `array of string`.
 pub fn spelled(schema: &Json) -> String {
-    if let Some(named) = schema.get(XMLRPC_TYPE).and_then(Json::as_str) {
+    if let Some(named) = named_type(schema) {
         return named.to_owned();
     }
     match json_type(schema) {
@@ -54,6 +54,12 @@ pub fn json_type(schema: &Json) -> Option<&str> {
     }
 }
 
+/// The type over XML-RPC that does not follow from the rest, also where it may be left out.
+fn named_type(schema: &Json) -> Option<&str> {
+    let named = schema.get(XMLRPC_TYPE).and_then(Json::as_str);
+    named.or_else(|| choices(schema).find_map(named_type))
+}
+
 fn choices(schema: &Json) -> impl Iterator<Item = &Json> {
     ["anyOf", "oneOf"].into_iter().filter_map(|key| schema.get(key)?.as_array()).flatten()
 }
@@ -61,7 +67,7 @@ fn choices(schema: &Json) -> impl Iterator<Item = &Json> {
 /// The members of the struct it is, or is an array of.
 pub fn members(schema: &Json) -> Option<&Map<String, Json>> {
     let schema = if json_type(schema) == Some("array") { schema.get("items")? } else { schema };
-    if schema.get(XMLRPC_TYPE).is_some() {
+    if named_type(schema).is_some() {
         return None;
     }
     let of = |schema: &Json| schema.get("properties").is_some();

@@ -1,23 +1,23 @@
-//! `-i`: standard input for the command, as it comes. What was read here is offered from its offset until the agent
-//! has it, whatever is away in between: nothing is lost and nothing is given twice.
+//! `-i`: standard input for the command, as it comes. What was read here is sent from its offset until the agent has
+//! it, whatever is gone in between: nothing is lost and nothing arrives twice.
 
 use crate::agent::Connection;
 use crate::output::Terminal;
-use crate::reply::Members;
 use crate::{CliError, Global, Kind, human};
 use std::io::{self, Read};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use vocable_xmlrpc::Value;
+use vocable_api::Bytes;
+use vocable_api::cmd::Input;
 
-/// Octets read and offered at once.
+/// Bytes read and sent at once.
 const PIECE: usize = 256 * 1024;
 /// How long the agent may wait for the command to read.
 const WAIT: Duration = Duration::from_secs(20);
-/// Before somebody who is away is asked again.
+/// Before somebody who is gone is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Gives the command input beside everything else. The thread may wait for somebody to type for ever, so nobody waits
+/// Sends the command input beside everything else. The thread may wait for somebody to type for ever, so nobody waits
 /// for it: it ends with the process.
 pub(super) fn start(global: &Global, id: &str) -> Result<JoinHandle<()>, CliError> {
     let (global, id) = (global.clone(), id.to_owned());
@@ -25,14 +25,14 @@ pub(super) fn start(global: &Global, id: &str) -> Result<JoinHandle<()>, CliErro
         let fed =
             Connection::find(&global).and_then(|agent| feed(&agent, &id, io::stdin().lock(), thread::sleep));
         if let Err(error) = fed {
-            // Nobody to tell it to.
+            // There is nobody else to tell.
             drop(Terminal::of_process(&global).error(&error));
         }
     });
     thread.map_err(|error| CliError::new("internal", "no thread for the input").cause(human::io(&error)))
 }
 
-/// Gives the command everything there is to read, and its end.
+/// Sends the command everything there is to read, and its end.
 pub(super) fn feed(
     agent: &Connection,
     id: &str,
@@ -43,11 +43,11 @@ pub(super) fn feed(
     let mut offset = 0;
     loop {
         let length = read(&mut input, &mut block)?;
-        let octets = block.get(..length).unwrap_or_default();
-        if !give(agent, id, offset, octets, pause)? || octets.is_empty() {
+        let bytes = block.get(..length).unwrap_or_default();
+        if !send(agent, id, offset, bytes, pause)? || bytes.is_empty() {
             return Ok(());
         }
-        offset += octets.len() as u64;
+        offset += bytes.len() as u64;
     }
 }
 
@@ -67,46 +67,50 @@ fn read(input: &mut impl Read, block: &mut [u8]) -> Result<usize, CliError> {
     }
 }
 
-/// Offers octets until the agent has all of them; gives whether the command wants more. No octets are the end.
-fn give(
+/// Sends bytes until the agent has all of them; returns whether the command wants more. No bytes are the end.
+fn send(
     agent: &Connection,
     id: &str,
     offset: u64,
-    octets: &[u8],
+    bytes: &[u8],
     pause: fn(Duration),
 ) -> Result<bool, CliError> {
-    let until = offset + octets.len() as u64;
-    let close = octets.is_empty();
+    let until = offset + bytes.len() as u64;
+    let close = bytes.is_empty();
     let mut at = offset;
     loop {
-        let rest = octets.get(usize::try_from(at - offset).unwrap_or(usize::MAX)..).unwrap_or_default();
-        let options = [("close", Value::from(close)), ("timeout_s", Value::from(WAIT.as_secs_f64()))];
-        let params = vec![Value::from(id), Value::from(at), Value::Base64(rest.to_vec()), options.into()];
-        let reply = match agent.call_waiting("cmd.input", params, WAIT) {
-            Ok(reply) => reply,
-            Err(error) if is_away(&error) => {
+        let rest = bytes.get(usize::try_from(at - offset).unwrap_or(usize::MAX)..).unwrap_or_default();
+        let request = Input {
+            cmd_id: id.to_owned(),
+            offset: at,
+            data: Bytes(rest.to_vec()),
+            close: Some(close),
+            timeout_s: Some(WAIT.as_secs_f64()),
+        };
+        let taken = match agent.ask_waiting(&request, WAIT) {
+            Ok(taken) => taken,
+            Err(error) if is_transient(&error) => {
                 pause(PAUSE);
                 continue;
             }
             Err(error) => return Err(error.hint(format!("vocable kill {id}"))),
         };
-        if reply.truth("over") {
+        if taken.over {
             return Ok(false);
         }
-        let here = reply.count("offset").unwrap_or(at);
-        if here < offset {
-            let text = format!("{id} has lost input: {} of {offset} octets are there", here);
+        if taken.offset < offset {
+            let text = format!("{id} has lost input: {} of {offset} bytes are there", taken.offset);
             return Err(CliError::new("input-lost", text).hint(format!("vocable kill {id}")));
         }
-        at = here.min(until);
+        at = taken.offset.min(until);
         if at == until && !close {
             return Ok(true);
         }
     }
 }
 
-/// Whether it is worth asking again: somebody between here and the command is away.
-fn is_away(error: &CliError) -> bool {
+/// Whether it is worth asking again: somebody between here and the command is gone.
+fn is_transient(error: &CliError) -> bool {
     error.class() == Kind::NoAgent
         || matches!(error.code(), "guest-offline" | "stopping" | "timed-out" | "too-many")
 }
@@ -114,7 +118,8 @@ fn is_away(error: &CliError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{FakeAgent, json};
+    use crate::testing::FakeAgent;
+    use vocable_api::cmd::InputTaken;
 
     fn fed(agent: &FakeAgent, input: &[u8]) -> Result<String, CliError> {
         feed(&Connection::to(agent.clone()), "k7.vm1", input, |_| {})?;
@@ -124,10 +129,10 @@ mod tests {
     #[test]
     fn input_is_offered_from_where_the_agent_is_and_then_ended() {
         let agent = FakeAgent::default()
-            .answers("cmd.input", json(r#"{"offset": 2, "over": false}"#))
+            .replies::<Input>(InputTaken { offset: 2, over: false })
             .refuses("cmd.input", 103, "guest-offline: vm1: lost")
-            .answers("cmd.input", json(r#"{"offset": 5, "over": false}"#))
-            .answers("cmd.input", json(r#"{"offset": 5, "over": true}"#));
+            .replies::<Input>(InputTaken { offset: 5, over: false })
+            .replies::<Input>(InputTaken { offset: 5, over: true });
         insta::assert_snapshot!(fed(&agent, b"hello").unwrap(), @r#"
     cmd.input("k7.vm1", 0, {"b64":"aGVsbG8="}, {"close":false,"timeout_s":20.0})
     cmd.input("k7.vm1", 2, {"b64":"bGxv"}, {"close":false,"timeout_s":20.0})
@@ -138,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_command_that_is_over_wants_no_more() {
-        let agent = FakeAgent::default().answers("cmd.input", json(r#"{"offset": 5, "over": true}"#));
+        let agent = FakeAgent::default().replies::<Input>(InputTaken { offset: 5, over: true });
         fed(&agent, b"hello").unwrap();
     }
 

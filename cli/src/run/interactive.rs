@@ -1,13 +1,13 @@
 //! `run -t`: the command with a terminal, which with `-i` is ours.
 
-use super::{Ran, RunArgs, goes_on, watch};
-use crate::duplex::{Held, Plan, Terminated, hold, size};
+use super::{RunArgs, goes_on, watch};
+use crate::terminal_session::{AttachResult, Plan, Terminated, attach_to, size};
 use crate::{CliError, Session, attach, filter};
 use vocable_api::attach::Offsets;
-use vocable_xmlrpc::Value;
+use vocable_api::cmd::{Command, TerminalSize};
 
-/// What a terminal is that says nothing about itself.
-const USUAL_SIZE: (i32, i32) = (24, 80);
+/// The size of a terminal that does not say.
+const DEFAULT_SIZE: TerminalSize = TerminalSize { rows: 24, columns: 80 };
 
 /// What cannot be.
 pub(super) fn check(session: &Session<'_>, args: &RunArgs) -> Result<(), CliError> {
@@ -23,13 +23,9 @@ pub(super) fn check(session: &Session<'_>, args: &RunArgs) -> Result<(), CliErro
     Ok(())
 }
 
-/// The options of `cmd.run` for it.
-pub(super) fn options(args: &RunArgs) -> Vec<(&'static str, Value)> {
-    if !args.tty {
-        return Vec::new();
-    }
-    let (rows, columns) = size().map_or(USUAL_SIZE, |size| (size.rows.into(), size.columns.into()));
-    vec![("tty", Value::from([("rows", Value::Int(rows)), ("columns", Value::Int(columns))]))]
+/// The terminal it gets, if it gets one.
+pub(super) fn terminal(args: &RunArgs) -> Option<TerminalSize> {
+    args.tty.then(|| size().unwrap_or(DEFAULT_SIZE))
 }
 
 /// The variables a terminal's program looks for, unless they are given.
@@ -39,8 +35,12 @@ pub(super) fn environment(args: &RunArgs) -> Option<(String, String)> {
     (args.tty && !is_given).then(|| ("TERM".to_owned(), term))
 }
 
-/// Holds the command until it is over, or we leave it.
-pub(super) fn held(session: &mut Session<'_>, args: &RunArgs, id: &str) -> Result<Option<Ran>, CliError> {
+/// Attaches to the command until it is over; none if we leave it.
+pub(super) fn attached(
+    session: &mut Session<'_>,
+    args: &RunArgs,
+    id: &str,
+) -> Result<Option<Command>, CliError> {
     let plan = Plan {
         id,
         input: args.stdin,
@@ -50,12 +50,12 @@ pub(super) fn held(session: &mut Session<'_>, args: &RunArgs, id: &str) -> Resul
     };
     // Where the terminal is ours, Ctrl-C is a key like others.
     let interrupt = if args.stdin { None } else { Some(watch(session, args, id)?) };
-    let held = hold(session, &plan);
+    let result = attach_to(session, &plan);
     drop(interrupt);
-    match held.map_err(|error| goes_on(session, id, error))? {
-        Held::Over(report) => Ok(Some(Ran { exit_code: 0, reports: vec![report] })),
-        Held::Left => {
-            attach::left(session, id, &args.target)?;
+    match result.map_err(|error| goes_on(session, id, error))? {
+        AttachResult::Over(command) => Ok(Some(*command)),
+        AttachResult::Left => {
+            attach::print_left(session, id, &args.target)?;
             Ok(None)
         }
     }

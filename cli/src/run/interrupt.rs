@@ -6,18 +6,18 @@ use super::status;
 use crate::agent::Connection;
 use crate::global::Global;
 use crate::output::Terminal;
-use crate::reply::Members;
 use crate::{CliError, Session, human};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind, signal};
 use tokio::sync::oneshot;
-use vocable_xmlrpc::Value;
+use vocable_api::Method;
+use vocable_api::cmd::{Cancel, SendSignal, Signal, Signalled};
 
 /// How long the agent may take to pass a signal on, before the next key counts.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// The exit code of a program that a signal ended, as shells count: this and its number.
 const SIGNALLED: i32 = 128;
 
@@ -29,7 +29,7 @@ pub(super) struct Interrupt {
 
 /// What was pressed or sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Heard {
+enum Received {
     HangUp,
     Interrupt,
     Quit,
@@ -40,14 +40,14 @@ enum Heard {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Step {
     /// Send it that signal, and go on waiting.
-    Send(&'static str),
+    Send(Signal),
     /// End it, and go.
     EndAndGo,
     /// Leave it running, and go.
     Leave,
 }
 
-/// How often what was heard so far.
+/// How often what came so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Presses {
     interrupts: u32,
@@ -56,28 +56,28 @@ struct Presses {
 }
 
 impl Presses {
-    fn next(&mut self, heard: Heard) -> Step {
-        match heard {
-            Heard::Quit => Step::Leave,
-            Heard::HangUp if self.kills_at_hang_up => Step::EndAndGo,
-            Heard::HangUp => Step::Leave,
-            Heard::Interrupt => {
+    fn next(&mut self, received: Received) -> Step {
+        match received {
+            Received::Quit => Step::Leave,
+            Received::HangUp if self.kills_at_hang_up => Step::EndAndGo,
+            Received::HangUp => Step::Leave,
+            Received::Interrupt => {
                 self.interrupts += 1;
                 match self.interrupts {
-                    1 => Step::Send("INT"),
-                    2 => Step::Send("KILL"),
+                    1 => Step::Send(Signal::INT),
+                    2 => Step::Send(Signal::KILL),
                     _ => Step::Leave,
                 }
             }
-            Heard::Terminate => {
+            Received::Terminate => {
                 self.terminations += 1;
-                if self.terminations == 1 { Step::Send("TERM") } else { Step::Leave }
+                if self.terminations == 1 { Step::Send(Signal::TERM) } else { Step::Leave }
             }
         }
     }
 }
 
-impl Heard {
+impl Received {
     const fn number(self) -> i32 {
         match self {
             Self::HangUp => 1,
@@ -116,14 +116,14 @@ impl Interrupt {
         let mut presses = Presses { kills_at_hang_up, ..Presses::default() };
         let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             loop {
-                let heard = runtime.block_on(async {
+                let received = runtime.block_on(async {
                     tokio::select! {
-                        heard = signals.next() => Some(heard),
+                        received = signals.next() => Some(received),
                         _ = &mut stopped => None,
                     }
                 });
-                let Some(heard) = heard else { return };
-                watched.take(heard, presses.next(heard));
+                let Some(received) = received else { return };
+                watched.take(received, presses.next(received));
             }
         });
         Ok(Self { stop: Some(stop), thread: Some(thread.map_err(cannot)?) })
@@ -139,10 +139,10 @@ impl Drop for Interrupt {
 }
 
 struct Signals {
-    interrupt: Signal,
-    quit: Signal,
-    terminate: Signal,
-    hang_up: Signal,
+    interrupt: unix::Signal,
+    quit: unix::Signal,
+    terminate: unix::Signal,
+    hang_up: unix::Signal,
 }
 
 impl Signals {
@@ -155,12 +155,12 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Heard {
+    async fn next(&mut self) -> Received {
         tokio::select! {
-            _ = self.interrupt.recv() => Heard::Interrupt,
-            _ = self.quit.recv() => Heard::Quit,
-            _ = self.terminate.recv() => Heard::Terminate,
-            _ = self.hang_up.recv() => Heard::HangUp,
+            _ = self.interrupt.recv() => Received::Interrupt,
+            _ = self.quit.recv() => Received::Quit,
+            _ = self.terminate.recv() => Received::Terminate,
+            _ = self.hang_up.recv() => Received::HangUp,
         }
     }
 }
@@ -174,67 +174,68 @@ struct Watched {
 }
 
 impl Watched {
-    fn take(&self, heard: Heard, step: Step) {
+    fn take(&self, received: Received, step: Step) {
         let mut terminal = Terminal::of_process(&self.global);
-        if matches!(heard, Heard::Interrupt | Heard::Quit) {
+        if matches!(received, Received::Interrupt | Received::Quit) {
             // What the terminal shows of the key stands in a line of its own.
             drop(terminal.say(""));
         }
         match step {
-            Step::Send(name) => {
-                let sent = self.call("cmd.signal", vec![Value::from(self.id.as_str()), Value::from(name)]);
-                // Whether the words arrive or not, the signal did.
-                drop(told(&mut terminal, &self.id, &self.target, name, sent));
+            Step::Send(signal) => {
+                let sent = self.ask(&SendSignal { cmd_id: self.id.clone(), signal });
+                // Whether this can be printed or not, the signal was sent.
+                drop(print(&mut terminal, &self.id, &self.target, signal, sent));
             }
             Step::EndAndGo => {
-                let ended = self.call("cmd.cancel", vec![Value::from(self.id.as_str())]);
+                let ended = self.ask(&Cancel { cmd_id: self.id.clone(), ..Cancel::default() });
                 drop(ended.map_err(|error| terminal.error(&error)));
-                self.go(heard);
+                self.go(received);
             }
             Step::Leave => {
                 drop(leave(&mut terminal, &self.id, &self.target));
-                self.go(heard);
+                self.go(received);
             }
         }
     }
 
-    fn call(&self, method: &str, params: Vec<Value>) -> Result<Value, CliError> {
-        Connection::find(&self.global)?.call_within(method, params, PATIENCE)
+    fn ask<M: Method>(&self, request: &M) -> Result<M::Reply, CliError> {
+        Connection::find(&self.global)?.ask_within(request, TIMEOUT)
     }
 
     /// The calls of the main thread cannot be taken back; the end of the process does it.
-    fn go(&self, heard: Heard) {
+    fn go(&self, received: Received) {
         drop(self.status.as_ref().map(|file| status::write_interrupted(file, &self.id)));
-        let number = if heard == Heard::Quit { Heard::Interrupt.number() } else { heard.number() };
+        let number =
+            if received == Received::Quit { Received::Interrupt.number() } else { received.number() };
         std::process::exit(SIGNALLED + number);
     }
 }
 
 /// Says what became of a signal, and what the next one does.
-fn told(
+fn print(
     terminal: &mut Terminal,
     id: &str,
     target: &str,
-    name: &str,
-    sent: Result<Value, CliError>,
+    signal: Signal,
+    sent: Result<Signalled, CliError>,
 ) -> io::Result<()> {
     let reply = match sent {
         Ok(reply) => reply,
         Err(error) => return terminal.error(&error.hint(format!("vocable kill {id}"))),
     };
-    let failed = reply.items("commands").iter().filter_map(|command| command.member("error"));
+    let mut errors = reply.commands.iter().filter_map(|command| command.error.as_ref());
     // What is over needs no signal.
-    if let Some(error) = failed.into_iter().find(|error| error.text("code") != Some("finished")) {
-        let why = error.text("message").unwrap_or("nobody says why");
-        return terminal.warning("not-signalled", &format!("{name} did not reach {id}: {why}"));
+    if let Some(error) = errors.find(|error| error.code != "finished") {
+        let text = format!("{signal} did not reach {id}: {}", error.message);
+        return terminal.warning("not-signalled", &text);
     }
-    terminal.note(&format!("{name} sent to {id} on {target}{}", what_next(name)))
+    terminal.note(&format!("{signal} sent to {id} on {target}{}", what_next(signal)))
 }
 
-fn what_next(name: &str) -> &'static str {
-    match name {
-        "INT" => "  (Ctrl-C again: kill it;  Ctrl-\\: leave it running)",
-        "KILL" => "  (Ctrl-C again: wait no longer)",
+fn what_next(signal: Signal) -> &'static str {
+    match signal {
+        Signal::INT => "  (Ctrl-C again: kill it;  Ctrl-\\: leave it running)",
+        Signal::KILL => "  (Ctrl-C again: wait no longer)",
         _ => "",
     }
 }
@@ -254,30 +255,36 @@ pub(super) fn unread(terminal: &mut Terminal, id: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Screen, json};
+    use crate::testing::Screen;
+    use vocable_api::cmd::{Failure, SignalledCommand};
 
     #[test]
     fn ctrl_c_interrupts_then_kills_then_leaves() {
         let mut presses = Presses::default();
-        let steps = [Heard::Interrupt; 3].map(|heard| presses.next(heard));
-        assert_eq!(steps, [Step::Send("INT"), Step::Send("KILL"), Step::Leave]);
-        assert_eq!(Presses::default().next(Heard::Quit), Step::Leave);
+        let steps = [Received::Interrupt; 3].map(|received| presses.next(received));
+        assert_eq!(steps, [Step::Send(Signal::INT), Step::Send(Signal::KILL), Step::Leave]);
+        assert_eq!(Presses::default().next(Received::Quit), Step::Leave);
         let mut presses = Presses::default();
-        assert_eq!([Heard::Terminate; 2].map(|heard| presses.next(heard)), [Step::Send("TERM"), Step::Leave]);
-        assert_eq!(Presses::default().next(Heard::HangUp), Step::Leave);
+        assert_eq!(
+            [Received::Terminate; 2].map(|received| presses.next(received)),
+            [Step::Send(Signal::TERM), Step::Leave]
+        );
+        assert_eq!(Presses::default().next(Received::HangUp), Step::Leave);
         let mut kills = Presses { kills_at_hang_up: true, ..Presses::default() };
-        assert_eq!(kills.next(Heard::HangUp), Step::EndAndGo);
+        assert_eq!(kills.next(Received::HangUp), Step::EndAndGo);
     }
 
     #[test]
     fn who_leaves_is_told_how_to_come_back_and_who_interrupts_what_the_next_key_does() {
         let screen = Screen::default();
         let mut terminal = screen.terminal(&[]);
-        let sent = || Ok(json(r#"{"commands": [{"cmd_id": "k7mq2x.vm1", "guest": "vm1", "signalled": 9}]}"#));
-        told(&mut terminal, "k7mq2x.vm1", "vm1", "INT", sent()).unwrap();
-        told(&mut terminal, "k7mq2x.vm1", "vm1", "KILL", sent()).unwrap();
-        let away = r#"{"commands": [{"cmd_id": "k7mq2x.vm1", "error": {"code": "guest-offline", "message": "vm1: lost"}}]}"#;
-        told(&mut terminal, "k7mq2x.vm1", "vm1", "INT", Ok(json(away))).unwrap();
+        let mut sent = |signal, error| {
+            let command = SignalledCommand { error, ..SignalledCommand::default() };
+            print(&mut terminal, "k7mq2x.vm1", "vm1", signal, Ok(Signalled { commands: vec![command] }))
+        };
+        sent(Signal::INT, None).unwrap();
+        sent(Signal::KILL, None).unwrap();
+        sent(Signal::INT, Some(Failure::new("guest-offline", "vm1: lost"))).unwrap();
         leave(&mut terminal, "k7mq2x.vm1", "vm1").unwrap();
         insta::assert_snapshot!(screen.take(), @r#"
     ------- stderr

@@ -2,8 +2,8 @@
 
 use super::{RunArgs, interactive};
 use crate::CliError;
-use std::collections::BTreeMap;
-use vocable_xmlrpc::Value;
+use vocable_api::cmd::{PositiveSeconds, Run};
+use vocable_config::Span;
 
 /// The shell of `--shell`.
 const SHELL: &str = "/bin/sh";
@@ -16,43 +16,42 @@ pub(super) fn variable(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Target, program, arguments, options.
-pub(super) fn params(args: &RunArgs) -> Result<Vec<Value>, CliError> {
-    let (program, arguments) = command_line(args)?;
-    let env = args.env.iter().cloned().chain(interactive::environment(args));
-    let env: BTreeMap<_, _> = env.map(|(name, value)| (name, Value::from(value))).collect();
-    let all = [
-        ("env", (!env.is_empty()).then_some(Value::Struct(env))),
-        ("path", args.workdir.as_deref().map(Value::from)),
-        ("stream_stdin", (args.stdin && !args.tty).then(|| Value::from(true))),
-        ("timeout_s", args.timeout.map(|timeout| Value::from(timeout.duration().as_secs_f64()))),
-        ("user", args.user.as_deref().map(Value::from)),
-        ("nice", args.nice.map(Value::from)),
-        ("limits", args.limits.as_deref().map(Value::from)),
-        ("on_disconnect", args.on_disconnect.as_deref().map(Value::from)),
-        ("except", args.except.as_deref().map(Value::from)),
-        ("alive", args.alive.then(|| Value::from(true))),
-        ("limit", args.limit.as_deref().map(Value::from)),
-        ("queue_s", args.queue.map(|time| Value::from(time.duration().as_secs_f64()))),
-        ("deadline_s", args.deadline.map(|time| Value::from(time.duration().as_secs_f64()))),
-        ("id", args.id.as_deref().map(Value::from)),
-    ];
-    let terminal = interactive::options(args).into_iter().map(|(name, value)| (name, Some(value)));
-    let options: BTreeMap<_, _> =
-        all.into_iter().chain(terminal).filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-    Ok(vec![Value::from(args.target.as_str()), program, arguments, Value::Struct(options)])
+/// What the agent is asked for.
+pub(super) fn request(args: &RunArgs) -> Result<Run, CliError> {
+    let (cmd, arguments) = command_line(args)?;
+    let env = args.env.iter().cloned().chain(interactive::environment(args)).collect();
+    let seconds = |time: Span| time.duration().as_secs_f64();
+    let flag = |is_set: bool| is_set.then_some(true);
+    Ok(Run {
+        target: args.target.clone(),
+        cmd,
+        args: arguments,
+        env: Some(env).filter(|env: &std::collections::BTreeMap<_, _>| !env.is_empty()),
+        path: args.workdir.clone(),
+        stdin: None,
+        stream_stdin: flag(args.stdin && !args.tty),
+        tty: interactive::terminal(args),
+        timeout_s: args.timeout.map(seconds),
+        grace_s: None,
+        user: args.user.clone(),
+        nice: args.nice,
+        limits: args.limits.clone(),
+        on_disconnect: args.on_disconnect,
+        except: args.except.clone(),
+        alive: flag(args.alive),
+        limit: args.limit,
+        queue_s: args.queue.map(seconds).map(PositiveSeconds),
+        deadline_s: args.deadline.map(seconds).map(PositiveSeconds),
+        id: args.id.clone(),
+    })
 }
 
-fn command_line(args: &RunArgs) -> Result<(Value, Value), CliError> {
-    let texts = |texts: &[String]| texts.iter().map(|text| Value::from(text.as_str())).collect::<Value>();
+fn command_line(args: &RunArgs) -> Result<(String, Vec<String>), CliError> {
     if args.shell {
-        let script = args.command.join(" ");
-        return Ok((Value::from(SHELL), texts(&["-c".to_owned(), script])));
+        return Ok((SHELL.to_owned(), vec!["-c".to_owned(), args.command.join(" ")]));
     }
     match args.command.split_first() {
-        Some((program, arguments)) if !program.is_empty() => {
-            Ok((Value::from(program.as_str()), texts(arguments)))
-        }
+        Some((program, arguments)) if !program.is_empty() => Ok((program.clone(), arguments.to_vec())),
         _ => Err(CliError::bad_argument("COMMAND is empty; nothing was run")),
     }
 }

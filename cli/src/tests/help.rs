@@ -29,10 +29,10 @@ fn of_vocable() {
       ps          List commands: those under way, or all
       logs        Print what commands have written, live or past
       wait        Wait until commands are over
-      attach      Go back to a running command
+      attach      Attach to a running command
       kill        End commands, with all their processes
       top         Show what running commands use, until Ctrl-C
-      rm          Forget commands that are over, with all they have written
+      rm          Remove commands that are over, with all their output
 
     Files
       cp          Copy files to guests and back
@@ -73,7 +73,7 @@ fn of_vocable() {
       -h, --help               Print help (see more with '--help')
       -V, --version            Print version
     ");
-    insta::assert_snapshot!(help(&["--help"]), @r#"
+    insta::assert_snapshot!(help(&["--help"]), @"
     Run commands, ask words and watch a fleet of virtual machines
 
     Usage: vocable [OPTIONS] <VERB>
@@ -83,10 +83,10 @@ fn of_vocable() {
       ps          List commands: those under way, or all
       logs        Print what commands have written, live or past
       wait        Wait until commands are over
-      attach      Go back to a running command
+      attach      Attach to a running command
       kill        End commands, with all their processes
       top         Show what running commands use, until Ctrl-C
-      rm          Forget commands that are over, with all they have written
+      rm          Remove commands that are over, with all their output
 
     Files
       cp          Copy files to guests and back
@@ -164,7 +164,7 @@ fn of_vocable() {
 
     Files and variables
       VOCABLE_AGENT, VOCABLE_TOKEN_FILE, VOCABLE_CONFIG, NO_COLOR; vocable config list
-    "#);
+    ");
     assert_eq!(
         help(&[]),
         help(&["-h"]).replacen("Run commands", "------- stderr\nRun commands", 1) + "------- exit code 2\n"
@@ -173,55 +173,55 @@ fn of_vocable() {
 
 #[test]
 fn of_run() {
-    insta::assert_snapshot!(own(&["run", "-h"]), @r#"
+    insta::assert_snapshot!(own(&["run", "-h"]), @"
     Run a command in guests
 
     Usage: vocable run [OPTIONS] <TARGET> <COMMAND>...
 
     Arguments:
-      <TARGET>      Whom: a guest, a glob, @group, or several of them separated by commas
+      <TARGET>      Target: a guest, a glob, @group, or several of them separated by commas
       <COMMAND>...  The program and its arguments; `--` before it if it begins with a dash
 
     Options:
       -d, --detach                   Print the id and leave the command running
           --timeout <TIME>           End the command after this time: 10s, 5m, 1h30m
-      -e, --env <NAME=VALUE>         Set a variable of its environment
-      -w, --workdir <DIR>            Directory it works in
+      -e, --env <NAME=VALUE>         Set an environment variable
+      -w, --workdir <DIR>            Working directory
       -i, --stdin                    Send it our standard input, as it comes
       -t, --tty                      Give it a terminal; with -i it is ours
-      -u, --user <USER>              Whose rights it has, if the guest's agent may give them
-          --nice <N>                 How far it stands back behind others, -20 to 19
+      -u, --user <USER>              Run as this user, if the guest's agent may
+          --nice <N>                 Scheduling priority (niceness), -20 to 19
           --limits <NAME=VALUE,...>  Resource limits: nofile=1024,as=1GiB
-          --on-disconnect <WHAT>     What its guest does with it when it loses the host, and we when we
-                                     are hung up [possible values: keep, kill]
-          --detach-keys <KEY>        With -t: the key after which `d` leaves, `k` kills and `?` helps,
+          --on-disconnect <WHAT>     What becomes of it when its guest loses the host, or when we are
+                                     hung up [possible values: keep, kill]
+          --detach-keys <KEY>        With -t: the key after which `d` detaches, `k` kills and `?` helps,
                                      or none [default: ctrl-]]
           --except <TARGET>          Not on these guests
-          --alive                    Of a glob or group only the guests that are there now
-          --limit <N>                Only on so many of the guests, by chance: 10, or 10%
-          --queue[=<TIME>]           Wait for guests that are away, so long; without a time 1h
+          --alive                    Of a glob or group only the guests that are online now
+          --limit <N>                Only on so many of the guests, chosen at random: 10, or 10%
+          --queue[=<TIME>]           Wait for guests that are offline, so long; without a time 1h
           --deadline <TIME>          End it after this time wherever it is, and wait no longer
           --id <ID>                  Choose its id: a retry with the same id runs nothing twice
           --status <FILE>            Write how it ended to a file, as JSON
-          --usage                    Tell what it used when it is over
+          --usage                    Print resource usage when it is over
           --shell                    Run it with /bin/sh -c
       -N, --no-prefix                Print the lines of several guests without their names
       -h, --help                     Print help (see more with '--help')
-    "#);
-    insta::assert_snapshot!(own(&["run", "--help"]), @r#"
+    ");
+    insta::assert_snapshot!(own(&["run", "--help"]), @r"
     Run a command in guests
 
     The command runs without a shell, and goes on whatever becomes of this connection. Of one guest its
-    output comes octet for octet and its exit code becomes ours; of several it comes in lines that begin
-    with the guest's name. Options may stand after TARGET too; everything after COMMAND is the command's
-    own. Ctrl-C interrupts the command with all its processes, a second one kills it, a third one waits
-    no longer; Ctrl-\ leaves it running.
+    output comes as it is and its exit code becomes ours; of several it comes in lines that begin with
+    the guest's name. Options may stand after TARGET too; everything after COMMAND is the command's own.
+    Ctrl-C interrupts the command with all its processes, a second one kills it, a third one waits no
+    longer; Ctrl-\ leaves it running.
 
     Usage: vocable run [OPTIONS] <TARGET> <COMMAND>...
 
     Arguments:
       <TARGET>
-              Whom: a guest, a glob, @group, or several of them separated by commas
+              Target: a guest, a glob, @group, or several of them separated by commas
 
       <COMMAND>...
               The program and its arguments; `--` before it if it begins with a dash
@@ -234,10 +234,10 @@ fn of_run() {
               End the command after this time: 10s, 5m, 1h30m
 
       -e, --env <NAME=VALUE>
-              Set a variable of its environment
+              Set an environment variable
 
       -w, --workdir <DIR>
-              Directory it works in
+              Working directory
 
       -i, --stdin
               Send it our standard input, as it comes
@@ -246,21 +246,21 @@ fn of_run() {
               Give it a terminal; with -i it is ours
 
       -u, --user <USER>
-              Whose rights it has, if the guest's agent may give them
+              Run as this user, if the guest's agent may
 
           --nice <N>
-              How far it stands back behind others, -20 to 19
+              Scheduling priority (niceness), -20 to 19
 
           --limits <NAME=VALUE,...>
               Resource limits: nofile=1024,as=1GiB
 
           --on-disconnect <WHAT>
-              What its guest does with it when it loses the host, and we when we are hung up
+              What becomes of it when its guest loses the host, or when we are hung up
 
               [possible values: keep, kill]
 
           --detach-keys <KEY>
-              With -t: the key after which `d` leaves, `k` kills and `?` helps, or none
+              With -t: the key after which `d` detaches, `k` kills and `?` helps, or none
 
               [default: ctrl-]]
 
@@ -268,13 +268,13 @@ fn of_run() {
               Not on these guests
 
           --alive
-              Of a glob or group only the guests that are there now
+              Of a glob or group only the guests that are online now
 
           --limit <N>
-              Only on so many of the guests, by chance: 10, or 10%
+              Only on so many of the guests, chosen at random: 10, or 10%
 
           --queue[=<TIME>]
-              Wait for guests that are away, so long; without a time 1h
+              Wait for guests that are offline, so long; without a time 1h
 
           --deadline <TIME>
               End it after this time wherever it is, and wait no longer
@@ -286,7 +286,7 @@ fn of_run() {
               Write how it ended to a file, as JSON
 
           --usage
-              Tell what it used when it is over
+              Print resource usage when it is over
 
           --shell
               Run it with /bin/sh -c
@@ -296,7 +296,7 @@ fn of_run() {
 
       -h, --help
               Print help (see a summary with '-h')
-    "#);
+    ");
 }
 
 #[test]
@@ -348,7 +348,7 @@ fn of_commands() {
       -n, --limit <N>      At most so many, the newest [default: 1000]
       -h, --help           Print help
     "#);
-    insta::assert_snapshot!(own(&["logs", "-h"]), @r#"
+    insta::assert_snapshot!(own(&["logs", "-h"]), @"
     Print what commands have written, live or past
 
     Usage: vocable logs [OPTIONS] <ID>...
@@ -359,11 +359,11 @@ fn of_commands() {
     Options:
       -f, --follow      Go on until the command is over
       -n, --lines <N>   Only the last lines, of each stream
-          --offset <N>  From this octet of standard output on
+          --offset <N>  From this byte of standard output on
           --stdout      Only standard output
           --stderr      Only standard error
       -h, --help        Print help (see more with '--help')
-    "#);
+    ");
     insta::assert_snapshot!(own(&["wait", "-h"]), @r#"
     Wait until commands are over
 

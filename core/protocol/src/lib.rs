@@ -32,7 +32,9 @@ pub use self::excerpt::excerpt;
 pub use self::facts::{Facts, FilesFact};
 pub use self::files::{FILES_SERVICE, files_secret};
 pub use self::limits::{Limit, LimitedResource};
-pub use self::options::{OnDisconnect, OptionError, OptionName, Options, TerminalSize};
+pub use self::options::{
+    OnDisconnect, OptionError, OptionName, Options, STREAMED, TerminalSize, terminal_side,
+};
 pub use self::part::Part;
 pub use self::program::Program;
 pub use self::results::{

@@ -3,7 +3,7 @@
 use crate::excerpt;
 use crate::limits::Limit;
 use base64::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
@@ -41,7 +41,7 @@ impl OptionName {
 }
 
 /// The value of [`OptionName::Input`].
-pub(crate) const STREAMED: &str = "streamed";
+pub const STREAMED: &str = "streamed";
 
 /// The options of a [`Program`](crate::Program), understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +93,7 @@ pub struct OptionError {
 }
 
 /// What becomes of a command when the guest loses its host.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, Default, Deserialize, Display, EnumString, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
@@ -104,12 +105,27 @@ pub enum OnDisconnect {
     Kill,
 }
 
-/// The size of a terminal, in characters.
+/// The size of a terminal, in characters: each from 1 to 65535.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names say it")]
+#[serde(deny_unknown_fields)]
 pub struct TerminalSize {
+    /// Lines, 1 to 65535
+    #[serde(deserialize_with = "terminal_side")]
     pub rows: u16,
+    /// Characters of a line, 1 to 65535
+    #[serde(deserialize_with = "terminal_side")]
     pub columns: u16,
+}
+
+/// For `deserialize_with`: lines, or characters of a line.
+///
+/// # Errors
+/// For what is no number from 1 to 65535.
+pub fn terminal_side<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    let side = u16::try_from(number).ok().filter(|side| *side > 0);
+    side.ok_or_else(|| de::Error::custom(format!("expected 1 to 65535, got {number}")))
 }
 
 impl Options {

@@ -1,6 +1,7 @@
 //! What somebody wants to have run.
 
 use crate::options::OptionName;
+use base64::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -30,6 +31,11 @@ impl Program {
     /// Sets an option to a value as it is written.
     pub fn set(&mut self, option: OptionName, value: impl Into<String>) {
         self.options.insert(option.as_str().to_owned(), value.into());
+    }
+
+    /// Gives it all of its standard input.
+    pub fn set_stdin(&mut self, bytes: &[u8]) {
+        self.set(OptionName::Stdin, BASE64_STANDARD.encode(bytes));
     }
 
     /// An option as it is written.

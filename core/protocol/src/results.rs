@@ -100,12 +100,13 @@ pub enum EndState {
 }
 
 /// What went wrong, for programs (`code`) and for people (`message`).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// A slug: a guest's are those of [`FailureCode`], a host has more.
+    /// What kind of failure: those of guests are not-found, spool-full and so on
     pub code: String,
-    /// A sentence with the names and values, lower case, no full stop.
+    /// A sentence
     pub message: String,
 }
 

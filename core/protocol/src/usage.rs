@@ -4,35 +4,37 @@ use serde::{Deserialize, Serialize};
 
 /// What all processes of a command use together, now. Computing time includes processes that have ended and were
 /// waited for.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Usage {
-    /// Seconds of computing, `user_s` and `system_s` together.
+    /// Seconds of computing, processes that have ended included
     pub cpu_s: f64,
-    /// Seconds of computing in user mode.
+    /// Of them in user mode
     pub user_s: f64,
-    /// Seconds of computing in the kernel.
+    /// Of them in the kernel
     pub system_s: f64,
-    /// Bytes in memory; what processes share is counted for each of them by the process table, once by a cgroup.
+    /// Bytes in memory; the process table counts what is shared for each process, a cgroup once
     pub rss_bytes: u64,
-    /// Bytes read from storage by processes that live, and the children they waited for (by all, in a cgroup); `None`
-    /// where the kernel keeps no such books.
+    /// Bytes read from storage, where the kernel counts them
     pub read_bytes: Option<u64>,
-    /// Bytes written to storage, counted in the same way.
+    /// Bytes written to storage, where the kernel counts them
     pub written_bytes: Option<u64>,
-    /// How many processes there are.
+    /// Number of processes
     pub processes: usize,
-    /// Where the figures are from.
+    /// Where the figures are from: cgroup or proc
     pub source: UsageSource,
 }
 
-/// Who keeps the books.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// Where the figures are from.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UsageSource {
     /// The command's cgroup: exact for computing time and processes, and for memory and storage where these
-    /// controllers are switched on; otherwise these two are those of the process table.
+    /// controllers are switched on; otherwise these two are those of the process table
     Cgroup,
-    /// The process table: exact for computing time, a moment's picture for the rest.
+    /// The process table: exact for computing time, a moment's picture for the rest
+    #[default]
     Proc,
 }
 

@@ -8,10 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 use vocable_api::fault::Fault;
 
-/// Who wants to know the answer.
 #[derive(Debug)]
 pub(crate) enum Purpose {
-    /// Somebody who waits for it.
     Caller(Reply<Result<Answer, Fault>>),
     /// The books: whether the guest has taken the command.
     Command(String),
@@ -20,15 +18,12 @@ pub(crate) enum Purpose {
 /// One ask.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    /// Who was asked.
     pub(crate) guest: String,
     /// When to give up; never for commands, which wait in the guest's mailbox.
     pub(crate) deadline: Option<Instant>,
-    /// Who wants to know.
     pub(crate) purpose: Purpose,
 }
 
-/// All asks under way.
 #[derive(Debug)]
 pub(crate) struct Asks {
     /// What the ids of this process begin with.
@@ -36,7 +31,6 @@ pub(crate) struct Asks {
     next: u64,
     pending: HashMap<String, Pending>,
     deadlines: BTreeSet<(Instant, String)>,
-    /// The ids of each guest's asks.
     by_guest: HashMap<String, BTreeSet<String>>,
     /// The id of the ask that carries a command.
     by_command: HashMap<String, String>,
@@ -106,7 +100,6 @@ impl Asks {
         }
     }
 
-    /// Those whose time has run out.
     pub(crate) fn expired(&mut self, now: Instant) -> Vec<Pending> {
         let mut expired = Vec::new();
         while self.deadlines.first().is_some_and(|(deadline, _)| *deadline <= now) {
@@ -123,11 +116,6 @@ impl Asks {
             asks.pending.get(id).is_some_and(|ask| matches!(ask.purpose, Purpose::Caller(_)))
         };
         theirs.into_iter().filter_map(|id| is_caller(self, &id).then(|| self.remove(&id)).flatten()).collect()
-    }
-
-    /// Who was asked.
-    pub(crate) fn guest(&self, id: &str) -> Option<&str> {
-        self.pending.get(id).map(|ask| ask.guest.as_str())
     }
 
     /// The id of the ask by which a command is on its way to its guest.

@@ -1,8 +1,9 @@
 //! What the host can do for its words: the roster and the books of commands, in which a word acts only for the guest
 //! being listened to, and saying other words.
 
-use crate::agent::handle::{Handle, TakeError};
-use crate::agent::request::{Request, Unheard};
+use crate::agent::commands::BookError;
+use crate::agent::handle::{Handle, TakeError, Unheard};
+use crate::agent::request::Request;
 use crate::shape::{self, Bounds};
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
@@ -70,12 +71,10 @@ fn failed(fault: Fault) -> Refusal {
 /// What the guest should do about it: try again later, or never.
 fn not_taken(error: TakeError) -> Refusal {
     match error {
-        TakeError::Unheard(Unheard::Unknown(_) | Unheard::NotYours { .. }) | TakeError::Inline(_) => {
-            Refusal::Invalid(error.to_string())
-        }
-        TakeError::Unheard(Unheard::Books(crate::agent::commands::BookError::Malformed { .. })) => {
-            Refusal::Invalid(error.to_string())
-        }
+        TakeError::Unheard(
+            Unheard::Unknown(_) | Unheard::NotYours { .. } | Unheard::Books(BookError::Malformed { .. }),
+        )
+        | TakeError::Inline(_) => Refusal::Invalid(error.to_string()),
         TakeError::Unheard(Unheard::Books(_))
         | TakeError::Held { .. }
         | TakeError::Store(_)
@@ -179,10 +178,8 @@ impl Commands for HostCapabilities {
     }
 
     async fn input_taken(&self, caller: Caller<'_>, cmd_id: String, offset: u64) -> Result<(), Refusal> {
-        let sender = guest(caller, "commands")?.to_owned();
-        let taken = |reply| Request::InputTaken { sender, id: cmd_id, offset, reply };
-        let taken = self.handle.request(taken).await.map_err(failed)?;
-        taken.map_err(|error| Refusal::Invalid(error.to_string()))
+        let sender = guest(caller, "commands")?;
+        self.handle.take_input(sender, &cmd_id, offset).await.map_err(not_taken)
     }
 }
 

@@ -2,20 +2,31 @@
 //! raised for the words bound to it, and the guest's answer to what they say.
 
 use crate::agent::commands::{Command, State};
-use crate::agent::handle::{Found, Handle, understood};
-use crate::agent::request::{Request, Said};
+use crate::agent::handle::Handle;
+use crate::agent::request::{OutgoingMessage, Request};
+use crate::agent::say::{read_answer, word_fault};
+use crate::agent::store::Filter;
+use crate::shape::Bounds;
 use base64::prelude::*;
 use futures_util::stream::{self, StreamExt};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
+use vocable_api::cmd::InputTaken;
 use vocable_api::fault::{Fault, FaultKind};
+use vocable_protocol::{Event, InputStatus, TerminalSize, Usage, header};
 use vocable_runtime::Lexicon;
 
-/// How long a guest may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Octets of input in one message.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Commands that are measured together.
+const MAX_MEASURED: u32 = 1000;
+/// How long one attempt to feed a command lasts.
+const FEEDING: Duration = Duration::from_secs(3600);
+/// The pause before a guest that is offline is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Bytes of input in one message.
 const PIECE: usize = 256 * 1024;
 /// Guests asked at the same time.
 const ASKED_AT_ONCE: usize = 256;
@@ -25,10 +36,8 @@ const NO_WORD: Duration = Duration::from_secs(2);
 /// How long the end of a command may be on its way when its guest says that it is over.
 const ON_ITS_WAY: Duration = Duration::from_secs(2);
 
-/// What to do to a command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Signal {
-    /// The number of the signal.
     pub(crate) number: i32,
     /// To end it: how long until what is left is killed, or else by the command's own grace.
     pub(crate) end: Option<Option<Duration>>,
@@ -41,7 +50,7 @@ impl Signal {
     /// The facts of `signal-requested` for a command.
     pub(crate) fn facts(self, cmd_id: &str) -> Map<String, Value> {
         let mut facts = Map::from_iter([
-            ("cmd-id".to_owned(), Value::from(cmd_id)),
+            (header::CMD_ID.to_owned(), Value::from(cmd_id)),
             ("signal".to_owned(), self.number.into()),
         ]);
         if let Some(grace) = self.end {
@@ -52,33 +61,13 @@ impl Signal {
     }
 }
 
-/// What came of it for one command.
 #[derive(Clone, Debug)]
 pub(crate) struct Told<T> {
-    /// The command as it was.
     pub(crate) command: Command,
-    /// What the guest answered.
     pub(crate) answer: Result<T, Fault>,
 }
 
-/// How far the input of a command is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Taken {
-    /// The next octet belongs here.
-    pub(crate) offset: u64,
-    /// Whether no more is wanted: it has ended, or the command has.
-    pub(crate) over: bool,
-}
-
 impl Handle {
-    /// The command of that id, or all commands of the run of that id.
-    async fn meant(&self, id: &str) -> Result<Vec<Command>, Fault> {
-        Ok(match self.find(id).await? {
-            Found::Command(command) => vec![*command],
-            Found::Run(_, commands) => commands,
-        })
-    }
-
     /// Signals or ends a command, or all commands of a run that are not over. Gives for each how many processes
     /// heard of it; for one that is over already none, which is no fault of its end being wanted.
     pub(crate) async fn signal(
@@ -87,12 +76,12 @@ impl Handle {
         id: &str,
         signal: Signal,
     ) -> Result<Vec<Told<u64>>, Fault> {
-        let commands = self.meant(id).await?;
-        let telling = commands.into_iter().map(|command| async move {
+        let commands = self.find(id).await?.commands();
+        let signalling = commands.into_iter().map(|command| async move {
             let answer = self.signal_one(lexicon, &command, signal).await;
             Told { command, answer }
         });
-        Ok(stream::iter(telling).buffered(ASKED_AT_ONCE).collect().await)
+        Ok(stream::iter(signalling).buffered(ASKED_AT_ONCE).collect().await)
     }
 
     async fn signal_one(&self, lexicon: &Lexicon, command: &Command, signal: Signal) -> Result<u64, Fault> {
@@ -108,10 +97,13 @@ impl Handle {
         {
             return Ok(0);
         }
-        if self.begun(&command.id, Instant::now() + PATIENCE).await?.state.is_over() {
+        if self.begun(&command.id, Instant::now() + ANSWER_TIMEOUT).await?.state.is_over() {
             return over();
         }
-        match self.bid(lexicon, &command.guest, "signal-requested", signal.facts(&command.id)).await {
+        match self
+            .ask_bound_word(lexicon, &command.guest, Event::SignalRequested, signal.facts(&command.id))
+            .await
+        {
             Err(fault) if self.is_over_for(&command.id, &fault).await? => over(),
             answer => Ok(answer?["processes"].as_u64().unwrap_or(0)),
         }
@@ -126,12 +118,12 @@ impl Handle {
         Ok(now.state.is_over())
     }
 
-    /// What commands use now: each guest is asked once for all of its.
-    pub(crate) async fn usage(
-        &self,
-        lexicon: &Lexicon,
-        commands: Vec<Command>,
-    ) -> Result<Vec<Told<Value>>, Fault> {
+    /// What a command, the commands of a run, or all that run use now: each guest is asked once for all of its.
+    pub(crate) async fn usage(&self, lexicon: &Lexicon, id: Option<&str>) -> Result<Vec<Told<Usage>>, Fault> {
+        let commands = match id {
+            Some(id) => self.find(id).await?.commands(),
+            None => self.list(Filter { limit: MAX_MEASURED, ..Filter::default() }).await?,
+        };
         let mut by_guest: BTreeMap<String, Vec<Command>> = BTreeMap::new();
         for command in commands {
             by_guest.entry(command.guest.clone()).or_default().push(command);
@@ -142,7 +134,7 @@ impl Handle {
             let facts = Map::from_iter([("cmd-ids".to_owned(), json!(ids))]);
             let told = match ids.as_slice() {
                 [] => Ok(Value::Null),
-                _ => self.bid(lexicon, &guest, "usage-requested", facts).await,
+                _ => self.ask_bound_word(lexicon, &guest, Event::UsageRequested, facts).await,
             };
             commands.into_iter().map(|command| used(command, &told)).collect::<Vec<_>>()
         });
@@ -157,25 +149,48 @@ impl Handle {
         lexicon: &Lexicon,
         id: &str,
         offset: u64,
-        octets: &[u8],
+        bytes: &[u8],
         end: bool,
         deadline: Instant,
-    ) -> Result<Taken, Fault> {
-        let commands = self.meant(id).await?;
+    ) -> Result<InputTaken, Fault> {
+        let commands = self.find(id).await?.commands();
         let giving = commands
             .into_iter()
-            .map(|command| async move { self.give(lexicon, &command, offset, octets, end, deadline).await });
+            .map(|command| async move { self.give(lexicon, &command, offset, bytes, end, deadline).await });
         let taken: Vec<_> = stream::iter(giving).buffered(ASKED_AT_ONCE).collect().await;
-        let nobody = Taken { offset: offset + octets.len() as u64, over: true };
+        let nobody = InputTaken { offset: offset + bytes.len() as u64, over: true };
         taken.into_iter().try_fold(nobody, |so_far, taken| {
             let taken = taken?;
             Ok(match (so_far.over, taken.over) {
                 // Who wants no more keeps nobody waiting.
                 (true, _) => taken,
                 (false, true) => so_far,
-                (false, false) => Taken { offset: so_far.offset.min(taken.offset), over: false },
+                (false, false) => InputTaken { offset: so_far.offset.min(taken.offset), over: false },
             })
         })
+    }
+
+    /// Sends a command input, however long it takes until it reads it and its guest is online.
+    pub(crate) async fn feed(
+        &self,
+        lexicon: &Lexicon,
+        id: &str,
+        offset: u64,
+        bytes: &[u8],
+        end: bool,
+    ) -> Result<InputTaken, Fault> {
+        let until = offset + bytes.len() as u64;
+        loop {
+            match self.input(lexicon, id, offset, bytes, end, Instant::now() + FEEDING).await {
+                // It was not read yet.
+                Ok(InputTaken { offset: at, over: false }) if at >= offset && (at < until || end) => {}
+                Err(fault) if fault.kind.transient() && fault.kind != FaultKind::Stopping => {
+                    // The guest is offline; commands go on without it, and so do we, later.
+                    self.watch(id, Instant::now() + PAUSE, |command| command.state.is_over()).await?;
+                }
+                taken => return taken,
+            }
+        }
     }
 
     async fn give(
@@ -183,12 +198,12 @@ impl Handle {
         lexicon: &Lexicon,
         command: &Command,
         offset: u64,
-        octets: &[u8],
+        bytes: &[u8],
         end: bool,
         deadline: Instant,
-    ) -> Result<Taken, Fault> {
-        let until = offset + octets.len() as u64;
-        let over = Taken { offset: until, over: true };
+    ) -> Result<InputTaken, Fault> {
+        let until = offset + bytes.len() as u64;
+        let over = InputTaken { offset: until, over: true };
         let mut at = offset;
         loop {
             let now = self.begun(&command.id, deadline).await?;
@@ -196,56 +211,53 @@ impl Handle {
                 return Ok(over);
             }
             if now.state == State::Queued {
-                return Ok(Taken { offset: at, over: false });
+                return Ok(InputTaken { offset: at, over: false });
             }
             let from = usize::try_from(at - offset).unwrap_or(usize::MAX);
-            let rest = octets.get(from..).unwrap_or_default();
+            let rest = bytes.get(from..).unwrap_or_default();
             let piece = rest.get(..PIECE.min(rest.len())).unwrap_or_default();
             let is_last = end && piece.len() == rest.len();
-            let facts = json!({"cmd-id": command.id, "offset": at, "input": BASE64_STANDARD.encode(piece),
+            let facts = json!({header::CMD_ID: command.id, "offset": at, "input": BASE64_STANDARD.encode(piece),
                 "end": is_last});
             let facts = facts.as_object().cloned().unwrap_or_default();
-            let answer = match self.bid(lexicon, &command.guest, "input-requested", facts).await {
-                Err(fault) if self.is_over_for(&command.id, &fault).await? => return Ok(over),
-                answer => answer?,
-            };
-            let here = answer["offset"].as_u64().unwrap_or(at);
-            if answer["end"] == true && (is_last || here <= at) {
-                return Ok(Taken { offset: here.max(at), over: true });
+            let answer =
+                match self.ask_bound_word(lexicon, &command.guest, Event::InputRequested, facts).await {
+                    Err(fault) if self.is_over_for(&command.id, &fault).await? => return Ok(over),
+                    answer => answer?,
+                };
+            let InputStatus { offset: here, taken, end: ended } = serde_json::from_value(answer)
+                .unwrap_or(InputStatus { offset: at, ..InputStatus::default() });
+            if ended && (is_last || here <= at) {
+                return Ok(InputTaken { offset: here.max(at), over: true });
             }
             if here < offset {
                 // Something before this was never here: only the caller can say what.
-                return Ok(Taken { offset: here, over: false });
+                return Ok(InputTaken { offset: here, over: false });
             }
             let moved = here > at;
             at = here.min(until);
             if at == until && !end || Instant::now() >= deadline {
-                return Ok(Taken { offset: at, over: false });
+                return Ok(InputTaken { offset: at, over: false });
             }
             if !moved {
-                let patience = deadline.min(Instant::now() + NO_WORD);
-                let before = now.input_taken.max(answer["taken"].as_u64().unwrap_or(0));
+                let wait = deadline.min(Instant::now() + NO_WORD);
+                let before = now.input_taken.max(taken);
                 let room = |command: &Command| command.state.is_over() || command.input_taken > before;
-                self.watch(&command.id, patience, room).await?;
+                self.watch(&command.id, wait, room).await?;
             }
         }
     }
 
     /// Gives the terminal of a command, or of all commands of a run, another size.
-    pub(crate) async fn resize(
-        &self,
-        lexicon: &Lexicon,
-        id: &str,
-        rows: u16,
-        columns: u16,
-    ) -> Result<(), Fault> {
-        for command in self.meant(id).await? {
-            if self.begun(&command.id, Instant::now() + PATIENCE).await?.state.is_over() {
+    pub(crate) async fn resize(&self, lexicon: &Lexicon, id: &str, size: TerminalSize) -> Result<(), Fault> {
+        let TerminalSize { rows, columns } = size;
+        for command in self.find(id).await?.commands() {
+            if self.begun(&command.id, Instant::now() + ANSWER_TIMEOUT).await?.state.is_over() {
                 continue;
             }
-            let facts = json!({"cmd-id": command.id, "rows": rows, "columns": columns});
+            let facts = json!({header::CMD_ID: command.id, "rows": rows, "columns": columns});
             let facts = facts.as_object().cloned().unwrap_or_default();
-            self.bid(lexicon, &command.guest, "input-requested", facts).await?;
+            self.ask_bound_word(lexicon, &command.guest, Event::InputRequested, facts).await?;
         }
         Ok(())
     }
@@ -257,29 +269,31 @@ impl Handle {
     }
 
     /// Has the words bound to an event say it to a guest, and gives what that answers.
-    async fn bid(
+    async fn ask_bound_word(
         &self,
         lexicon: &Lexicon,
         guest: &str,
-        event: &str,
+        event: Event,
         facts: Map<String, Value>,
     ) -> Result<Value, Fault> {
-        let said = lexicon.raise(event, Value::from(facts).to_string()).await.into_iter().next();
+        let said = lexicon.raise(event.as_str(), Value::from(facts).to_string()).await.into_iter().next();
         let none = || Fault::new(FaultKind::NoSuchWord, format!("no word is bound to {event}"));
         let (word, message) = said.ok_or_else(none)?;
-        let said = Said { word: word.clone(), message: message.map_err(super::handle::word_fault)? };
-        let ask = |reply| Request::Ask { guest: guest.to_owned(), said, timeout: PATIENCE, reply };
-        understood(guest, &word, self.request(ask).await??)
+        let said = OutgoingMessage { word: word.clone(), message: message.map_err(word_fault)? };
+        let answer = self.ask_guest(guest, said, ANSWER_TIMEOUT).await?;
+        read_answer(guest, &word, answer, Bounds::SHOWN)
     }
 }
 
-/// What a guest's answer says of one command.
-fn used(command: Command, told: &Result<Value, Fault>) -> Told<Value> {
+fn used(command: Command, told: &Result<Value, Fault>) -> Told<Usage> {
     let not_running = |why: String| Err(Fault::new(FaultKind::Finished, why));
     let answer = match told {
         Err(fault) if command.state == State::Running => Err(fault.clone()),
         Ok(by_id) if command.state == State::Running => match by_id.get(&command.id) {
-            Some(usage @ Value::Object(_)) => Ok(usage.clone()),
+            Some(usage @ Value::Object(_)) => Usage::deserialize(usage).map_err(|error| {
+                let text = format!("{}: no usage of {}: {error}", command.guest, command.id);
+                Fault::new(FaultKind::WordFailed, text)
+            }),
             Some(Value::String(why)) => not_running(why.clone()),
             _ => not_running(format!("{} says nothing of {}", command.guest, command.id)),
         },

@@ -9,33 +9,24 @@ use vocable_api::clock::Now;
 use vocable_logging::{LeftOut, Limiter};
 use vocable_pattern::{PatternError, Patterns};
 
-/// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Event {
     /// Counts up by one, from 1 at the start of the agent.
     pub(crate) seq: u64,
-    /// When.
     pub(crate) time: OffsetDateTime,
-    /// `guest.joined`, `cmd.done`, `word.loaded` …
     pub(crate) kind: String,
-    /// The guest it is about.
     pub(crate) guest: Option<String>,
-    /// The command it is about.
     pub(crate) cmd_id: Option<String>,
     /// The machine it is about, by name.
     pub(crate) vm: Option<String>,
-    /// In words.
     pub(crate) text: String,
-    /// Further facts.
     pub(crate) data: Map<String, Value>,
 }
 
-/// Events since some number.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Since {
     /// The events, oldest first.
     pub(crate) events: Vec<Event>,
-    /// What to ask for next.
     pub(crate) next: u64,
     /// So many in between are no longer kept.
     pub(crate) dropped: u64,
@@ -61,7 +52,6 @@ type Kind = (String, String);
 
 /// Events of one kind about one guest in each stretch, those about commands aside: they are callers' doing.
 const AT_ONCE: u32 = 20;
-/// How long a stretch is.
 const STRETCH: Duration = Duration::from_secs(10);
 /// Kinds times guests that are counted apart.
 const KINDS: usize = 50_000;
@@ -69,7 +59,6 @@ const KINDS: usize = 50_000;
 const STRANGERS: &str = "?";
 
 impl EventLog {
-    /// A log that keeps the last `most` events.
     pub(crate) fn new(most: usize) -> Self {
         Self {
             kept: BTreeMap::new(),
@@ -181,7 +170,6 @@ impl Wanted {
         Ok(Self { guest, kinds: Some(Patterns::new(kinds)?) })
     }
 
-    /// Whether it is wanted.
     pub(crate) fn matches(&self, event: &Event) -> bool {
         self.guest.as_ref().is_none_or(|guest| event.guest.as_ref() == Some(guest))
             && self.kinds.as_ref().is_none_or(|kinds| kinds.fit(&event.kind))
@@ -191,18 +179,14 @@ impl Wanted {
 /// Whom and what an event is about.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct About {
-    /// The guest.
     pub(crate) guest: Option<String>,
-    /// The command.
     pub(crate) cmd_id: Option<String>,
     /// The machine, by name.
     pub(crate) vm: Option<String>,
-    /// Further facts.
     pub(crate) data: Map<String, Value>,
 }
 
 impl About {
-    /// About a guest.
     pub(crate) fn guest(id: &str) -> Self {
         Self { guest: Some(id.to_owned()), ..Self::default() }
     }

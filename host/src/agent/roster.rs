@@ -22,7 +22,7 @@ use vocable_protocol::Facts;
 
 /// When a silent guest is late, and when it is lost.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Timeouts {
     /// How often guests say that they are alive.
     pub(crate) beacon: Duration,
     /// So many beacons missed, and a guest is late.
@@ -31,14 +31,16 @@ pub(crate) struct Patience {
     pub(crate) lost_after: u32,
 }
 
-impl Patience {
+impl Timeouts {
     /// Half an interval of grace: a beacon that is under way is not missed yet.
     fn silence(&self, missed: u32) -> Duration {
         self.beacon * missed + self.beacon / 2
     }
 }
 
-/// How alive a guest is.
+#[cfg(test)]
+pub(crate) use Timeouts as Patience;
+
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum State {
     /// Gives signs of life as often as agreed.
@@ -47,7 +49,6 @@ pub(crate) enum State {
     Joined,
     /// Missed a beacon.
     Late,
-    /// Said that it leaves.
     Left,
     /// Its connection ended without a word, or it was silent for too long.
     Lost,
@@ -56,7 +57,6 @@ pub(crate) enum State {
 }
 
 impl State {
-    /// The name it has everywhere.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Alive => "alive",
@@ -74,71 +74,49 @@ impl State {
     }
 }
 
-/// A guest's state changed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Change {
-    /// Whose.
     pub(crate) guest: String,
-    /// To what.
     pub(crate) state: State,
     /// Why, in words; may be empty for the good ones.
     pub(crate) reason: String,
 }
 
-/// A login that was refused.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusals {
-    /// How many so far.
     pub(crate) count: u64,
-    /// The last one's reason.
     pub(crate) reason: String,
-    /// The last one's time.
     pub(crate) at: OffsetDateTime,
-    /// Where the last one came from.
     pub(crate) peer: Option<SocketAddr>,
 }
 
-/// A connection to the broker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Connection {
-    /// Its other end.
     pub(crate) peer: Option<SocketAddr>,
-    /// When it was let in.
     pub(crate) since: OffsetDateTime,
     /// The same, by the clock that never jumps.
     pub(crate) at: Instant,
 }
 
-/// What is known of one guest.
 #[derive(Clone, Debug)]
 pub(crate) struct Guest {
-    /// How alive.
     pub(crate) state: State,
-    /// Since when.
     pub(crate) since: OffsetDateTime,
-    /// Why.
     pub(crate) reason: String,
     /// The address it gave of itself.
     pub(crate) ip: String,
     /// What else it told when it joined: agent version, MAC, boot id …
     pub(crate) facts: Map<String, Value>,
-    /// When it last joined.
     pub(crate) hello: Option<OffsetDateTime>,
-    /// Its last sign of life.
     pub(crate) last_sign: Option<OffsetDateTime>,
-    /// Beacons heard since then.
     pub(crate) beats: u64,
-    /// Its connection, if it has one.
     pub(crate) connection: Option<Connection>,
-    /// Logins under its name that were refused.
     pub(crate) refusals: Option<Refusals>,
-    /// The last word that failed for it, and how.
     pub(crate) last_error: Option<(OffsetDateTime, String)>,
     /// Its answers that nobody waited for: too late, or to another process.
     pub(crate) stray_answers: u64,
     /// Its messages that were not heard because too many of them waited.
     pub(crate) unheard: u64,
-    /// Where its last connection came from.
     pub(crate) last_peer: Option<IpAddr>,
     /// Its place among those that have to be judged: not later than it is to be.
     due: Option<Instant>,
@@ -173,9 +151,9 @@ impl Guest {
         }
     }
 
-    /// The patience with this guest: as everybody's, at its own pace.
-    fn patience(&self, of_all: Patience) -> Patience {
-        Patience { beacon: self.beacon.unwrap_or(of_all.beacon), ..of_all }
+    /// The timeouts with this guest: as everybody's, at its own pace.
+    fn timeouts(&self, of_all: Timeouts) -> Timeouts {
+        Timeouts { beacon: self.beacon.unwrap_or(of_all.beacon), ..of_all }
     }
 
     /// How often it says that it beats, if it said so.
@@ -184,16 +162,15 @@ impl Guest {
     }
 
     /// When it has to be judged next, if nothing is heard of it until then.
-    fn judged_at(&self, of_all: Patience) -> Option<Instant> {
+    fn judged_at(&self, of_all: Timeouts) -> Option<Instant> {
         let missed = match self.state {
             State::Alive | State::Joined => of_all.late_after,
             State::Late => of_all.lost_after,
             State::Left | State::Lost | State::Never => return None,
         };
-        self.heard.map(|at| at + self.patience(of_all).silence(missed))
+        self.heard.map(|at| at + self.timeouts(of_all).silence(missed))
     }
 
-    /// How long it has been silent.
     pub(crate) fn silent_for(&self, now: Now) -> Option<Duration> {
         self.heard.map(|at| now.mono.saturating_duration_since(at))
     }
@@ -206,7 +183,7 @@ impl Guest {
 /// All guests.
 #[derive(Debug)]
 pub(crate) struct Roster {
-    patience: Patience,
+    timeouts: Timeouts,
     guests: BTreeMap<String, Guest>,
     /// When guests have to be judged; a guest that is heard meanwhile is judged too early, which changes nothing.
     due: BTreeSet<(Instant, String)>,
@@ -220,10 +197,9 @@ const MAX_STRANGERS: usize = 100;
 const STRANGERS_OF_ONE: usize = 20;
 
 impl Roster {
-    /// Nobody yet.
-    pub(crate) const fn new(patience: Patience) -> Self {
+    pub(crate) const fn new(timeouts: Timeouts) -> Self {
         Self {
-            patience,
+            timeouts,
             guests: BTreeMap::new(),
             due: BTreeSet::new(),
             strangers: BTreeMap::new(),
@@ -231,12 +207,10 @@ impl Roster {
         }
     }
 
-    /// The guests by id.
     pub(crate) const fn guests(&self) -> &BTreeMap<String, Guest> {
         &self.guests
     }
 
-    /// Refused logins under names nobody has.
     pub(crate) const fn strangers(&self) -> &BTreeMap<String, Refusals> {
         &self.strangers
     }
@@ -246,14 +220,12 @@ impl Roster {
         self.forgotten
     }
 
-    /// What is known of one.
     pub(crate) fn get(&self, id: &str) -> Option<&Guest> {
         self.guests.get(id)
     }
 
-    /// The settings it judges by.
-    pub(crate) const fn patience(&self) -> Patience {
-        self.patience
+    pub(crate) const fn timeouts(&self) -> Timeouts {
+        self.timeouts
     }
 
     /// How many beacons a guest should have sent since its last sign of life and has not.
@@ -261,7 +233,7 @@ impl Roster {
         if !guest.state.is_there() && guest.state != State::Lost {
             return 0;
         }
-        let beacon = guest.patience(self.patience).beacon;
+        let beacon = guest.timeouts(self.timeouts).beacon;
         let silent = guest.silent_for(now).unwrap_or_default().saturating_sub(beacon / 2);
         u32::try_from(silent.as_millis() / beacon.as_millis().max(1)).unwrap_or(u32::MAX)
     }
@@ -272,7 +244,6 @@ impl Roster {
         self.guests.entry(id.to_owned()).or_insert_with(|| Guest::unknown(now));
     }
 
-    /// The broker let it in.
     pub(crate) fn connected(&mut self, id: &str, peer: Option<SocketAddr>, now: Now) {
         self.strangers.remove(id);
         let guest = self.guests.entry(id.to_owned()).or_insert_with(|| Guest::unknown(now));
@@ -292,7 +263,6 @@ impl Roster {
         Some(Change { guest: id.to_owned(), state: State::Lost, reason: reason.to_owned() })
     }
 
-    /// A login under that name was refused.
     pub(crate) fn refused(&mut self, id: &str, peer: Option<SocketAddr>, reason: &str, now: Now) {
         if let Some(guest) = self.guests.get_mut(id) {
             return note(&mut guest.refusals, peer, reason, now);
@@ -342,7 +312,6 @@ impl Roster {
         Some(Change { guest: id.to_owned(), state, reason: reason.to_owned() })
     }
 
-    /// It said that it is alive.
     pub(crate) fn alive(&mut self, id: &str, now: Now) -> Option<Change> {
         if let Some(guest) = self.guests.get_mut(id) {
             guest.beats += 1;
@@ -367,7 +336,6 @@ impl Roster {
         Some(Change { guest: id.to_owned(), state: State::Alive, reason })
     }
 
-    /// It said that it leaves.
     pub(crate) fn left(&mut self, id: &str, reason: &str, now: Now) -> Option<Change> {
         let guest = self.guests.get_mut(id)?;
         guest.turn(State::Left, reason, now);
@@ -382,7 +350,6 @@ impl Roster {
         }
     }
 
-    /// It answered something that nobody waits for.
     pub(crate) fn answered_nobody(&mut self, id: &str) {
         if let Some(guest) = self.guests.get_mut(id) {
             guest.stray_answers += 1;
@@ -396,14 +363,13 @@ impl Roster {
         }
     }
 
-    /// Judges everybody by the clock.
     pub(crate) fn tick(&mut self, now: Now) -> Vec<Change> {
         let mut changes = Vec::new();
         while self.due.first().is_some_and(|(due, _)| *due <= now.mono) {
             let Some((_, id)) = self.due.pop_first() else { break };
             if let Some(guest) = self.guests.get_mut(&id) {
                 guest.due = None;
-                changes.extend(judge(&id, guest, self.patience, now));
+                changes.extend(judge(&id, guest, self.timeouts, now));
             }
             self.schedule(&id, true);
         }
@@ -419,7 +385,7 @@ impl Roster {
     /// nothing then, however many there are.
     fn schedule(&mut self, id: &str, exactly: bool) {
         let Some(guest) = self.guests.get_mut(id) else { return };
-        let due = guest.judged_at(self.patience);
+        let due = guest.judged_at(self.timeouts);
         if !exactly && guest.due.is_some_and(|entered| due.is_none_or(|due| entered <= due)) {
             return;
         }
@@ -431,13 +397,13 @@ impl Roster {
     }
 }
 
-fn judge(id: &str, guest: &mut Guest, of_all: Patience, now: Now) -> Option<Change> {
-    let (silent, patience) = (guest.silent_for(now)?, guest.patience(of_all));
+fn judge(id: &str, guest: &mut Guest, of_all: Timeouts, now: Now) -> Option<Change> {
+    let (silent, timeouts) = (guest.silent_for(now)?, guest.timeouts(of_all));
     let state = match guest.state {
-        State::Alive | State::Joined | State::Late if silent >= patience.silence(patience.lost_after) => {
+        State::Alive | State::Joined | State::Late if silent >= timeouts.silence(timeouts.lost_after) => {
             State::Lost
         }
-        State::Alive | State::Joined if silent >= patience.silence(patience.late_after) => State::Late,
+        State::Alive | State::Joined if silent >= timeouts.silence(timeouts.late_after) => State::Late,
         _ => return None,
     };
     let reason = format!("no beacon for {}", age(silent));
@@ -461,14 +427,14 @@ fn note(refusals: &mut Option<Refusals>, peer: Option<SocketAddr>, reason: &str,
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience { beacon: Duration::from_secs(10), late_after: 1, lost_after: 3 };
+    const TIMEOUTS: Timeouts = Timeouts { beacon: Duration::from_secs(10), late_after: 1, lost_after: 3 };
 
     fn at(start: Now, seconds: u64) -> Now {
         start.after(Duration::from_secs(seconds))
     }
 
     fn with_one(start: Now) -> Roster {
-        let mut roster = Roster::new(PATIENCE);
+        let mut roster = Roster::new(TIMEOUTS);
         roster.connected("vm1", None, start);
         roster.joined("vm1", "10.0.0.1", Map::new(), start);
         roster
@@ -503,7 +469,7 @@ mod tests {
     #[test]
     fn a_guest_is_judged_at_the_pace_it_told_within_bounds() {
         let start = Now::read();
-        let mut roster = Roster::new(PATIENCE);
+        let mut roster = Roster::new(TIMEOUTS);
         let told = |beacon: &str| serde_json::json!({"beacon": beacon}).as_object().unwrap().clone();
         roster.connected("vm1", None, start);
         roster.joined("vm1", "", told("1"), start);
@@ -557,7 +523,7 @@ mod tests {
         fn nobody_is_judged_late_and_nobody_is_there_without_a_connection(
             steps in proptest::collection::vec((0u8..6, 0u8..3, 0u64..9_000), 0..150)
         ) {
-            let (mut now, mut roster) = (Now::read(), Roster::new(PATIENCE));
+            let (mut now, mut roster) = (Now::read(), Roster::new(TIMEOUTS));
             for (step, guest, millis) in steps {
                 now = now.after(Duration::from_millis(millis));
                 let id = format!("vm{guest}");
@@ -568,7 +534,7 @@ mod tests {
                     let silent = guest.silent_for(now).unwrap_or_default();
                     let state = guest.state;
                     proptest::prop_assert!(!state.is_there() || guest.connection.is_some(), "{id} is {state:?}");
-                    let late = PATIENCE.silence(PATIENCE.late_after);
+                    let late = TIMEOUTS.silence(TIMEOUTS.late_after);
                     proptest::prop_assert!(
                         !matches!(state, State::Alive | State::Joined) || silent < late, "{id} is {state:?} after {silent:?}"
                     );

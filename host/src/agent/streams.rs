@@ -9,14 +9,11 @@ use std::collections::HashMap;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
-use vocable_api::target::is_guest_id;
-use vocable_protocol::Mailbox;
+use vocable_protocol::{Mailbox, excerpt, is_guest_id};
 use vocable_stomp::broker::Link;
 use vocable_stomp::{Command as Verb, Frame};
 use vocable_streams::{Limits, Mux, OpenError, Packet, Stream};
-use vocable_xmlrpc::excerpt;
 
-/// Requests that may wait for the task.
 const WAITING: usize = 64;
 
 enum Request {
@@ -30,7 +27,6 @@ pub(crate) struct Streams {
     requests: mpsc::Sender<Request>,
 }
 
-/// The task that owns them.
 pub(crate) struct StreamsTask {
     requests: mpsc::Receiver<Request>,
     link: Link,
@@ -68,7 +64,6 @@ impl Streams {
 }
 
 impl StreamsTask {
-    /// Runs until cancelled.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         loop {
             tokio::select! {
@@ -117,12 +112,9 @@ impl StreamsTask {
     }
 
     fn arrived(&self, frame: &Frame) {
-        let guest = frame.header("destination").and_then(|to| Mailbox::StreamsFromGuest.guest(to));
-        let Some(guest) = guest.filter(|guest| is_guest_id(guest)) else {
-            return warn!(
-                "a stream from nobody: {}",
-                excerpt(frame.header("destination").unwrap_or_default())
-            );
+        let from = frame.header("destination").unwrap_or_default();
+        let Some(guest) = Mailbox::StreamsFromGuest.guest(from).filter(|guest| is_guest_id(guest)) else {
+            return warn!("a stream without a guest: {}", excerpt(from));
         };
         // A guest that nobody has opened a stream to has nothing to say here.
         let Some(mux) = self.peers.get(guest) else { return };

@@ -26,7 +26,6 @@ pub(crate) struct TurnLimits {
     pub(crate) bytes: usize,
     /// Short messages that are heard at the same time, of different guests.
     pub(crate) short_at_once: usize,
-    /// Long ones.
     pub(crate) long_at_once: usize,
 }
 
@@ -98,32 +97,25 @@ struct Account<M> {
     refused: u32,
 }
 
-/// What became of a message that was heard.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Outcome {
     /// The guest waits for an answer to it, or it was one.
     pub(crate) is_asked: bool,
-    /// It was refused.
     pub(crate) is_refused: bool,
 }
 
 /// Whether a message takes a place of the short or of the long ones.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Length {
-    /// It is expected to take little time.
     Short,
     /// It is expected to take long, or already has.
     Long,
 }
 
-/// A message whose turn it is.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Turn<M> {
-    /// Whose.
     pub(crate) guest: String,
-    /// The message.
     pub(crate) message: M,
-    /// How long it is likely to take.
     pub(crate) length: Length,
 }
 
@@ -183,7 +175,6 @@ impl<M> Account<M> {
 }
 
 impl<M> Turns<M> {
-    /// Nothing waits.
     pub(crate) fn new(limits: TurnLimits) -> Self {
         let (guests, ready, resting) = (HashMap::new(), Default::default(), BTreeSet::new());
         Self { limits, guests, ready, resting, at_work: [None, None], heard: [0; 2], clock: 0, count: 0 }

@@ -21,7 +21,6 @@ pub(super) struct Work<T> {
     computing: Arc<Mutex<()>>,
 }
 
-/// How work came out.
 pub(super) enum Worked<T> {
     /// It is done, after so much time spent in it.
     Done(T, Duration),
@@ -43,12 +42,10 @@ impl<T: Send + 'static> Work<T> {
         Self { running: FuturesUnordered::new(), stop, computing: Arc::default() }
     }
 
-    /// Begins something.
     pub(super) fn push(&self, work: BoxFuture<'static, T>) {
         self.begin(Metered { guest: None, work: Some(work), spent: Duration::ZERO });
     }
 
-    /// Begins to hear a message of a guest.
     pub(super) fn hear(&self, guest: String, length: Length, work: BoxFuture<'static, T>) {
         let work = Metered { guest: Some(guest), work: Some(work), spent: Duration::ZERO };
         match length {

@@ -2,12 +2,12 @@
 //! as it is typed, and the size of its terminal.
 //!
 //! ```text
-//! caller ═ frames ═▶ session ─┬─ watch, output ─▶ Handle
-//!                             └─ input, resize ─▶ Handle ─▶ words ─▶ guest
+//! caller ═ frames ═▶ conversation ─┬─ watch, output ─▶ Handle
+//!                                  └─ input, resize ─▶ Handle ─▶ words ─▶ guest
 //! ```
 //!
 //! Several may watch a command, one writes, the next one when that goes. Query: `out` and `err` (offsets to go on from)
-//! and `input=1` (who wants to write). A session holds nothing that would be lost with it: output is on disk, and each
+//! and `input=1` (who wants to write). An attachment holds nothing that would be lost with it: output is on disk, and each
 //! end tells the other what it is done with, so a caller that comes again goes on where it was.
 //!
 //! A command that has a terminal is hung up (SIGHUP, as when a modem lost its line) if all who were attached have been
@@ -23,9 +23,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
-use seats::Seats;
 use serde::Deserialize;
 use serde_json::json;
+use slots::Attachments;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -35,25 +35,19 @@ use vocable_api::fault::{Fault, FaultKind};
 use vocable_runtime::Lexicon;
 use vocable_xmlrpc::excerpt;
 
-mod seats;
-mod session;
+mod conversation;
+mod slots;
 
-/// Sessions at a time; each holds a window of output and one of input at most.
-const MOST: usize = 256;
+/// Attachments at a time; each holds a window of output and one of input at most.
+const MAX_ATTACHED: usize = 256;
 
-/// The option by which a command has a terminal.
-const TERMINAL: &str = "tty";
-
-/// The option by which its input comes piece by piece.
-const STREAMED: &str = "input";
-
-/// What all sessions share.
+/// What all attachments share.
 struct Attach {
     handle: Handle,
     lexicon: Lexicon,
     hangup_after: Duration,
     places: Arc<Semaphore>,
-    seats: Seats,
+    attachments: Attachments,
     shutdown: CancellationToken,
 }
 
@@ -69,7 +63,7 @@ struct Start {
     input: u8,
 }
 
-/// The route. Whoever comes here has shown the token already. Sessions end when `shutdown` is cancelled; a command with
+/// The route. Whoever comes here has shown the token already. Attachments end when `shutdown` is cancelled; a command with
 /// a terminal is hung up `hangup_after` after everybody who was attached was lost.
 pub(crate) fn router(
     handle: Handle,
@@ -77,8 +71,9 @@ pub(crate) fn router(
     hangup_after: Duration,
     shutdown: CancellationToken,
 ) -> Router {
-    let places = Arc::new(Semaphore::new(MOST));
-    let attach = Attach { handle, lexicon, hangup_after, places, seats: Seats::default(), shutdown };
+    let places = Arc::new(Semaphore::new(MAX_ATTACHED));
+    let attachments = Attachments::default();
+    let attach = Attach { handle, lexicon, hangup_after, places, attachments, shutdown };
     Router::new().route("/attach/{cmd_id}", get(answer)).with_state(Arc::new(attach))
 }
 
@@ -95,7 +90,10 @@ async fn answer(
         Err(fault) => return refusal(&fault),
     };
     let Ok(place) = attach.places.clone().try_acquire_owned() else {
-        return refusal(&Fault::new(FaultKind::TooMany, format!("{MOST} callers are attached already")));
+        return refusal(&Fault::new(
+            FaultKind::TooMany,
+            format!("{MAX_ATTACHED} callers are attached already"),
+        ));
     };
     let writes = start.input != 0;
     // Who only watches changes nothing.
@@ -103,7 +101,7 @@ async fn answer(
     let upgrade = upgrade.max_message_size(FRAME).max_frame_size(FRAME);
     upgrade.on_upgrade(move |socket| async move {
         let from = Offsets { out: start.out, err: start.err };
-        session::hold(&attach, command, from, writes, socket).await;
+        conversation::attach(&attach, command, from, writes, socket).await;
         drop(place);
         if let Some(line) = line {
             line.end("ok").await;
@@ -123,7 +121,7 @@ impl Attach {
     }
 }
 
-/// Said before there is a WebSocket.
+/// Before there is a WebSocket.
 fn refusal(fault: &Fault) -> Response {
     let status = match fault.kind {
         FaultKind::NoSuchCommand => StatusCode::NOT_FOUND,

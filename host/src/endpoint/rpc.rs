@@ -3,7 +3,6 @@
 //!
 //! The list changes while the agent runs: every word that answers is a method `word.<NAME>`.
 
-use crate::agent::commands::Command;
 use crate::agent::handle::Handle;
 use crate::endpoint::http::{Methods, Sample};
 use futures_util::future::BoxFuture;
@@ -40,6 +39,7 @@ mod samples;
 mod vm;
 mod word;
 
+pub(crate) use cmd::shown as shown_command;
 pub(crate) use job::Jobs;
 pub(crate) use legacy::Fetched;
 pub(crate) use live::router as live_events;
@@ -137,21 +137,14 @@ where
 
 /// All methods that do not come from words, by name.
 static METHODS: LazyLock<BTreeMap<Cow<'static, str>, Entry>> = LazyLock::new(|| {
-    let tables = [
-        cmd::METHODS,
-        control::METHODS,
-        guest::METHODS,
-        job::METHODS,
-        legacy::METHODS,
-        vm::METHODS,
-        word::METHODS,
-    ];
+    let tables = [guest::METHODS, job::METHODS, legacy::METHODS, vm::METHODS, word::METHODS];
     let of_table = |method: &'static Method| {
         let Method { name, help, params, gives, changes, call } = *method;
         let info = table::method(name, help, params, gives, changes, &[]);
         Entry { info, call: Box::new(call) }
     };
-    let entries = tables.into_iter().flatten().map(of_table).chain(agent::methods()).chain(file::methods());
+    let entries = tables.into_iter().flatten().map(of_table).chain(agent::methods());
+    let entries = entries.chain(cmd::methods()).chain(control::methods()).chain(file::methods());
     entries.map(|entry| (entry.info.name.clone(), entry)).collect()
 });
 
@@ -209,11 +202,6 @@ impl Methods for Api {
 fn deadline(context: &Context, seconds: f64) -> Instant {
     let wanted = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(context.longest_wait);
     Instant::now() + wanted.min(context.longest_wait)
-}
-
-/// Everything about a command but its output, as `cmd.poll` gives it.
-pub(crate) fn report(command: &Command) -> Value {
-    cmd::facts(command).into_iter().collect()
 }
 
 /// A struct of those members that are there: an absent thing is an absent member.

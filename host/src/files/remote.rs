@@ -115,7 +115,7 @@ fn fault(error: CopyError<Fault>) -> Fault {
 
 /// The kind of a failure by its slug; those that only the file system tells apart are one.
 fn kind(slug: &str) -> FaultKind {
-    FaultKind::ALL.into_iter().find(|kind| kind.slug() == slug).unwrap_or(FaultKind::FileFailed)
+    FaultKind::ALL.iter().copied().find(|kind| kind.slug() == slug).unwrap_or(FaultKind::FileFailed)
 }
 
 fn stopping() -> Fault {

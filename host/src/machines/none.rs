@@ -9,29 +9,45 @@ use super::{
     About, Answer, Blueprint, Console, Happening, Hypervisor, HypervisorError, Machine, Network, NetworkWish,
     Progress, Snapshot, State, Step, Usage, canonical_mac,
 };
-use crate::agent::events::Wanted;
-use crate::agent::handle::Handle;
-use crate::agent::request::{Request, RosterView};
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
-use vocable_api::target::is_guest_id;
-use vocable_xmlrpc::excerpt;
+use vocable_protocol::{excerpt, is_guest_id};
 
-/// How long to wait for news of guests before asking again; nothing depends on it.
-const LONG: Duration = Duration::from_hours(1);
 /// Most machines that can be registered.
 const MOST: usize = 10_000;
 
+/// Who knows the guests: every machine is one.
+pub(crate) trait Guests: Send + Sync + 'static {
+    /// All guests; or why nobody knows.
+    fn all(&self) -> BoxFuture<'_, Result<Vec<PlainGuest>, String>>;
+
+    /// There will be a guest of that id.
+    fn expect(&self, id: String) -> BoxFuture<'_, Result<(), String>>;
+
+    /// Waits until something has happened to guests since that event; gives the event to go on from. `None` once
+    /// nothing more will.
+    fn changed(&self, since: u64) -> BoxFuture<'_, Option<u64>>;
+}
+
+/// A guest, as far as it is a machine.
+#[derive(Clone, Debug)]
+pub(crate) struct PlainGuest {
+    pub(crate) id: String,
+    /// When its agent came or went.
+    pub(crate) since: OffsetDateTime,
+    pub(crate) is_there: bool,
+    /// The address of its card, as it says.
+    pub(crate) mac: Option<String>,
+}
+
 /// The driver `none`.
 pub(crate) struct NoHypervisor {
-    handle: Handle,
+    guests: Arc<dyn Guests>,
     file: PathBuf,
     // A lock and not a task: held for a look or a write of a small file, never across an await.
     registered: Mutex<BTreeMap<String, String>>,
@@ -39,14 +55,14 @@ pub(crate) struct NoHypervisor {
 
 impl NoHypervisor {
     /// The driver; what was registered before is in `machines.json` of the state folder.
-    pub(crate) fn open(handle: Handle, state: &Path) -> std::io::Result<Self> {
+    pub(crate) fn open(guests: Arc<dyn Guests>, state: &Path) -> std::io::Result<Self> {
         let file = state.join("machines.json");
         let registered = match std::fs::read(&file) {
             Ok(text) => serde_json::from_slice(&text)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(error),
         };
-        Ok(Self { handle, file, registered: Mutex::new(registered) })
+        Ok(Self { guests, file, registered: Mutex::new(registered) })
     }
 
     fn registered(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
@@ -74,13 +90,12 @@ impl NoHypervisor {
     }
 
     async fn all(&self) -> Result<Vec<Machine>, HypervisorError> {
-        let roster = self.handle.roster().await.map_err(|fault| HypervisorError::Gone {
-            driver: "the host agent".to_owned(),
-            reason: fault.to_string(),
-        })?;
+        let guests = self.guests.all().await.map_err(gone)?;
+        let guests: BTreeMap<_, _> = guests.into_iter().map(|guest| (guest.id.clone(), guest)).collect();
         let registered = self.registered().clone();
-        let names: BTreeSet<_> = roster.guests.keys().chain(registered.keys()).cloned().collect();
-        Ok(names.into_iter().map(|name| machine(&name, registered.get(&name), &roster)).collect())
+        let names: BTreeSet<_> = guests.keys().chain(registered.keys()).cloned().collect();
+        let of = |name: String| machine(&name, registered.get(&name), guests.get(&name));
+        Ok(names.into_iter().map(of).collect())
     }
 
     fn cannot(&self, id: &str, what: &str) -> HypervisorError {
@@ -90,16 +105,20 @@ impl NoHypervisor {
     }
 }
 
-fn machine(name: &str, tag: Option<&String>, roster: &RosterView) -> Machine {
+fn gone(reason: String) -> HypervisorError {
+    HypervisorError::Gone { driver: "the host agent".to_owned(), reason }
+}
+
+fn machine(name: &str, tag: Option<&String>, guest: Option<&PlainGuest>) -> Machine {
     let mut machine = Machine::new(name, name, OffsetDateTime::UNIX_EPOCH);
     machine.state = State::Absent;
     machine.tag = tag.cloned();
-    let Some((guest, _)) = roster.guests.get(name) else { return machine };
+    let Some(guest) = guest else { return machine };
     machine.since = guest.since;
-    if guest.state.is_there() {
+    if guest.is_there {
         machine.state = State::Running;
     }
-    let mac = guest.facts.get("mac").and_then(serde_json::Value::as_str).and_then(canonical_mac);
+    let mac = guest.mac.as_deref().and_then(canonical_mac);
     machine.cards = mac
         .map(|mac| super::Card {
             slot: 0,
@@ -132,14 +151,13 @@ impl Hypervisor for NoHypervisor {
 
     /// What happens to guests happens to machines.
     fn watch(&self, tell: mpsc::Sender<Happening>) -> BoxFuture<'static, ()> {
-        let handle = self.handle.clone();
+        let guests = Arc::clone(&self.guests);
         Box::pin(async move {
-            let (all, mut since) = (Wanted::default(), 0);
+            let mut since = 0;
             // Until nobody listens any more, or the agent stops answering.
-            while let Ok(news) = handle.events(since, usize::MAX, &all, Instant::now() + LONG).await {
-                since = news.next;
-                let of_guests = |event: &crate::agent::events::Event| event.kind.starts_with("guest.");
-                if news.events.iter().any(of_guests) && tell.send(Happening::Again).await.is_err() {
+            while let Some(next) = guests.changed(since).await {
+                since = next;
+                if tell.send(Happening::Again).await.is_err() {
                     return;
                 }
             }
@@ -162,11 +180,7 @@ impl Hypervisor for NoHypervisor {
                 return Err(HypervisorError::Invalid(format!("there are {MOST} machines already")));
             }
             self.keep(|registered| drop(registered.insert(name.clone(), blueprint.tag)))?;
-            let expected = self.handle.request(|reply| Request::Expect { guest: name.clone(), reply }).await;
-            expected.map_err(|fault| HypervisorError::Gone {
-                driver: "the host agent".to_owned(),
-                reason: fault.to_string(),
-            })?;
+            self.guests.expect(name.clone()).await.map_err(gone)?;
             self.machine(&name).await
         })
     }

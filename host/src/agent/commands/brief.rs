@@ -3,14 +3,11 @@
 
 use super::{Failure, Program};
 use crate::shape::{Bounds, bounded, omitted, shortened};
-use serde_json::{Map, Value};
+use serde_json::Value;
+use vocable_protocol::ReportedResults;
 
-/// The members of results that are told of a command.
-const SHOWN: [&str; 6] =
-    ["finished", "exitCodeOrSignal", "resources", "left_out", "out_sha256", "err_sha256"];
 /// Bytes of one text: a program, a path, all arguments together.
 const TEXT: usize = 1024;
-/// Arguments.
 const ARGUMENTS: usize = 64;
 /// Bytes of one member of the results, and what it may be made of: 1000 of them still fit into one XML-RPC answer.
 const MEMBER: usize = 4096;
@@ -50,9 +47,17 @@ pub(super) fn program(program: &Program) -> Option<Program> {
 }
 
 /// The results as they are listed; none if that is all of them.
-pub(super) fn results(results: &Map<String, Value>) -> Option<Map<String, Value>> {
-    let shown: Map<String, Value> =
-        SHOWN.into_iter().filter_map(|name| Some((name.to_owned(), member(results.get(name)?)))).collect();
+pub(super) fn results(results: &ReportedResults) -> Option<ReportedResults> {
+    let digest = |text: &Option<String>| text.as_deref().map(|text| shortened(text, MEMBER));
+    let shown = ReportedResults {
+        finished: results.finished,
+        exit_code_or_signal: results.exit_code_or_signal,
+        resources: results.resources.as_ref().map(member),
+        left_out: results.left_out.as_ref().map(member),
+        out_sha256: digest(&results.out_sha256),
+        err_sha256: digest(&results.err_sha256),
+        ..ReportedResults::default()
+    };
     (shown != *results).then_some(shown)
 }
 
@@ -68,7 +73,6 @@ fn member(value: &Value) -> Value {
     }
 }
 
-/// A failure whose message is a sentence.
 pub(super) fn failure(failure: &Failure) -> Failure {
     Failure { code: shortened(&failure.code, 64), message: shortened(&failure.message, MESSAGE) }
 }
@@ -84,7 +88,7 @@ mod tests {
             Program { cmd: "ls".into(), args: vec!["-l".into(), String::new()], ..Program::default() };
         assert_eq!(program(&short), None);
         let told = json!({"finished": true, "exitCodeOrSignal": 0, "resources": {"ru_utime": 0.5}});
-        assert_eq!(results(told.as_object().unwrap()), None);
+        assert_eq!(results(&ReportedResults::of(told.as_object().unwrap().clone())), None);
     }
 
     #[test]
@@ -104,10 +108,11 @@ mod tests {
         let nested: Value = (0..40).fold(json!(1), |inside, _| json!([inside]));
         let told = json!({"finished": true, "exitCodeOrSignal": 0, "novel": "x".repeat(1000),
             "resources": {"ru_utime": 1.5, "odd": nested}, "out_sha256": "y".repeat(100_000)});
-        let shown = results(told.as_object().unwrap()).unwrap();
-        assert_eq!(shown["resources"]["ru_utime"], 1.5);
-        assert!(shown["resources"].to_string().contains("nested deeper"), "{shown:?}");
-        assert!(Value::from(shown.clone()).to_string().len() < 6000);
+        let shown = results(&ReportedResults::of(told.as_object().unwrap().clone())).unwrap();
+        let resources = shown.resources.as_ref().unwrap();
+        assert_eq!(resources["ru_utime"], 1.5);
+        assert!(resources.to_string().contains("nested deeper"), "{shown:?}");
+        assert!(serde_json::to_string(&shown).unwrap().len() < 6000);
         assert_eq!(results(&shown), None, "they are short now");
     }
 }

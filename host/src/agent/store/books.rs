@@ -2,10 +2,10 @@
 
 use super::{Filter, Run, StoreError, digests, make_private, millis, moment, private_database};
 use crate::agent::commands::{Command, Digests, Failure, Program, Progress, State};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, params};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use vocable_api::Part;
+use vocable_protocol::Part;
 
 /// The statements that lead from each version of the database to the next.
 pub(super) const MIGRATIONS: [&str; 4] = [
@@ -54,9 +54,8 @@ const WHOLE: &str = "SELECT c.id, c.run, c.guest, coalesce(d.program, c.program)
     c.ended, c.out_bytes, c.err_bytes, coalesce(d.results, c.results), c.failure, c.expires, c.deadline \
     FROM commands c LEFT JOIN details d ON d.id = c.id";
 
-/// A connection to the database.
 pub(super) struct Books {
-    pub(super) database: Connection,
+    database: Connection,
     path: PathBuf,
 }
 
@@ -66,32 +65,52 @@ impl Books {
         make_private(folder)?;
         let path = folder.join("vocable.db");
         private_database(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
-        let refused = |source| StoreError::Database { path: path.clone(), source };
-        let database = Connection::open(&path).map_err(refused)?;
-        database
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
-            .map_err(refused)?;
-        let version: usize = database
-            .query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))
-            .map_err(refused)? as usize;
+        let database = Connection::open(&path);
+        let database = database.map_err(|source| StoreError::Database { path: path.clone(), source })?;
+        let books = Self { database, path };
+        let version = books.query(|database| {
+            database.execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON",
+            )?;
+            database.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))
+        })? as usize;
         let Some(missing) = MIGRATIONS.get(version..) else {
-            return Err(StoreError::Newer { path, found: version, known: MIGRATIONS.len() });
+            return Err(StoreError::Newer { path: books.path, found: version, known: MIGRATIONS.len() });
         };
         for (n, migration) in missing.iter().enumerate() {
             let step = format!("BEGIN; {migration}; PRAGMA user_version = {}; COMMIT", version + n + 1);
-            database.execute_batch(&step).map_err(refused)?;
+            books.query(|database| database.execute_batch(&step))?;
         }
-        Ok(Self { database, path })
+        Ok(books)
     }
 
-    /// Nothing is written by this connection.
     pub(super) fn read_only(&self) -> Result<(), StoreError> {
-        self.database.execute_batch("PRAGMA query_only = ON").map_err(self.refused())
+        self.query(|database| database.execute_batch("PRAGMA query_only = ON"))
     }
 
-    pub(super) fn refused(&self) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
-        let path = self.path.clone();
-        move |source| StoreError::Database { path: path.clone(), source }
+    fn refused(&self, source: rusqlite::Error) -> StoreError {
+        StoreError::Database { path: self.path.clone(), source }
+    }
+
+    /// Does something in the database that is one statement, or only reads.
+    pub(super) fn query<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, StoreError> {
+        query(&self.database).map_err(|source| self.refused(source))
+    }
+
+    /// Does all of something in the database, or nothing.
+    pub(super) fn write<T>(
+        &mut self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, StoreError> {
+        let changed = self.database.transaction().and_then(|transaction| {
+            let done = change(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        });
+        changed.map_err(|source| self.refused(source))
     }
 
     pub(super) fn run(&self, id: &str) -> Result<Option<Run>, StoreError> {
@@ -104,29 +123,19 @@ impl Books {
                 created: moment(row.get(4)?),
             })
         };
-        self.database
-            .query_row("SELECT id, target, single, request, created FROM runs WHERE id = ?1", [id], read)
-            .optional()
-            .map_err(self.refused())
+        let statement = "SELECT id, target, single, request, created FROM runs WHERE id = ?1";
+        self.query(|database| database.query_row(statement, [id], read).optional())
     }
 
-    /// The command of that id, whole.
     pub(super) fn command(&self, id: &str) -> Result<Option<Command>, StoreError> {
-        let found = self.select(WHOLE, "WHERE c.id = ?1", &[&id])?.pop();
-        found.map(Stored::valid).transpose()
+        self.select(WHOLE, "WHERE c.id = ?1", &[&id], Stored::valid)?.pop().transpose()
     }
 
     /// Those that are not over, whole. One that is damaged is left out, and in the log: the others go on.
     pub(super) fn under_way(&self) -> Result<Vec<Command>, StoreError> {
-        let found = self.select(WHOLE, "WHERE c.state IN ('queued', 'running') ORDER BY c.created", &[])?;
-        let valid = |stored: Stored| match stored.valid() {
-            Ok(command) => Some(command),
-            Err(error) => {
-                tracing::error!("{error}");
-                None
-            }
-        };
-        Ok(found.into_iter().filter_map(valid).collect())
+        let which = "WHERE c.state IN ('queued', 'running') ORDER BY c.created";
+        let valid = |stored: Stored| stored.valid().map_err(|error| tracing::error!("{error}")).ok();
+        Ok(self.select(WHOLE, which, &[], valid)?.into_iter().flatten().collect())
     }
 
     /// Commands of a run as lists show them, by guest, behind that one.
@@ -142,20 +151,14 @@ impl Books {
     }
 
     pub(super) fn ids_like(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let refused = self.refused();
-        let mut query = self
-            .database
-            .prepare_cached(
-                // Between the prefix and what comes behind all that begin so: an index finds them.
-                "SELECT id FROM runs WHERE id >= ?1 AND id < ?1 || char(0x10ffff)
-                 UNION SELECT id FROM commands WHERE id >= ?1 AND id < ?1 || char(0x10ffff) ORDER BY id LIMIT 100",
-            )
-            .map_err(&refused)?;
-        let rows = query.query_map([prefix], |row| row.get(0)).map_err(&refused)?;
-        rows.map(|row| row.map_err(&refused)).collect()
+        // Between the prefix and what comes behind all that begin so: an index finds them.
+        let statement = "SELECT id FROM runs WHERE id >= ?1 AND id < ?1 || char(0x10ffff)
+             UNION SELECT id FROM commands WHERE id >= ?1 AND id < ?1 || char(0x10ffff) ORDER BY id LIMIT 100";
+        self.query(|database| {
+            database.prepare_cached(statement)?.query_map([prefix], |row| row.get(0))?.collect()
+        })
     }
 
-    /// Commands as lists show them, newest first.
     pub(super) fn list(&self, filter: &Filter) -> Result<Vec<Command>, StoreError> {
         let state = filter.state.map(State::as_str);
         // Said in the statement, so that the index of those under way is used.
@@ -177,59 +180,51 @@ impl Books {
         self.listed(&which, &[&filter.guest, &state, &since, &created, &id, &filter.limit])
     }
 
-    fn listed(&self, which: &str, with: &[&dyn rusqlite::ToSql]) -> Result<Vec<Command>, StoreError> {
+    fn listed(&self, which: &str, with: &[&dyn ToSql]) -> Result<Vec<Command>, StoreError> {
         // Row by row: of what was written before lists had columns of their own, one at a time is in memory.
-        let refused = self.refused();
-        let mut query = self.database.prepare_cached(&format!("{LISTED} {which}")).map_err(&refused)?;
-        let rows = query.query_map(with, command).map_err(&refused)?;
-        rows.map(|row| Ok(row.map_err(&refused)?.listed())).collect()
+        self.select(LISTED, which, with, Stored::listed)
     }
 
-    fn select(
+    fn select<T>(
         &self,
         what: &str,
         which: &str,
-        with: &[&dyn rusqlite::ToSql],
-    ) -> Result<Vec<Stored>, StoreError> {
-        let refused = self.refused();
-        let mut query = self.database.prepare_cached(&format!("{what} {which}")).map_err(&refused)?;
-        let rows = query.query_map(with, command).map_err(&refused)?;
-        rows.map(|row| row.map_err(&refused)).collect()
+        with: &[&dyn ToSql],
+        make: impl Fn(Stored) -> T,
+    ) -> Result<Vec<T>, StoreError> {
+        self.query(|database| {
+            let mut query = database.prepare_cached(&format!("{what} {which}"))?;
+            query.query_map(with, command)?.map(|row| row.map(&make)).collect()
+        })
     }
 
     /// How far the digests of a command's output were when that was written down. One that cannot be read is made
     /// anew.
     pub(super) fn digests(&self, id: &str) -> Result<Digests, StoreError> {
-        let refused = self.refused();
-        let mut query = self
-            .database
-            .prepare_cached("SELECT part, bytes, state FROM digests WHERE id = ?1")
-            .map_err(&refused)?;
-        let read = |row: &Row<'_>| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?.cast_unsigned(), row.get::<_, Vec<u8>>(2)?))
-        };
         let mut digests = Digests::default();
-        for row in query.query_map([id], read).map_err(&refused)? {
-            let (part, bytes, state) = row.map_err(&refused)?;
-            let progress = digests::decoded(&state, bytes).unwrap_or_default();
-            match part.parse::<Part>().ok() {
-                Some(Part::Err) => digests.err = progress,
-                Some(Part::Out) => digests.out = progress,
-                None => {}
+        self.query(|database| {
+            let mut query =
+                database.prepare_cached("SELECT part, bytes, state FROM digests WHERE id = ?1")?;
+            let mut rows = query.query([id])?;
+            while let Some(row) = rows.next()? {
+                let (part, bytes): (String, i64) = (row.get(0)?, row.get(1)?);
+                if let Ok(part) = part.parse() {
+                    let progress = digests::decoded(&row.get::<_, Vec<u8>>(2)?, bytes.cast_unsigned());
+                    *digests.of_mut(part) = progress.unwrap_or_default();
+                }
             }
-        }
+            Ok(())
+        })?;
         Ok(digests)
     }
 
     /// Writes down how far the digest of a stream is.
     pub(super) fn mark(&self, id: &str, part: Part, progress: &Progress) -> Result<(), StoreError> {
-        let marked = self.database.execute(
-            // Nothing of a command that was forgotten meanwhile.
-            "INSERT OR REPLACE INTO digests (id, part, bytes, state)
-             SELECT id, ?2, ?3, ?4 FROM commands WHERE id = ?1",
-            params![id, part.as_str(), progress.bytes.cast_signed(), digests::encoded(progress)],
-        );
-        marked.map(drop).map_err(self.refused())
+        // Nothing of a command that was forgotten meanwhile.
+        let statement = "INSERT OR REPLACE INTO digests (id, part, bytes, state)
+             SELECT id, ?2, ?3, ?4 FROM commands WHERE id = ?1";
+        let with = params![id, part.as_str(), progress.bytes.cast_signed(), digests::encoded(progress)];
+        self.query(|database| database.execute(statement, with)).map(drop)
     }
 }
 
@@ -245,7 +240,7 @@ struct Stored {
 impl Stored {
     /// As lists show it. One that is damaged is listed, too, with what is wrong with it.
     fn listed(self) -> Command {
-        let state = State::from_name(&self.state).unwrap_or(State::Lost);
+        let state = self.state.parse().unwrap_or(State::Lost);
         let mut command = Command { state, ..self.command.clone() };
         match self.valid() {
             Ok(valid) => {
@@ -253,28 +248,25 @@ impl Stored {
                 command.shorten();
             }
             Err(error) => {
-                command.failure = Some(Failure { code: "internal".into(), message: error.to_string() });
+                command.failure = Some(Failure::new("internal", error.to_string()));
             }
         }
         command
     }
 
     fn valid(self) -> Result<Command, StoreError> {
-        let id = self.command.id.clone();
-        let damaged = |reason: String| StoreError::Damaged { id: id.clone(), reason };
-        let state =
-            State::from_name(&self.state).ok_or_else(|| damaged(format!("state \"{}\"", self.state)))?;
-        let program: Program = serde_json::from_str(&self.program).map_err(|e| damaged(e.to_string()))?;
-        let results = self.results.map(|text| serde_json::from_str(&text)).transpose();
-        let failure: Result<Option<Failure>, _> =
-            self.failure.map(|text| serde_json::from_str(&text)).transpose();
-        let results = results.map_err(|e| damaged(e.to_string()))?;
-        let failure = failure.map_err(|e| damaged(e.to_string()))?;
-        Ok(Command { state, program: program.into(), results, failure, ..self.command })
+        let Self { command, state, program, results, failure } = self;
+        let damaged = |reason: String| StoreError::Damaged { id: command.id.clone(), reason };
+        let unreadable = |error: serde_json::Error| damaged(error.to_string());
+        let state = state.parse().map_err(|_| damaged(format!("state \"{state}\"")))?;
+        let program: Program = serde_json::from_str(&program).map_err(unreadable)?;
+        let results = results.map(|text| serde_json::from_str(&text)).transpose().map_err(unreadable)?;
+        let failure = failure.map(|text| serde_json::from_str(&text)).transpose().map_err(unreadable)?;
+        Ok(Command { state, program: program.into(), results, failure, ..command })
     }
 }
 
-/// Reads the columns of [`COLUMNS`].
+/// Reads the columns of [`LISTED`] or [`WHOLE`].
 fn command(row: &Row<'_>) -> Result<Stored, rusqlite::Error> {
     let command = Command {
         id: row.get(0)?,

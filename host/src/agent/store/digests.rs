@@ -12,10 +12,8 @@ use std::path::Path;
 pub(super) const MARK: u64 = 32 << 20;
 /// Bytes read in one step: then another command has its turn.
 const STEP: u64 = 8 << 20;
-/// Bytes in memory at a time.
 const AT_ONCE: usize = 256 << 10;
 
-/// The digest as it is written down.
 pub(super) fn encoded(progress: &Progress) -> Vec<u8> {
     progress.sha256.serialize().to_vec()
 }

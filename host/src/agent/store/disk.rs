@@ -8,13 +8,14 @@ use super::{Run, Space, StoreError, UNSYNCED, digests, json, make_private, milli
 use crate::agent::commands::{Active, Command, Digests};
 use rusqlite::params;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
-use vocable_api::Part;
+use vocable_config::private;
+use vocable_protocol::Part;
 
 pub(super) struct Disk {
     pub(super) books: Books,
@@ -27,10 +28,8 @@ pub(super) struct Disk {
     written: HashMap<(String, Part), Written>,
 }
 
-/// Octets written to a stream.
 #[derive(Clone, Copy, Debug)]
 struct Written {
-    /// Since it was last synced.
     unsynced: u64,
     /// Since it was written down how far its digest is.
     unmarked: u64,
@@ -48,8 +47,9 @@ pub(super) struct Age {
 impl Disk {
     pub(super) fn open(folder: &Path, output: Output, keep_free: u64) -> Result<Self, StoreError> {
         let books = Books::open(folder)?;
-        let seconds = books.database.query_row("SELECT seconds FROM life", [], |row| row.get(0));
-        let life = Life::after(seconds.map_err(books.refused())?, Instant::now());
+        let read = |row: &rusqlite::Row<'_>| row.get(0);
+        let seconds = books.query(|database| database.query_row("SELECT seconds FROM life", [], read))?;
+        let life = Life::after(seconds, Instant::now());
         let room = Room::new(folder, keep_free);
         Ok(Self { books, output, life, room, open: None, written: HashMap::new() })
     }
@@ -60,21 +60,19 @@ impl Disk {
             // Of a command that was forgotten when the agent was stopped; its id may be used again.
             self.output.set_aside(&command.id)?;
         }
-        let refused = self.books.refused();
-        let writing = self.books.database.transaction().map_err(&refused)?;
-        writing
-            .execute(
+        let life = self.life.seconds(Instant::now());
+        self.books.write(|database| {
+            database.execute(
                 "INSERT INTO runs (id, target, single, request, created) VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![run.id, run.target, run.single, run.request, millis(run.created)],
-            )
-            .map_err(&refused)?;
-        for command in commands {
-            let mut listed = command.clone();
-            listed.shorten();
-            writing
-                .execute(
-                    "INSERT INTO commands (id, run, guest, program, state, created, expires, deadline)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?;
+            for command in commands {
+                let mut listed = command.clone();
+                listed.shorten();
+                database.execute(
+                    "INSERT INTO commands
+                         (id, run, guest, program, state, created, expires, deadline, ended, failure, ended_life)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                     params![
                         command.id,
                         command.run,
@@ -83,66 +81,60 @@ impl Disk {
                         command.state.as_str(),
                         millis(command.created),
                         command.expires.map(millis),
-                        command.deadline.map(millis)
+                        command.deadline.map(millis),
+                        command.ended.map(millis),
+                        listed.failure.as_ref().map(json),
+                        command.ended.map(|_| life),
                     ],
-                )
-                .map_err(&refused)?;
-            if !Arc::ptr_eq(&listed.program, &command.program) {
-                writing
-                    .execute(
+                )?;
+                if !Arc::ptr_eq(&listed.program, &command.program) {
+                    database.execute(
                         "INSERT INTO details (id, program) VALUES (?1, ?2)",
                         params![command.id, json(&*command.program)],
-                    )
-                    .map_err(&refused)?;
+                    )?;
+                }
             }
-        }
-        writing.commit().map_err(&refused)
+            Ok(())
+        })
     }
 
     pub(super) fn update(&mut self, command: &Command) -> Result<(), StoreError> {
-        let refused = self.books.refused();
         let mut listed = command.clone();
         listed.shorten();
         let life = command.ended.map(|_| self.life.seconds(Instant::now()));
-        let writing = self.books.database.transaction().map_err(&refused)?;
-        let changed = writing
-            .prepare_cached(
-                "UPDATE commands SET state = ?2, started = ?3, ended = ?4, out_bytes = ?5, err_bytes = ?6,
-                    results = ?7, failure = ?8, ended_life = ?9
-                 WHERE id = ?1 AND (ended IS NULL OR ?4 IS NOT NULL)",
-            )
-            .and_then(|mut update| {
-                update.execute(params![
+        self.books.write(|database| {
+            let changed = database
+                .prepare_cached(
+                    "UPDATE commands SET state = ?2, started = ?3, ended = ?4, out_bytes = ?5, err_bytes = ?6,
+                        results = ?7, failure = ?8, ended_life = ?9
+                     WHERE id = ?1 AND (ended IS NULL OR ?4 IS NOT NULL)",
+                )?
+                .execute(params![
                     command.id,
                     command.state.as_str(),
                     command.started.map(millis),
                     command.ended.map(millis),
-                    // SQLite has no unsigned integers; a stream of 2^63 octets does not exist.
+                    // SQLite has no unsigned integers; a stream of 2^63 bytes does not exist.
                     command.out_bytes.cast_signed(),
                     command.err_bytes.cast_signed(),
                     listed.results.as_ref().map(json),
                     listed.failure.as_ref().map(json),
                     life,
-                ])
-            })
-            .map_err(&refused)?;
-        if changed > 0 && command.results.is_some() {
-            let whole =
-                (listed.results != command.results).then(|| command.results.as_ref().map(json)).flatten();
-            if whole.is_some() {
-                writing
-                    .execute(
-                        "INSERT INTO details (id, results) VALUES (?1, ?2)
-                         ON CONFLICT (id) DO UPDATE SET results = excluded.results",
-                        params![command.id, whole],
-                    )
-                    .map_err(&refused)?;
+                ])?;
+            if changed == 0 || command.results.is_none() {
+                return Ok(());
+            }
+            if listed.results != command.results {
+                database.execute(
+                    "INSERT INTO details (id, results) VALUES (?1, ?2)
+                     ON CONFLICT (id) DO UPDATE SET results = excluded.results",
+                    params![command.id, command.results.as_ref().map(json)],
+                )?;
             }
             // Its true end: nothing more comes that a digest would go on with.
-            let unmark = writing.prepare_cached("DELETE FROM digests WHERE id = ?1");
-            unmark.and_then(|mut it| it.execute([&command.id])).map_err(&refused)?;
-        }
-        writing.commit().map_err(&refused)
+            database.prepare_cached("DELETE FROM digests WHERE id = ?1")?.execute([&command.id])?;
+            Ok(())
+        })
     }
 
     /// Gives what is to be synced if it is time for that, and whether it is time to write down how far the digest is.
@@ -151,11 +143,11 @@ impl Disk {
         id: &str,
         part: Part,
         at: u64,
-        octets: &[u8],
+        bytes: &[u8],
         space: Space,
     ) -> Result<Option<(ToSync, bool)>, StoreError> {
         if space == Space::Usual {
-            self.room.check(octets.len())?;
+            self.room.check(bytes.len())?;
         }
         let path = self.output.stream(id, part);
         let refused = |source| StoreError::File { path: path.clone(), source };
@@ -163,24 +155,18 @@ impl Disk {
             Some((last_id, last_part, file)) if last_id == id && last_part == part => file,
             _ => {
                 make_private(&self.output.command(id))?;
-                OpenOptions::new()
-                    .create(true)
-                    .truncate(false)
-                    .write(true)
-                    .mode(0o600)
-                    .open(&path)
-                    .map_err(refused)?
+                private().create(true).truncate(false).open(&path).map_err(refused)?
             }
         };
-        file.write_all_at(octets, at).map_err(refused)?;
+        file.write_all_at(bytes, at).map_err(refused)?;
         self.open = Some((id.to_owned(), part, file));
         let written = self.written.entry((id.to_owned(), part)).or_insert(Written {
             unsynced: 0,
             unmarked: 0,
             is_named: false,
         });
-        written.unsynced += octets.len() as u64;
-        written.unmarked += octets.len() as u64;
+        written.unsynced += bytes.len() as u64;
+        written.unmarked += bytes.len() as u64;
         if written.unsynced < UNSYNCED {
             return Ok(None);
         }
@@ -196,7 +182,6 @@ impl Disk {
         self.output.to_sync(id)
     }
 
-    /// Forgets what is known of a command's files.
     pub(super) fn let_go(&mut self, id: &str) {
         if self.open.as_ref().is_some_and(|(open, ..)| open == id) {
             self.open = None;
@@ -218,8 +203,8 @@ impl Disk {
     /// What is old by now if it is to be kept for so long.
     pub(super) fn age(&self, before: OffsetDateTime, keep: Duration) -> Result<Age, StoreError> {
         let now = Instant::now();
-        let lived = self.books.database.execute("UPDATE life SET seconds = ?1", [self.life.seconds(now)]);
-        lived.map_err(self.books.refused())?;
+        let lived = self.life.seconds(now);
+        self.books.query(|database| database.execute("UPDATE life SET seconds = ?1", [lived]))?;
         Ok(Age { before, life: self.life.old(keep, now) })
     }
 
@@ -227,20 +212,17 @@ impl Disk {
         self.books.digests(id)
     }
 
-    pub(super) fn set_credential(&mut self, guest: &str, token_sha256: &[u8; 32]) -> Result<(), StoreError> {
-        let set = self.books.database.execute(
-            "INSERT INTO guests (id, token_sha256, created) VALUES (?1, ?2, ?3)
-             ON CONFLICT (id) DO UPDATE SET token_sha256 = excluded.token_sha256",
-            params![guest, token_sha256, millis(OffsetDateTime::now_utc())],
-        );
-        set.map(drop).map_err(self.books.refused())
+    pub(super) fn set_credential(&self, guest: &str, token_sha256: &[u8; 32]) -> Result<(), StoreError> {
+        let statement = "INSERT INTO guests (id, token_sha256, created) VALUES (?1, ?2, ?3)
+             ON CONFLICT (id) DO UPDATE SET token_sha256 = excluded.token_sha256";
+        let with = params![guest, token_sha256, millis(OffsetDateTime::now_utc())];
+        self.books.query(|database| database.execute(statement, with)).map(drop)
     }
 
-    pub(super) fn credentials(&mut self) -> Result<BTreeMap<String, [u8; 32]>, StoreError> {
-        let refused = self.books.refused();
-        let mut query =
-            self.books.database.prepare("SELECT id, token_sha256 FROM guests").map_err(&refused)?;
-        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(&refused)?;
-        rows.collect::<Result<_, _>>().map_err(&refused)
+    pub(super) fn credentials(&self) -> Result<BTreeMap<String, [u8; 32]>, StoreError> {
+        self.books.query(|database| {
+            let mut query = database.prepare("SELECT id, token_sha256 FROM guests")?;
+            query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        })
     }
 }

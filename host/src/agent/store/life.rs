@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 /// What ended before this process began is kept for so long of the agent's running time at least.
 const AT_LEAST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The running time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Life {
     /// Of all processes before, seconds.
@@ -17,7 +16,6 @@ pub(super) struct Life {
 /// What is old by the running time, seconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Old {
-    /// When this process began.
     pub(super) began: i64,
     /// What ended by then, and before this process, is old.
     pub(super) before: i64,
@@ -31,7 +29,6 @@ impl Life {
         Self { before: seconds, since: now }
     }
 
-    /// Seconds so far.
     pub(super) fn seconds(self, now: Instant) -> i64 {
         let here = now.saturating_duration_since(self.since).as_secs();
         self.before.saturating_add(i64::try_from(here).unwrap_or(i64::MAX))

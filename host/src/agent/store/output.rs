@@ -8,12 +8,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use vocable_api::Part;
+use vocable_protocol::Part;
 
 /// Where what is forgotten waits to be removed; no command is called so.
 const FORGOTTEN: &str = ".forgotten";
 
-/// Where output is.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
     folder: Arc<Path>,
@@ -67,12 +66,10 @@ impl Output {
         Ok(Self { folder: path.into(), next })
     }
 
-    /// The folder of a command.
     pub(super) fn command(&self, id: &str) -> PathBuf {
         self.folder.join(id)
     }
 
-    /// The file of a stream.
     pub(super) fn stream(&self, id: &str, part: Part) -> PathBuf {
         self.command(id).join(part.as_str())
     }
@@ -92,7 +89,6 @@ impl Output {
         vec![self.command(id), self.folder.to_path_buf()]
     }
 
-    /// How long a stream is.
     pub(super) fn length(&self, id: &str, part: Part) -> Result<u64, StoreError> {
         let path = self.stream(id, part);
         match fs::metadata(&path) {

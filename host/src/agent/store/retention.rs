@@ -12,55 +12,42 @@ const MOST_AT_ONCE: u32 = 1000;
 
 /// The commands that are old, and the oldest of the others of which there is too much together.
 pub(super) fn retired(books: &Books, age: Age, most_bytes: u64) -> Result<Vec<String>, StoreError> {
-    let refused = books.refused();
-    let mut query = books
-        .database
-        .prepare_cached(
-            // The newest first: what all up to here have written and told together. What ended before it was written
-            // down how long the agent had been running then has been there for all of its running time.
-            "SELECT id FROM (
-                 SELECT id, ended, coalesce(ended_life, 0) AS life,
-                     sum(out_bytes + err_bytes + octet_length(program) + coalesce(octet_length(results), 0) + (
-                         SELECT coalesce(sum(coalesce(octet_length(d.program), 0) + coalesce(octet_length(d.results), 0)), 0)
-                         FROM details d WHERE d.id = commands.id
-                     )) OVER (ORDER BY ended DESC, id) AS so_far
-                 FROM commands WHERE ended IS NOT NULL)
-             WHERE ended < ?1 AND (life < ?4 AND life <= ?5 OR life >= ?4 AND life <= ?6) OR so_far > ?2
-             ORDER BY ended LIMIT ?3",
-        )
-        .map_err(&refused)?;
+    // The newest first: what all up to here have written and told together. What ended before it was written down how
+    // long the agent had been running then has been there for all of its running time.
+    let statement = "SELECT id FROM (
+             SELECT id, ended, coalesce(ended_life, 0) AS life,
+                 sum(out_bytes + err_bytes + octet_length(program) + coalesce(octet_length(results), 0) + (
+                     SELECT coalesce(sum(coalesce(octet_length(d.program), 0) + coalesce(octet_length(d.results), 0)), 0)
+                     FROM details d WHERE d.id = commands.id
+                 )) OVER (ORDER BY ended DESC, id) AS so_far
+             FROM commands WHERE ended IS NOT NULL)
+         WHERE ended < ?1 AND (life < ?4 AND life <= ?5 OR life >= ?4 AND life <= ?6) OR so_far > ?2
+         ORDER BY ended LIMIT ?3";
     let most = i64::try_from(most_bytes).unwrap_or(i64::MAX);
     let Age { before, life } = age;
     let with = params![millis(before), most, MOST_AT_ONCE, life.began, life.before, life.since];
-    let rows = query.query_map(with, |row| row.get(0)).map_err(&refused)?;
-    rows.map(|row| row.map_err(&refused)).collect()
+    books.query(|database| database.prepare_cached(statement)?.query_map(with, |row| row.get(0))?.collect())
 }
 
 /// Forgets those that are over, and gives which those were, and their folders, moved aside.
 pub(super) fn forget(disk: &mut Disk, ids: &[String]) -> Result<(Vec<String>, Vec<PathBuf>), StoreError> {
-    let refused = disk.books.refused();
-    let writing = disk.books.database.transaction().map_err(&refused)?;
-    let (mut forgotten, mut runs) = (Vec::new(), BTreeSet::new());
-    for id in ids {
-        let gone: Option<String> = writing
-            .query_row(
-                "DELETE FROM commands WHERE id = ?1 AND ended IS NOT NULL RETURNING run",
-                [id],
-                |row| row.get(0),
-            )
-            .optional()
-            .map_err(&refused)?;
-        if let Some(run) = gone {
-            forgotten.push(id.clone());
-            runs.insert(run);
+    let forgotten = disk.books.write(|database| {
+        let (mut forgotten, mut runs) = (Vec::new(), BTreeSet::new());
+        for id in ids {
+            let statement = "DELETE FROM commands WHERE id = ?1 AND ended IS NOT NULL RETURNING run";
+            let run: Option<String> = database.query_row(statement, [id], |row| row.get(0)).optional()?;
+            if let Some(run) = run {
+                forgotten.push(id.clone());
+                runs.insert(run);
+            }
         }
-    }
-    for run in runs {
-        let nothing_left =
-            "DELETE FROM runs WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM commands WHERE run = ?1)";
-        writing.execute(nothing_left, [run]).map_err(&refused)?;
-    }
-    writing.commit().map_err(&refused)?;
+        for run in runs {
+            let nothing_left =
+                "DELETE FROM runs WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM commands WHERE run = ?1)";
+            database.execute(nothing_left, [run])?;
+        }
+        Ok(forgotten)
+    })?;
     // Should this be stopped here, the files are nobody's, and go at the next start.
     let mut folders = Vec::new();
     for id in &forgotten {
@@ -70,12 +57,10 @@ pub(super) fn forget(disk: &mut Disk, ids: &[String]) -> Result<(Vec<String>, Ve
     Ok((forgotten, folders))
 }
 
-/// Moves aside the output of commands that nobody knows.
 pub(super) fn set_aside_unknown(disk: &mut Disk, ids: &[String]) -> Result<(), StoreError> {
     for id in ids {
-        let known = disk.books.database.prepare_cached("SELECT 1 FROM commands WHERE id = ?1");
-        let known = known.and_then(|mut it| it.exists([id])).map_err(disk.books.refused())?;
-        if !known {
+        let statement = "SELECT 1 FROM commands WHERE id = ?1";
+        if !disk.books.query(|database| database.prepare_cached(statement)?.exists([id]))? {
             disk.output.set_aside(id)?;
         }
     }
@@ -88,9 +73,9 @@ mod tests {
     use crate::agent::commands::{Command, Program, State};
     use bytes::Bytes;
     use std::time::Duration;
-    use vocable_api::Part;
+    use vocable_protocol::Part;
 
-    /// Three commands that ended one second after the other, with 10,000 octets each, and one that runs.
+    /// Three commands that ended one second after the other, with 10,000 bytes each, and one that runs.
     async fn store(folder: &std::path::Path) -> Store {
         let store = Store::open(folder, 0).unwrap();
         let at = |seconds: i64| moment(1_790_000_000_000 + seconds * 1000);
@@ -162,7 +147,7 @@ mod tests {
         let store = store(folder.path()).await;
         let mut told = store.command("run2.vm1".into()).await.unwrap().unwrap();
         let results = serde_json::json!({"finished": true, "novel": "x".repeat(20_000)});
-        told.results = results.as_object().cloned();
+        told.results = results.as_object().cloned().map(vocable_protocol::ReportedResults::of);
         store.update(told).await.unwrap();
         assert_eq!(store.retire(moment(0), NOTHING, 31_000).await.unwrap(), ["run0.vm1", "run1.vm1"]);
     }

@@ -4,7 +4,6 @@
 use super::StoreError;
 use std::path::{Path, PathBuf};
 
-/// What is kept free.
 #[derive(Debug)]
 pub(super) struct Room {
     folder: PathBuf,

@@ -78,17 +78,18 @@ impl Store {
         let Transfer { id, spec, state, created, ended, report } = transfer.clone();
         let (spec, report, state) = (json(&spec), json(&report), state.to_string());
         self.on_disk(move |disk| {
-            let (database, refused) = (&disk.books.database, disk.books.refused());
-            let write = "INSERT INTO transfers (id, spec, state, created, ended, report)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO UPDATE SET state = ?3, ended = ?5, report = ?6";
-            let row = params![id, spec, state, millis(created), ended.map(millis), report];
-            database.execute(write, row).map_err(&refused)?;
-            if ended.is_some() {
-                let forget = "DELETE FROM transfers WHERE ended IS NOT NULL AND rowid NOT IN
-                     (SELECT rowid FROM transfers ORDER BY created DESC, rowid DESC LIMIT ?1)";
-                database.execute(forget, [KEPT]).map_err(&refused)?;
-            }
-            Ok(())
+            disk.books.write(|database| {
+                let write = "INSERT INTO transfers (id, spec, state, created, ended, report)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO UPDATE SET state = ?3, ended = ?5, report = ?6";
+                let row = params![id, spec, state, millis(created), ended.map(millis), report];
+                database.execute(write, row)?;
+                if ended.is_some() {
+                    let forget = "DELETE FROM transfers WHERE ended IS NOT NULL AND rowid NOT IN
+                         (SELECT rowid FROM transfers ORDER BY created DESC, rowid DESC LIMIT ?1)";
+                    database.execute(forget, [KEPT])?;
+                }
+                Ok(())
+            })
         })
         .await
     }
@@ -97,8 +98,7 @@ impl Store {
     pub(crate) async fn transfer(&self, id: String) -> Result<Option<Transfer>, StoreError> {
         self.off_disk(move |reader| {
             let query = "SELECT id, spec, state, created, ended, report FROM transfers WHERE id = ?1";
-            let found = reader.books.database.query_row(query, [id], read).optional();
-            found.map_err(reader.books.refused())
+            reader.books.query(|database| database.query_row(query, [id], read).optional())
         })
         .await
     }
@@ -131,14 +131,15 @@ fn page(
     books: &Books,
     (created, number): Key,
 ) -> Result<Vec<(Key, Result<Transfer, rusqlite::Error>)>, StoreError> {
-    let refused = books.refused();
     let query = "SELECT id, spec, state, created, ended, report, rowid FROM transfers
          WHERE (created, rowid) < (?1, ?2) ORDER BY created DESC, rowid DESC LIMIT ?3";
-    let mut query = books.database.prepare_cached(query).map_err(&refused)?;
-    let rows = query.query_map(params![created, number, i64::try_from(STEP).unwrap_or(i64::MAX)], |row| {
-        Ok(((row.get(3)?, row.get(6)?), read(row)))
-    });
-    rows.map_err(&refused)?.map(|row| row.map_err(&refused)).collect()
+    let most = i64::try_from(STEP).unwrap_or(i64::MAX);
+    books.query(|database| {
+        let mut query = database.prepare_cached(query)?;
+        let rows = query
+            .query_map(params![created, number, most], |row| Ok(((row.get(3)?, row.get(6)?), read(row))))?;
+        rows.collect()
+    })
 }
 
 fn read(row: &Row<'_>) -> Result<Transfer, rusqlite::Error> {
@@ -164,16 +165,19 @@ pub(super) fn take_over(folder: &Path, books: &Books) -> Result<(), StoreError> 
         return Ok(());
     }
     private_database(&old).map_err(failed)?;
-    let refused = |source| StoreError::Database { path: old.clone(), source };
-    books.database.execute("ATTACH ?1 AS old", [&*old.to_string_lossy()]).map_err(refused)?;
-    let is_there = "SELECT count(*) FROM old.sqlite_schema WHERE name = 'transfers'";
-    // One that was made and never used has no table.
-    let is_there = books.database.query_row(is_there, [], |row| row.get::<_, bool>(0)).map_err(refused)?;
-    let take = "INSERT OR IGNORE INTO transfers SELECT id, spec, state, created * 1000, ended * 1000, outcome
-         FROM old.transfers ORDER BY created, rowid";
-    let taken = if is_there { books.database.execute(take, []) } else { Ok(0) };
-    books.database.execute("DETACH old", []).map_err(refused)?;
-    tracing::info!("{} transfers are taken over from {}", taken.map_err(refused)?, old.display());
+    let taken = books.query(|database| {
+        database.execute("ATTACH ?1 AS old", [&*old.to_string_lossy()])?;
+        // One that was made and never used has no table.
+        let is_there = "SELECT count(*) FROM old.sqlite_schema WHERE name = 'transfers'";
+        let is_there = database.query_row(is_there, [], |row| row.get::<_, bool>(0))?;
+        let take =
+            "INSERT OR IGNORE INTO transfers SELECT id, spec, state, created * 1000, ended * 1000, outcome
+             FROM old.transfers ORDER BY created, rowid";
+        let taken = if is_there { database.execute(take, []) } else { Ok(0) };
+        database.execute("DETACH old", [])?;
+        taken
+    })?;
+    tracing::info!("{taken} transfers are taken over from {}", old.display());
     for suffix in ["", "-wal", "-shm"] {
         let mut name = old.as_os_str().to_owned();
         name.push(suffix);

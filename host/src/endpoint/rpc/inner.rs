@@ -74,7 +74,7 @@ pub(super) async fn transferred(context: &Context, id: &Value) -> Result<(), Fau
 /// Why a transfer failed: of the kind the transfer itself tells.
 fn failure(told: &Value) -> HostFault {
     let error = |name| told.member("error").map_or("", |error| member(error, name));
-    let kind = FaultKind::ALL.into_iter().find(|kind| kind.slug() == error("code"));
+    let kind = FaultKind::ALL.iter().copied().find(|kind| kind.slug() == error("code"));
     let why = if error("message").is_empty() { member(told, "state") } else { error("message") };
     HostFault::new(kind.unwrap_or(FaultKind::Internal), format!("the transfer failed: {why}"))
 }

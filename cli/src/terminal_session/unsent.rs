@@ -3,12 +3,12 @@
 
 use super::link::Link;
 use std::collections::VecDeque;
-use vocable_api::attach::{FRAME, WINDOW, Wish};
+use vocable_api::attach::{ClientMessage, FRAME, WINDOW};
 
 /// Input on its way.
 #[derive(Debug, Default)]
 pub(super) struct Unsent {
-    /// Of the first octet that is held.
+    /// Of the first byte that is held.
     offset: u64,
     held: VecDeque<u8>,
     /// How many of them were sent over this connection.
@@ -21,12 +21,12 @@ pub(super) struct Unsent {
 
 impl Unsent {
     /// Takes what was typed.
-    pub(super) fn push(&mut self, octets: &[u8]) {
-        self.held.extend(octets);
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.held.extend(bytes);
     }
 
     /// No more will be typed.
-    pub(super) fn ends(&mut self) {
+    pub(super) fn end(&mut self) {
         self.ended = true;
     }
 
@@ -36,23 +36,23 @@ impl Unsent {
     }
 
     /// A new connection: nothing was sent over it.
-    pub(super) fn starts_again(&mut self) {
+    pub(super) fn restart(&mut self) {
         (self.sent, self.end_sent) = (0, false);
     }
 
-    /// We may write, and the agent has everything before that octet.
-    pub(super) fn goes_on_at(&mut self, offset: u64) {
+    /// We may write, and the agent has everything before that byte.
+    pub(super) fn go_on_at(&mut self, offset: u64) {
         if !self.began {
             (self.offset, self.began) = (offset, true);
         }
-        self.was_taken(offset);
+        self.taken(offset);
         // Somebody else wrote meanwhile: what we hold comes after it.
         self.offset = offset;
-        self.starts_again();
+        self.restart();
     }
 
-    /// The agent has everything before that octet.
-    pub(super) fn was_taken(&mut self, offset: u64) {
+    /// The agent has everything before that byte.
+    pub(super) fn taken(&mut self, offset: u64) {
         let taken =
             usize::try_from(offset.saturating_sub(self.offset)).unwrap_or(usize::MAX).min(self.held.len());
         self.held.drain(..taken);
@@ -76,7 +76,7 @@ impl Unsent {
         }
         if self.ended && !self.end_sent && self.sent == self.held.len() {
             self.end_sent = true;
-            link.push(&Wish::End);
+            link.push(&ClientMessage::End);
         }
     }
 }
@@ -90,12 +90,12 @@ mod tests {
     fn what_was_not_taken_is_sent_again_over_the_next_connection() {
         let mut unsent = Unsent::default();
         unsent.push(b"abcdef");
-        unsent.goes_on_at(0);
+        unsent.go_on_at(0);
         assert_eq!(unsent.piece().unwrap(), b"abcdef");
         assert_eq!(unsent.piece(), None);
-        unsent.was_taken(2);
-        unsent.starts_again();
-        unsent.goes_on_at(4);
+        unsent.taken(2);
+        unsent.restart();
+        unsent.go_on_at(4);
         unsent.push(b"g");
         assert_eq!(unsent.piece().unwrap(), b"efg");
     }
@@ -104,34 +104,34 @@ mod tests {
     fn who_comes_later_writes_after_what_is_there() {
         let mut unsent = Unsent::default();
         unsent.push(b"ab");
-        unsent.goes_on_at(100);
+        unsent.go_on_at(100);
         assert_eq!(unsent.piece().unwrap(), b"ab");
-        unsent.was_taken(102);
+        unsent.taken(102);
         assert!(unsent.held.is_empty());
     }
 
     proptest! {
         #[test]
-        fn every_octet_arrives_once_and_in_order(
+        fn every_byte_arrives_once_and_in_order(
             pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..50), 0..20),
             losses in proptest::collection::vec(0usize..60, 0..20),
         ) {
             let all: Vec<u8> = pieces.concat();
             let (mut unsent, mut arrived) = (Unsent::default(), Vec::new());
-            unsent.goes_on_at(0);
+            unsent.go_on_at(0);
             let mut losses = losses.into_iter();
             for piece in pieces {
                 unsent.push(&piece);
                 if let Some(mut sent) = unsent.piece() {
-                    // The connection breaks after so many octets.
+                    // The connection breaks after so many bytes.
                     if let Some(loss) = losses.next() {
                         sent.truncate(loss);
                         arrived.extend(sent);
-                        unsent.starts_again();
-                        unsent.goes_on_at(arrived.len() as u64);
+                        unsent.restart();
+                        unsent.go_on_at(arrived.len() as u64);
                     } else {
                         arrived.extend(sent);
-                        unsent.was_taken(arrived.len() as u64);
+                        unsent.taken(arrived.len() as u64);
                     }
                 }
             }

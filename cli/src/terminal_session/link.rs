@@ -8,18 +8,18 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
-use vocable_api::attach::{News, Wish};
+use vocable_api::attach::{ClientMessage, ServerMessage};
 use vocable_api::client::Attachment;
 
 /// How long the last frame may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// After so long without any frame, not even a ping, the agent is lost.
-const SILENCE: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What came.
 pub(super) enum Frame {
-    News(News),
+    Message(ServerMessage),
     Output(Vec<u8>),
     /// Nothing of ours; nobody has to look at it.
     Other,
@@ -30,7 +30,7 @@ pub(super) struct Link {
     stream: SplitStream<Attachment>,
     outbox: Option<mpsc::UnboundedSender<Message>>,
     writer: JoinHandle<()>,
-    heard: Instant,
+    last_frame: Instant,
 }
 
 impl Link {
@@ -39,50 +39,50 @@ impl Link {
         let (outbox, mut messages) = mpsc::unbounded_channel();
         let writer = tokio::spawn(async move {
             while let Some(message) = messages.recv().await {
-                // That it is broken is told by the other direction.
+                // That it is broken shows in the other direction.
                 if sink.send(message).await.is_err() {
                     return;
                 }
             }
             let _ = sink.close().await;
         });
-        Self { stream, outbox: Some(outbox), writer, heard: Instant::now() }
+        Self { stream, outbox: Some(outbox), writer, last_frame: Instant::now() }
     }
 
     /// To be sent.
-    pub(super) fn push(&mut self, wish: &Wish) {
+    pub(super) fn push(&mut self, message: &ClientMessage) {
         // Two numbers and a name always can be written.
-        if let Ok(text) = serde_json::to_string(wish) {
+        if let Ok(text) = serde_json::to_string(message) {
             self.send(Message::Text(text.into()));
         }
     }
 
     /// Input to be sent.
-    pub(super) fn push_input(&mut self, octets: Vec<u8>) {
-        self.send(Message::Binary(octets.into()));
+    pub(super) fn push_input(&mut self, bytes: Vec<u8>) {
+        self.send(Message::Binary(bytes.into()));
     }
 
     fn send(&self, message: Message) {
-        // Without a writer the connection is broken, and the other direction tells.
+        // Without a writer the connection is broken, which shows in the other direction.
         let _ = self.outbox.as_ref().map(|outbox| outbox.send(message));
     }
 
     /// What comes next; nothing if the connection is over.
     pub(super) async fn next(&mut self) -> Option<Frame> {
-        let frame = match timeout_at(self.heard + SILENCE, self.stream.next()).await.ok()??.ok()? {
-            Message::Binary(octets) => Frame::Output(octets.into()),
-            Message::Text(text) => Frame::News(serde_json::from_str(&text).ok()?),
+        let frame = match timeout_at(self.last_frame + IDLE_TIMEOUT, self.stream.next()).await.ok()??.ok()? {
+            Message::Binary(bytes) => Frame::Output(bytes.into()),
+            Message::Text(text) => Frame::Message(serde_json::from_str(&text).ok()?),
             Message::Close(_) => return None,
             _ => Frame::Other,
         };
-        self.heard = Instant::now();
+        self.last_frame = Instant::now();
         Some(frame)
     }
 
     /// Sends all that waits, and hangs up.
-    pub(super) async fn hangs_up(mut self) {
+    pub(super) async fn close(mut self) {
         drop(self.outbox.take());
-        let _ = timeout(FAREWELL, &mut self.writer).await;
+        let _ = timeout(CLOSE_TIMEOUT, &mut self.writer).await;
     }
 }
 

@@ -1,14 +1,14 @@
-//! What is typed at a terminal that belongs to a command: everything goes to it, but for a prefix key by which one
-//! speaks to us instead. Pure: octets and the time in, what they mean out.
+//! What is typed at a terminal that belongs to a command: everything goes to it, but for a prefix key after which
+//! the next one is for us. Pure: bytes and the time in, what they mean out.
 
 use std::time::{Duration, Instant};
 
 /// How long the prefix waits for the key after it, before it is passed on.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PREFIX_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What `?` shows.
 pub(super) const HELP: &str = "\
-d  leave, the command goes on
+d  detach, the command goes on
 k  kill the command
 ?  this help
 and the prefix again: the prefix itself";
@@ -41,7 +41,7 @@ pub(crate) fn prefix(text: &str) -> Result<Prefix, String> {
 
 /// What was typed means this.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Stroke {
+pub(super) enum KeyAction {
     Help,
     Input(Vec<u8>),
     Kill,
@@ -60,45 +60,45 @@ impl Keys {
         Self { prefix, pressed: None }
     }
 
-    /// Octets were typed.
-    pub(super) fn typed(&mut self, octets: &[u8], now: Instant) -> Vec<Stroke> {
-        let mut strokes = Vec::new();
+    /// These bytes were typed.
+    pub(super) fn typed(&mut self, bytes: &[u8], now: Instant) -> Vec<KeyAction> {
+        let mut actions = Vec::new();
         let mut input = Vec::new();
-        for &octet in octets {
-            let is_prefix = self.prefix.0 == Some(octet);
-            match (self.pressed.take(), octet) {
+        for &byte in bytes {
+            let is_prefix = self.prefix.0 == Some(byte);
+            match (self.pressed.take(), byte) {
                 (None, _) if is_prefix => self.pressed = Some(now),
-                (None, octet) => input.push(octet),
-                (Some(_), _) if is_prefix => input.push(octet),
+                (None, byte) => input.push(byte),
+                (Some(_), _) if is_prefix => input.push(byte),
                 (Some(_), b'd') => {
-                    strokes.extend([taken(&mut input), Some(Stroke::Leave)].into_iter().flatten());
+                    actions.extend([taken(&mut input), Some(KeyAction::Leave)].into_iter().flatten());
                 }
                 (Some(_), b'k') => {
-                    strokes.extend([taken(&mut input), Some(Stroke::Kill)].into_iter().flatten());
+                    actions.extend([taken(&mut input), Some(KeyAction::Kill)].into_iter().flatten());
                 }
                 (Some(_), b'?') => {
-                    strokes.extend([taken(&mut input), Some(Stroke::Help)].into_iter().flatten());
+                    actions.extend([taken(&mut input), Some(KeyAction::Help)].into_iter().flatten());
                 }
-                (Some(_), octet) => input.extend(self.prefix.0.into_iter().chain([octet])),
+                (Some(_), byte) => input.extend(self.prefix.0.into_iter().chain([byte])),
             }
         }
-        strokes.extend(taken(&mut input));
-        strokes
+        actions.extend(taken(&mut input));
+        actions
     }
 
     /// When the prefix has waited long enough, if it waits.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.pressed.map(|pressed| pressed + PATIENCE)
+        self.pressed.map(|pressed| pressed + PREFIX_TIMEOUT)
     }
 
     /// Nothing came after the prefix: it was meant for the command.
-    pub(super) fn passed_on(&mut self) -> Vec<u8> {
+    pub(super) fn expire(&mut self) -> Vec<u8> {
         self.pressed.take().and(self.prefix.0).into_iter().collect()
     }
 }
 
-fn taken(input: &mut Vec<u8>) -> Option<Stroke> {
-    (!input.is_empty()).then(|| Stroke::Input(std::mem::take(input)))
+fn taken(input: &mut Vec<u8>) -> Option<KeyAction> {
+    (!input.is_empty()).then(|| KeyAction::Input(std::mem::take(input)))
 }
 
 #[cfg(test)]
@@ -106,39 +106,39 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn strokes(pieces: &[&[u8]]) -> Vec<Stroke> {
+    fn actions(pieces: &[&[u8]]) -> Vec<KeyAction> {
         let mut keys = Keys::new(Prefix::default());
         pieces.iter().flat_map(|piece| keys.typed(piece, Instant::now())).collect()
     }
 
-    fn input(octets: &[u8]) -> Stroke {
-        Stroke::Input(octets.to_vec())
+    fn input(bytes: &[u8]) -> KeyAction {
+        KeyAction::Input(bytes.to_vec())
     }
 
     #[test]
     fn what_is_typed_goes_to_the_command() {
         assert_eq!(
-            strokes(&[b"ls -l\r", b"\x03\x04\x1b[A\x10\x11"]),
+            actions(&[b"ls -l\r", b"\x03\x04\x1b[A\x10\x11"]),
             [input(b"ls -l\r"), input(b"\x03\x04\x1b[A\x10\x11")]
         );
     }
 
     #[test]
-    fn after_the_prefix_a_key_is_for_us_however_the_octets_come() {
-        assert_eq!(strokes(&[b"ab\x1dd"]), [input(b"ab"), Stroke::Leave]);
-        assert_eq!(strokes(&[b"\x1d", b"k"]), [Stroke::Kill]);
-        assert_eq!(strokes(&[b"\x1d?x"]), [Stroke::Help, input(b"x")]);
-        assert_eq!(strokes(&[b"\x1d\x1dd"]), [input(b"\x1dd")]);
-        assert_eq!(strokes(&[b"\x1dz"]), [input(b"\x1dz")]);
+    fn after_the_prefix_a_key_is_for_us_however_the_bytes_come() {
+        assert_eq!(actions(&[b"ab\x1dd"]), [input(b"ab"), KeyAction::Leave]);
+        assert_eq!(actions(&[b"\x1d", b"k"]), [KeyAction::Kill]);
+        assert_eq!(actions(&[b"\x1d?x"]), [KeyAction::Help, input(b"x")]);
+        assert_eq!(actions(&[b"\x1d\x1dd"]), [input(b"\x1dd")]);
+        assert_eq!(actions(&[b"\x1dz"]), [input(b"\x1dz")]);
     }
 
     #[test]
-    fn a_prefix_alone_is_passed_on_after_a_second() {
+    fn a_prefix_alone_is_expire_after_a_second() {
         let mut keys = Keys::new(Prefix::default());
         let now = Instant::now();
         assert!(keys.typed(b"\x1d", now).is_empty());
-        assert_eq!(keys.due(), Some(now + PATIENCE));
-        assert_eq!(keys.passed_on(), b"\x1d");
+        assert_eq!(keys.due(), Some(now + PREFIX_TIMEOUT));
+        assert_eq!(keys.expire(), b"\x1d");
         assert_eq!((keys.due(), keys.typed(b"d", now)), (None, vec![input(b"d")]));
     }
 
@@ -156,14 +156,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn without_the_prefix_nothing_is_changed(octets in proptest::collection::vec(any::<u8>(), 0..200), cut in 0usize..200) {
-            let octets: Vec<u8> = octets.into_iter().filter(|octet| *octet != 0x1d).collect();
-            let (one, other) = octets.split_at(cut.min(octets.len()));
-            let passed: Vec<u8> = strokes(&[one, other]).into_iter().flat_map(|stroke| match stroke {
-                Stroke::Input(octets) => octets,
+        fn without_the_prefix_nothing_is_changed(bytes in proptest::collection::vec(any::<u8>(), 0..200), cut in 0usize..200) {
+            let bytes: Vec<u8> = bytes.into_iter().filter(|byte| *byte != 0x1d).collect();
+            let (one, other) = bytes.split_at(cut.min(bytes.len()));
+            let passed: Vec<u8> = actions(&[one, other]).into_iter().flat_map(|action| match action {
+                KeyAction::Input(bytes) => bytes,
                 other => panic!("{other:?}"),
             }).collect();
-            prop_assert_eq!(passed, octets);
+            prop_assert_eq!(passed, bytes);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Being attached to a command, over the one route that goes both ways: its output to us as it comes, what is typed to
-//! it. For `run -t` and `attach`. Over calls goes the rest.
+//! A terminal attached to a command, over the one route that goes both ways: its output to us as it comes, what is typed
+//! to it. For `run -t` and `attach`.
 //!
-//! A connection that breaks is made again and goes on where it was: output from the last octet shown, input from the
+//! A connection that breaks is made again and goes on where it was: output after the last byte shown, input after the
 //! last one taken.
 
 mod keys;
@@ -12,24 +12,25 @@ mod unsent;
 pub(super) use keys::{Prefix, prefix};
 pub(super) use tty::size;
 
-use super::away::PAUSES;
 use super::error::Kind;
+use super::retry::{is_gone, pauses};
 use super::{CliError, Session, human};
-use keys::{HELP, Keys, Stroke};
+use keys::{HELP, KeyAction, Keys};
 use link::{Frame, Link};
 use std::io::{self, Read as _};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tty::Raw;
 use unsent::Unsent;
 use vocable_api::Part;
-use vocable_api::attach::{News, Offsets, WINDOW, Wish, read_output};
+use vocable_api::attach::{ClientMessage, Offsets, ServerMessage, WINDOW, read_output};
 use vocable_api::client::ClientError;
-use vocable_xmlrpc::{Fault, Value, from_json};
+use vocable_api::cmd::{Cancel, Command};
+use vocable_xmlrpc::Fault;
 
-/// Octets read of standard input at a time.
-const TYPED: usize = 16 * 1024;
+/// Bytes read of standard input at a time.
+const READ_SIZE: usize = 16 * 1024;
 
 /// What is wanted of a command.
 pub(super) struct Plan<'a> {
@@ -56,20 +57,20 @@ pub(super) enum Terminated {
 
 /// How the attachment ended.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Held {
-    /// The command is over: its last report, without output.
-    Over(Value),
+pub(super) enum AttachResult {
+    /// The command is over.
+    Over(Box<Command>),
     /// We left, it goes on.
     Left,
 }
 
-/// Holds the command until it is over or we leave.
-pub(super) fn hold(session: &mut Session<'_>, plan: &Plan<'_>) -> Result<Held, CliError> {
+/// Attaches to the command until it is over or we leave.
+pub(super) fn attach_to(session: &mut Session<'_>, plan: &Plan<'_>) -> Result<AttachResult, CliError> {
     let cannot = |error: io::Error| {
         CliError::new("internal", "a connection both ways is not possible").cause(human::io(&error))
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
-    let held = runtime.block_on(async {
+    let result = runtime.block_on(async {
         let signals = Signals::new().map_err(cannot)?;
         let typed = if plan.input { Some(read_stdin().map_err(cannot)?) } else { None };
         Attached {
@@ -80,17 +81,17 @@ pub(super) fn hold(session: &mut Session<'_>, plan: &Plan<'_>) -> Result<Held, C
             is_ours: false,
             is_watching: false,
             shown: plan.from,
-            told: plan.from,
+            acknowledged: plan.from,
             unsent: Unsent::default(),
             typed,
             signals,
         }
-        .until_over()
+        .run()
         .await
     });
     // Whoever reads standard input waits for a key that may never come.
     runtime.shutdown_background();
-    held
+    result
 }
 
 /// Standard input, piece by piece; none when it has ended.
@@ -99,7 +100,7 @@ fn read_stdin() -> io::Result<mpsc::Receiver<Vec<u8>>> {
     // Not joined: it may wait for a key for ever, and ends with the process.
     std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
         let mut stdin = io::stdin().lock();
-        let mut buffer = vec![0; TYPED];
+        let mut buffer = vec![0; READ_SIZE];
         loop {
             match stdin.read(&mut buffer) {
                 Ok(0) => return,
@@ -117,7 +118,7 @@ fn read_stdin() -> io::Result<mpsc::Receiver<Vec<u8>>> {
     Ok(typed)
 }
 
-/// What this process is told while it is attached.
+/// Signals to this process while it is attached.
 struct Signals {
     resized: Signal,
     terminated: Signal,
@@ -136,12 +137,12 @@ impl Signals {
 
 /// Why one connection ended without the command.
 enum Ended {
-    Held(Held),
+    Attached(AttachResult),
     Broken(String),
 }
 
 /// Something that happened.
-enum Happened {
+enum Event {
     Frame(Option<Frame>),
     Typed(Option<Vec<u8>>),
     Due,
@@ -152,9 +153,9 @@ enum Happened {
 
 /// Says that we go.
 async fn leave(mut link: Link) -> Result<Ended, CliError> {
-    link.push(&Wish::Leave);
-    link.hangs_up().await;
-    Ok(Ended::Held(Held::Left))
+    link.push(&ClientMessage::Leave);
+    link.close().await;
+    Ok(Ended::Attached(AttachResult::Left))
 }
 
 struct Attached<'a, 'b> {
@@ -168,36 +169,36 @@ struct Attached<'a, 'b> {
     is_watching: bool,
     shown: Offsets,
     /// What the agent knows of that.
-    told: Offsets,
+    acknowledged: Offsets,
     unsent: Unsent,
     typed: Option<mpsc::Receiver<Vec<u8>>>,
     signals: Signals,
 }
 
 impl Attached<'_, '_> {
-    async fn until_over(mut self) -> Result<Held, CliError> {
+    async fn run(mut self) -> Result<AttachResult, CliError> {
         let mut left = pauses();
-        let mut is_away = false;
+        let mut is_broken = false;
         loop {
             let broken = match self.connect().await {
                 Ok(link) => {
-                    if is_away {
+                    if is_broken {
                         self.note("the connection is back; nothing was lost")?;
-                        is_away = false;
+                        is_broken = false;
                         left = pauses();
                     }
-                    match self.until_broken(link).await? {
-                        Ended::Held(held) => return Ok(held),
+                    match self.converse(link).await? {
+                        Ended::Attached(result) => return Ok(result),
                         Ended::Broken(why) => CliError::new("connection-lost", why).kind(Kind::NoAgent),
                     }
                 }
-                Err(error) if super::away::is_away(&error) => error,
+                Err(error) if is_gone(&error) => error,
                 Err(error) => return Err(error),
             };
             let Some(pause) = left.next() else { return Err(broken) };
-            if !is_away {
+            if !is_broken {
                 self.note(&format!("{}; connecting again", broken.message()))?;
-                is_away = true;
+                is_broken = true;
             }
             tokio::time::sleep(pause).await;
         }
@@ -211,10 +212,10 @@ impl Attached<'_, '_> {
         Ok(Link::new(socket))
     }
 
-    async fn until_broken(&mut self, mut link: Link) -> Result<Ended, CliError> {
+    async fn converse(&mut self, mut link: Link) -> Result<Ended, CliError> {
         let mut writes = false;
-        self.told = self.shown;
-        self.unsent.starts_again();
+        self.acknowledged = self.shown;
+        self.unsent.restart();
         loop {
             if writes {
                 self.unsent.send(&mut link);
@@ -223,42 +224,43 @@ impl Attached<'_, '_> {
             // the program does not read.
             let listens = (self.is_ours || writes) && self.unsent.has_room();
             let due = self.keys.due();
-            let happened = tokio::select! {
-                frame = link.next() => Happened::Frame(frame),
-                typed = next(&mut self.typed), if listens => Happened::Typed(typed),
-                () = until(due) => Happened::Due,
-                Some(()) = self.signals.resized.recv() => Happened::Resized,
-                Some(()) = self.signals.terminated.recv(), if self.plan.when_terminated.is_some() => Happened::Terminated,
-                Some(()) = self.signals.hung_up.recv(), if self.plan.when_terminated.is_some() => Happened::HungUp,
+            let event = tokio::select! {
+                frame = link.next() => Event::Frame(frame),
+                typed = next(&mut self.typed), if listens => Event::Typed(typed),
+                () = until(due) => Event::Due,
+                Some(()) = self.signals.resized.recv() => Event::Resized,
+                Some(()) = self.signals.terminated.recv(), if self.plan.when_terminated.is_some() => Event::Terminated,
+                Some(()) = self.signals.hung_up.recv(), if self.plan.when_terminated.is_some() => Event::HungUp,
             };
-            match happened {
-                Happened::Frame(None) => {
+            match event {
+                Event::Frame(None) => {
                     return Ok(Ended::Broken("the host agent hung up".to_owned()));
                 }
-                Happened::Frame(Some(Frame::Other)) => {}
-                Happened::Frame(Some(Frame::Output(octets))) => self.show(&octets, &mut link)?,
-                Happened::Frame(Some(Frame::News(news))) => match self.hear(news, &mut link, &mut writes)? {
-                    None => {}
-                    Some(held) => return Ok(Ended::Held(held)),
-                },
-                Happened::Typed(None) => {
-                    self.typed = None;
-                    self.unsent.ends();
+                Event::Frame(Some(Frame::Other)) => {}
+                Event::Frame(Some(Frame::Output(frame))) => self.show(&frame, &mut link)?,
+                Event::Frame(Some(Frame::Message(message))) => {
+                    if let Some(result) = self.receive(message, &mut link, &mut writes)? {
+                        return Ok(Ended::Attached(result));
+                    }
                 }
-                Happened::Typed(Some(octets)) => {
-                    if self.type_in(octets)? {
+                Event::Typed(None) => {
+                    self.typed = None;
+                    self.unsent.end();
+                }
+                Event::Typed(Some(bytes)) => {
+                    if self.type_in(bytes)? {
                         return leave(link).await;
                     }
                 }
-                Happened::Due if self.is_watching => drop(self.keys.passed_on()),
-                Happened::Due => self.unsent.push(&self.keys.passed_on()),
-                Happened::Resized => self.tell_size(&mut link, writes),
-                Happened::Terminated if self.plan.when_terminated == Some(Terminated::Leave) => {
+                Event::Due if self.is_watching => drop(self.keys.expire()),
+                Event::Due => self.unsent.push(&self.keys.expire()),
+                Event::Resized => self.send_size(&mut link, writes),
+                Event::Terminated if self.plan.when_terminated == Some(Terminated::Leave) => {
                     return leave(link).await;
                 }
-                Happened::Terminated => self.cancel()?,
-                Happened::HungUp => {
-                    // Not said to the agent: whoever is hung up has not left of his own will.
+                Event::Terminated => self.cancel()?,
+                Event::HungUp => {
+                    // The agent is not told: who is hung up has not left on purpose.
                     return Err(CliError::new("hung-up", "the terminal is gone").kind(Kind::BrokenPipe));
                 }
             }
@@ -266,24 +268,29 @@ impl Attached<'_, '_> {
     }
 
     fn show(&mut self, frame: &[u8], link: &mut Link) -> Result<(), CliError> {
-        let Some((part, octets)) = read_output(frame) else {
+        let Some((part, bytes)) = read_output(frame) else {
             return Err(CliError::bad_reply("attach", "stream that is known"));
         };
         match part {
-            Part::Out => self.session.terminal.bytes(octets)?,
-            Part::Err => self.session.terminal.error_bytes(octets)?,
+            Part::Out => self.session.terminal.bytes(bytes)?,
+            Part::Err => self.session.terminal.error_bytes(bytes)?,
         }
-        *self.shown.of(part) += octets.len() as u64;
-        if self.shown.since(self.told) >= WINDOW / 4 {
-            self.told = self.shown;
-            link.push(&Wish::Seen { out: self.shown.out, err: self.shown.err });
+        *self.shown.of(part) += bytes.len() as u64;
+        if self.shown.since(self.acknowledged) >= WINDOW / 4 {
+            self.acknowledged = self.shown;
+            link.push(&ClientMessage::Seen { out: self.shown.out, err: self.shown.err });
         }
         Ok(())
     }
 
-    fn hear(&mut self, news: News, link: &mut Link, writes: &mut bool) -> Result<Option<Held>, CliError> {
-        match news {
-            News::Attached { tty, input, busy, .. } => {
+    fn receive(
+        &mut self,
+        message: ServerMessage,
+        link: &mut Link,
+        writes: &mut bool,
+    ) -> Result<Option<AttachResult>, CliError> {
+        match message {
+            ServerMessage::Attached { tty, input, busy, .. } => {
                 if self.plan.input && !input {
                     self.note("it takes no input; you watch")?;
                     self.typed = None;
@@ -298,47 +305,44 @@ impl Attached<'_, '_> {
                 }
                 Ok(None)
             }
-            News::Granted => {
+            ServerMessage::Granted => {
                 self.is_watching = false;
                 Ok(None)
             }
-            News::Writes { input } => {
+            ServerMessage::Writes { input } => {
                 (*writes, self.is_watching) = (true, false);
-                self.unsent.goes_on_at(input);
-                self.tell_size(link, true);
+                self.unsent.go_on_at(input);
+                self.send_size(link, true);
                 Ok(None)
             }
-            News::Taken { input } => {
-                self.unsent.was_taken(input);
+            ServerMessage::Taken { input } => {
+                self.unsent.taken(input);
                 Ok(None)
             }
-            News::Over { report } => {
-                let report = from_json(report).map_err(|_| CliError::bad_reply("attach", "report"))?;
-                Ok(Some(Held::Over(report)))
-            }
-            News::Failed { code, fault, message } => {
+            ServerMessage::Over { report } => Ok(Some(AttachResult::Over(report))),
+            ServerMessage::Failed { code, fault, message } => {
                 let fault = Fault::new(fault, format!("{code}: {message}"));
                 Err(super::hints::of_client(ClientError::Fault(fault)))
             }
         }
     }
 
-    /// Takes what was typed; whether it means that we leave.
-    fn type_in(&mut self, octets: Vec<u8>) -> Result<bool, CliError> {
+    /// Takes what was typed; returns whether we leave.
+    fn type_in(&mut self, bytes: Vec<u8>) -> Result<bool, CliError> {
         if !self.is_ours {
-            self.unsent.push(&octets);
+            self.unsent.push(&bytes);
             return Ok(false);
         }
-        for stroke in self.keys.typed(&octets, Instant::now()) {
-            match stroke {
-                Stroke::Input(octets) if !self.is_watching => self.unsent.push(&octets),
-                // Who watches types in vain, and hears it.
-                Stroke::Input(_) => self.session.terminal.error_bytes(b"\x07")?,
-                Stroke::Help => {
+        for action in self.keys.typed(&bytes, Instant::now()) {
+            match action {
+                KeyAction::Input(bytes) if !self.is_watching => self.unsent.push(&bytes),
+                // Who watches types in vain, and hears the bell.
+                KeyAction::Input(_) => self.session.terminal.error_bytes(b"\x07")?,
+                KeyAction::Help => {
                     self.session.terminal.say(&format!("\r\n{}\r", HELP.replace('\n', "\r\n")))?;
                 }
-                Stroke::Kill => self.cancel()?,
-                Stroke::Leave => return Ok(true),
+                KeyAction::Kill => self.cancel()?,
+                KeyAction::Leave => return Ok(true),
             }
         }
         Ok(false)
@@ -346,12 +350,12 @@ impl Attached<'_, '_> {
 
     /// Ends the command; its end comes to us as every end does.
     fn cancel(&mut self) -> Result<(), CliError> {
-        self.session.agent.call("cmd.cancel", vec![Value::from(self.plan.id)]).map(drop)
+        self.session.agent.ask(&Cancel { cmd_id: self.plan.id.to_owned(), ..Cancel::default() }).map(drop)
     }
 
-    fn tell_size(&self, link: &mut Link, writes: bool) {
+    fn send_size(&self, link: &mut Link, writes: bool) {
         if let Some(size) = size().filter(|_| self.is_ours && writes) {
-            link.push(&Wish::Resize(size));
+            link.push(&ClientMessage::Resize(size));
         }
     }
 
@@ -364,11 +368,6 @@ impl Attached<'_, '_> {
         }
         Ok(())
     }
-}
-
-/// How long to wait before each further attempt.
-fn pauses() -> impl Iterator<Item = Duration> {
-    PAUSES.iter().map(|milliseconds| Duration::from_millis(*milliseconds))
 }
 
 /// The next piece of standard input; never, if none is read.

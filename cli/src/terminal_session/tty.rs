@@ -2,13 +2,13 @@
 
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use std::io::{self, IsTerminal};
-use vocable_api::attach::Size;
+use vocable_api::cmd::TerminalSize;
 
 /// While this lives, every key comes as it is pressed. Afterwards the terminal is as it was.
 pub(super) struct Raw(Termios);
 
 impl Raw {
-    /// Takes the terminal of standard input; nothing if that is none.
+    /// Takes the terminal of standard input; none if that is no terminal.
     pub(super) fn take() -> io::Result<Option<Self>> {
         let stdin = io::stdin();
         if !stdin.is_terminal() {
@@ -30,7 +30,7 @@ impl Drop for Raw {
 }
 
 /// The size of the terminal we are run from, if there is one.
-pub(crate) fn size() -> Option<Size> {
+pub(crate) fn size() -> Option<TerminalSize> {
     let (width, height) = terminal_size::terminal_size()?;
-    Some(Size { rows: height.0, columns: width.0 })
+    Some(TerminalSize { rows: height.0, columns: width.0 })
 }

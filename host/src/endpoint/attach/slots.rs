@@ -6,50 +6,50 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// The commands somebody is attached to.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seats(Arc<Mutex<HashMap<String, Weak<Row>>>>);
+pub(super) struct Attachments(Arc<Mutex<HashMap<String, Weak<Row>>>>);
 
 /// Those who are attached to one command.
 #[derive(Debug)]
 struct Row {
-    pen: Arc<Semaphore>,
+    writing: Arc<Semaphore>,
     taken: watch::Sender<usize>,
 }
 
 /// One of them, as long as it is held.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct Slot {
     row: Arc<Row>,
 }
 
-impl Seats {
-    /// A place before that command.
-    pub(super) fn take(&self, command: &str) -> Seat {
+impl Attachments {
+    /// One more who is attached to that command.
+    pub(super) fn take(&self, command: &str) -> Slot {
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Commands nobody looks at any more are forgotten here: so there are never many.
         rows.retain(|_, row| row.strong_count() > 0);
         let row = rows.get(command).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let row = Arc::new(Row { pen: Arc::new(Semaphore::new(1)), taken: watch::Sender::new(0) });
+            let row = Arc::new(Row { writing: Arc::new(Semaphore::new(1)), taken: watch::Sender::new(0) });
             rows.insert(command.to_owned(), Arc::downgrade(&row));
             row
         });
         row.taken.send_modify(|taken| *taken += 1);
-        Seat { row }
+        Slot { row }
     }
 }
 
-impl Seat {
+impl Slot {
     /// Waits for its turn to write; it lasts as long as what this gives is held.
-    pub(super) fn pen(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + use<> {
-        let pen = self.row.pen.clone();
-        async move { pen.acquire_owned().await.ok() }
+    pub(super) fn write_lock(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + use<> {
+        let writing = self.row.writing.clone();
+        async move { writing.acquire_owned().await.ok() }
     }
 
     /// Whether somebody writes now.
     pub(super) fn is_written(&self) -> bool {
-        self.row.pen.available_permits() == 0
+        self.row.writing.available_permits() == 0
     }
 
-    /// Gets up; gives what tells whether somebody else sits there, or nothing if somebody does.
+    /// Detaches; returns what tells whether somebody else attaches, or nothing if somebody is attached.
     pub(super) fn leave(self) -> Option<Empty> {
         let row = self.row.clone();
         drop(self);
@@ -58,7 +58,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.row.taken.send_modify(|taken| *taken -= 1);
     }
@@ -68,7 +68,7 @@ impl Drop for Seat {
 #[derive(Debug)]
 pub(super) struct Empty {
     taken: watch::Receiver<usize>,
-    /// So that whoever comes takes a seat in this row and not in a new one.
+    /// So that whoever comes takes a slot in this row and not in a new one.
     _row: Arc<Row>,
 }
 
@@ -87,38 +87,38 @@ mod tests {
 
     #[test]
     fn one_writes_and_the_next_one_when_that_goes() {
-        let seats = Seats::default();
-        let (one, other, elsewhere) = (seats.take("a"), seats.take("a"), seats.take("b"));
+        let attachments = Attachments::default();
+        let (one, other, elsewhere) = (attachments.take("a"), attachments.take("a"), attachments.take("b"));
         assert!(!other.is_written());
-        let pen = one.pen().now_or_never().flatten().unwrap();
+        let lock = one.write_lock().now_or_never().flatten().unwrap();
         assert!(other.is_written() && !elsewhere.is_written());
-        assert!(elsewhere.pen().now_or_never().is_some());
-        let mut waiting = Box::pin(other.pen());
+        assert!(elsewhere.write_lock().now_or_never().is_some());
+        let mut waiting = Box::pin(other.write_lock());
         assert!((&mut waiting).now_or_never().is_none());
-        drop(pen);
+        drop(lock);
         assert!(waiting.now_or_never().flatten().is_some());
     }
 
     #[test]
     fn only_the_last_one_leaves_it_empty_until_somebody_comes() {
-        let seats = Seats::default();
-        let (one, other) = (seats.take("a"), seats.take("a"));
+        let attachments = Attachments::default();
+        let (one, other) = (attachments.take("a"), attachments.take("a"));
         assert!(one.leave().is_none());
         let empty = other.leave().unwrap();
         let mut until = Box::pin(empty.until_taken());
         assert!((&mut until).now_or_never().is_none());
-        let _elsewhere = seats.take("b");
+        let _elsewhere = attachments.take("b");
         assert!((&mut until).now_or_never().is_none());
-        let _again = seats.take("a");
+        let _again = attachments.take("a");
         assert!(until.now_or_never().is_some());
     }
 
     #[test]
     fn commands_that_nobody_looks_at_are_forgotten() {
-        let seats = Seats::default();
+        let attachments = Attachments::default();
         for number in 0..100 {
-            drop(seats.take(&number.to_string()));
+            drop(attachments.take(&number.to_string()));
         }
-        assert_eq!(seats.0.lock().unwrap().len(), 1);
+        assert_eq!(attachments.0.lock().unwrap().len(), 1);
     }
 }
