@@ -21,7 +21,6 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("cli", "hints", "agent"),
     ("cli", "ps", "completion"),
     ("cli", "run", "attach"),
-    ("copy", "plan", "listing"),
     ("core/runtime", "call", "engine"),
     ("core/runtime", "engine", "compiler"),
     ("core/runtime", "engine", "component"),

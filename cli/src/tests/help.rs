@@ -91,7 +91,7 @@ fn of_vocable() {
     Files
       cp          Copy files to guests and back
       ls          List a folder of a guest
-      df          Show how much space there is where files go
+      df          Show disk space in the folders of guests
 
     Fleet
       guests      List the guests: who is there, since when, and what is wrong
@@ -552,12 +552,12 @@ fn of_files() {
     Usage: vocable ls [OPTIONS] <GUEST:PATH>...
 
     Arguments:
-      <GUEST:PATH>...  What to list; GUEST:/ shows the folders that the guest offers
+      <GUEST:PATH>...  Folders and files; GUEST:/ shows the folders that the guest offers
 
     Options:
-      -l, --long       Modes, sizes and times too; the usual on a terminal
-      -a, --all        Also names that begin with a dot
-      -R, --recursive  Also what is in the folders
+      -l, --long       Long format: modes, sizes and times (default on a terminal)
+      -a, --all        Include names that begin with a dot
+      -R, --recursive  List folders with all that is in them
       -h, --help       Print help
     ");
     insta::assert_snapshot!(own(&["df", "-h"]), @"
