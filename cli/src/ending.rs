@@ -120,7 +120,7 @@ impl<'a> Ending<'a> {
             How::TimedOut => "timed out".to_owned(),
             How::UnderWay => "not over".to_owned(),
             How::Lost | How::NotExecuted(_) | How::NotRun | How::Stopped => {
-                let (code, message) = self.told();
+                let (code, message) = self.code_and_message();
                 format!("{code}: {message}")
             }
         }
@@ -144,7 +144,7 @@ impl<'a> Ending<'a> {
             return None;
         }
         let (guest, id) = (self.guest(), self.id());
-        let (code, message) = self.told();
+        let (code, message) = self.code_and_message();
         let (message, cause) = message.split_once("; nothing was run: ").unwrap_or((message, ""));
         let error = match cause {
             "" if message.contains(guest) => CliError::new(code, message),
@@ -176,7 +176,7 @@ impl<'a> Ending<'a> {
     }
 
     /// What the agent or the guest said of the failure, or a sentence of our own.
-    fn told(self) -> (&'a str, &'a str) {
+    fn code_and_message(self) -> (&'a str, &'a str) {
         if let Some(error) = &self.0.error {
             return (&error.code, &error.message);
         }

@@ -1,12 +1,12 @@
 //! Whole lines of several commands, each with the name of its guest before it, so that two guests never share a line.
-//! Octets in, octets out; the clock is an argument.
+//! Bytes in, bytes out; the clock is an argument.
 
 use std::time::{Duration, Instant};
 
 /// How long a line without an end may wait for it.
 pub(super) const HELD_FOR: Duration = Duration::from_secs(1);
-/// How long such a line may grow, octets.
-const HELD_OCTETS: usize = 64 * 1024;
+/// How long such a line may grow, bytes.
+const HELD_BYTES: usize = 64 * 1024;
 
 /// One stream of one command.
 #[derive(Clone, Debug)]
@@ -23,15 +23,15 @@ impl Lines {
     }
 
     /// Takes what came and gives the lines that are to be printed now.
-    pub(super) fn push(&mut self, octets: &[u8], now: Instant) -> Vec<u8> {
+    pub(super) fn push(&mut self, bytes: &[u8], now: Instant) -> Vec<u8> {
         let mut printed = Vec::new();
-        for piece in octets.split_inclusive(|octet| *octet == b'\n') {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.held.extend_from_slice(piece);
             if piece.ends_with(b"\n") {
                 self.print(&mut printed);
             }
-            while self.held.len() >= HELD_OCTETS {
-                let rest = self.held.split_off(HELD_OCTETS);
+            while self.held.len() >= HELD_BYTES {
+                let rest = self.held.split_off(HELD_BYTES);
                 self.print(&mut printed);
                 self.held = rest;
             }
@@ -91,9 +91,9 @@ mod tests {
     #[test]
     fn a_line_that_grows_without_end_is_printed_in_pieces() {
         let mut lines = Lines::new("x: ");
-        let printed = lines.push(&[b'a'; 2 * HELD_OCTETS + 1], Instant::now());
-        let sizes: Vec<_> = printed.split(|octet| *octet == b'\n').map(<[u8]>::len).collect();
-        assert_eq!(sizes, [HELD_OCTETS + 3, HELD_OCTETS + 3, 0]);
+        let printed = lines.push(&[b'a'; 2 * HELD_BYTES + 1], Instant::now());
+        let sizes: Vec<_> = printed.split(|byte| *byte == b'\n').map(<[u8]>::len).collect();
+        assert_eq!(sizes, [HELD_BYTES + 3, HELD_BYTES + 3, 0]);
         assert_eq!(lines.flush(), b"x: a\n");
     }
 

@@ -7,7 +7,8 @@
 
 use crate::files;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
@@ -106,8 +107,8 @@ impl Document {
         for (name, schema) in properties(schema) {
             let member = format!("{place}.{name}");
             // A type that contains itself is declared once.
-            if !members.contains_key(&format!("{kind}.{name}")) {
-                members.insert(format!("{kind}.{name}"), member.clone());
+            if let Entry::Vacant(entry) = members.entry(format!("{kind}.{name}")) {
+                entry.insert(member.clone());
                 self.declare(schema, &member, members);
             }
         }

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_returns_nothing_succeeds_and_the_shelves_are_empty() {
+    fn what_returns_nothing_succeeds_and_the_store_is_empty() {
         assert_eq!(jobs::signal("c1", 15), Ok(()));
         assert_eq!(store::get("key"), Ok(None));
     }

@@ -33,8 +33,8 @@ pub(super) fn several(
     let took = human::took(took);
     match endings {
         [only] => {
-            let told = if only.is_ok() { "ok".to_owned() } else { only.brief() };
-            terminal.say(&format!("{}: {told} in {took}", only.guest()))
+            let brief = if only.is_ok() { "ok".to_owned() } else { only.brief() };
+            terminal.say(&format!("{}: {brief} in {took}", only.guest()))
         }
         all => {
             terminal.say(&format!("{} guests: {} in {took}", all.len(), counts(all)))?;

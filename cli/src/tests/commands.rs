@@ -400,7 +400,7 @@ fn top_shows_who_uses_most_first() {
     GUEST  CPU      RSS  READ/S  WRITE/S  PROCS  ID          COMMAND
     vm3     0%  9.0 MiB       0        0      1  q8rf5z.vm3  sleep 600
     "#);
-    insta::assert_snapshot!(vocable(&used(), &["top", "--once", "--json"]), @r#"{"guests":[{"commands":[{"cmd_id":"k7mq2x.vm1","command":"make -j4 world","cpu_pct":384.0,"processes":9,"read_bytes_s":12582912.0,"rss_bytes":1181116006,"written_bytes_s":null}],"cpu_pct":384.0,"guest":"vm1","rss_bytes":1181116006},{"commands":[{"cmd_id":"q8rf5z.vm3","command":"sleep 600","cpu_pct":0.0,"processes":1,"read_bytes_s":0.0,"rss_bytes":9437184,"written_bytes_s":0.0}],"cpu_pct":0.0,"guest":"vm3","rss_bytes":9437184}],"time_unix":1100}"#);
+    insta::assert_snapshot!(vocable(&used(), &["top", "--once", "--json"]), @r#"{"guests":[{"commands":[{"cmd_id":"k7mq2x.vm1","command":"make -j4 world","cpu_pct":384.0,"processes":9,"read_bytes_s":12582912.0,"rss_bytes":1181116006,"written_bytes_s":null}],"cpu_pct":384.0,"guest":"vm1","rss_bytes":1181116006},{"commands":[{"cmd_id":"q8rf5z.vm3","command":"sleep 600","cpu_pct":0.0,"processes":1,"read_bytes_s":0.0,"rss_bytes":9437184,"written_bytes_s":0.0}],"cpu_pct":0.0,"guest":"vm3","rss_bytes":9437184}],"time_unix":1100.0}"#);
     let none = FakeAgent::default().replies::<GetUsage>(usages(Vec::new()));
     insta::assert_snapshot!(vocable(&none, &["top"]), @r#"
     ------- stderr

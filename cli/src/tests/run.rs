@@ -309,8 +309,12 @@ fn detached_prints_the_id_and_who_has_not_got_it() {
 fn json_is_one_report_or_a_line_for_each_piece() {
     let first = Command { more: Some(true), ..done("vm1", 0, "ab") };
     let agent = one(first).replies::<Poll>(done("vm1", 0, "c"));
-    insta::assert_snapshot!(vocable(&agent, &["run", "--json", "vm1", "make"]), @r#"{"args":[],"cmd":"make","cmd_id":"k7mq2x.vm1","err":"","err_offset":0,"exitCodeOrSignal":0,"finished":true,"guest":"vm1","more":false,"out":"abc","out_offset":1,"state":"done"}"#);
-    insta::assert_snapshot!(agent.calls(), @r#"{"args":[],"cmd":"make","cmd_id":"k7mq2x.vm1","created":"1970-01-01T00:00:00Z","created_unix":0.0,"err":"","err_offset":0,"exitCodeOrSignal":0,"finished":true,"guest":"vm1","more":false,"out":"abc","out_offset":1,"state":"done"}"#);
+    insta::assert_snapshot!(vocable(&agent, &["run", "--json", "vm1", "make"]), @r#"{"args":[],"cmd":"make","cmd_id":"k7mq2x.vm1","created":"1970-01-01T00:00:00Z","created_unix":0.0,"err":"","err_offset":0,"exitCodeOrSignal":0,"finished":true,"guest":"vm1","more":false,"out":"abc","out_offset":1,"state":"done"}"#);
+    insta::assert_snapshot!(agent.calls(), @r#"
+    cmd.run("vm1", "make", [])
+    cmd.wait("k7mq2x.vm1", 20.0)
+    cmd.poll("k7mq2x.vm1", {"err_offset":0,"out_offset":2})
+    "#);
     insta::assert_snapshot!(vocable(&one(done("vm1", 0, "abc")), &["run", "--json", "-v", "vm1", "make"]), @r#"
     {"cmd_id":"k7mq2x.vm1","data":"abc","event":"output","guest":"vm1","offset":0,"stream":"out"}
     {"args":[],"by":"command","cmd":"make","cmd_id":"k7mq2x.vm1","created":"1970-01-01T00:00:00Z","created_unix":0.0,"event":"done","exitCodeOrSignal":0,"finished":true,"guest":"vm1","state":"done"}
@@ -334,8 +338,8 @@ fn the_status_file_tells_whose_failure_it_was() {
         vocable(&agent, &["run", "--status", file.to_str().unwrap(), target, "make"]);
         std::fs::read_to_string(&file).unwrap()
     };
-    insta::assert_snapshot!(status(one(done("vm1", 125, "")), "vm1"), @r#"{"args":[],"by":"command","cmd":"make","cmd_id":"k7mq2x.vm1","event":"done","exitCodeOrSignal":125,"finished":true,"guest":"vm1","state":"done"}"#);
-    insta::assert_snapshot!(status(several(vec![done("vm1", 0, ""), command("vm2", State::Lost)]), "*"), @r#"{"args":[],"by":"command","cmd":"make","cmd_id":"k7mq2x.vm1","created":"1970-01-01T00:00:00Z","created_unix":0.0,"event":"done","exitCodeOrSignal":125,"finished":true,"guest":"vm1","state":"done"}"#);
+    insta::assert_snapshot!(status(one(done("vm1", 125, "")), "vm1"), @r#"{"args":[],"by":"command","cmd":"make","cmd_id":"k7mq2x.vm1","created":"1970-01-01T00:00:00Z","created_unix":0.0,"event":"done","exitCodeOrSignal":125,"finished":true,"guest":"vm1","state":"done"}"#);
+    insta::assert_snapshot!(status(several(vec![done("vm1", 0, ""), command("vm2", State::Lost)]), "*"), @r#"{"by":"vocable","commands":[{"args":[],"by":"command","cmd":"make","cmd_id":"k7mq2x.vm1","created":"1970-01-01T00:00:00Z","created_unix":0.0,"event":"done","exitCodeOrSignal":0,"finished":true,"guest":"vm1","state":"done"},{"args":[],"by":"vocable","cmd":"make","cmd_id":"k7mq2x.vm2","created":"1970-01-01T00:00:00Z","created_unix":0.0,"event":"done","guest":"vm2","state":"lost"}]}"#);
     let offline = "guest-offline: vm1 does not answer; nothing was run: lost since 09:01:54";
     insta::assert_snapshot!(status(FakeAgent::default().refuses("cmd.run", 103, offline), "vm1"), @r#"{"by":"vocable","error":{"causes":["lost since 09:01:54"],"code":"guest-offline","fault":103,"guest":"vm1","hints":["vocable why vm1"],"message":"vm1 does not answer; nothing was run","transient":true}}"#);
 }

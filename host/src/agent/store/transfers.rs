@@ -126,11 +126,11 @@ impl Store {
 /// When a transfer was asked for, and its number: what lists are in the order of.
 type Key = (i64, i64);
 
+/// A transfer, or why it cannot be read.
+type Found = (Key, Result<Transfer, rusqlite::Error>);
+
 /// The newest of those before that key.
-fn page(
-    books: &Books,
-    (created, number): Key,
-) -> Result<Vec<(Key, Result<Transfer, rusqlite::Error>)>, StoreError> {
+fn page(books: &Books, (created, number): Key) -> Result<Vec<Found>, StoreError> {
     let query = "SELECT id, spec, state, created, ended, report, rowid FROM transfers
          WHERE (created, rowid) < (?1, ?2) ORDER BY created DESC, rowid DESC LIMIT ?3";
     let most = i64::try_from(STEP).unwrap_or(i64::MAX);
