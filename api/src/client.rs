@@ -26,6 +26,7 @@ use vocable_xmlrpc::{
 
 mod attach;
 mod events;
+mod files;
 mod proof;
 mod socket;
 mod tls;
@@ -33,6 +34,7 @@ mod transport;
 
 pub use attach::Attachment;
 pub use events::{EventFilter, EventMessage, EventStream};
+pub use files::GuestFiles;
 use transport::Transport;
 pub use transport::Trust;
 
@@ -137,26 +139,6 @@ impl ClientError {
     }
 }
 
-/// What the agent answered to a request for files: its status and its body, which is read as it comes.
-pub struct Exchange {
-    /// The status, such as 200.
-    pub status: u16,
-    /// The body.
-    pub body: Box<dyn io::Read + Send>,
-}
-
-impl io::Read for Exchange {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.body.read(buffer)
-    }
-}
-
-impl fmt::Debug for Exchange {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Exchange").field("status", &self.status).finish_non_exhaustive()
-    }
-}
-
 /// A caller of one host agent. Connections are reused from call to call, by all clones.
 #[derive(Clone)]
 pub struct Client {
@@ -217,37 +199,9 @@ impl Client {
         self.read(reply, timeout)
     }
 
-    /// Reads from `/files/`: `place` is the rest of the address, escaped. The body comes for as long as it takes.
-    ///
-    /// # Errors
-    /// [`ClientError`]; a refusal of the agent is none, it has a status.
-    pub fn get_files(&self, place: &str, timeout: Duration) -> Result<Exchange, ClientError> {
-        let request = self.transport.agent().get(self.transport.url(&format!("/files/{place}")));
-        let request = self.authorised(request).config().timeout_recv_response(Some(timeout)).build();
-        self.exchanged(request.call().map_err(|error| self.transport.failed(error, timeout))?)
-    }
-
-    /// Writes to `/files/`, with `PUT` or `POST`, whatever can be read from `body`.
-    ///
-    /// # Errors
-    /// As [`Self::get_files`].
-    pub fn send_files(
-        &self,
-        method: &str,
-        place: &str,
-        body: &mut dyn io::Read,
-        timeout: Duration,
-    ) -> Result<Exchange, ClientError> {
-        let (agent, url) = (self.transport.agent(), self.transport.url(&format!("/files/{place}")));
-        let request = if method == "POST" { agent.post(url) } else { agent.put(url) };
-        let request = self
-            .authorised(request)
-            .content_type("application/x-vocable-tree")
-            .config()
-            .timeout_recv_response(Some(timeout))
-            .build();
-        let sent = request.send(ureq::SendBody::from_reader(&mut { body }));
-        self.exchanged(sent.map_err(|error| self.transport.failed(error, timeout))?)
+    /// The files of a guest; see [`vocable_copy`] for what can be done with them.
+    pub const fn files<'a>(&'a self, guest: &'a str) -> GuestFiles<'a> {
+        GuestFiles::new(self, guest)
     }
 
     /// The request with what lets us in. By the time it is sent, it is known who gets it.
@@ -256,14 +210,6 @@ impl Client {
             Some(value) => request.header("Authorization", value),
             None => request,
         }
-    }
-
-    fn exchanged(&self, reply: Response<ureq::Body>) -> Result<Exchange, ClientError> {
-        if reply.status() == StatusCode::UNAUTHORIZED {
-            return Err(self.not_authorised());
-        }
-        let status = reply.status().as_u16();
-        Ok(Exchange { status, body: Box::new(reply.into_body().into_reader()) })
     }
 
     fn read(&self, mut reply: Response<ureq::Body>, timeout: Duration) -> Result<Value, ClientError> {

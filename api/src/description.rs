@@ -15,7 +15,6 @@ use vocable_xmlrpc::{Params, Value, excerpt};
 pub mod document;
 pub mod openapi;
 pub mod schema;
-pub mod table;
 
 /// A method, as everybody who asks about it sees it.
 #[derive(Clone, Debug, PartialEq)]

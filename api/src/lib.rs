@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod cmd;
+pub mod file;
 pub mod guest;
 pub mod job;
 pub mod legacy;

@@ -1,14 +1,12 @@
 //! `vocable cp`: files to guests and back. This side reads and writes its own files, as the user who types; the agent
-//! only passes on what it is sent.
+//! only passes on what it is sent. Decided here is what a line means, the copying itself is in `vocable_copy`.
 
 mod meter;
 mod place;
 mod pull;
 mod push;
-mod remote;
 
 use super::error::Kind;
-use super::reply::{Members, as_text};
 use super::{CliError, Session, completion, hints, human};
 use clap_complete::{ArgValueCompleter, PathCompleter};
 use meter::Meter;
@@ -17,15 +15,17 @@ use serde_json::{Value as Json, json};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use vocable_copy::landing::Outcome;
-use vocable_copy::local::LocalError;
+use std::time::Duration;
+use vocable_api::client::ClientError;
+use vocable_copy::exclude::Exclude;
+use vocable_copy::local::{LocalError, code};
+use vocable_copy::{CopyError, Outcome, Settings};
 use vocable_xmlrpc::Value;
 
 /// Guests that are copied to or from at the same time.
 const AT_ONCE: usize = 8;
-/// Failures that are told one by one.
-const TOLD: usize = 10;
+/// Failures that are listed one by one.
+const LISTED: usize = 10;
 
 /// Copy files to guests and back
 ///
@@ -43,23 +43,23 @@ pub(super) struct CpArgs {
     /// Copy folders with all that is in them
     #[arg(short, long)]
     recursive: bool,
-    /// Send everything anew, whatever is there
+    /// Ignore what is already there
     #[arg(long)]
     no_resume: bool,
-    /// Leave out what fits: a name, or a path below the folder that is copied; may be repeated
+    /// Leave out what matches: a name, or a path below the folder that is copied; may be repeated
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
     /// Remove from the destination folder what is not in the source, and replace what is of another kind
     #[arg(long, requires = "recursive")]
     delete: bool,
-    /// Take over set-user-id bits and links that lead out of the folder too
+    /// Also copy set-user-id bits, and links that lead out of the folder
     #[arg(short, long)]
     preserve: bool,
 }
 
 const PLACES: &str = "\
 Places
-  vm1:/inbox/x      a path of the guest; vocable ls vm1:/ tells what it offers
+  vm1:/inbox/x      a path of the guest; vocable ls vm1:/ shows what it offers
   vm1:x             a relative path begins in the guest's first writable folder
   vm1,@lab:/inbox/  several guests at once
   ./a:b             a file here: a / before the : says so
@@ -72,9 +72,7 @@ pub(super) struct Copied {
     source: String,
     destination: String,
     is_folder: bool,
-    outcome: Outcome,
-    skipped: u64,
-    resumed: u64,
+    copied: vocable_copy::Copied,
     took: Duration,
 }
 
@@ -83,8 +81,9 @@ type Share = Result<Vec<Copied>, CliError>;
 
 /// Copies.
 pub(super) fn cp(session: &mut Session<'_>, args: &CpArgs) -> Result<u8, CliError> {
-    vocable_copy::exclude::Exclude::new(&args.exclude)
-        .map_err(|error| CliError::bad_argument(error.to_string()))?;
+    let exclude = Exclude::new(&args.exclude).map_err(|error| CliError::bad_argument(error.to_string()))?;
+    let settings =
+        Settings { exclude, resume: !args.no_resume, delete: args.delete, preserve: args.preserve };
     let sources: Vec<_> = args.sources.iter().map(|source| Place::parse(source)).collect();
     let destination = Place::parse(&args.destination);
     let (local, remote): (Vec<_>, Vec<_>) =
@@ -95,9 +94,9 @@ pub(super) fn cp(session: &mut Session<'_>, args: &CpArgs) -> Result<u8, CliErro
     match (destination, local.is_empty(), remote.is_empty()) {
         (Place::Remote { target, path }, false, true) => {
             let sources: Vec<PathBuf> = local.iter().filter_map(|place| place.local()).collect();
-            push(session, args, &sources, &target, &path)
+            push(session, (args, &settings), &sources, &target, &path)
         }
-        (Place::Local(path), true, false) => pull(session, args, &remote, &path),
+        (Place::Local(path), true, false) => pull(session, (args, &settings), &remote, &path),
         (Place::Local(_), false, _) => {
             Err(CliError::usage("neither side is on a guest").hint("name the guest: GUEST:PATH"))
         }
@@ -109,22 +108,29 @@ pub(super) fn cp(session: &mut Session<'_>, args: &CpArgs) -> Result<u8, CliErro
 
 fn push(
     session: &mut Session<'_>,
-    args: &CpArgs,
+    (args, settings): (&CpArgs, &Settings),
     sources: &[PathBuf],
     target: &str,
     path: &str,
 ) -> Result<u8, CliError> {
-    let sources =
-        sources.iter().map(|source| push::Source::read(source, args)).collect::<Result<Vec<_>, _>>()?;
+    let sources = sources.iter().map(|source| push::read(source, args.recursive, &settings.exclude));
+    let sources = sources.collect::<Result<Vec<_>, _>>()?;
     let guests = guests(session, target)?;
     let client = session.agent.client()?;
     let meter = Meter::new(session.terminal);
-    let shares = each(&guests, |guest| push::push(&client, guest, &sources, path, args, &meter));
+    let shares = each(&guests, |guest| {
+        push::push(&client.files(guest).with_progress(&meter), guest, &sources, path, settings)
+    });
     drop(meter);
     report(session, args, shares)
 }
 
-fn pull(session: &mut Session<'_>, args: &CpArgs, sources: &[&Place], path: &str) -> Result<u8, CliError> {
+fn pull(
+    session: &mut Session<'_>,
+    (args, settings): (&CpArgs, &Settings),
+    sources: &[&Place],
+    path: &str,
+) -> Result<u8, CliError> {
     let mut wanted: Vec<(String, Vec<String>)> = Vec::new();
     let mut several = false;
     for source in sources {
@@ -145,20 +151,22 @@ fn pull(session: &mut Session<'_>, args: &CpArgs, sources: &[&Place], path: &str
     let shares = each(&names, |guest| {
         let paths = wanted.iter().find(|(known, _)| known == guest).map(|(_, paths)| paths.as_slice());
         let into = pull::Destination::new(path, many.then_some(guest), sources.len() > 1)?;
-        pull::pull(&client, guest, paths.unwrap_or_default(), &into, args, &meter)
+        let files = client.files(guest).with_progress(&meter);
+        let pull = |path: &String| pull::pull(&files, guest, path, &into, args.recursive, settings);
+        paths.unwrap_or_default().iter().map(pull).collect()
     });
     drop(meter);
     report(session, args, shares)
 }
 
 /// The guests that a target selects.
-fn guests(session: &Session<'_>, target: &str) -> Result<Vec<String>, CliError> {
+pub(super) fn guests(session: &Session<'_>, target: &str) -> Result<Vec<String>, CliError> {
     if super::filter::is_one(target) {
         return Ok(vec![target.to_owned()]);
     }
     let selected = session.agent.call("guest.select", vec![Value::from(target)]);
     let selected = selected.map_err(|error| hints::about_target(error, target, session.agent))?;
-    Ok(selected.list().iter().filter_map(as_text).map(str::to_owned).collect())
+    vocable_xmlrpc::from_value(selected).map_err(|error| CliError::unreadable_reply("guest.select", &error))
 }
 
 /// Does the same for every guest, a few at a time.
@@ -183,7 +191,7 @@ fn each(guests: &[String], work: impl Fn(&str) -> Share + Sync) -> Vec<(String, 
     shares
 }
 
-/// Tells what came of it; the exit code says whether all went well.
+/// Prints what came of it; the exit code says whether all went well.
 fn report(session: &mut Session<'_>, args: &CpArgs, shares: Vec<(String, Share)>) -> Result<u8, CliError> {
     let alone = shares.len() == 1;
     let (mut documents, mut worst) = (Vec::new(), None);
@@ -219,7 +227,8 @@ fn report(session: &mut Session<'_>, args: &CpArgs, shares: Vec<(String, Share)>
 impl Copied {
     fn line(&self, utf8: bool) -> String {
         let arrow = if utf8 { "\u{2192}" } else { "->" };
-        let Outcome { files, bytes, .. } = self.outcome;
+        let vocable_copy::Copied { outcome: Outcome { files, bytes, failures, .. }, skipped, resumed } =
+            self.copied;
         let took = self.took.as_secs_f64();
         let mut line = format!("{} {arrow} {}  ", self.source, self.destination);
         if self.is_folder || files != 1 {
@@ -232,35 +241,36 @@ impl Copied {
             let rate = (bytes as f64 / took) as u64;
             line.push_str(&format!(" ({}/s)", human::size(rate)));
         }
-        if self.skipped > 0 {
-            line.push_str(&format!("; {} there already", self.skipped));
+        if skipped > 0 {
+            line.push_str(&format!("; {} there already", skipped));
         }
-        if self.resumed > 0 {
-            line.push_str(&format!("; went on from {}", human::size(self.resumed)));
+        if resumed > 0 {
+            line.push_str(&format!("; went on from {}", human::size(resumed)));
         }
-        if self.outcome.failures > 0 {
-            line.push_str(&format!("; {} failed", self.outcome.failures));
+        if failures > 0 {
+            line.push_str(&format!("; {failures} failed"));
         }
         line
     }
 
     fn document(&self) -> Json {
+        let vocable_copy::Copied { outcome, skipped, resumed } = &self.copied;
         let mut document = json!({
-            "guest": self.guest, "src": self.source, "dst": self.destination, "files": self.outcome.files,
-            "bytes": self.outcome.bytes, "skipped": self.skipped, "resumed_from": self.resumed,
+            "guest": self.guest, "src": self.source, "dst": self.destination, "files": outcome.files,
+            "bytes": outcome.bytes, "skipped": skipped, "resumed_from": resumed,
             "seconds": self.took.as_secs_f64(),
         });
         if let Some(members) = document.as_object_mut() {
             if !self.is_folder
-                && let Some(digest) = &self.outcome.sha256
+                && let Some(digest) = &outcome.sha256
             {
                 members.insert("sha256".to_owned(), json!(digest));
             }
-            if self.outcome.failures > 0 {
-                members.insert("failures".to_owned(), json!(self.outcome.failures));
-                members.insert("failed".to_owned(), json!(self.outcome.failed));
+            if outcome.failures > 0 {
+                members.insert("failures".to_owned(), json!(outcome.failures));
+                members.insert("failed".to_owned(), json!(outcome.failed));
             }
-            if let Some(ended) = &self.outcome.ended {
+            if let Some(ended) = &outcome.ended {
                 members.insert("ended".to_owned(), json!(ended));
             }
         }
@@ -269,16 +279,16 @@ impl Copied {
 
     /// What failed, if anything.
     fn error(&self, args: &CpArgs) -> Option<CliError> {
-        let Outcome { failed, failures, ended, .. } = &self.outcome;
+        let Outcome { failed, failures, ended, .. } = &self.copied.outcome;
         let first = ended.as_ref().or(failed.first())?;
         let what = match ended {
             Some(ended) => format!("{} was not copied whole: {}", self.source, ended.message),
-            None if *failures == 1 => first.told(),
+            None if *failures == 1 => first.line(),
             None => format!("{failures} of {} were not copied", self.source),
         };
         let mut error = CliError::new(first.code.as_str(), what).guest(self.guest.as_str());
         if ended.is_none() && *failures > 1 {
-            error = failed.iter().take(TOLD).fold(error, |error, failed| error.cause(failed.told()));
+            error = failed.iter().take(LISTED).fold(error, |error, failed| error.cause(failed.line()));
         }
         error = match first.code.as_str() {
             "no-space" => error.hint(format!("vocable df {}", self.guest)),
@@ -311,22 +321,32 @@ fn is_folder(shown: &str) -> CliError {
 fn local_failed(error: &LocalError) -> CliError {
     match error {
         LocalError::Io { path, source } => {
-            let code = vocable_copy::local::code(source);
-            CliError::new(code, format!("{} cannot be read", path.display())).cause(human::io(source))
+            CliError::new(code(source), format!("{} cannot be read", path.display())).cause(human::io(source))
         }
         other => CliError::new("file-failed", other.to_string()),
     }
 }
 
-/// How long something takes.
-fn since(started: Instant) -> Duration {
-    started.elapsed()
+/// Why nothing was copied, to or from that guest.
+fn failed(error: CopyError<ClientError>, guest: &str) -> CliError {
+    let (code, text) = (error.code().unwrap_or_default().to_owned(), error.to_string());
+    match error {
+        CopyError::Remote(error) => CliError::from(error).at(guest),
+        CopyError::Read(error) => local_failed(&error),
+        CopyError::Write { path, source } => {
+            CliError::new(code, format!("{} cannot be written to", path.display())).cause(human::io(&source))
+        }
+        CopyError::Nameless(_) | CopyError::Path(_) => CliError::bad_argument(text),
+        CopyError::Missing(_) => CliError::new(code, text).hint(format!("vocable ls {guest}:/")),
+        CopyError::Occupied(..) => CliError::new(code, text).hint("remove it first, or name another place"),
+        CopyError::Refused(_) | CopyError::Large(..) => CliError::new(code, text),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vocable_copy::landing::Failed;
+    use vocable_copy::Failed;
 
     fn copied(outcome: Outcome) -> Copied {
         Copied {
@@ -334,9 +354,7 @@ mod tests {
             source: "data".into(),
             destination: "vm1:/inbox/data".into(),
             is_folder: true,
-            outcome,
-            skipped: 0,
-            resumed: 0,
+            copied: vocable_copy::Copied { outcome, ..Default::default() },
             took: Duration::from_millis(900),
         }
     }
@@ -357,7 +375,8 @@ mod tests {
     fn a_line_says_what_was_copied_and_what_was_not() {
         let whole = copied(Outcome { files: 312, bytes: 50_436_505, ..Outcome::default() });
         insta::assert_snapshot!(whole.line(true), @"data → vm1:/inbox/data  312 files, 48 MiB in 900 ms (53 MiB/s)");
-        let rest = Copied { skipped: 300, resumed: 5 << 20, ..whole };
+        let rest = vocable_copy::Copied { skipped: 300, resumed: 5 << 20, ..whole.copied.clone() };
+        let rest = Copied { copied: rest, ..whole };
         insta::assert_snapshot!(rest.line(false), @"data -> vm1:/inbox/data  312 files, 48 MiB in 900 ms (53 MiB/s); 300 there already; went on from 5.0 MiB");
         let one = Copied { is_folder: false, ..copied(Outcome { files: 1, bytes: 5, ..Outcome::default() }) };
         insta::assert_snapshot!(one.line(true), @"data → vm1:/inbox/data  5 B in 900 ms");

@@ -1,32 +1,31 @@
 //! `vocable ls`: what is in the folders of guests.
 
-use super::reply::Members;
 use super::table::{Column, Table};
 use super::{CliError, Session, completion, hints, human};
 use clap_complete::ArgValueCompleter;
 use serde_json::json;
 use vocable_api::clock::age;
-use vocable_xmlrpc::{Value, to_json};
+use vocable_api::file::{Entry, EntryType, List, Stat};
 
-/// The deepest that is listed: a guest could tell of folders without end.
-const DEEPEST: usize = 64;
+/// The deepest that is listed: a guest could list folders without end.
+const MAX_DEPTH: usize = 64;
 
 /// The most that is listed in one go: each is kept until all are there.
-const MOST: usize = 100_000;
+const MAX_ENTRIES: usize = 100_000;
 
 /// List a folder of a guest
 #[derive(clap::Args, Debug)]
 pub(super) struct LsArgs {
-    /// What to list; GUEST:/ shows the folders that the guest offers
+    /// Folders and files; GUEST:/ shows the folders that the guest offers
     #[arg(required = true, value_name = "GUEST:PATH", add = ArgValueCompleter::new(completion::guests))]
     places: Vec<String>,
-    /// Modes, sizes and times too; the usual on a terminal
+    /// Long format: modes, sizes and times (default on a terminal)
     #[arg(short, long)]
     long: bool,
-    /// Also names that begin with a dot
+    /// Include names that begin with a dot
     #[arg(short, long)]
     all: bool,
-    /// Also what is in the folders
+    /// List folders with all that is in them
     #[arg(short = 'R', long)]
     recursive: bool,
 }
@@ -44,13 +43,7 @@ pub(super) fn ls(session: &mut Session<'_>, args: &LsArgs) -> Result<u8, CliErro
         let mut found = Vec::new();
         collect(session, args, guest, path, "", 0, &mut found)?;
         if session.terminal.is_json() {
-            documents.extend(found.iter().map(|(_, entry)| {
-                let mut document = to_json(entry);
-                if let Some(members) = document.as_object_mut() {
-                    members.insert("guest".to_owned(), json!(guest));
-                }
-                document
-            }));
+            documents.extend(found.iter().map(|(_, entry)| super::df::of_guest(guest, entry)));
         } else {
             if several {
                 session.terminal.line(&format!("{place}:"))?;
@@ -72,33 +65,33 @@ fn collect(
     path: &str,
     above: &str,
     depth: usize,
-    found: &mut Vec<(String, Value)>,
+    found: &mut Vec<(String, Entry)>,
 ) -> Result<(), CliError> {
-    let call = |method: &str, path: &str| {
-        let answer = session.agent.call(method, vec![Value::from(guest), Value::from(path)]);
-        answer.map_err(|error| hints::about_target(error, guest, session.agent))
-    };
-    let entries = match call("file.list", path) {
+    let failed = |error| hints::about_target(error, guest, session.agent);
+    let listed = session.agent.ask(&List { guest: guest.to_owned(), path: path.to_owned() });
+    let entries = match listed.map_err(failed) {
         // One file is listed by itself.
         Err(error) if depth == 0 && error.code() == "file-failed" => {
-            vec![call("file.stat", path)?]
+            let found = session.agent.ask(&Stat { guest: guest.to_owned(), path: path.to_owned() });
+            vec![found.map_err(failed)?]
         }
-        listed => listed?.list().to_vec(),
+        listed => listed?,
     };
     for entry in entries {
-        let name = entry.text("name").unwrap_or_default().to_owned();
+        let name = entry.name.clone();
         if !args.all && name.starts_with('.') {
             continue;
         }
-        if found.len() >= MOST {
-            let what =
-                format!("{guest}:{path} and what is around it have more than {MOST} files and folders");
+        if found.len() >= MAX_ENTRIES {
+            let what = format!(
+                "{guest}:{path} and what is around it have more than {MAX_ENTRIES} files and folders"
+            );
             return Err(CliError::new("too-many", what).hint("list a folder further down"));
         }
         let below = format!("{above}{name}");
-        let is_folder = entry.text("type") == Some("dir");
+        let is_folder = entry.kind == EntryType::Dir;
         found.push((below.clone(), entry));
-        if args.recursive && is_folder && depth < DEEPEST {
+        if args.recursive && is_folder && depth < MAX_DEPTH {
             let inner = format!("{}/{name}", path.trim_end_matches('/'));
             collect(session, args, guest, &inner, &format!("{below}/"), depth + 1, found)?;
         }
@@ -106,7 +99,7 @@ fn collect(
     Ok(())
 }
 
-fn print(session: &mut Session<'_>, args: &LsArgs, found: &[(String, Value)]) -> Result<(), CliError> {
+fn print(session: &mut Session<'_>, args: &LsArgs, found: &[(String, Entry)]) -> Result<(), CliError> {
     let long = args.long || session.terminal.width().is_some();
     if !long || session.terminal.is_quiet() {
         return Ok(found.iter().try_for_each(|(name, _)| session.terminal.line(name))?);
@@ -116,11 +109,11 @@ fn print(session: &mut Session<'_>, args: &LsArgs, found: &[(String, Value)]) ->
     let mut table = Table::new(columns);
     let now = (session.now)().utc;
     for (name, entry) in found {
-        let size = entry.count("size").map_or_else(|| "-".to_owned(), human::size);
-        let changed = entry.moment("mtime").map(|at| age((now - at).try_into().unwrap_or_default()));
-        let shown = match entry.text("target") {
+        let size = entry.size.map_or_else(|| "-".to_owned(), human::size);
+        let changed = entry.mtime_unix.moment().map(|at| age((now - at).try_into().unwrap_or_default()));
+        let shown = match &entry.target {
             Some(target) => format!("{name} -> {target}"),
-            None if entry.text("type") == Some("dir") => format!("{name}/"),
+            None if entry.kind == EntryType::Dir => format!("{name}/"),
             None => name.clone(),
         };
         table.row(vec![mode(entry).into(), size.into(), changed.unwrap_or_default().into(), shown.into()]);
@@ -129,14 +122,14 @@ fn print(session: &mut Session<'_>, args: &LsArgs, found: &[(String, Value)]) ->
 }
 
 /// `-rw-r--r--`
-fn mode(entry: &Value) -> String {
-    let kind = match entry.text("type") {
-        Some("dir") => 'd',
-        Some("file") => '-',
-        Some("link") => 'l',
-        _ => '?',
+fn mode(entry: &Entry) -> String {
+    let kind = match entry.kind {
+        EntryType::Dir => 'd',
+        EntryType::File => '-',
+        EntryType::Link => 'l',
+        EntryType::Other => '?',
     };
-    let mode = entry.count("mode").unwrap_or_default();
+    let mode = entry.mode;
     let letters = "rwxrwxrwx".chars().enumerate();
     let bits = letters.map(|(n, letter)| if mode >> (8 - n) & 1 == 1 { letter } else { '-' });
     let mut text: Vec<char> = std::iter::once(kind).chain(bits).collect();

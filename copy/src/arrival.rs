@@ -2,17 +2,18 @@
 //! sends nothing, or something else, changes nothing: not even folders are made before the first file comes, and nothing is
 //! removed or replaced by something of another kind before everything is whole. Blocking.
 
-use crate::landing::{Full, Landing, Outcome, Policy};
+use crate::outcome::Outcome;
 use crate::path::TreePath;
 use crate::plan::{Plan, Task};
 use crate::tree::{Entry, Item};
+use crate::writer::{Full, Policy, TreeWriter};
 use cap_std::fs::Dir;
 use std::iter::Peekable;
 
 /// Files on their way here.
 pub struct Arrival<'a> {
     plan: &'a Plan,
-    landing: Landing,
+    writer: TreeWriter,
     /// What has still to come: what it is called there, and what it is here.
     awaited: Peekable<Box<dyn Iterator<Item = (TreePath, Entry)> + 'a>>,
     /// The file that is coming.
@@ -28,8 +29,8 @@ impl<'a> Arrival<'a> {
             _ => None,
         });
         let awaited: Box<dyn Iterator<Item = _> + 'a> = Box::new(awaited);
-        let landing = Landing::of(top, policy);
-        Self { plan, landing, awaited: awaited.peekable(), current: None, prepared: false }
+        let writer = TreeWriter::of(top, policy);
+        Self { plan, writer, awaited: awaited.peekable(), current: None, prepared: false }
     }
 
     /// Does what an item says.
@@ -44,7 +45,7 @@ impl<'a> Arrival<'a> {
                     Item::File { entry: Entry { path, ..entry }, offset, length }
                 }
                 None => {
-                    self.landing.skip();
+                    self.writer.skip();
                     unasked(entry.path)
                 }
             },
@@ -52,7 +53,7 @@ impl<'a> Arrival<'a> {
             Item::Remove(path) | Item::Replace { path, .. } => unasked(path),
             content => content,
         };
-        self.landing.take(item)
+        self.writer.take(item)
     }
 
     /// Where a file goes, if it is the next of those that were asked for, or one after it.
@@ -78,7 +79,7 @@ impl<'a> Arrival<'a> {
             .making()
             .filter_map(Task::into_item)
             .filter(|item| !matches!(item, Item::Attributes(_)))
-            .try_for_each(|item| self.landing.take(item))
+            .try_for_each(|item| self.writer.take(item))
     }
 
     /// Everything that was asked for has come: what is left to be done after it.
@@ -86,34 +87,24 @@ impl<'a> Arrival<'a> {
     /// # Errors
     /// [`Full`].
     pub fn complete(&mut self) -> Result<(), Full> {
-        self.landing.settle()?;
-        let outcome = self.landing.outcome();
+        self.writer.settle()?;
+        let outcome = self.writer.outcome();
         if self.plan.files > 0 && outcome.files == 0 && outcome.failures > 0 {
             return Ok(());
         }
         self.prepare()?;
         let attributes = |task: Task| task.into_item().filter(|item| matches!(item, Item::Attributes(_)));
-        self.plan.making().filter_map(attributes).try_for_each(|item| self.landing.take(item))?;
-        self.landing.settle()?;
-        if !self.landing.has_failed() {
-            self.plan.replacing().filter_map(Task::into_item).try_for_each(|item| self.landing.take(item))?;
+        self.plan.making().filter_map(attributes).try_for_each(|item| self.writer.take(item))?;
+        self.writer.settle()?;
+        if !self.writer.has_failed() {
+            self.plan.replacing().filter_map(Task::into_item).try_for_each(|item| self.writer.take(item))?;
         }
-        self.plan.finishing().filter_map(Task::into_item).try_for_each(|item| self.landing.take(item))
-    }
-
-    /// Whether whoever sends has said that it is all.
-    pub const fn is_done(&self) -> bool {
-        self.landing.is_done()
-    }
-
-    /// What came of it so far.
-    pub const fn outcome(&self) -> &Outcome {
-        self.landing.outcome()
+        self.plan.finishing().filter_map(Task::into_item).try_for_each(|item| self.writer.take(item))
     }
 
     /// What came of it, with what could not be copied at all.
     pub fn finish(self) -> Outcome {
-        let mut outcome = self.landing.finish();
+        let mut outcome = self.writer.finish();
         outcome.add_unplanned(self.plan);
         outcome
     }

@@ -119,7 +119,7 @@ impl Listing {
         if self.nodes.len() >= self.limits.entries {
             return Err(ListingError::Entries(self.limits.entries));
         }
-        let order = || ListingError::Order(crate::plan::shown(&entry.path));
+        let order = || ListingError::Order(crate::path::shown(&entry.path));
         let mode = u16::try_from(entry.mode & 0o7777).unwrap_or_default();
         let Some((folder, name)) = entry.path.split() else {
             let first = self.nodes.len() == 1 && !self.has_top && entry.kind == Kind::Dir;

@@ -15,7 +15,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// A large file goes in stretches of so many octets, each of which can be confirmed.
+/// A large file goes in stretches of so many bytes, each of which can be confirmed.
 pub const STRETCH: u64 = 32 << 20;
 
 /// Why a tree cannot be read.
@@ -81,6 +81,22 @@ impl LocalTree {
         let mut all = Listing::new(Limits::LOCAL);
         self.add(&entry(TreePath::top(), &metadata, Kind::Dir), &mut all)?;
         self.list_folder(&self.top, &TreePath::top(), excluded, &mut all)?;
+        Ok(all)
+    }
+
+    /// A folder right below the top, which is no link.
+    pub(crate) fn folder(&self, name: &OsStr) -> Result<Self, LocalError> {
+        let shown = self.shown.join(name);
+        match self.top.open_dir_nofollow(Path::new(name)) {
+            Ok(top) => Ok(Self { top, shown }),
+            Err(source) => Err(LocalError::Io { path: shown, source }),
+        }
+    }
+
+    /// Only these entries.
+    pub(crate) fn listing_of(&self, entries: impl IntoIterator<Item = Entry>) -> Result<Listing, LocalError> {
+        let mut all = Listing::new(Limits::LOCAL);
+        entries.into_iter().try_for_each(|entry| self.add(&entry, &mut all))?;
         Ok(all)
     }
 
@@ -293,7 +309,7 @@ impl Open {
         Item::File { entry: self.entry.clone(), offset: self.at, length }
     }
 
-    /// The next octets, at most so many. What is missing of a file that became shorter is made up for by zeros.
+    /// The next bytes, at most so many. What is missing of a file that became shorter is made up for by zeros.
     fn read(&mut self, most: u64) -> io::Result<Bytes> {
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(PIECE);
         let mut buffer = BytesMut::zeroed(most);
@@ -324,7 +340,7 @@ fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {
         match file.read(rest) {
             Ok(0) => break,
-            Ok(octets) => read += octets,
+            Ok(bytes) => read += bytes,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -339,14 +355,14 @@ impl Iterator for Reader<'_> {
         if let Some(open) = &mut self.open {
             match open.until {
                 Some(until) if open.at < until => {
-                    let octets = open.read(until - open.at).unwrap_or_else(|_| {
+                    let bytes = open.read(until - open.at).unwrap_or_else(|_| {
                         // The rest of the stretch has to come; that it is wrong shows in the digest.
                         open.changed = true;
                         let missing = (until - open.at).min(PIECE as u64);
                         open.at += missing;
                         Bytes::from(vec![0; usize::try_from(missing).unwrap_or(PIECE)])
                     });
-                    return Some(Item::Octets(octets));
+                    return Some(Item::Bytes(bytes));
                 }
                 Some(_) if open.at < open.size => {
                     open.until = None;

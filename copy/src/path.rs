@@ -1,20 +1,20 @@
 //! [`TreePath`]: a path below the top of a tree that is copied, which cannot lead out of it. Pure.
 //!
-//! Names are octets, as on the file systems at both ends; where they have to be text they are escaped: `%` and what is no
+//! Names are bytes, as on the file systems at both ends; where they have to be text they are escaped: `%` and what is no
 //! printable character stands as `%` and two hexadecimal digits.
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
-/// The longest name, octets: what Linux allows.
+/// The longest name, bytes: what Linux allows.
 const MAX_NAME: usize = 255;
-/// The longest path, octets.
+/// The longest path, bytes.
 const MAX_PATH: usize = 4096;
 /// Folders within folders.
 const MAX_DEPTH: usize = 128;
 
-/// A relative path whose components are names: not empty, not `.` or `..`, without slash and zero octets. The empty
+/// A relative path whose components are names: not empty, not `.` or `..`, without slash and zero bytes. The empty
 /// path is the top itself.
 #[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct TreePath(Vec<u8>);
@@ -26,7 +26,7 @@ pub enum BadPath {
     #[error("\"{0}\" cannot be a name in a tree of files")]
     Name(String),
     /// More than anybody needs.
-    #[error("a path of more than {MAX_PATH} octets or {MAX_DEPTH} folders")]
+    #[error("a path of more than {MAX_PATH} bytes or {MAX_DEPTH} folders")]
     Long,
     /// An escape that is none.
     #[error("\"{0}\" has a % that no two hexadecimal digits follow")]
@@ -43,19 +43,19 @@ impl TreePath {
     ///
     /// # Errors
     /// [`BadPath`] for whatever could lead elsewhere.
-    pub fn parse(octets: &[u8]) -> Result<Self, BadPath> {
-        if octets.is_empty() {
+    pub fn parse(bytes: &[u8]) -> Result<Self, BadPath> {
+        if bytes.is_empty() {
             return Ok(Self::top());
         }
         let mut depth = 0;
-        for name in octets.split(|octet| *octet == b'/') {
+        for name in bytes.split(|byte| *byte == b'/') {
             check(name)?;
             depth += 1;
         }
-        if octets.len() > MAX_PATH || depth > MAX_DEPTH {
+        if bytes.len() > MAX_PATH || depth > MAX_DEPTH {
             return Err(BadPath::Long);
         }
-        Ok(Self(octets.to_vec()))
+        Ok(Self(bytes.to_vec()))
     }
 
     /// One further down.
@@ -109,7 +109,7 @@ impl TreePath {
 
     /// Its names, from the top down.
     pub fn names(&self) -> impl DoubleEndedIterator<Item = &OsStr> {
-        self.0.split(|octet| *octet == b'/').filter(|name| !name.is_empty()).map(OsStr::from_bytes)
+        self.0.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).map(OsStr::from_bytes)
     }
 
     /// The folder it is in, and its name there; nothing for the top.
@@ -117,7 +117,7 @@ impl TreePath {
         if self.0.is_empty() {
             return None;
         }
-        let slash = self.0.iter().rposition(|octet| *octet == b'/');
+        let slash = self.0.iter().rposition(|byte| *byte == b'/');
         let (folder, name) = match slash {
             Some(at) => (self.0.get(..at)?, self.0.get(at + 1..)?),
             None => (&[][..], &self.0[..]),
@@ -130,7 +130,7 @@ impl TreePath {
         self.0.is_empty()
     }
 
-    /// The octets, with slashes between the names.
+    /// The bytes, with slashes between the names.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -148,6 +148,21 @@ impl TreePath {
     }
 }
 
+/// A path for people.
+pub fn shown(path: &TreePath) -> String {
+    if path.is_top() { ".".to_owned() } else { escape(path.as_bytes()) }
+}
+
+/// The folder that somebody else's path is in, and its name there; nothing for what has no name of its own.
+pub fn split_parent(path: &[u8]) -> Option<(&[u8], TreePath)> {
+    let path = path.strip_suffix(b"/").unwrap_or(path);
+    let (folder, name) = match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (path.get(..slash.max(1))?, path.get(slash + 1..)?),
+        None => (&[][..], path),
+    };
+    Some((folder, TreePath::top().join(name).ok()?))
+}
+
 /// Whether it is one name, and not something that leads elsewhere.
 fn check(name: &[u8]) -> Result<(), BadPath> {
     let means_something = matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.contains(&0);
@@ -161,59 +176,70 @@ impl fmt::Display for TreePath {
     }
 }
 
-/// Octets as text: printable characters as they are, all else and `%` escaped.
-pub fn escape(octets: &[u8]) -> String {
-    let mut text = String::with_capacity(octets.len());
-    for chunk in octets.utf8_chunks() {
+/// Bytes as text: printable characters as they are, all else and `%` escaped.
+pub fn escape(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             if c == '%' || c.is_control() {
                 let mut buffer = [0; 4];
-                c.encode_utf8(&mut buffer).bytes().for_each(|octet| push_escape(&mut text, octet));
+                c.encode_utf8(&mut buffer).bytes().for_each(|byte| push_escape(&mut text, byte));
             } else {
                 text.push(c);
             }
         }
-        chunk.invalid().iter().for_each(|octet| push_escape(&mut text, *octet));
+        chunk.invalid().iter().for_each(|byte| push_escape(&mut text, *byte));
     }
     text
 }
 
-fn push_escape(text: &mut String, octet: u8) {
+fn push_escape(text: &mut String, byte: u8) {
     const DIGITS: [char; 16] =
         ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     text.push('%');
-    for digit in [octet >> 4, octet & 15] {
+    for digit in [byte >> 4, byte & 15] {
         text.extend(DIGITS.get(usize::from(digit)));
     }
 }
 
-/// The octets that escaped text stands for.
+/// The bytes that escaped text stands for.
 ///
 /// # Errors
 /// [`BadPath::Escape`].
 pub fn unescape(text: &str) -> Result<Vec<u8>, BadPath> {
-    let mut octets = Vec::with_capacity(text.len());
+    let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {
         rest = after;
         if *first != b'%' {
-            octets.push(*first);
+            bytes.push(*first);
             continue;
         }
         let value = after.get(..2).and_then(|digits| {
             let digits = std::str::from_utf8(digits).ok()?;
             u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))
         });
-        octets.push(value.ok_or_else(|| BadPath::Escape(vocable_xmlrpc::excerpt(text)))?);
+        bytes.push(value.ok_or_else(|| BadPath::Escape(vocable_xmlrpc::excerpt(text)))?);
         rest = after.get(2..).unwrap_or_default();
     }
-    Ok(octets)
+    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_path_is_split_into_folder_and_name() {
+        let parts = |path: &'static str| {
+            split_parent(path.as_bytes()).map(|(folder, name)| (escape(folder), name.to_string()))
+        };
+        assert_eq!(parts("/inbox/x/"), Some(("/inbox".into(), "x".into())));
+        assert_eq!(parts("/x"), Some(("/".into(), "x".into())));
+        assert_eq!(parts("x"), Some((String::new(), "x".into())));
+        assert_eq!((parts("/"), parts("/..")), (None, None));
+    }
 
     #[test]
     fn nothing_leads_out_of_the_tree() {
@@ -245,14 +271,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_escaped_is_read_again(octets: Vec<u8>) {
-            prop_assert_eq!(unescape(&escape(&octets)).unwrap(), octets);
+        fn what_is_escaped_is_read_again(bytes: Vec<u8>) {
+            prop_assert_eq!(unescape(&escape(&bytes)).unwrap(), bytes);
         }
 
         #[test]
-        fn a_path_that_is_taken_has_only_names(octets: Vec<u8>) {
-            if let Ok(path) = TreePath::parse(&octets) {
-                prop_assert_eq!(path.as_bytes(), octets.as_slice());
+        fn a_path_that_is_taken_has_only_names(bytes: Vec<u8>) {
+            if let Ok(path) = TreePath::parse(&bytes) {
+                prop_assert_eq!(path.as_bytes(), bytes.as_slice());
                 prop_assert!(path.names().all(|name| !["", ".", ".."].map(OsStr::new).contains(&name)));
             }
         }

@@ -16,8 +16,8 @@
 //! everything of the copy is whole ([`Plan::replacing`]), and only then is anything removed.
 
 use crate::listing::{Id, Limits, Listing};
-use crate::path::{TreePath, escape};
-use crate::tree::{Entry, Item, Kind, hexadecimal};
+use crate::path::TreePath;
+use crate::tree::{Entry, Item, Kind};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -146,11 +146,11 @@ pub struct Plan {
     /// Files to be sent.
     pub files: u64,
     /// Bytes to be sent.
-    pub octets: u64,
+    pub bytes: u64,
     /// Files that are there already.
     pub same: u64,
     /// Bytes that are there already, those of begun files included.
-    pub same_octets: u64,
+    pub same_bytes: u64,
     /// Bytes of begun files that are there already.
     pub resumed: u64,
 }
@@ -219,14 +219,14 @@ impl Plan {
 /// What a file is called while only part of it is there: hidden, beside the file, and of this version of it only.
 pub fn part_name(name: &OsStr, size: u64, mtime: i64) -> Vec<u8> {
     let version = Sha256::digest(format!("{size} {mtime}"));
-    let version = hexadecimal(version.get(..8).unwrap_or_default());
+    let version = hex::encode(version.get(..8).unwrap_or_default());
     let name = name.as_bytes();
     let mut part = b".".to_vec();
-    // The name of the part has to be a name too: 255 octets.
+    // The name of the part has to be a name too: 255 bytes.
     part.extend_from_slice(name.get(..name.len().min(220)).unwrap_or_default());
     if name.len() > 220 {
         let rest = Sha256::digest(name);
-        part.extend_from_slice(hexadecimal(rest.get(..2).unwrap_or_default()).as_bytes());
+        part.extend_from_slice(hex::encode(rest.get(..2).unwrap_or_default()).as_bytes());
     }
     part.extend_from_slice(b".part-");
     part.extend_from_slice(version.as_bytes());
@@ -265,9 +265,9 @@ pub fn plan(here: Arc<Listing>, there: Listing, options: Options) -> Plan {
         others: Vec::new(),
         refused: Vec::new(),
         files: 0,
-        octets: 0,
+        bytes: 0,
         same: 0,
-        same_octets: 0,
+        same_bytes: 0,
         resumed: 0,
     };
     let mut planner = Planner { here: Arc::clone(&plan.here), there: Arc::clone(&plan.there), plan, options };
@@ -350,7 +350,7 @@ impl Planner {
             && self.is_same(id, old)
         {
             self.plan.same += 1;
-            self.plan.same_octets += size;
+            self.plan.same_bytes += size;
             if self.there.mode(old) != self.here.mode(id) {
                 self.plan.finishing.push(Step::Attributes(id));
             }
@@ -359,13 +359,13 @@ impl Planner {
         let part = part_name(OsStr::from_bytes(self.here.name(id)), size, self.here.mtime(id));
         let begun = if size > SMALL { find(&part) } else { None };
         let offset = match begun.map(|begun| self.there.kind(begun)) {
-            Some(Kind::File(octets)) if self.options.resume => octets.min(size),
+            Some(Kind::File(bytes)) if self.options.resume => bytes.min(size),
             _ => 0,
         };
         self.plan.files += 1;
-        self.plan.octets += size - offset;
+        self.plan.bytes += size - offset;
         self.plan.resumed += offset;
-        self.plan.same_octets += offset;
+        self.plan.same_bytes += offset;
         self.plan.making.push(Step::Send(id, offset));
         begun
     }
@@ -386,7 +386,7 @@ impl Planner {
         match self.here.kind(id) {
             Kind::File(size) => {
                 self.plan.files += 1;
-                self.plan.octets += size;
+                self.plan.bytes += size;
                 self.plan.making.push(Step::Send(id, 0));
             }
             Kind::Dir => self.inner(id, None, true),
@@ -430,7 +430,7 @@ pub fn leads_out(path: &TreePath, target: &[u8]) -> bool {
     if target.starts_with(b"/") || target.is_empty() {
         return true;
     }
-    for name in target.split(|octet| *octet == b'/') {
+    for name in target.split(|byte| *byte == b'/') {
         match name {
             b"" | b"." => {}
             b".." => match depth.checked_sub(1) {
@@ -441,11 +441,6 @@ pub fn leads_out(path: &TreePath, target: &[u8]) -> bool {
         }
     }
     false
-}
-
-/// A name for people.
-pub fn shown(path: &TreePath) -> String {
-    if path.is_top() { ".".to_owned() } else { escape(path.as_bytes()) }
 }
 
 /// A file that somebody wants, and from where on.
@@ -460,6 +455,7 @@ pub struct Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::path::shown;
 
     const BOTH: Options = Options { resume: true, delete: true };
     const NEITHER: Options = Options { resume: false, delete: false };
@@ -495,7 +491,7 @@ mod tests {
         ];
         let plan = planned(&here, &[], BOTH);
         assert_eq!(told(&plan), ["make ", "make a", "send a/f from 0", "make a/l", "set a", "set "]);
-        assert_eq!((plan.files, plan.octets, plan.others().count()), (1, 3, 1));
+        assert_eq!((plan.files, plan.bytes, plan.others().count()), (1, 3, 1));
     }
 
     #[test]
@@ -517,7 +513,7 @@ mod tests {
         ];
         let plan = planned(&here, &there, BOTH);
         assert_eq!(told(&plan), ["send big from 400000", "send changed from 0", "remove old", "set "]);
-        assert_eq!((plan.same, plan.resumed, plan.octets), (1, 400_000, 600_003));
+        assert_eq!((plan.same, plan.resumed, plan.bytes), (1, 400_000, 600_003));
         let afresh = planned(&here, &there, NEITHER);
         assert_eq!(told(&afresh), ["send big from 0", "send changed from 0", "send same from 0", "set "]);
     }

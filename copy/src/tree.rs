@@ -1,4 +1,4 @@
-//! A tree of files as a stream: what is in it, and its octets. The same on the way from the command line to the agent, from
+//! A tree of files as a stream: what is in it, and its bytes. The same on the way from the command line to the agent, from
 //! the agent to a guest, and back. Pure: reads and writes nothing but buffers.
 //!
 //! ```text
@@ -11,16 +11,17 @@
 //! {"item":"replace","path":"src/c","with":"src/.c.part-…"}\n
 //! {"item":"done"}\n
 //! ```
-//! A line of JSON each, with the octets of a file right behind its line. A file may come in several stretches: all but the
+//! A line of JSON each, with the bytes of a file right behind its line. A file may come in several stretches: all but the
 //! last end without a digest. `done` says that nothing is missing.
 
 use crate::path::{TreePath, escape, unescape};
 use bytes::{Bytes, BytesMut};
+use hex::FromHex;
 use serde::{Deserialize, Serialize};
 
-/// The longest line, octets: two paths with every octet escaped.
+/// The longest line, bytes: two paths with every byte escaped.
 const MAX_LINE: usize = 32 << 10;
-/// The octets of a file come in pieces of at most so many.
+/// The bytes of a file come in pieces of at most so many.
 pub const PIECE: usize = 64 << 10;
 
 /// What something is called, what it is, and its attributes.
@@ -41,7 +42,7 @@ pub struct Entry {
 pub enum Kind {
     /// A folder.
     Dir,
-    /// A file of that many octets.
+    /// A file of that many bytes.
     File(u64),
     /// A symbolic link, and what stands in it.
     Link(Vec<u8>),
@@ -54,7 +55,7 @@ pub enum Kind {
 pub enum Item {
     /// There is this: of a listing; or make it: a folder or link.
     Entry(Entry),
-    /// A stretch of a file follows: its octets in pieces, then an end.
+    /// A stretch of a file follows: its bytes in pieces, then an end.
     File {
         /// The file.
         entry: Entry,
@@ -64,7 +65,7 @@ pub enum Item {
         length: u64,
     },
     /// A piece of the stretch.
-    Octets(Bytes),
+    Bytes(Bytes),
     /// The end of the stretch; with the digest of the whole file, of the file.
     End(Option<[u8; 32]>),
     /// Sets mode and time: of folders once everything is in them.
@@ -98,7 +99,7 @@ pub enum TreeError {
     #[error("a line of the tree makes no sense: {0}")]
     Line(String),
     /// A line without end.
-    #[error("a line of the tree is longer than {MAX_LINE} octets")]
+    #[error("a line of the tree is longer than {MAX_LINE} bytes")]
     Long,
     /// It ended too early.
     #[error("the tree ended in the middle")]
@@ -137,16 +138,14 @@ struct Line {
 /// Adds an item to a buffer.
 pub fn encode(item: &Item, out: &mut BytesMut) {
     let line = match item {
-        Item::Octets(octets) => return out.extend_from_slice(octets),
+        Item::Bytes(bytes) => return out.extend_from_slice(bytes),
         Item::Entry(entry) => of_entry(entry),
         Item::File { entry, offset, length } => {
             Line { offset: Some(*offset), length: Some(*length), ..of_entry(entry) }
         }
-        Item::End(digest) => Line {
-            item: "end".to_owned(),
-            sha256: digest.map(|digest| hexadecimal(&digest)),
-            ..Line::default()
-        },
+        Item::End(digest) => {
+            Line { item: "end".to_owned(), sha256: digest.map(hex::encode), ..Line::default() }
+        }
         Item::Attributes(entry) => {
             Line { item: "attributes".to_owned(), size: None, target: None, ..of_entry(entry) }
         }
@@ -194,13 +193,13 @@ fn of_entry(entry: &Entry) -> Line {
 /// Reads items out of what comes.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    /// Octets of the stretch that are still to come.
+    /// Bytes of the stretch that are still to come.
     left: u64,
     done: bool,
 }
 
 impl Decoder {
-    /// The next item, once all of it is in the buffer; of octets as many as there are.
+    /// The next item, once all of it is in the buffer; of bytes as many as there are.
     ///
     /// # Errors
     /// [`TreeError`]; nothing after it makes sense.
@@ -211,7 +210,7 @@ impl Decoder {
                 return Ok(None);
             }
             self.left -= piece as u64;
-            return Ok(Some(Item::Octets(buffer.split_to(piece).freeze())));
+            return Ok(Some(Item::Bytes(buffer.split_to(piece).freeze())));
         }
         let Some(end) = memchr(buffer) else {
             return if buffer.len() > MAX_LINE { Err(TreeError::Long) } else { Ok(None) };
@@ -239,7 +238,7 @@ impl Decoder {
 }
 
 fn memchr(buffer: &[u8]) -> Option<usize> {
-    buffer.iter().take(MAX_LINE + 1).position(|octet| *octet == b'\n')
+    buffer.iter().take(MAX_LINE + 1).position(|byte| *byte == b'\n')
 }
 
 fn parse(line: &[u8]) -> Result<Item, TreeError> {
@@ -280,7 +279,7 @@ fn parse(line: &[u8]) -> Result<Item, TreeError> {
         "attributes" => Item::Attributes(entry(Kind::Dir)?),
         "end" => Item::End(match line.sha256.as_deref() {
             None => None,
-            Some(digits) => Some(digest(digits).ok_or_else(|| bad(&"sha256 is no digest"))?),
+            Some(digits) => Some(<[u8; 32]>::from_hex(digits).map_err(|_| bad(&"sha256 is no digest"))?),
         }),
         "remove" => Item::Remove(path()?),
         "replace" => {
@@ -305,28 +304,6 @@ fn parse(line: &[u8]) -> Result<Item, TreeError> {
     })
 }
 
-/// Octets as hexadecimal digits.
-pub fn hexadecimal(octets: &[u8]) -> String {
-    use std::fmt::Write as _;
-    octets.iter().fold(String::with_capacity(2 * octets.len()), |mut digits, octet| {
-        // Writing into a String cannot fail.
-        let _ = write!(digits, "{octet:02x}");
-        digits
-    })
-}
-
-/// A SHA-256 from 64 hexadecimal digits.
-pub fn digest(digits: &str) -> Option<[u8; 32]> {
-    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut digest = [0; 32];
-    for (at, octet) in digest.iter_mut().enumerate() {
-        *octet = u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(digest)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,11 +319,11 @@ mod tests {
 
     fn items() -> impl Strategy<Value = Vec<Item>> {
         let file = (entries(Just(Kind::File(0))), any::<Vec<u8>>(), any::<bool>()).prop_map(
-            |(mut entry, octets, whole)| {
-                entry.kind = Kind::File(octets.len() as u64 + 7);
-                let file = Item::File { entry, offset: 7, length: octets.len() as u64 };
+            |(mut entry, bytes, whole)| {
+                entry.kind = Kind::File(bytes.len() as u64 + 7);
+                let file = Item::File { entry, offset: 7, length: bytes.len() as u64 };
                 let mut all = vec![file];
-                all.extend((!octets.is_empty()).then(|| Item::Octets(octets.into())));
+                all.extend((!bytes.is_empty()).then(|| Item::Bytes(bytes.into())));
                 all.push(Item::End(whole.then_some([7; 32])));
                 all
             },
@@ -373,8 +350,8 @@ mod tests {
             buffer.extend_from_slice(piece);
             while let Some(item) = decoder.next(&mut buffer)? {
                 match (items.last_mut(), item) {
-                    // Octets come in as many pieces as they like.
-                    (Some(Item::Octets(before)), Item::Octets(more)) => {
+                    // Bytes come in as many pieces as they like.
+                    (Some(Item::Bytes(before)), Item::Bytes(more)) => {
                         *before = [before.as_ref(), &more].concat().into();
                     }
                     (_, item) => items.push(item),

@@ -1,15 +1,11 @@
 //! Files to guests and back: who is reached how, what is done in one go, and the transfers that take longer.
 //!
-//! In reading order: [`path`], [`tree`] and [`listing`] (what travels), [`plan`] (what has to travel), [`local`],
-//! [`landing`] and [`arrival`] (trees on this machine, read and written), [`exclude`]; [`route`], [`session`] and [`walk`]
-//! (how guests are reached and listed), [`upload`] and [`download`] (trees to and from a guest); [`ledger`] and
-//! [`transfers`] (copies the agent makes by itself).
-//!
-//! The command line uses the same modules on its side of the endpoint, so that the agent reads no file on behalf of
-//! somebody who may not.
+//! In reading order: [`route`], [`session`] and [`walk`] (how guests are reached and listed), [`upload`] and [`download`]
+//! (trees to and from a guest), [`remote`] (a guest's files for the copy engine, `vocable_copy`), and [`transfers`] (copies
+//! the agent makes by itself). The command line uses the same engine on its side of the endpoint, so that the agent reads
+//! no file on behalf of somebody who may not.
 
 pub(crate) mod download;
-pub(crate) mod ledger;
 mod read;
 pub(crate) mod route;
 pub(crate) mod session;
@@ -17,16 +13,13 @@ pub(crate) mod transfers;
 pub(crate) mod upload;
 pub(crate) mod walk;
 
-mod copy;
-
-pub(crate) use copy::around;
+mod remote;
 
 use crate::agent::handle::Handle;
 use crate::agent::request::Request;
 use crate::agent::roster::Guest;
 use crate::agent::streams::Streams;
 use crate::credentials::Credentials;
-use ledger::Spec;
 use route::Route;
 use session::Session;
 use std::collections::HashMap;
@@ -43,7 +36,6 @@ use vocable_api::clock::age;
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_chirp::client::{self, Client, Login};
 use vocable_chirp::{Secret, Stream};
-use vocable_copy::landing::Outcome;
 use vocable_protocol::{FILES_SERVICE, files_secret};
 use vocable_xmlrpc::excerpt;
 
@@ -59,27 +51,6 @@ const FRESH: Duration = Duration::from_secs(1);
 const SESSIONS: usize = 4;
 /// Bytes of one folder's listing: more than a hundred thousand names of usual length.
 const LISTING: usize = 24 << 20;
-
-/// How far a transfer has come, and what came of it.
-#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
-pub(crate) struct Report {
-    /// Files that are whole at their destination.
-    pub(crate) files: u64,
-    /// Octets that were sent.
-    pub(crate) bytes: u64,
-    /// Files to be sent; those that were there already don't count.
-    pub(crate) total_files: u64,
-    /// Octets to be sent.
-    pub(crate) total_bytes: u64,
-    /// Files that were there already.
-    pub(crate) skipped: u64,
-    /// Octets that were there already, of begun files.
-    pub(crate) resumed_from: u64,
-    /// What failed.
-    pub(crate) outcome: Outcome,
-    /// Why it is over, if not because it is done: slug and text.
-    pub(crate) error: Option<(String, String)>,
-}
 
 /// The files of all guests. Cheap to clone.
 #[derive(Clone)]
@@ -165,9 +136,6 @@ impl Files {
     }
 
     /// A path of a guest, absolute. `~` stands for the folder where relative paths begin.
-    ///
-    /// # Errors
-    /// If the guest is not there, or offers no files.
     pub(crate) async fn remote(&self, name: &str, path: &[u8]) -> Result<Vec<u8>, Fault> {
         let relative = match path {
             b"~" | b"" => b"".as_slice(),
@@ -189,9 +157,6 @@ impl Files {
     }
 
     /// A session of one's own, for as long as it is held. There are only so many with each guest: more wait.
-    ///
-    /// # Errors
-    /// Why the guest cannot be reached.
     pub(crate) async fn session(&self, name: &str) -> Result<Session, Fault> {
         let (id, guest) = self.guest(name).await?;
         let id = id.as_str();
@@ -202,9 +167,6 @@ impl Files {
     }
 
     /// The session for what is done in one go.
-    ///
-    /// # Errors
-    /// Why the guest cannot be reached.
     pub(crate) async fn shared(&self, name: &str) -> Result<Session, Fault> {
         let (id, guest) = self.guest(name).await?;
         let id = id.as_str();
@@ -305,9 +267,6 @@ impl Files {
 
     /// Where a path of this machine is: the folder around it, open, and its name there. Only below the configured roots,
     /// and never through a link.
-    ///
-    /// # Errors
-    /// [`FaultKind::NotPermitted`] for everything else.
     pub(crate) fn local(&self, path: &str) -> Result<(cap_std::fs::Dir, OsString), Fault> {
         let path = Path::new(path);
         let denied = || {
@@ -339,18 +298,6 @@ impl Files {
             folder = cap_fs_ext::DirExt::open_dir_nofollow(&folder, part.as_os_str()).map_err(failed)?;
         }
         Ok((folder, name))
-    }
-
-    /// Copies what a transfer wants; `note` hears how far it is.
-    ///
-    /// # Errors
-    /// Why it could not be done at all.
-    pub(crate) async fn copy(
-        &self,
-        spec: &Spec,
-        note: &(dyn Fn(Report) + Send + Sync),
-    ) -> Result<Report, Fault> {
-        copy::copy(self, spec, note).await
     }
 }
 

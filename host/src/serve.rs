@@ -8,7 +8,7 @@ use crate::agent::capabilities::HostCapabilities;
 use crate::agent::handle::Handle;
 use crate::agent::retention::{self, Retention};
 use crate::agent::roster::Timeouts;
-use crate::agent::store::{Store, StoreError, private_database};
+use crate::agent::store::{Store, StoreError};
 use crate::agent::streams::Streams;
 use crate::agent::{Agent, Parts};
 use crate::audit::Audit;
@@ -18,7 +18,6 @@ use crate::endpoint::attach;
 use crate::endpoint::http::{self, HttpConfig, Identity, Listener};
 use crate::endpoint::rpc::{self, About, Api, Context};
 use crate::files::Files;
-use crate::files::ledger::Ledger;
 use crate::files::transfers::Transfers;
 use crate::jobs::{Engines, Jobs};
 use crate::machines::engine;
@@ -188,13 +187,9 @@ impl Host {
         let broker_addresses = broker.local_addrs().to_vec();
 
         let (stop, quit) = (CancellationToken::new(), CancellationToken::new());
-        let transfers = config.state.join("transfers.db");
-        private_database(&transfers).map_err(refused(&transfers))?;
-        let ledger =
-            Ledger::open(&config.state).map_err(|error| StartError::new("store", error.to_string()))?;
         let roots = config.files.roots.clone();
         let files = Files::new(handle.clone(), credentials.clone(), streams.clone(), roots);
-        let (transfers, transfers_task) = Transfers::new(ledger, files.clone(), handle.clone());
+        let (transfers, transfers_task) = Transfers::new(store.clone(), files.clone(), handle.clone());
         let mut background = JoinSet::new();
         background.spawn(streams_task.run(stop.child_token()));
         background.spawn(transfers_task.run(stop.child_token()));

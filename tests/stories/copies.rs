@@ -565,7 +565,10 @@ fn a_missing_folder_is_one_failure_and_every_failure_names_its_file() {
     ] {
         let typed = host.types(&line);
         assert_eq!(typed.code, Some(1), "{typed:?}");
-        assert!(typed.err.starts_with("error[no-such-path]: vm1:/inbox/none is not there\n"), "{typed:?}");
+        assert!(
+            typed.err.starts_with("error[no-such-path]: vm1:/inbox/none: no such file or directory\n"),
+            "{typed:?}"
+        );
     }
     let put = host.call("file.put", json!(["vm1", "/inbox/none/x", {"b64": "AA=="}])).unwrap_err();
     assert!(put.contains("vm1:/inbox/none/x: "), "{put}");

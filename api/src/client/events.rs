@@ -1,5 +1,6 @@
 //! `/events`: what happens, as it happens.
 
+use std::fmt;
 use std::{
     io::{self, BufRead as _, BufReader, Read as _},
     time::Duration,
@@ -8,7 +9,7 @@ use std::{
 use serde_json::Value as Json;
 use vocable_xmlrpc::{from_json, from_value};
 
-use super::{Client, ClientError, Exchange};
+use super::{Client, ClientError};
 use crate::agent::{Event, Gap};
 
 /// How long the agent may take to begin.
@@ -39,13 +40,12 @@ pub enum EventMessage {
 
 /// Events without an end. After an error the next one comes over a new connection, and none is missing in between
 /// unless an [`EventMessage::Gap`] says so.
-#[derive(Debug)]
 pub struct EventStream {
     client: Client,
     filter: EventFilter,
     /// The id of the last event there was.
     last: Option<String>,
-    connection: Option<BufReader<Exchange>>,
+    connection: Option<BufReader<Body>>,
 }
 
 impl Client {
@@ -72,8 +72,21 @@ impl Iterator for EventStream {
     }
 }
 
+impl fmt::Debug for EventStream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("EventStream")
+            .field("filter", &self.filter)
+            .field("last", &self.last)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the agent sends, as it comes.
+type Body = ureq::BodyReader<'static>;
+
 impl EventStream {
-    fn connect(&self) -> Result<BufReader<Exchange>, ClientError> {
+    fn connect(&self) -> Result<BufReader<Body>, ClientError> {
         let Self { client, filter, last, .. } = self;
         let mut request = client.authorised(client.transport.agent().get(client.transport.url("/events")));
         if let Some(guest) = &filter.guest {
@@ -88,12 +101,16 @@ impl EventStream {
             (None, None) => request,
         };
         let reply = request.config().timeout_recv_response(Some(TIMEOUT)).build().call();
-        let exchange = client.exchanged(reply.map_err(|error| client.transport.failed(error, TIMEOUT))?)?;
-        if exchange.status == 200 {
-            return Ok(BufReader::new(exchange));
+        let reply = reply.map_err(|error| client.transport.failed(error, TIMEOUT))?;
+        let status = reply.status().as_u16();
+        let stream = reply.into_body().into_reader();
+        match status {
+            200 => return Ok(BufReader::new(stream)),
+            401 => return Err(client.not_authorised()),
+            _ => {}
         }
-        let (status, mut body) = (exchange.status, Vec::new());
-        let read = exchange.take(super::STRANGE_REPLY).read_to_end(&mut body);
+        let mut body = Vec::new();
+        let read = stream.take(super::STRANGE_REPLY).read_to_end(&mut body);
         read.map_err(|error| client.transport.broken(error))?;
         Err(client.refused(status, &body))
     }
@@ -124,7 +141,7 @@ impl EventStream {
     }
 }
 
-fn line(connection: &mut BufReader<Exchange>) -> io::Result<String> {
+fn line(connection: &mut BufReader<Body>) -> io::Result<String> {
     let mut line = String::new();
     connection.take(MAX_LINE).read_line(&mut line)?;
     match line.strip_suffix('\n') {

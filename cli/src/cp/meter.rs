@@ -4,6 +4,8 @@ use super::super::output::Terminal;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
+use vocable_copy::Progress;
+use vocable_copy::plan::Plan;
 
 /// What is over sooner needs no bar.
 const AFTER: Duration = Duration::from_millis(500);
@@ -30,22 +32,22 @@ impl Meter {
         );
         if let Ok(style) = style {
             let left = |state: &ProgressState, out: &mut dyn Write| {
-                // Nobody can be told that a bar cannot be drawn.
+                // A bar that cannot be drawn is no reason to stop.
                 let _ = write!(out, "{}", vocable_api::clock::age(state.eta()));
             };
             bar.set_style(style.with_key("left", left));
         }
         Self { bar, started: Instant::now() }
     }
+}
 
-    /// So many octets more are to be sent.
-    pub(super) fn expect(&self, octets: u64) {
-        self.bar.inc_length(octets);
+impl Progress for Meter {
+    fn planned(&self, plan: &Plan) {
+        self.bar.inc_length(plan.bytes);
     }
 
-    /// So many were.
-    pub(super) fn advance(&self, octets: u64) {
-        self.bar.inc(octets);
+    fn advanced(&self, bytes: u64, _: u64) {
+        self.bar.inc(bytes);
         if self.started.elapsed() >= AFTER && !self.bar.is_hidden() {
             self.bar.enable_steady_tick(TICK);
         }

@@ -37,7 +37,7 @@ fn of_vocable() {
     Files
       cp          Copy files to guests and back
       ls          List a folder of a guest
-      df          Show how much space there is where files go
+      df          Show disk space in the folders of guests
 
     Fleet
       guests      List guests with their states
@@ -91,7 +91,7 @@ fn of_vocable() {
     Files
       cp          Copy files to guests and back
       ls          List a folder of a guest
-      df          Show how much space there is where files go
+      df          Show disk space in the folders of guests
 
     Fleet
       guests      List guests with their states
@@ -538,12 +538,12 @@ fn of_files() {
 
     Options:
       -r, --recursive       Copy folders with all that is in them
-          --no-resume       Send everything anew, whatever is there
-          --exclude <GLOB>  Leave out what fits: a name, or a path below the folder that is copied; may
-                            be repeated
+          --no-resume       Ignore what is already there
+          --exclude <GLOB>  Leave out what matches: a name, or a path below the folder that is copied;
+                            may be repeated
           --delete          Remove from the destination folder what is not in the source, and replace
                             what is of another kind
-      -p, --preserve        Take over set-user-id bits and links that lead out of the folder too
+      -p, --preserve        Also copy set-user-id bits, and links that lead out of the folder
       -h, --help            Print help (see more with '--help')
     ");
     insta::assert_snapshot!(own(&["ls", "-h"]), @"
@@ -552,12 +552,12 @@ fn of_files() {
     Usage: vocable ls [OPTIONS] <GUEST:PATH>...
 
     Arguments:
-      <GUEST:PATH>...  What to list; GUEST:/ shows the folders that the guest offers
+      <GUEST:PATH>...  Folders and files; GUEST:/ shows the folders that the guest offers
 
     Options:
-      -l, --long       Modes, sizes and times too; the usual on a terminal
-      -a, --all        Also names that begin with a dot
-      -R, --recursive  Also what is in the folders
+      -l, --long       Long format: modes, sizes and times (default on a terminal)
+      -a, --all        Include names that begin with a dot
+      -R, --recursive  List folders with all that is in them
       -h, --help       Print help
     ");
     insta::assert_snapshot!(own(&["df", "-h"]), @"

@@ -31,6 +31,7 @@ mod retention;
 mod room;
 #[cfg(test)]
 mod tests;
+mod transfers;
 mod workers;
 
 pub(crate) use error::StoreError;
@@ -38,6 +39,7 @@ pub(crate) use error::StoreError;
 use books::Books;
 use disk::Disk;
 use output::{Output, ToSync};
+pub(crate) use transfers::{Report, Spec, Transfer};
 use workers::{Lane, Worker};
 
 /// One request to run something, on however many guests.
@@ -118,6 +120,7 @@ impl Store {
     pub(crate) fn open(folder: &Path, keep_free: u64) -> Result<Self, StoreError> {
         let output = Output::open(folder)?;
         let disk = Disk::open(folder, output.clone(), keep_free)?;
+        transfers::take_over(folder, &disk.books)?;
         let books = Books::open(folder)?;
         books.read_only()?;
         let reader = Reader { books, output: output.clone() };
@@ -388,7 +391,7 @@ fn make_private(folder: &Path) -> Result<(), StoreError> {
 
 /// Makes the file of a database if it is missing, of which nobody else can read anything whatever mode the folder has:
 /// SQLite gives its other files the mode of the first, and those that are there already get it here.
-pub(crate) fn private_database(path: &Path) -> io::Result<()> {
+fn private_database(path: &Path) -> io::Result<()> {
     private().create(true).truncate(false).open(path)?;
     for suffix in ["", "-wal", "-shm"] {
         let mut name = path.as_os_str().to_owned();

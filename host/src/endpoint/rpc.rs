@@ -6,7 +6,7 @@
 use crate::agent::handle::Handle;
 use crate::endpoint::http::{Methods, Sample};
 use crate::words::InstalledWords;
-use futures_util::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,7 +18,6 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use vocable_api::description::MethodInfo;
-use vocable_api::description::table::{self, Gives, Kind, Param, optional, options, required};
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_api::{AnyStruct, Method as ApiMethod, UnixTime};
 use vocable_runtime::Lexicon;
@@ -81,18 +80,6 @@ pub(crate) struct About {
     pub(crate) started: OffsetDateTime,
 }
 
-/// One method described by a table. Those become types, family by family.
-struct Method {
-    name: &'static str,
-    /// What it does, in whole sentences, of which the first can stand alone.
-    help: &'static str,
-    params: &'static [Param],
-    gives: Gives,
-    /// Whether it changes anything.
-    changes: bool,
-    call: fn(Context, Params) -> BoxFuture<'static, Result<Value, vocable_xmlrpc::Fault>>,
-}
-
 type Call = Box<dyn Fn(Context, Params) -> BoxFuture<'static, Result<Value, Fault>> + Send + Sync>;
 
 /// One method: what it is, and what carries it out.
@@ -128,24 +115,18 @@ fn reply(method: &str, reply: &impl Serialize) -> Result<Value, Fault> {
 
 /// All methods that do not come from words, by name.
 static METHODS: LazyLock<BTreeMap<Cow<'static, str>, Entry>> = LazyLock::new(|| {
-    let tables = [file::METHODS];
-    let of_table = |method: &'static Method| {
-        let Method { name, help, params, gives, changes, call } = *method;
-        let info = table::method(name, help, params, gives, changes, &[]);
-        let call = move |context, params| call(context, params).map_err(Fault::from).boxed();
-        Entry { info, call: Box::new(call) }
-    };
-    let types = [
+    let families = [
         agent::methods(),
         cmd::methods(),
         control::methods(),
+        file::methods(),
         guest::methods(),
         job::methods(),
         legacy::methods(),
         vm::methods(),
         word::methods(),
     ];
-    let entries = tables.into_iter().flatten().map(of_table).chain(types.into_iter().flatten());
+    let entries = families.into_iter().flatten();
     entries.map(|entry| (entry.info.name.clone(), entry)).collect()
 });
 

@@ -3,35 +3,57 @@
 use super::session::Session;
 use super::upload::is_fatal;
 use bytes::Bytes;
-use futures_util::stream::{FuturesOrdered, StreamExt};
+use futures_util::stream::{self, BoxStream, FuturesOrdered, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 use vocable_api::fault::{Fault, FaultKind};
-use vocable_copy::plan::SMALL;
-use vocable_copy::plan::Wanted;
+use vocable_copy::path::TreePath;
+use vocable_copy::plan::{SMALL, Wanted};
 use vocable_copy::tree::{Entry, Item, Kind, PIECE};
 
+/// Items that wait for whoever takes them.
+const WAITING: usize = 64;
 /// Small files on their way at the same time.
 const AT_ONCE: usize = 48;
-/// A small file may have grown to so many octets since it was listed.
+/// A small file may have grown to so many bytes since it was listed.
 const MOST_OF_SMALL: u64 = 16 * SMALL;
 /// Pieces of a large file on their way at the same time.
 const PIECES_AT_ONCE: usize = 4;
-/// Octets of such a piece.
+/// Bytes of such a piece.
 const LONG_PIECE: u64 = 512 << 10;
 
 /// Whoever takes the items is gone.
 struct Gone;
 
-/// Sends the files below `base` that are wanted, in their order, and `done` at the end.
-///
-/// # Errors
-/// A [`Fault`] after which nothing else could be sent. That nobody takes the items any more is none.
-pub(crate) async fn download(
+/// The files below `base` that are wanted, in their order, and `done` at the end; or why nothing else comes. They are asked
+/// for ahead of whoever takes them.
+pub(crate) fn download(session: Session, base: Vec<u8>, wanted: Vec<Wanted>) -> BoxStream<'static, Item> {
+    let (sender, items) = mpsc::channel(WAITING);
+    let sending = async move {
+        if let Err(fault) = send_all(&session, &base, wanted.into_iter(), &sender).await {
+            // Whether anybody still takes it makes no difference now.
+            let _ = sender.send(ended(fault)).await;
+        }
+    };
+    let task = AbortOnDropHandle::new(tokio::spawn(sending));
+    stream::unfold(
+        (items, task),
+        |(mut items, task)| async move { Some((items.recv().await?, (items, task))) },
+    )
+    .boxed()
+}
+
+/// Why nothing else comes.
+pub(crate) fn ended(fault: Fault) -> Item {
+    Item::Failed { path: TreePath::top(), code: fault.kind.slug().to_owned(), message: fault.message }
+}
+
+async fn send_all(
     session: &Session,
     base: &[u8],
     wanted: impl Iterator<Item = Wanted> + Send,
-    items: mpsc::Sender<Item>,
+    items: &mpsc::Sender<Item>,
 ) -> Result<(), Fault> {
     let mut wanted = wanted.peekable();
     let mut small = FuturesOrdered::new();
@@ -46,22 +68,22 @@ pub(crate) async fn download(
         }
         let sent = match small.next().await {
             Some((entry, got)) => match got {
-                Ok((meta, octets)) => {
+                Ok((meta, bytes)) => {
                     // As it is now, which may not be as it was listed.
                     let entry = Entry {
-                        kind: Kind::File(octets.len() as u64),
+                        kind: Kind::File(bytes.len() as u64),
                         mode: meta.mode & 0o7777,
                         mtime: i64::try_from(meta.mtime_ns).unwrap_or_default(),
                         ..entry
                     };
-                    whole(&items, entry, octets).await
+                    whole(items, entry, bytes).await
                 }
-                Err(fault) => failed(&items, entry, fault).await?,
+                Err(fault) => failed(items, entry, fault).await?,
             },
             None => match wanted.next() {
-                Some(Wanted { entry, offset }) => match large(session, base, &entry, offset, &items).await {
+                Some(Wanted { entry, offset }) => match large(session, base, &entry, offset, items).await {
                     Ok(sent) => sent,
-                    Err(fault) => failed(&items, entry, fault).await?,
+                    Err(fault) => failed(items, entry, fault).await?,
                 },
                 None => break,
             },
@@ -79,13 +101,13 @@ fn is_small(wanted: &Wanted) -> bool {
     matches!(wanted.entry.kind, Kind::File(size) if size <= SMALL) && wanted.offset == 0
 }
 
-async fn whole(items: &mpsc::Sender<Item>, entry: Entry, octets: Bytes) -> Result<(), Gone> {
-    let digest = Sha256::digest(&octets).into();
-    send(items, Item::File { entry, offset: 0, length: octets.len() as u64 }).await?;
-    let mut rest = octets;
+async fn whole(items: &mpsc::Sender<Item>, entry: Entry, bytes: Bytes) -> Result<(), Gone> {
+    let digest = Sha256::digest(&bytes).into();
+    send(items, Item::File { entry, offset: 0, length: bytes.len() as u64 }).await?;
+    let mut rest = bytes;
     while !rest.is_empty() {
         let piece = rest.split_to(rest.len().min(PIECE));
-        send(items, Item::Octets(piece)).await?;
+        send(items, Item::Bytes(piece)).await?;
     }
     send(items, Item::End(Some(digest))).await
 }
@@ -128,8 +150,8 @@ async fn large(
             pieces.push_back(async move { (length, session.client().pread(handle, length, from).await) });
             asked += length;
         }
-        let mut octets = match pieces.next().await {
-            Some((length, Ok(octets))) if octets.len() as u64 == length => octets,
+        let mut bytes = match pieces.next().await {
+            Some((length, Ok(bytes))) if bytes.len() as u64 == length => bytes,
             Some((_, Err(error))) if error.code().is_none() => return Err(session.fault(error, &path)),
             Some((length, _)) => {
                 broken = true;
@@ -137,10 +159,10 @@ async fn large(
             }
             None => Bytes::from(vec![0; usize::try_from((size - at).min(LONG_PIECE)).unwrap_or_default()]),
         };
-        at += octets.len() as u64;
-        while !octets.is_empty() {
-            let piece = octets.split_to(octets.len().min(PIECE));
-            if send(items, Item::Octets(piece)).await.is_err() {
+        at += bytes.len() as u64;
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(bytes.len().min(PIECE));
+            if send(items, Item::Bytes(piece)).await.is_err() {
                 return Ok(Err(Gone));
             }
         }

@@ -1,16 +1,13 @@
 //! A session with the Chirp server of one guest, and what can be done in it. Everything a guest answers is checked by the
 //! client underneath; refusals become [`Fault`]s that name guest and path.
 
-use super::walk::Walk;
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_chirp::client::{Client, Error};
 use vocable_chirp::proto::{self, Code, Flags, Meta};
-use vocable_copy::exclude::Exclude;
-use vocable_copy::listing::{Limits, Listing};
-use vocable_copy::path::{TreePath, escape};
+use vocable_copy::path::{TreePath, escape, split_parent};
 use vocable_copy::plan::Refusal;
 use vocable_copy::tree::{Entry, Kind};
 
@@ -95,41 +92,11 @@ impl Session {
         Entry { path, kind, mode: found.meta.mode & 0o7777, mtime }
     }
 
-    /// Everything below a folder, the folder first, folders before what is in them.
-    /// What is excluded is left out.
-    pub(crate) async fn walk(&self, base: &[u8], exclude: &Exclude) -> Result<Listing, Fault> {
-        let mut walk = Walk::begin(self, base).await?;
-        let mut listing = Listing::new(Limits::GUEST);
-        while let Some(entry) = walk.next().await? {
-            self.add(base, &entry, exclude, &mut listing)?;
-        }
-        Ok(listing)
-    }
-
-    /// What is in a folder, and not what is in that.
-    pub(crate) async fn flat(&self, base: &[u8]) -> Result<Listing, Fault> {
-        let mut listing = Listing::new(Limits::GUEST);
-        for entry in self.list(base, &TreePath::top()).await? {
-            self.add(base, &entry, &Exclude::default(), &mut listing)?;
-        }
-        Ok(listing)
-    }
-
-    fn add(&self, base: &[u8], entry: &Entry, exclude: &Exclude, listing: &mut Listing) -> Result<(), Fault> {
-        if exclude.fits(&entry.path) {
-            listing.leave_out(&entry.path);
-            return Ok(());
-        }
-        let added = listing.push(entry).map(drop);
-        added.map_err(|error| Fault::new(FaultKind::TooMany, format!("{}: {error}", self.shown(base))))
-    }
-
     /// A folder with its time in nanoseconds, which only the listing of the folder around it tells.
     pub(super) async fn exact(&self, path: &[u8]) -> Option<Entry> {
-        let slash = path.iter().rposition(|octet| *octet == b'/')?;
-        let (around, name) = (path.get(..slash.max(1))?, path.get(slash + 1..)?);
-        let listed = self.list(around, &TreePath::top()).await.ok()?;
-        listed.into_iter().find(|entry| entry.path.as_bytes() == name)
+        let (folder, name) = split_parent(path)?;
+        let listed = self.list(folder, &TreePath::top()).await.ok()?;
+        listed.into_iter().find(|entry| entry.path == name)
     }
 
     /// Writes a small file: whole, or not at all. A link of that name is replaced, and a folder is not.
@@ -137,10 +104,10 @@ impl Session {
         &self,
         path: &[u8],
         meta: Meta,
-        octets: &[u8],
+        content: &[u8],
         digest: [u8; 32],
     ) -> Result<(), Fault> {
-        let put = self.client.vput_known(path, meta, octets, digest).await;
+        let put = self.client.vput_known(path, meta, content, digest).await;
         put.map_err(|error| self.not_replaced(error, path))
     }
 
@@ -187,6 +154,63 @@ impl Session {
         opened.map(|(handle, _)| handle).map_err(|error| self.fault(error, path))
     }
 
+    /// Reads a part of a file, which is not longer than that.
+    pub(crate) async fn read(&self, path: &[u8], offset: u64, length: u64) -> Result<Bytes, Fault> {
+        if length == 0 {
+            return Ok(Bytes::new());
+        }
+        let handle = self.open(path).await?;
+        let read = self.client.pread(handle, length, offset).await;
+        let closed = self.client.close(handle).await;
+        let bytes = read.map_err(|error| self.fault(error, path))?;
+        closed.map_err(|error| self.fault(error, path))?;
+        Ok(bytes)
+    }
+
+    /// Writes into a file that is there, or a new one; without an offset at its end. It is on the disk then.
+    pub(crate) async fn write_into(
+        &self,
+        path: &[u8],
+        mode: u32,
+        offset: Option<u64>,
+        data: Bytes,
+    ) -> Result<(), Fault> {
+        let failed = |error| self.fault(error, path);
+        let flags = Flags { read: true, write: true, create: true, ..Flags::default() };
+        let (handle, _) = self.client.open(path, flags, mode).await.map_err(failed)?;
+        let written = async {
+            let offset = match offset {
+                Some(offset) => offset,
+                None => self.client.fstat(handle).await.map_err(failed)?.size,
+            };
+            self.write(handle, data, offset, path).await?;
+            self.client.fsync(handle).await.map_err(failed)
+        };
+        let written = written.await;
+        self.client.close(handle).await.map_err(failed)?;
+        written?;
+        self.sync().await
+    }
+
+    /// Writes to an open file, all of it; `path` is for messages.
+    pub(crate) async fn write(
+        &self,
+        handle: Handle,
+        data: Bytes,
+        offset: u64,
+        path: &[u8],
+    ) -> Result<(), Fault> {
+        let length = data.len() as u64;
+        match self.client.pwrite(handle, data, offset).await {
+            Ok(written) if written == length => Ok(()),
+            Ok(_) => {
+                let text = format!("{}: written in part only", self.shown(path));
+                Err(Fault::new(FaultKind::FileFailed, text))
+            }
+            Err(error) => Err(self.fault(error, path)),
+        }
+    }
+
     /// Sets mode and time.
     pub(crate) async fn set(&self, path: &[u8], meta: Meta) -> Result<(), Fault> {
         self.client.vmeta(path, meta).await.map_err(|error| self.fault(error, path))
@@ -203,6 +227,18 @@ impl Session {
             }
             made => made.map_err(|error| self.fault(error, path)),
         }
+    }
+
+    /// Makes the folders that a path is in, as far as they are missing.
+    pub(crate) async fn make_parents(&self, path: &[u8], mode: u32) -> Result<(), Fault> {
+        let slashes = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for parent in slashes.filter_map(|at| path.get(..at)) {
+            // The roots themselves are there, and cannot be made.
+            if self.look(parent).await?.is_none() {
+                self.make_dir(parent, mode).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes what is there, with all that is in it; nothing is fine.
@@ -244,7 +280,7 @@ impl Session {
 
     /// There is nothing at a path.
     pub(crate) fn missing(&self, path: &[u8]) -> Fault {
-        Fault::new(FaultKind::NoSuchPath, format!("{}: nothing of that name is there", self.shown(path)))
+        Fault::new(FaultKind::NoSuchPath, format!("{}: no such file or directory", self.shown(path)))
     }
 
     /// `vm1:/data/x`

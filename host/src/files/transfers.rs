@@ -3,11 +3,12 @@
 //! A transfer is written down before it begins and when it ends. One that a restart of the agent, of the guest or of the
 //! network interrupts goes on by itself, with what is missing.
 
-use super::ledger::{Direction, Ledger, LedgerError, Spec, State, Transfer};
-use super::{Files, Report};
+use super::Files;
+use super::remote::{OnProgress, copy};
 use crate::agent::events::{About, Wanted};
 use crate::agent::handle::Handle;
 use crate::agent::request::Request as AgentRequest;
+use crate::agent::store::{Report, Spec, Store, Transfer};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,12 +20,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use vocable_api::clock::Now;
 use vocable_api::fault::{Fault, FaultKind};
+use vocable_api::file::{Direction, TransferState as State};
 use vocable_xmlrpc::excerpt;
 
 /// Transfers under way at a time; more wait for their turn.
 const AT_ONCE: usize = 4;
 /// Transfers that are not over, at a time.
-const MOST: usize = 1000;
+const MAX_UNFINISHED: usize = 1000;
 /// Requests that may wait for the task.
 const WAITING: usize = 64;
 /// So often a transfer to a guest that is there is tried anew without anything having come across.
@@ -47,13 +49,13 @@ enum Request {
 #[derive(Clone)]
 pub(crate) struct Transfers {
     requests: mpsc::Sender<Request>,
-    ledger: Ledger,
+    store: Store,
 }
 
 /// The task that owns them.
 pub(crate) struct TransfersTask {
     requests: mpsc::Receiver<Request>,
-    ledger: Ledger,
+    store: Store,
     files: Files,
     handle: Handle,
     running: BTreeMap<String, Running>,
@@ -67,19 +69,19 @@ struct Running {
 }
 
 impl Transfers {
-    /// Transfers of these files, written down in that ledger.
-    pub(crate) fn new(ledger: Ledger, files: Files, handle: Handle) -> (Self, TransfersTask) {
+    /// Transfers of these files, written down in that store.
+    pub(crate) fn new(store: Store, files: Files, handle: Handle) -> (Self, TransfersTask) {
         let (sender, requests) = mpsc::channel(WAITING);
         let task = TransfersTask {
             requests,
-            ledger: ledger.clone(),
+            store: store.clone(),
             files,
             handle,
             running: BTreeMap::new(),
             jobs: JoinSet::new(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         };
-        (Self { requests: sender, ledger }, task)
+        (Self { requests: sender, store }, task)
     }
 
     async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Fault> {
@@ -90,14 +92,11 @@ impl Transfers {
     }
 
     /// Begins a transfer and gives its id. The same id with the same wish is the same transfer.
-    ///
-    /// # Errors
-    /// [`FaultKind::AlreadyExists`] if the id is of another one.
     pub(crate) async fn start(&self, spec: Spec, id: Option<String>) -> Result<String, Fault> {
         if let Some(id) = &id {
             let fits = !id.is_empty()
                 && id.len() <= MAX_ID
-                && id.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(&octet));
+                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
             if !fits {
                 let text = format!("option \"id\": 1 to {MAX_ID} letters, digits, '-' or '_'");
                 return Err(Fault::new(FaultKind::InvalidParameter, text));
@@ -107,17 +106,11 @@ impl Transfers {
     }
 
     /// Ends a transfer. False if it was over already.
-    ///
-    /// # Errors
-    /// [`FaultKind::NoSuchTransfer`].
     pub(crate) async fn cancel(&self, id: &str) -> Result<bool, Fault> {
         self.ask(|reply| Request::Cancel { id: id.to_owned(), reply }).await?
     }
 
     /// A transfer as it is, once it is over or at the deadline.
-    ///
-    /// # Errors
-    /// [`FaultKind::NoSuchTransfer`].
     pub(crate) async fn wait(&self, id: &str, deadline: Instant) -> Result<Transfer, Fault> {
         if let Some(mut state) = self.ask(|reply| Request::Look { id: id.to_owned(), reply }).await? {
             let over = state.wait_for(|transfer| transfer.state.is_over());
@@ -127,13 +120,10 @@ impl Transfers {
             let transfer = state.borrow().clone();
             return Ok(transfer);
         }
-        self.ledger.find(id).await?.ok_or_else(|| no_such(id))
+        self.store.transfer(id.to_owned()).await?.ok_or_else(|| no_such(id))
     }
 
     /// All transfers, newest first; of those that are over as many as are kept.
-    ///
-    /// # Errors
-    /// If the ledger cannot be read.
     pub(crate) async fn list(&self) -> Result<Vec<Transfer>, Fault> {
         let mut now: BTreeMap<String, Transfer> = self
             .ask(|reply| Request::UnderWay { reply })
@@ -141,7 +131,7 @@ impl Transfers {
             .into_iter()
             .map(|transfer| (transfer.id.clone(), transfer))
             .collect();
-        let listed = self.ledger.list().await?;
+        let listed = self.store.transfers().await?;
         Ok(listed.into_iter().map(|transfer| now.remove(&transfer.id).unwrap_or(transfer)).collect())
     }
 }
@@ -149,7 +139,7 @@ impl Transfers {
 impl TransfersTask {
     /// Runs until cancelled; what is under way then goes on after the next start.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        match self.ledger.list().await {
+        match self.store.transfers().await {
             Ok(all) => {
                 let unfinished = all.into_iter().filter(|transfer| !transfer.state.is_over());
                 unfinished.for_each(|transfer| self.begin(transfer, &stop));
@@ -202,7 +192,7 @@ impl TransfersTask {
         if let Some(id) = &id {
             let known = match self.running.get(id) {
                 Some(running) => Some(running.state.borrow().clone()),
-                None => self.ledger.find(id).await?,
+                None => self.store.transfer(id.to_owned()).await?,
             };
             match known {
                 Some(known) if known.spec == spec => return Ok(known.id),
@@ -213,8 +203,8 @@ impl TransfersTask {
                 None => {}
             }
         }
-        if self.running.len() >= MOST {
-            let text = format!("{MOST} transfers are not over yet");
+        if self.running.len() >= MAX_UNFINISHED {
+            let text = format!("{MAX_UNFINISHED} transfers are not over yet");
             return Err(Fault::new(FaultKind::TooMany, text));
         }
         // What can be refused at once is not written down.
@@ -232,7 +222,7 @@ impl TransfersTask {
         let (state, created) = (State::Queued, Now::read().utc);
         let transfer =
             Transfer { id: id.clone(), spec, state, created, ended: None, report: Report::default() };
-        self.ledger.write(&transfer).await?;
+        self.store.write_transfer(&transfer).await?;
         self.begin(transfer, stop);
         Ok(id)
     }
@@ -243,7 +233,7 @@ impl TransfersTask {
         let job = Job {
             state: state.clone(),
             files: self.files.clone(),
-            ledger: self.ledger.clone(),
+            store: self.store.clone(),
             handle: self.handle.clone(),
             turns: Arc::clone(&self.turns),
             cancel: cancel.clone(),
@@ -261,7 +251,7 @@ impl TransfersTask {
             running.cancel.cancel();
             return Ok(!running.state.borrow().state.is_over());
         }
-        match self.ledger.find(id).await? {
+        match self.store.transfer(id.to_owned()).await? {
             Some(_) => Ok(false),
             None => Err(no_such(id)),
         }
@@ -272,7 +262,7 @@ impl TransfersTask {
 struct Job {
     state: watch::Sender<Transfer>,
     files: Files,
-    ledger: Ledger,
+    store: Store,
     handle: Handle,
     turns: Arc<Semaphore>,
     cancel: CancellationToken,
@@ -292,8 +282,8 @@ impl Job {
             }
             Ok(report) => {
                 let text = match (report.outcome.failed.first(), report.outcome.failures) {
-                    (Some(first), 1) => first.told(),
-                    (Some(first), n) => format!("{}, and {} more", first.told(), n - 1),
+                    (Some(first), 1) => first.line(),
+                    (Some(first), n) => format!("{}, and {} more", first.line(), n - 1),
                     (None, n) => format!("{n} failed"),
                 };
                 let code = report.outcome.failed.first().map_or("file-failed", |first| first.code.as_str());
@@ -309,13 +299,13 @@ impl Job {
                 transfer.report.error = Some(("cancelled".to_owned(), "it was cancelled".to_owned()));
             }
         }
-        if let Err(problem) = self.ledger.write(&transfer).await {
+        if let Err(problem) = self.store.write_transfer(&transfer).await {
             error!(
                 guest = transfer.spec.guest,
                 "the end of transfer {} was not written down: {problem}", transfer.id
             );
         }
-        self.tell(&transfer).await;
+        self.report_end(&transfer).await;
         self.state.send_replace(transfer);
     }
 
@@ -327,10 +317,18 @@ impl Job {
             let turn = self.turns.acquire().await;
             self.set(State::Running);
             let spec = self.state.borrow().spec.clone();
-            let note = |report: Report| {
-                self.state.send_modify(|transfer| transfer.report = report);
-            };
-            let fault = match self.files.copy(&spec, &note).await {
+            let state = self.state.clone();
+            let progress: OnProgress = Arc::new(move |report| {
+                state.send_if_modified(|transfer| {
+                    // One that was cancelled may stop a moment later.
+                    let goes_on = !transfer.state.is_over();
+                    if goes_on {
+                        transfer.report = report;
+                    }
+                    goes_on
+                });
+            });
+            let fault = match copy(&self.files, &spec, progress).await {
                 Ok(report) => return Ok(report),
                 Err(fault) => fault,
             };
@@ -381,24 +379,24 @@ impl Job {
         }
     }
 
-    async fn tell(&self, transfer: &Transfer) {
+    async fn report_end(&self, transfer: &Transfer) {
         let Transfer { id, spec, report, .. } = transfer;
         let way = match spec.direction {
             Direction::Push => format!("{} \u{2192} {}:{}", spec.local, spec.guest, spec.remote),
             Direction::Pull => format!("{}:{} \u{2192} {}", spec.guest, spec.remote, spec.local),
         };
         let (kind, text) = match &report.error {
-            None => ("file.done", format!("{way}: {} files, {} octets", report.files, report.bytes)),
+            None => ("file.done", format!("{way}: {} files, {} bytes", report.files, report.bytes)),
             Some((code, why)) => ("file.failed", format!("{way}: {code}: {why}")),
         };
-        info!(guest = spec.guest, "transfer {id} {}: {text}", transfer.state.as_str());
-        let data = json!({"transfer": id, "state": transfer.state.as_str(), "files": report.files,
+        info!(guest = spec.guest, "transfer {id} {}: {text}", transfer.state);
+        let data = json!({"transfer": id, "state": transfer.state, "files": report.files,
             "bytes": report.bytes});
         let data = data.as_object().cloned().unwrap_or_default();
         let about = About { data, ..About::guest(&spec.guest) };
         let note = |reply| AgentRequest::Note { kind, about, text, reply };
         if self.handle.request(note).await.is_err() {
-            warn!(guest = spec.guest, "nobody was told of transfer {id}");
+            warn!(guest = spec.guest, "the event of transfer {id} was lost");
         }
     }
 }
@@ -411,16 +409,6 @@ fn new_id() -> Result<String, Fault> {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|error| Fault::new(FaultKind::Internal, error.to_string()))?;
-    let letters = random.iter().filter_map(|octet| LETTERS.get(usize::from(octet & 31)));
+    let letters = random.iter().filter_map(|byte| LETTERS.get(usize::from(byte & 31)));
     Ok(std::iter::once('t').chain(letters.map(|letter| char::from(*letter))).collect())
-}
-
-impl From<LedgerError> for Fault {
-    fn from(error: LedgerError) -> Self {
-        let kind = match error {
-            LedgerError::Closed => FaultKind::Stopping,
-            _ => FaultKind::Internal,
-        };
-        Self::new(kind, error.to_string())
-    }
 }

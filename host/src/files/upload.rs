@@ -4,60 +4,87 @@
 use super::session::{Handle, Session};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::stream::{BoxStream, FuturesUnordered, StreamExt};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_chirp::proto::{Code, Meta};
-use vocable_copy::landing::Outcome;
-use vocable_copy::path::TreePath;
+use vocable_copy::path::{TreePath, split_parent};
 use vocable_copy::plan::{Refusal, SMALL, part_name, part_path};
-use vocable_copy::tree::{Entry, Item, Kind, hexadecimal};
+use vocable_copy::tree::{Entry, Item, Kind};
+use vocable_copy::{Failed, Outcome, Progress};
 
 /// Requests on their way at the same time.
 const AT_ONCE: usize = 64;
-/// Octets of a large file that are written with one request.
-const STROKE: usize = 512 << 10;
-/// Octets on their way at the same time.
-const OCTETS_AT_ONCE: usize = 4 << 20;
+/// Bytes of a large file that are written with one request.
+const CHUNK: usize = 512 << 10;
+/// Bytes on their way at the same time.
+const BYTES_AT_ONCE: usize = 4 << 20;
 
-/// What becomes of a request that is on its way: of which path, where in the file, how many octets it holds, and how it
+/// What becomes of a request that is on its way: of which path, where in the file, how many bytes it holds, and how it
 /// ended.
 type OnItsWay = BoxFuture<'static, (TreePath, u64, usize, Result<Ended, Fault>)>;
 
 /// How a request ended.
 enum Ended {
     /// A file is whole.
-    File { octets: u64, digest: [u8; 32] },
+    File { bytes: u64, digest: [u8; 32] },
     /// A piece was written.
     Piece(u64),
     /// Something else was done.
     Other,
 }
 
+/// Does what items say below `base` of a guest, until they end or nothing else can succeed.
+pub(crate) async fn upload(
+    session: &Session,
+    base: &[u8],
+    items: &mut BoxStream<'_, Result<Item, Fault>>,
+    progress: &(dyn Progress + Sync),
+) -> Outcome {
+    let mut upload = Upload::new(session, base, progress);
+    let ended = loop {
+        match items.next().await {
+            None => break upload.sync().await.err(),
+            Some(Ok(item)) => {
+                if let Err(fault) = upload.take(item).await {
+                    break Some(fault);
+                }
+            }
+            Some(Err(fault)) => break Some(fault),
+        }
+    };
+    let ended = ended.map(|fault| failed(&fault));
+    Outcome { ended, ..upload.close_all().await }
+}
+
+fn failed(fault: &Fault) -> Failed {
+    Failed { path: String::new(), code: fault.kind.slug().to_owned(), message: fault.message.clone() }
+}
+
 /// A tree on its way.
-pub(crate) struct Upload<'a> {
+struct Upload<'a> {
     session: &'a Session,
     base: &'a [u8],
     on_their_way: FuturesUnordered<OnItsWay>,
-    octets: usize,
+    bytes: usize,
     file: Option<Sending>,
     /// Whatever still comes of this file is not wanted.
     skipping: Option<TreePath>,
     /// Folders that could not be made: what would be in them is not tried.
     lost: BTreeSet<TreePath>,
     outcome: Outcome,
-    progress: &'a (dyn Fn(u64, u64) + Sync),
+    progress: &'a (dyn Progress + Sync),
 }
 
-/// A file whose octets are coming.
+/// A file whose bytes are coming.
 enum Sending {
     Small {
         entry: Entry,
-        octets: BytesMut,
+        bytes: BytesMut,
     },
-    /// `gathered`: of the octets before `at`, the last, which have not been sent. `lost`: what could not be written
+    /// `gathered`: of the bytes before `at`, the last, which have not been sent. `lost`: what could not be written
     /// begins there. Pieces after it may have been.
     Large {
         entry: Entry,
@@ -70,13 +97,12 @@ enum Sending {
 }
 
 impl<'a> Upload<'a> {
-    /// Below `base` of a guest. `progress` hears of octets written and files done, as they are.
-    pub(crate) fn new(session: &'a Session, base: &'a [u8], progress: &'a (dyn Fn(u64, u64) + Sync)) -> Self {
+    fn new(session: &'a Session, base: &'a [u8], progress: &'a (dyn Progress + Sync)) -> Self {
         Self {
             session,
             base,
             on_their_way: FuturesUnordered::new(),
-            octets: 0,
+            bytes: 0,
             file: None,
             skipping: None,
             lost: BTreeSet::new(),
@@ -86,10 +112,7 @@ impl<'a> Upload<'a> {
     }
 
     /// Does what an item says, as soon as there is room.
-    ///
-    /// # Errors
-    /// A [`Fault`] after which nothing else can succeed: the session broke, or the guest has no space.
-    pub(crate) async fn take(&mut self, item: Item) -> Result<(), Fault> {
+    async fn take(&mut self, item: Item) -> Result<(), Fault> {
         let path = self.path_of(&item);
         if self.is_in_lost_folder(&path) {
             if matches!(item, Item::File { .. }) {
@@ -102,7 +125,7 @@ impl<'a> Upload<'a> {
         let done = match item {
             Item::Entry(entry) => self.make(entry).await,
             Item::File { entry, offset, length } => self.begin(entry, offset, length).await,
-            Item::Octets(octets) => self.write(octets).await?,
+            Item::Bytes(bytes) => self.write(bytes).await?,
             Item::End(digest) => self.end(digest).await?,
             Item::Attributes(entry) => {
                 // Whatever is still made in a folder would change its time.
@@ -137,7 +160,7 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// Whether a folder that this would be in could not be made: that was told.
+    /// Whether a folder that this would be in could not be made.
     fn is_in_lost_folder(&self, path: &TreePath) -> bool {
         !self.lost.is_empty() && path.upwards().skip(1).any(|folder| self.lost.contains(&folder))
     }
@@ -160,37 +183,17 @@ impl<'a> Upload<'a> {
         self.session.remove(&old).await
     }
 
-    /// Waits for all that is on its way. Whether everything so far went well.
-    ///
-    /// # Errors
-    /// As [`Self::take`].
-    pub(crate) async fn settle(&mut self) -> Result<bool, Fault> {
+    /// Waits for all that is on its way and until the guest has it on its disk.
+    async fn sync(&mut self) -> Result<(), Fault> {
         self.drain(0).await?;
-        Ok(self.outcome.failures == 0)
+        self.close().await;
+        self.session.sync().await
     }
 
-    /// Waits for all that is on its way and until the guest has it on its disk, and gives what came of it.
-    ///
-    /// # Errors
-    /// As [`Self::take`].
-    pub(crate) async fn finish(mut self) -> Result<Outcome, Fault> {
-        match self.drain(0).await {
-            Ok(()) => {
-                self.close().await;
-                self.session.sync().await?;
-                Ok(self.outcome)
-            }
-            Err(fault) => {
-                self.give_up().await;
-                Err(fault)
-            }
-        }
-    }
-
-    /// Leaves it in a state that can be gone on from, for whoever has to stop early: what came of it so far.
-    pub(crate) async fn give_up(mut self) -> Outcome {
+    /// Leaves it in a state that can be gone on from, and gives what came of it so far.
+    async fn close_all(mut self) -> Outcome {
         while let Some((path, place, weight, ended)) = self.on_their_way.next().await {
-            self.octets -= weight;
+            self.bytes -= weight;
             if ended.is_err() {
                 self.is_lost(&path, place);
             }
@@ -205,8 +208,8 @@ impl<'a> Upload<'a> {
             // For its owner only, until everything is in it and it gets its mode.
             Kind::Dir => match self.session.make_dir(&path, 0o700).await {
                 Err(fault) if fault.kind == FaultKind::NoSuchPath && entry.path.is_top() => {
-                    let (folder, _) = super::around(&path)?;
-                    Err(Fault::new(fault.kind, format!("{}: no such folder", self.session.shown(&folder))))
+                    let (folder, _) = split_parent(&path).unwrap_or((&path, TreePath::top()));
+                    Err(self.session.missing(folder))
                 }
                 Err(fault) if fault.kind == FaultKind::AlreadyExists => {
                     Err(self.refused(Refusal::OntoOther, &entry.path))
@@ -256,7 +259,7 @@ impl<'a> Upload<'a> {
         }
         if size <= SMALL && offset == 0 && length == size {
             let capacity = usize::try_from(size).unwrap_or_default();
-            self.file = Some(Sending::Small { entry, octets: BytesMut::with_capacity(capacity) });
+            self.file = Some(Sending::Small { entry, bytes: BytesMut::with_capacity(capacity) });
             return Ok(());
         }
         let part = part_path(&entry).map(|part| part.below(self.base));
@@ -271,11 +274,11 @@ impl<'a> Upload<'a> {
 
     async fn write(&mut self, piece: Bytes) -> Result<Result<(), Fault>, Fault> {
         match &mut self.file {
-            Some(Sending::Small { octets, entry }) => {
-                if (octets.len() + piece.len()) as u64 > size(entry) {
+            Some(Sending::Small { bytes, entry }) => {
+                if (bytes.len() + piece.len()) as u64 > size(entry) {
                     return Ok(Err(too_much()));
                 }
-                octets.extend_from_slice(&piece);
+                bytes.extend_from_slice(&piece);
                 Ok(Ok(()))
             }
             Some(Sending::Large { entry, at, gathered, .. }) => {
@@ -284,43 +287,37 @@ impl<'a> Upload<'a> {
                 }
                 *at += piece.len() as u64;
                 gathered.extend_from_slice(&piece);
-                if gathered.len() >= STROKE {
-                    self.stroke().await?;
+                if gathered.len() >= CHUNK {
+                    self.flush_chunk().await?;
                 }
                 Ok(Ok(()))
             }
             None if self.skipping.is_some() => Ok(Ok(())),
-            None => Ok(Err(Fault::new(FaultKind::InvalidParameter, "octets of no file".to_owned()))),
+            None => Ok(Err(Fault::new(FaultKind::InvalidParameter, "data without a file".to_owned()))),
         }
     }
 
     /// Sends what has been gathered of a large file.
-    async fn stroke(&mut self) -> Result<(), Fault> {
+    async fn flush_chunk(&mut self) -> Result<(), Fault> {
         let Some(Sending::Large { entry, handle, at, part, gathered, .. }) = &mut self.file else {
             return Ok(());
         };
-        let octets = gathered.split().freeze();
-        if octets.is_empty() {
+        let bytes = gathered.split().freeze();
+        if bytes.is_empty() {
             return Ok(());
         }
-        let (weight, length) = (octets.len(), octets.len() as u64);
+        let (weight, length) = (bytes.len(), bytes.len() as u64);
         let (session, handle, offset, part) = (self.session.clone(), *handle, *at - length, part.clone());
         let path = entry.path.clone();
         let write = async move {
-            match session.client().pwrite(handle, octets, offset).await {
-                Ok(written) if written == length => Ok(Ended::Piece(length)),
-                Ok(_) => Err(Fault::new(
-                    FaultKind::FileFailed,
-                    format!("{}: written in part only", session.shown(&part)),
-                )),
-                Err(error) => Err(session.fault(error, &part)),
-            }
+            session.write(handle, bytes, offset, &part).await?;
+            Ok(Ended::Piece(length))
         };
         self.send(path, offset, weight, write).await
     }
 
     async fn end(&mut self, digest: Option<[u8; 32]>) -> Result<Result<(), Fault>, Fault> {
-        self.stroke().await?;
+        self.flush_chunk().await?;
         let Some(digest) = digest else {
             // A stretch counts when it is written.
             self.drain(0).await?;
@@ -328,17 +325,17 @@ impl<'a> Upload<'a> {
         };
         match self.file.take() {
             None => Ok(Ok(())),
-            Some(Sending::Small { entry, octets }) => {
+            Some(Sending::Small { entry, bytes }) => {
                 let (session, path) = (self.session.clone(), entry.path.below(self.base));
-                let (octets, meta) = (octets.freeze(), meta(&entry));
-                let weight = octets.len();
+                let (bytes, meta) = (bytes.freeze(), meta(&entry));
+                let weight = bytes.len();
                 if weight as u64 != size(&entry) {
                     return Ok(Err(too_little()));
                 }
                 let sent = self.send(entry.path, 0, weight, async move {
-                    let length = octets.len() as u64;
-                    session.put(&path, meta, &octets, digest).await?;
-                    Ok(Ended::File { octets: length, digest })
+                    let length = bytes.len() as u64;
+                    session.put(&path, meta, &bytes, digest).await?;
+                    Ok(Ended::File { bytes: length, digest })
                 });
                 sent.await.map(|()| Ok(()))
             }
@@ -361,8 +358,8 @@ impl<'a> Upload<'a> {
                 let done = complete(self.session, self.base, &entry, &part, digest).await;
                 if done.is_ok() {
                     self.outcome.files += 1;
-                    self.outcome.sha256 = Some(hexadecimal(&digest));
-                    (self.progress)(0, 1);
+                    self.outcome.sha256 = Some(hex::encode(digest));
+                    self.progress.advanced(0, 1);
                 }
                 Ok(done)
             }
@@ -389,10 +386,10 @@ impl<'a> Upload<'a> {
         weight: usize,
         request: impl Future<Output = Result<Ended, Fault>> + Send + 'static,
     ) -> Result<(), Fault> {
-        while self.on_their_way.len() >= AT_ONCE || self.octets > OCTETS_AT_ONCE {
+        while self.on_their_way.len() >= AT_ONCE || self.bytes > BYTES_AT_ONCE {
             self.one().await?;
         }
-        self.octets += weight;
+        self.bytes += weight;
         self.on_their_way.push(Box::pin(async move { (path, place, weight, request.await) }));
         Ok(())
     }
@@ -407,18 +404,18 @@ impl<'a> Upload<'a> {
 
     async fn one(&mut self) -> Result<(), Fault> {
         let Some((path, place, weight, ended)) = self.on_their_way.next().await else { return Ok(()) };
-        self.octets -= weight;
+        self.bytes -= weight;
         match ended {
-            Ok(Ended::File { octets, digest }) => {
+            Ok(Ended::File { bytes, digest }) => {
                 self.outcome.files += 1;
-                self.outcome.bytes += octets;
-                self.outcome.sha256 = Some(hexadecimal(&digest));
-                (self.progress)(octets, 1);
+                self.outcome.bytes += bytes;
+                self.outcome.sha256 = Some(hex::encode(digest));
+                self.progress.advanced(bytes, 1);
                 Ok(())
             }
-            Ok(Ended::Piece(octets)) => {
-                self.outcome.bytes += octets;
-                (self.progress)(octets, 0);
+            Ok(Ended::Piece(bytes)) => {
+                self.outcome.bytes += bytes;
+                self.progress.advanced(bytes, 0);
                 Ok(())
             }
             Ok(Ended::Other) => Ok(()),
@@ -449,12 +446,12 @@ impl<'a> Upload<'a> {
         if is_fatal(&fault) { Err(fault) } else { Ok(()) }
     }
 
-    /// What an item is about: octets and ends about the file that was begun.
+    /// What an item is about: bytes and ends about the file that was begun.
     fn path_of(&self, item: &Item) -> TreePath {
         match item {
             Item::Entry(entry) | Item::Attributes(entry) | Item::File { entry, .. } => entry.path.clone(),
             Item::Remove(path) | Item::Failed { path, .. } | Item::Replace { path, .. } => path.clone(),
-            Item::Octets(_) | Item::End(_) | Item::Done => match &self.file {
+            Item::Bytes(_) | Item::End(_) | Item::Done => match &self.file {
                 Some(Sending::Small { entry, .. } | Sending::Large { entry, .. }) => entry.path.clone(),
                 None => TreePath::top(),
             },
@@ -524,11 +521,11 @@ fn meta(entry: &Entry) -> Meta {
 }
 
 fn too_much() -> Fault {
-    Fault::new(FaultKind::InvalidParameter, "more octets than the file has".to_owned())
+    Fault::new(FaultKind::InvalidParameter, "more data than the file has".to_owned())
 }
 
 fn too_little() -> Fault {
-    Fault::new(FaultKind::InvalidParameter, "fewer octets than the file has".to_owned())
+    Fault::new(FaultKind::InvalidParameter, "less data than the file has".to_owned())
 }
 
 /// A name beside a place: for what is moved there (0), and for what was moved away from there (1).

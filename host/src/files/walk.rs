@@ -1,6 +1,7 @@
-//! Everything below a folder of a guest, told as it is found: a folder first, then what is in it, in the order of the names.
-//! Held is only what is still to be told of the folders on the way down, and that is bounded.
+//! Everything below a folder of a guest, as it is found: a folder first, then what is in it, in the order of the names.
+//! Held is only what is still to come of the folders on the way down, and that is bounded.
 
+use super::download::ended;
 use super::session::Session;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, FuturesOrdered, StreamExt};
@@ -12,11 +13,11 @@ use tokio_util::task::AbortOnDropHandle;
 use vocable_api::fault::{Fault, FaultKind};
 use vocable_chirp::proto;
 use vocable_copy::path::TreePath;
-use vocable_copy::tree::{Entry, Kind};
+use vocable_copy::tree::{Entry, Item, Kind};
 
 /// Folders that are asked for before their turn. Each may have as much in it as one answer may be long.
 const AHEAD: usize = 4;
-/// Files and folders of one tree on a guest: more is not told in one go.
+/// Files and folders of one tree on a guest: more is not listed in one go.
 const MAX_ENTRIES: usize = vocable_copy::listing::Limits::GUEST.entries;
 /// Entries that wait for whoever takes them.
 const WAITING: usize = 64;
@@ -36,11 +37,11 @@ pub(crate) struct Walk {
     folders: Vec<Folder>,
     /// Folders that were asked for and have not had their turn.
     ahead: usize,
-    told: usize,
+    listed: usize,
     held: usize,
 }
 
-/// What is still to be told of a folder.
+/// What is still to be listed of a folder.
 struct Folder {
     path: TreePath,
     rest: std::vec::IntoIter<proto::Entry>,
@@ -59,9 +60,6 @@ impl Folder {
 
 impl Walk {
     /// Begins one.
-    ///
-    /// # Errors
-    /// If there is no such folder.
     pub(crate) async fn begin(session: &Session, base: &[u8]) -> Result<Self, Fault> {
         let mut top = session.look(base).await?.ok_or_else(|| session.missing(base))?;
         if top.kind != Kind::Dir {
@@ -77,7 +75,7 @@ impl Walk {
             top: Some(Entry { path: TreePath::top(), ..top }),
             folders: Vec::new(),
             ahead: 0,
-            told: 0,
+            listed: 0,
             held: 0,
         };
         walk.enter(TreePath::top(), found)?;
@@ -85,10 +83,7 @@ impl Walk {
     }
 
     /// What comes next; nothing at the end.
-    ///
-    /// # Errors
-    /// A [`Fault`], after which the rest is not known: a folder that cannot be listed, or a limit that was reached.
-    pub(crate) async fn next(&mut self) -> Result<Option<Entry>, Fault> {
+    async fn next(&mut self) -> Result<Option<Entry>, Fault> {
         if let Some(top) = self.top.take() {
             return Ok(Some(top));
         }
@@ -101,8 +96,8 @@ impl Walk {
         };
         let path = path.map_err(|error| self.failed(FaultKind::FileFailed, &error.to_string()))?;
         self.held = self.held.saturating_sub(cost(&found));
-        self.told += 1;
-        if self.told > MAX_ENTRIES {
+        self.listed += 1;
+        if self.listed > MAX_ENTRIES {
             let text = format!("more than {MAX_ENTRIES} files and folders are not listed in one go");
             return Err(self.failed(FaultKind::TooMany, &text));
         }
@@ -114,7 +109,7 @@ impl Walk {
         Ok(Some(entry))
     }
 
-    /// What is in the next of the folders in the one that is being told.
+    /// What is in the next of the folders in the one that is being listed.
     async fn inside(&mut self, path: &TreePath) -> Result<Vec<proto::Entry>, Fault> {
         let Some(folder) = self.folders.last_mut() else { return Ok(Vec::new()) };
         while (self.ahead < AHEAD || folder.ahead.is_empty())
@@ -137,7 +132,7 @@ impl Walk {
         if self.held > MAX_HELD {
             let text = format!(
                 "the folders on the way to {} have more than {MAX_HELD} bytes of names, which is the limit of a walk",
-                vocable_copy::plan::shown(&path)
+                vocable_copy::path::shown(&path)
             );
             return Err(self.failed(FaultKind::TooMany, &text));
         }
@@ -149,11 +144,11 @@ impl Walk {
         Fault::new(kind, format!("{}: {text}", self.session.shown(&self.base)))
     }
 
-    /// All of it, one after the other, until it ends or fails. Whoever takes it may take his time: the guest hears of this
-    /// session meanwhile, and does not take it for an idle one.
-    pub(crate) fn into_stream(self) -> BoxStream<'static, Result<Entry, Fault>> {
+    /// All of it, one after the other, and `done`; where it ends early the last item says why. Whoever takes it may take
+    /// his time: the guest hears of this session meanwhile, and does not take it for an idle one.
+    pub(crate) fn into_items(self) -> BoxStream<'static, Item> {
         let (sender, found) = mpsc::channel(WAITING);
-        let task = AbortOnDropHandle::new(tokio::spawn(self.tell(sender)));
+        let task = AbortOnDropHandle::new(tokio::spawn(self.send_all(sender)));
         stream::unfold((found, task), |(mut found, task)| async move {
             let next = found.recv().await?;
             Some((next, (found, task)))
@@ -161,8 +156,12 @@ impl Walk {
         .boxed()
     }
 
-    async fn tell(mut self, to: mpsc::Sender<Result<Entry, Fault>>) {
-        while let Some(next) = self.next().await.transpose() {
+    async fn send_all(mut self, to: mpsc::Sender<Item>) {
+        loop {
+            let next = match self.next().await {
+                Ok(next) => next.map_or(Item::Done, Item::Entry),
+                Err(fault) => ended(fault),
+            };
             let room = loop {
                 match timeout(IDLE, to.reserve()).await {
                     Ok(room) => break room,
@@ -170,9 +169,9 @@ impl Walk {
                     Err(_) => drop(self.session.client().whoami().await),
                 }
             };
-            let (Ok(room), ended) = (room, next.is_err()) else { return };
+            let (Ok(room), is_last) = (room, !matches!(next, Item::Entry(_))) else { return };
             room.send(next);
-            if ended {
+            if is_last {
                 return;
             }
         }
@@ -191,7 +190,6 @@ mod tests {
     use vocable_chirp::Stream;
     use vocable_chirp::client::{Client, Config, Login};
     use vocable_chirp::server::{self, Limits, Peer, Root, Server};
-    use vocable_copy::exclude::Exclude;
     use vocable_copy::local::LocalTree;
 
     #[tokio::test(flavor = "multi_thread")]
@@ -217,10 +215,11 @@ mod tests {
         });
         let client = Client::login(Stream::other(here), &[Login::Trusted], Config::default()).await.unwrap();
         let session = Session::new(client, "vm1", None);
-        let walked = session.walk(b"/d", &Exclude::default()).await.unwrap();
+        let walk = Walk::begin(&session, b"/d").await.unwrap();
+        let walked: Vec<_> = walk.into_items().collect().await;
         let listed = LocalTree::open(&folder.path().join("d")).unwrap().list(&|_| false).unwrap();
-        assert_eq!(walked.entries().collect::<Vec<_>>(), listed.entries().collect::<Vec<_>>());
-        let missing = session.walk(b"/none", &Exclude::default()).await.unwrap_err();
+        assert_eq!(walked, listed.entries().map(Item::Entry).chain([Item::Done]).collect::<Vec<_>>());
+        let missing = Walk::begin(&session, b"/none").await.err().unwrap();
         assert_eq!(missing.kind, FaultKind::NoSuchPath);
         drop(session);
         serving.await.unwrap().unwrap();

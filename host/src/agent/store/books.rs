@@ -8,7 +8,7 @@ use std::sync::Arc;
 use vocable_protocol::Part;
 
 /// The statements that lead from each version of the database to the next.
-pub(super) const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE guests (id TEXT PRIMARY KEY, token_sha256 BLOB NOT NULL, created INTEGER NOT NULL) STRICT;
     CREATE TABLE runs (
@@ -37,6 +37,12 @@ pub(super) const MIGRATIONS: [&str; 3] = [
         state BLOB NOT NULL, PRIMARY KEY (id, part)) STRICT;
     CREATE TABLE life (seconds INTEGER NOT NULL) STRICT;
     INSERT INTO life VALUES (0);
+",
+    "
+    CREATE TABLE transfers (
+        id TEXT PRIMARY KEY, spec TEXT NOT NULL, state TEXT NOT NULL, created INTEGER NOT NULL, ended INTEGER,
+        report TEXT) STRICT;
+    CREATE INDEX transfers_by_age ON transfers (created);
 ",
 ];
 

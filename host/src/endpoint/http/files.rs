@@ -5,7 +5,7 @@
 //! GET  /files/vm1/data/x             the content; Range: bytes=5-  from an offset
 //! GET  /files/vm1/data?list          what is in a folder; ?walk: everything below it; ?stat: what it is
 //! PUT  /files/vm1/data/x             the content; ?mode=420 ?mtime=NANOSECONDS; Repr-Digest: sha-256=:…:
-//! PUT  /files/vm1/data?tree          a tree, see files::tree; answered with what came of it
+//! PUT  /files/vm1/data?tree          a tree, see vocable_copy::tree; answered with what came of it
 //! POST /files/vm1/data?fetch         the lines of a listing, of files that are wanted: answered with their tree
 //! ```
 //! A tree that ends early, a walk too, ends with an item `failed` without a path, which says why, and has no `done`.
@@ -15,7 +15,7 @@ use crate::audit::{Audit, Caller};
 use crate::files::Files;
 use crate::files::download::download;
 use crate::files::session::Session;
-use crate::files::upload::Upload;
+use crate::files::upload::upload;
 use crate::files::walk::Walk;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -27,23 +27,20 @@ use axum::{Extension, Router};
 use base64::prelude::*;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, StreamExt};
+use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use vocable_api::fault::{Fault, FaultKind};
-use vocable_copy::landing::{Failed, Outcome};
-use vocable_copy::path::{TreePath, unescape};
-use vocable_copy::plan::Refusal;
-use vocable_copy::plan::Wanted;
+use vocable_copy::path::{TreePath, escape, split_parent, unescape};
+use vocable_copy::plan::{Refusal, Wanted};
 use vocable_copy::tree::{Decoder, Entry, Item, Kind, PIECE, encode};
 
-/// How long a client may take for the next octets of its body.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a client may take for the next bytes of its body.
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest list of wanted files, bytes: whoever wants more asks several times.
-const MOST_WANTED: usize = 32 << 20;
+const MAX_WANTED: usize = 32 << 20;
 /// Items that wait between guest and client.
 const WAITING: usize = 64;
 /// The media type of trees.
@@ -86,17 +83,18 @@ async fn serve(files: &Files, request: Request) -> Result<Response, Fault> {
         inner => [b"/", inner].concat(),
     };
     let path = files.remote(&guest, &path).await?;
-    let query = query(head.uri.query().unwrap_or_default());
-    match (&head.method, query.has("tree"), query.has("fetch")) {
-        (&Method::GET, ..) if query.has("list") => {
+    let query = axum::extract::Query::<Query>::try_from_uri(&head.uri);
+    let query = query.map_err(|_| invalid("mode, mtime: expected a number"))?.0;
+    match (&head.method, query.tree.is_some(), query.fetch.is_some()) {
+        (&Method::GET, ..) if query.list.is_some() => {
             let session = files.shared(&guest).await?;
             Ok(listing(session.list(&path, &TreePath::top()).await?))
         }
-        (&Method::GET, ..) if query.has("walk") => {
+        (&Method::GET, ..) if query.walk.is_some() => {
             let session = files.session(&guest).await?;
-            Ok(walk(Walk::begin(&session, &path).await?))
+            Ok(stream_of(Walk::begin(&session, &path).await?.into_items()))
         }
-        (&Method::GET, ..) if query.has("stat") => {
+        (&Method::GET, ..) if query.stat.is_some() => {
             let session = files.shared(&guest).await?;
             let found = session.look(&path).await?.ok_or_else(|| session.missing(&path))?;
             Ok(listing(vec![found]))
@@ -109,33 +107,22 @@ async fn serve(files: &Files, request: Request) -> Result<Response, Fault> {
         }
         (&Method::POST, _, true) => {
             let wanted = read_wanted(body).await?;
-            Ok(fetch(files.session(&guest).await?, path, wanted))
+            Ok(stream_of(download(files.session(&guest).await?, path, wanted)))
         }
         _ => Err(Fault::new(FaultKind::NoSuchMethod, format!("there is no {} of files", head.method))),
     }
 }
 
 /// The query of an address.
-struct Query(BTreeMap<String, String>);
-
-fn query(text: &str) -> Query {
-    let pair = |pair: &str| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Some((text_of(name)?, text_of(value)?))
-    };
-    Query(text.split('&').filter_map(pair).collect())
-}
-
-impl Query {
-    fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
-    }
-
-    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Fault> {
-        let Some(text) = self.0.get(name) else { return Ok(None) };
-        let bad = |_| Fault::new(FaultKind::InvalidParameter, format!("{name}: expected a number"));
-        text.parse().map(Some).map_err(bad)
-    }
+#[derive(Deserialize)]
+struct Query {
+    fetch: Option<String>,
+    list: Option<String>,
+    stat: Option<String>,
+    tree: Option<String>,
+    walk: Option<String>,
+    mode: Option<u32>,
+    mtime: Option<i64>,
 }
 
 fn text_of(escaped: &str) -> Option<String> {
@@ -148,25 +135,6 @@ fn text_of(escaped: &str) -> Option<String> {
 fn listing(entries: Vec<Entry>) -> Response {
     let items = stream::iter(entries.into_iter().map(Item::Entry).chain([Item::Done]));
     stream_of(items.boxed())
-}
-
-/// Everything below a folder, as it is found. Where it ends early the last item says why, and there is no `done`.
-fn walk(walk: Walk) -> Response {
-    let told = walk.into_stream().map(|found| match found {
-        Ok(entry) => Item::Entry(entry),
-        Err(fault) => ended(fault),
-    });
-    // After a failure nothing says that it was all.
-    let told = told.chain(stream::iter([Item::Done])).scan(false, |over, item| {
-        let ends = std::mem::replace(over, matches!(item, Item::Failed { .. }));
-        std::future::ready((!ends).then_some(item))
-    });
-    stream_of(told.boxed())
-}
-
-/// Why nothing else comes.
-fn ended(fault: Fault) -> Item {
-    Item::Failed { path: TreePath::top(), code: fault.kind.slug().to_owned(), message: fault.message }
 }
 
 /// Items as a body, many small ones in one piece.
@@ -187,7 +155,7 @@ async fn content(session: Session, path: Vec<u8>, headers: &HeaderMap) -> Result
         return Err(Fault::new(FaultKind::FileFailed, text));
     };
     let range = headers.get(RANGE).and_then(|range| range.to_str().ok());
-    let Some((from, until)) = range.map_or(Some((0, size)), |range| stretch(range, size)) else {
+    let Some((from, until)) = range.map_or(Some((0, size)), |range| byte_range(range, size)) else {
         let mut response = StatusCode::RANGE_NOT_SATISFIABLE.into_response();
         if let Ok(value) = HeaderValue::from_str(&format!("bytes */{size}")) {
             response.headers_mut().insert(CONTENT_RANGE, value);
@@ -202,15 +170,15 @@ async fn content(session: Session, path: Vec<u8>, headers: &HeaderMap) -> Result
             if length == 0 {
                 return Ok(None);
             }
-            let octets = session.client().pread(handle, length, at).await;
-            let octets = octets.map_err(|error| session.fault(error, &path))?;
-            if octets.is_empty() {
+            let bytes = session.client().pread(handle, length, at).await;
+            let bytes = bytes.map_err(|error| session.fault(error, &path))?;
+            if bytes.is_empty() {
                 // What was promised is not there any more: the connection ends, and the client sees it.
                 let text = format!("{}: the file became shorter", session.shown(&path));
                 return Err(Fault::new(FaultKind::FileFailed, text));
             }
-            let next = at + octets.len() as u64;
-            Ok(Some((octets, (session, handle, next))))
+            let next = at + bytes.len() as u64;
+            Ok(Some((bytes, (session, handle, next))))
         }
     });
     let length = until - from;
@@ -234,8 +202,8 @@ async fn content(session: Session, path: Vec<u8>, headers: &HeaderMap) -> Result
     Ok(response)
 }
 
-/// The first and the last octet but one of `bytes=FROM-TO`, of a file of that size.
-fn stretch(range: &str, size: u64) -> Option<(u64, u64)> {
+/// The first and the last byte but one of `bytes=FROM-TO`, of a file of that size.
+fn byte_range(range: &str, size: u64) -> Option<(u64, u64)> {
     let (from, to) = range.trim().strip_prefix("bytes=")?.split_once('-')?;
     let (from, until) = match (from.trim(), to.trim()) {
         ("", last) => (size.saturating_sub(last.parse().ok()?), size),
@@ -243,22 +211,6 @@ fn stretch(range: &str, size: u64) -> Option<(u64, u64)> {
         (from, to) => (from.parse().ok()?, to.parse::<u64>().ok()?.saturating_add(1).min(size)),
     };
     (from < until || from == 0 && size == 0).then_some((from, until))
-}
-
-/// Files that are wanted, in their order.
-fn fetch(session: Session, path: Vec<u8>, wanted: Vec<Wanted>) -> Response {
-    let (sender, items) = mpsc::channel(WAITING);
-    let sending = async move {
-        let failures = sender.clone();
-        if let Err(fault) = download(&session, &path, wanted.into_iter(), sender).await {
-            // The client reads no `done`, and why.
-            let _ = failures.send(ended(fault)).await;
-        }
-    };
-    // The download runs while its items are taken, and ends with the response.
-    let items = stream::unfold(items, |mut items| async move { Some((items.recv().await?, items)) });
-    let driven = stream::once(sending).filter_map(|()| async { None });
-    stream_of(stream::select(items, driven).boxed())
 }
 
 // ---- from the client
@@ -284,7 +236,7 @@ impl Items {
                 return Ok(Some(item));
             }
             match piece(&mut self.body).await? {
-                Some(octets) => self.buffer.extend_from_slice(&octets),
+                Some(bytes) => self.buffer.extend_from_slice(&bytes),
                 None => {
                     let whole = self.decoder.finish(&self.buffer);
                     return whole.map(|()| None).map_err(|error| broken(error.to_string()));
@@ -296,9 +248,9 @@ impl Items {
 
 async fn piece(body: &mut BoxStream<'static, Result<Bytes, axum::Error>>) -> Result<Option<Bytes>, Fault> {
     let slow = || Fault::new(FaultKind::TimedOut, "the client has stopped sending");
-    match timeout(PATIENCE, body.next()).await.map_err(|_| slow())? {
+    match timeout(TIMEOUT, body.next()).await.map_err(|_| slow())? {
         None => Ok(None),
-        Some(Ok(octets)) => Ok(Some(octets)),
+        Some(Ok(bytes)) => Ok(Some(bytes)),
         Some(Err(error)) => {
             Err(Fault::new(FaultKind::InvalidParameter, format!("the body is broken: {error}")))
         }
@@ -316,45 +268,26 @@ async fn read_wanted(body: Body) -> Result<Vec<Wanted>, Fault> {
             Item::Done => {}
             _ => return Err(Fault::new(FaultKind::InvalidParameter, "only files can be wanted")),
         }
-        if size > MOST_WANTED {
+        if size > MAX_WANTED {
             return Err(Fault::new(FaultKind::TooBig, "too many files are wanted in one go"));
         }
     }
     Ok(wanted)
 }
 
-/// A whole tree. Whatever comes of it is told in the answer: then the rest of the body, which is bounded by the client,
-/// is read over, so that the client sees it.
+/// A whole tree. Whatever comes of it is in the answer: then the rest of the body, which is bounded by the client, is
+/// read over, so that the client sees it.
 async fn put_tree(session: &Session, path: &[u8], body: Body) -> Response {
     let mut items = Items::new(body);
-    let mut upload = Upload::new(session, path, &|_, _| {});
-    let ended = loop {
-        match items.next().await {
-            Ok(None) => break None,
-            Ok(Some(item)) => match upload.take(item).await {
-                Ok(()) => {}
-                Err(fault) => break Some(fault),
-            },
-            Err(fault) => break Some(fault),
-        }
-    };
-    let outcome = match ended {
-        None => match upload.finish().await {
-            Ok(outcome) => outcome,
-            Err(fault) => Outcome { ended: Some(failed(&fault)), ..Outcome::default() },
-        },
-        Some(fault) => {
-            let outcome = Outcome { ended: Some(failed(&fault)), ..upload.give_up().await };
-            while let Ok(Some(_)) = piece(&mut items.body).await {}
-            outcome
-        }
-    };
+    let mut stream =
+        stream::unfold(&mut items, |items| async { Some((items.next().await.transpose()?, items)) }).boxed();
+    let outcome = upload(session, path, &mut stream, &()).await;
+    drop(stream);
+    if outcome.ended.is_some() {
+        while let Ok(Some(_)) = piece(&mut items.body).await {}
+    }
     let document = serde_json::to_vec(&outcome).unwrap_or_default();
     ([(CONTENT_TYPE, "application/json")], document).into_response()
-}
-
-fn failed(fault: &Fault) -> Failed {
-    Failed { path: String::new(), code: fault.kind.slug().to_owned(), message: fault.message.clone() }
 }
 
 /// One file.
@@ -365,13 +298,13 @@ async fn put(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Fault> {
-    let mode = query.number::<u32>("mode")?.unwrap_or(0o644) & 0o7777;
+    let mode = query.mode.unwrap_or(0o644) & 0o7777;
     let now = time::OffsetDateTime::now_utc().unix_timestamp_nanos();
-    let mtime = query.number::<i64>("mtime")?.unwrap_or_else(|| i64::try_from(now).unwrap_or_default());
+    let mtime = query.mtime.unwrap_or_else(|| i64::try_from(now).unwrap_or_default());
     let expected = expected(headers)?;
-    let (base, name) = crate::files::around(path)?;
-    let name = TreePath::parse(std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str()));
-    let name = name.map_err(|error| Fault::new(FaultKind::InvalidParameter, error.to_string()))?;
+    let (base, name) = split_parent(path).ok_or_else(|| {
+        Fault::new(FaultKind::InvalidParameter, format!("{} has no name of its own", escape(path)))
+    })?;
     // Before all of it is sent: in the place of a folder it could never get.
     if session.look(path).await?.is_some_and(|there| there.kind == Kind::Dir) {
         let text = Refusal::OntoFolder.of(&session.shown(path));
@@ -379,21 +312,17 @@ async fn put(
     }
     // How long it is shows at its end only: it goes into a part of its own, which nobody resumes.
     let part = vocable_copy::plan::part_name(std::ffi::OsStr::new("put"), 0, mtime);
-    let part = [base.as_slice(), b"/", &part].concat();
+    let part = [base, b"/", &part].concat();
     let handle = session.open_part(&part, true).await?;
     let (mut body, mut hasher, mut at) = (body.into_data_stream().boxed(), Sha256::new(), 0_u64);
     let written = async {
-        while let Some(octets) = piece(&mut body).await? {
-            hasher.update(&octets);
-            let length = octets.len() as u64;
-            let written = session.client().pwrite(handle, octets, at).await;
-            if written.map_err(|error| session.fault(error, path))? != length {
-                let text = format!("{}: written in part only", session.shown(path));
-                return Err(Fault::new(FaultKind::FileFailed, text));
-            }
+        while let Some(bytes) = piece(&mut body).await? {
+            hasher.update(&bytes);
+            let length = bytes.len() as u64;
+            session.write(handle, bytes, at, path).await?;
             at += length;
         }
-        Ok(())
+        Ok::<_, Fault>(())
     };
     let written = written.await;
     let synced = if written.is_ok() { session.client().fsync(handle).await } else { Ok(()) };
@@ -410,13 +339,13 @@ async fn put(
         }
         let meta = vocable_chirp::proto::Meta { mode, mtime_ns: mtime.into() };
         session.set(&part, meta).await?;
-        session.rename(&part, &name.below(&base)).await?;
+        session.rename(&part, &name.below(base)).await?;
         session.sync().await?;
         Ok(digest)
     };
     match finished.await {
         Ok(digest) => {
-            let document = json!({"bytes": at, "sha256": vocable_copy::tree::hexadecimal(&digest)});
+            let document = json!({"bytes": at, "sha256": hex::encode(digest)});
             Ok((StatusCode::CREATED, [(CONTENT_TYPE, "application/json")], format!("{document}\n"))
                 .into_response())
         }
@@ -435,8 +364,8 @@ fn expected(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Fault> {
     let wrong = || Fault::new(FaultKind::InvalidParameter, "Repr-Digest: expected sha-256=:BASE64:");
     let text = header.to_str().map_err(|_| wrong())?;
     let digest = text.split(',').find_map(|part| part.trim().strip_prefix("sha-256=:")?.strip_suffix(':'));
-    let octets = BASE64_STANDARD.decode(digest.ok_or_else(wrong)?).map_err(|_| wrong())?;
-    octets.try_into().map(Some).map_err(|_| wrong())
+    let bytes = BASE64_STANDARD.decode(digest.ok_or_else(wrong)?).map_err(|_| wrong())?;
+    bytes.try_into().map(Some).map_err(|_| wrong())
 }
 
 /// A refusal: the status that fits, and what a call would have told.
@@ -464,7 +393,7 @@ mod tests {
 
     #[test]
     fn ranges_are_within_the_file() {
-        for (range, size, stretch) in [
+        for (range, size, byte_range) in [
             ("bytes=0-", 10, Some((0, 10))),
             ("bytes=3-5", 10, Some((3, 6))),
             ("bytes=3-99", 10, Some((3, 10))),
@@ -474,7 +403,7 @@ mod tests {
             ("lines=1-2", 10, None),
             ("bytes=0-", 0, Some((0, 0))),
         ] {
-            assert_eq!(super::stretch(range, size), stretch, "{range} of {size}");
+            assert_eq!(super::byte_range(range, size), byte_range, "{range} of {size}");
         }
     }
 

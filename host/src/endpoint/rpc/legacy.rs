@@ -5,13 +5,13 @@ use crate::agent::commands::{Command, Program};
 use crate::agent::handle::Found;
 use crate::agent::run::{RunOptions, RunRequest};
 use crate::agent::store::Filter;
-use crate::files::ledger::Direction;
 use crate::jobs::copy;
 use crate::machines::policy::Operation;
 use crate::machines::{Machine, State, Usage};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use vocable_api::fault::{Fault, FaultKind};
+use vocable_api::file::Direction;
 use vocable_api::legacy::{
     self, Create, GetCommand, GetResults, GetState, GetUsage, Help, IdsToNames, ListAvailable, ListFinished,
     ListRegistered, ListRunning, NamesToIds, Pause, Ping, PowerOff, PullFile, PushFile, RestoreSnapshot,

@@ -11,6 +11,8 @@ use crate::endpoint::http::{Identity, Listener};
 use std::io;
 use std::time::Duration;
 use vocable_api::client::{Client, ClientError, Trust};
+use vocable_copy::Remote as _;
+use vocable_copy::tree::Item;
 use vocable_xmlrpc::Value;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -96,8 +98,8 @@ fn no_stranger_is_sent_the_token_or_a_call_or_a_file() {
     for reply in STRANGERS {
         let ways: [fn(&Client) -> ClientError; 3] = [
             |client| client.call_by_name("m", vec![Value::from("secret argument")], PATIENCE).unwrap_err(),
-            |client| client.get_files("vm1/secret", PATIENCE).unwrap_err(),
-            |client| client.send_files("PUT", "vm1/secret", &mut b"secret".as_slice(), PATIENCE).unwrap_err(),
+            |client| client.files("vm1").stat(b"secret").unwrap_err(),
+            |client| client.files("vm1").put(b"secret", &mut [Item::Done].into_iter()).unwrap_err(),
         ];
         for way in ways {
             let (address, listening) = stranger(reply);
@@ -280,8 +282,9 @@ async fn over_tls_the_agent_is_known_by_its_certificate() {
     // Files go the same way: encrypted, and to nobody else. There are none here, and that is answered.
     let trust = Trust { certificates: std::fs::read(&own.certificate).unwrap(), owners: Vec::new() };
     let client = Client::trusting(&url, TOKEN, &trust).unwrap();
-    let files = tokio::task::spawn_blocking(move || client.get_files("vm1/x", PATIENCE)).await.unwrap();
-    assert_eq!(files.unwrap().status, 404);
+    let files = tokio::task::spawn_blocking(move || client.files("vm1").stat(b"x")).await.unwrap();
+    let answer = files.unwrap_err();
+    assert!(answer.to_string().ends_with("HTTP 404"), "{answer}");
     let other = tempfile::tempdir().unwrap();
     let stranger = Identity::own(other.path(), &[[127, 0, 0, 1].into()]).unwrap();
     let error = call(std::fs::read(&stranger.certificate).unwrap()).await.unwrap().unwrap_err();

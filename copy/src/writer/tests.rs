@@ -3,6 +3,7 @@
 use super::*;
 use crate::listing::Listing;
 use crate::local::{LocalTree, Reader};
+use crate::outcome::Failed;
 use crate::plan::{Options, Plan, Task, nothing, plan};
 use bytes::Bytes;
 use std::fs;
@@ -13,13 +14,13 @@ fn at(path: &str) -> TreePath {
     TreePath::parse(path.as_bytes()).unwrap()
 }
 
-fn file(path: &str, octets: &[u8]) -> Vec<Item> {
+fn file(path: &str, bytes: &[u8]) -> Vec<Item> {
     let entry =
-        Entry { path: at(path), kind: Kind::File(octets.len() as u64), mode: 0o640, mtime: 5_000_000_007 };
+        Entry { path: at(path), kind: Kind::File(bytes.len() as u64), mode: 0o640, mtime: 5_000_000_007 };
     vec![
-        Item::File { entry, offset: 0, length: octets.len() as u64 },
-        Item::Octets(Bytes::copy_from_slice(octets)),
-        Item::End(Some(Sha256::digest(octets).into())),
+        Item::File { entry, offset: 0, length: bytes.len() as u64 },
+        Item::Bytes(Bytes::copy_from_slice(bytes)),
+        Item::End(Some(Sha256::digest(bytes).into())),
     ]
 }
 
@@ -32,11 +33,11 @@ fn dir(path: &str) -> Item {
 }
 
 fn land(folder: &Path, items: impl IntoIterator<Item = Item>) -> Outcome {
-    let mut landing = Landing::open(folder, Policy::default()).unwrap();
+    let mut writer = TreeWriter::open(folder, Policy::default()).unwrap();
     for item in items {
-        landing.take(item).unwrap();
+        writer.take(item).unwrap();
     }
-    landing.finish()
+    writer.finish()
 }
 
 /// What is in a tree now.
@@ -91,24 +92,24 @@ fn a_tree_that_was_read_is_written_the_same_and_the_second_time_nothing_is_sent(
 #[test]
 fn a_large_file_is_gone_on_with_where_it_was_left() {
     let (_outside, to) = somewhere();
-    let octets: Vec<u8> = (0..600_000_u32).map(|n| (n % 251) as u8).collect();
+    let bytes: Vec<u8> = (0..600_000_u32).map(|n| (n % 251) as u8).collect();
     let entry = Entry { path: at("x"), kind: Kind::File(600_000), mode: 0o600, mtime: 3 };
     let first = Item::File { entry: entry.clone(), offset: 0, length: 600_000 };
-    land(&to, [first, Item::Octets(Bytes::copy_from_slice(&octets[..250_000]))]);
+    land(&to, [first, Item::Bytes(Bytes::copy_from_slice(&bytes[..250_000]))]);
     assert!(!to.join("x").exists());
 
     let from = tempfile::tempdir().unwrap();
-    fs::write(from.path().join("x"), &octets).unwrap();
+    fs::write(from.path().join("x"), &bytes).unwrap();
     let there = all(&LocalTree::open(&to).unwrap());
     assert_eq!(there.len(), 2, "the top and a part: {there:?}");
     let source = LocalTree::open(from.path()).unwrap();
     // The same version of the file as the part is of.
     set(&fs::File::open(from.path().join("x")).unwrap(), Mode::from_raw_mode(0o600), 3).unwrap();
     let steps = planned(&all(&source), there, false);
-    assert_eq!((steps.resumed, steps.octets), (250_000, 350_000));
+    assert_eq!((steps.resumed, steps.bytes), (250_000, 350_000));
     let outcome = land(&to, Reader::new(&source, tasks(&steps)));
     assert_eq!((outcome.files, outcome.bytes, outcome.failures), (1, 350_000, 0), "{outcome:?}");
-    assert_eq!(fs::read(to.join("x")).unwrap(), octets);
+    assert_eq!(fs::read(to.join("x")).unwrap(), bytes);
     assert_eq!(fs::read_dir(&to).unwrap().count(), 1, "the part became the file");
 }
 
@@ -169,9 +170,9 @@ fn set_user_id_is_not_taken_over_unless_asked_for() {
     }
     land(&to, items.clone());
     assert_eq!(fs::metadata(to.join("x")).unwrap().mode() & 0o7777, 0o755);
-    let mut landing = Landing::open(&to, Policy { preserve: true }).unwrap();
-    items.into_iter().for_each(|item| landing.take(item).unwrap());
-    assert_eq!(landing.finish().files, 1);
+    let mut writer = TreeWriter::open(&to, Policy { preserve: true }).unwrap();
+    items.into_iter().for_each(|item| writer.take(item).unwrap());
+    assert_eq!(writer.finish().files, 1);
     assert_eq!(fs::metadata(to.join("x")).unwrap().mode() & 0o7777, 0o6755);
 }
 
@@ -179,10 +180,10 @@ fn set_user_id_is_not_taken_over_unless_asked_for() {
 fn a_sender_that_lies_about_sizes_gets_nothing_done() {
     let (_outside, to) = somewhere();
     let mut more = file("x", b"abc");
-    more[1] = Item::Octets("abcd".into());
+    more[1] = Item::Bytes("abcd".into());
     let mut less = file("y", b"abc");
-    less[1] = Item::Octets("ab".into());
-    let outcome = land(&to, more.into_iter().chain(less).chain([Item::Octets("stray".into())]));
+    less[1] = Item::Bytes("ab".into());
+    let outcome = land(&to, more.into_iter().chain(less).chain([Item::Bytes("stray".into())]));
     let told: Vec<_> = outcome.failed.iter().map(|it| it.code.as_str()).collect();
     assert_eq!(told, ["file-failed", "digest-mismatch", "file-failed"]);
     assert!(!to.join("x").exists() && !to.join("y").exists());
@@ -374,13 +375,13 @@ fn what_would_be_in_a_folder_that_cannot_be_made_is_one_failure() {
     items.extend(file("f", b"x"));
     let outcome = land(&to, items);
     assert_eq!((outcome.files, outcome.failures), (1, 1), "{outcome:?}");
-    assert_eq!(outcome.failed[0].told(), "cannot overwrite non-directory 'd' with directory");
+    assert_eq!(outcome.failed[0].line(), "cannot overwrite non-directory 'd' with directory");
 }
 
 #[test]
 fn a_failure_names_its_file_once() {
     let told = |path: &str, message: &str| {
-        Failed { path: path.into(), code: String::new(), message: message.into() }.told()
+        Failed { path: path.into(), code: String::new(), message: message.into() }.line()
     };
     assert_eq!(told("a", "permission denied"), "a: permission denied");
     assert_eq!(told("a", "vm1:/inbox/a: not allowed"), "vm1:/inbox/a: not allowed");

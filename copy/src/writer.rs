@@ -2,8 +2,9 @@
 //! else, never through a link, and a file is the old one or the new one, never half. Blocking.
 
 use crate::local::{code, open_folder, seek};
-use crate::path::TreePath;
-use crate::plan::{Plan, Refusal, SMALL, leads_out, part_name, shown};
+use crate::outcome::Outcome;
+use crate::path::{TreePath, shown};
+use crate::plan::{Refusal, SMALL, leads_out, part_name};
 use crate::tree::{Entry, Item, Kind};
 use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::ambient_authority;
@@ -16,11 +17,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-/// Failures that are told one by one; of more only the number.
-const TOLD: usize = 100;
 /// Files that are written to the disk together, which takes a fraction of the time: so many, and so many bytes of them.
 const TOGETHER: usize = 64;
-const TOGETHER_OCTETS: u64 = 32 << 20;
+const TOGETHER_BYTES: u64 = 32 << 20;
 /// Folders with new names that are not on the disk yet.
 const FOLDERS: usize = 64;
 
@@ -29,73 +28,6 @@ const FOLDERS: usize = 64;
 pub struct Policy {
     /// Also what can do harm: set-user-id and set-group-id bits, and links that lead out of the tree.
     pub preserve: bool,
-}
-
-/// Something that could not be copied.
-#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
-pub struct Failed {
-    /// What, escaped.
-    pub path: String,
-    /// The slug.
-    pub code: String,
-    /// Why.
-    pub message: String,
-}
-
-impl Failed {
-    /// What failed, and why, in one line.
-    pub fn told(&self) -> String {
-        let Self { path, message, .. } = self;
-        // What a guest or the system has refused may name it already.
-        let named = path.is_empty()
-            || message.starts_with(&format!("{path}: "))
-            || message.contains(&format!("/{path}: "))
-            || message.contains(&format!("'{path}'"));
-        if named { message.clone() } else { format!("{path}: {message}") }
-    }
-}
-
-/// What came of it.
-#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
-pub struct Outcome {
-    /// Files that are whole now.
-    pub files: u64,
-    /// Octets that were written.
-    pub bytes: u64,
-    /// What failed, as far as it is told.
-    pub failed: Vec<Failed>,
-    /// How much failed.
-    pub failures: u64,
-    /// Why it ended early, if it did: nothing after that was tried.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended: Option<Failed>,
-    /// The digest of the last file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-}
-
-impl Outcome {
-    /// Notes a failure.
-    pub fn failed(&mut self, path: &TreePath, code: &str, message: impl Into<String>) {
-        self.failures += 1;
-        if self.failed.len() < TOLD {
-            let failed = Failed { path: path.to_string(), code: code.to_owned(), message: message.into() };
-            self.failed.push(failed);
-        }
-    }
-}
-
-impl Outcome {
-    /// Notes what a plan leaves out.
-    pub fn add_unplanned(&mut self, plan: &Plan) {
-        for (path, refusal) in plan.refused() {
-            self.failed(&path, refusal.code(), refusal.of(&shown(&path)));
-        }
-        for path in plan.others() {
-            let what = format!("{} is neither a file nor a folder nor a link", shown(&path));
-            self.failed(&path, "not-copied", what);
-        }
-    }
 }
 
 /// The disk is full: everything else would fail too.
@@ -108,7 +40,7 @@ pub struct Full {
 
 /// A folder that is written to.
 #[derive(Debug)]
-pub struct Landing {
+pub struct TreeWriter {
     top: Dir,
     policy: Policy,
     /// The folder that was written to last: files come folder by folder.
@@ -116,15 +48,14 @@ pub struct Landing {
     file: Option<Receiving>,
     /// Files that are whole, and have yet to get to the disk and to their places.
     whole: Vec<Whole>,
-    octets: u64,
+    bytes: u64,
     /// Folders with names that have yet to get to the disk.
     changed: BTreeMap<TreePath, Dir>,
     /// Folders that could not be made: what would be in them is not tried.
     lost: BTreeSet<TreePath>,
-    /// Octets of a file that is not wanted are still to come.
+    /// Bytes of a file that is not wanted are still to come.
     skipping: bool,
     outcome: Outcome,
-    done: bool,
 }
 
 /// A file that is being written.
@@ -150,7 +81,7 @@ struct Whole {
     digest: [u8; 32],
 }
 
-impl Landing {
+impl TreeWriter {
     /// Below a folder of the user's own choice.
     ///
     /// # Errors
@@ -167,12 +98,11 @@ impl Landing {
             folder: None,
             file: None,
             whole: Vec::new(),
-            octets: 0,
+            bytes: 0,
             changed: BTreeMap::new(),
             lost: BTreeSet::new(),
             skipping: false,
             outcome: Outcome::default(),
-            done: false,
         }
     }
 
@@ -182,11 +112,11 @@ impl Landing {
     /// [`Full`]: then the rest would fail too.
     pub fn take(&mut self, item: Item) -> Result<(), Full> {
         let is_file = matches!(item, Item::File { .. });
-        let is_content = is_file || matches!(item, Item::Octets(_) | Item::End(_) | Item::Failed { .. });
+        let is_content = is_file || matches!(item, Item::Bytes(_) | Item::End(_) | Item::Failed { .. });
         let path = match &item {
             Item::Entry(entry) | Item::Attributes(entry) | Item::File { entry, .. } => entry.path.clone(),
             Item::Remove(path) | Item::Failed { path, .. } | Item::Replace { path, .. } => path.clone(),
-            Item::Octets(_) | Item::End(_) => {
+            Item::Bytes(_) | Item::End(_) => {
                 self.file.as_ref().map(|file| file.entry.path.clone()).unwrap_or_default()
             }
             Item::Done => TreePath::top(),
@@ -205,7 +135,7 @@ impl Landing {
         let done = match item {
             Item::Entry(entry) => self.make(&entry),
             Item::File { entry, offset, length } => self.begin(entry, offset, length),
-            Item::Octets(octets) => self.write(&octets),
+            Item::Bytes(bytes) => self.write(&bytes),
             Item::End(digest) => self.end(digest),
             Item::Attributes(entry) => self.attributes(&entry),
             Item::Remove(path) => self.remove(&path),
@@ -214,13 +144,10 @@ impl Landing {
                 self.outcome.failed(&path, &code, message);
                 Ok(())
             }
-            Item::Done => {
-                self.done = true;
-                Ok(())
-            }
+            Item::Done => Ok(()),
         };
         let Err(refused) = done else {
-            return if self.whole.len() >= TOGETHER || self.octets > TOGETHER_OCTETS {
+            return if self.whole.len() >= TOGETHER || self.bytes > TOGETHER_BYTES {
                 self.place_files()
             } else {
                 Ok(())
@@ -234,11 +161,6 @@ impl Landing {
         let full = refused.code == "no-space";
         self.outcome.failed(&path, refused.code, refused.message);
         if full { Err(Full { path: path.to_string() }) } else { Ok(()) }
-    }
-
-    /// Whether all was sent.
-    pub const fn is_done(&self) -> bool {
-        self.done
     }
 
     /// What came of it, once all of it is on the disk. What was begun and not ended stays as a part.
@@ -269,7 +191,7 @@ impl Landing {
         self.outcome.failures > 0
     }
 
-    /// Whether a folder that this would be in could not be made: that was told.
+    /// Whether a folder that this would be in could not be made.
     fn is_lost(&self, path: &TreePath) -> bool {
         !self.lost.is_empty() && path.upwards().skip(1).any(|folder| self.lost.contains(&folder))
     }
@@ -278,7 +200,7 @@ impl Landing {
     /// file is the old one or the new one, too.
     fn place_files(&mut self) -> Result<(), Full> {
         let whole = std::mem::take(&mut self.whole);
-        self.octets = 0;
+        self.bytes = 0;
         // All begin to be written before the first is waited for. It is advice only: nothing hangs on it.
         if whole.len() > 1 {
             for one in &whole {
@@ -294,7 +216,7 @@ impl Landing {
             {
                 Ok(()) => {
                     self.outcome.files += 1;
-                    self.outcome.sha256 = Some(crate::tree::hexadecimal(&digest));
+                    self.outcome.sha256 = Some(hex::encode(digest));
                     self.has_changed(&path, folder);
                 }
                 Err(Refused { code, message }) => {
@@ -416,22 +338,22 @@ impl Landing {
         Ok(())
     }
 
-    fn write(&mut self, octets: &[u8]) -> Result<(), Refused> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Refused> {
         let Some(file) = &mut self.file else {
             return if self.skipping {
                 Ok(())
             } else {
-                Err(Refused::new("file-failed", "octets of no file".to_owned()))
+                Err(Refused::new("file-failed", "data without a file".to_owned()))
             };
         };
         let Kind::File(size) = file.entry.kind else { return Ok(()) };
-        if octets.len() as u64 > size - file.at {
-            return Err(Refused::new("file-failed", "more octets than the file has".to_owned()));
+        if bytes.len() as u64 > size - file.at {
+            return Err(Refused::new("file-failed", "more data than the file has".to_owned()));
         }
-        file.file.write_all(octets)?;
-        file.hasher.update(octets);
-        file.at += octets.len() as u64;
-        self.outcome.bytes += octets.len() as u64;
+        file.file.write_all(bytes)?;
+        file.hasher.update(bytes);
+        file.at += bytes.len() as u64;
+        self.outcome.bytes += bytes.len() as u64;
         Ok(())
     }
 
@@ -451,7 +373,7 @@ impl Landing {
         let mode = if self.policy.preserve { entry.mode } else { entry.mode & 0o1777 };
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(io::Error::from)?;
         rustix::fs::futimens(&file, &times(entry.mtime)).map_err(io::Error::from)?;
-        self.octets += at;
+        self.bytes += at;
         self.whole.push(Whole { path: entry.path, folder, name, part, file, digest });
         Ok(())
     }
@@ -514,7 +436,7 @@ impl Landing {
     }
 }
 
-/// What is said where the octets that came are not those that were meant.
+/// What is said where the bytes that came are not those that were meant.
 const MISMATCH: &str = "what arrived is not what was sent; the old file is still there";
 
 /// Why an item was not done.
