@@ -127,7 +127,7 @@ impl MethodInfo {
         if !known.is_empty() {
             values.push(Some(Value::Struct(known)));
         }
-        Ok(Params::sparse(self.name.clone(), values))
+        Ok(Params::sparse(values))
     }
 
     /// Refuses a name that the method does not know.

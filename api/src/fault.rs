@@ -169,13 +169,6 @@ impl From<Fault> for vocable_xmlrpc::Fault {
     }
 }
 
-impl From<vocable_xmlrpc::Fault> for Fault {
-    fn from(fault: vocable_xmlrpc::Fault) -> Self {
-        let kind = FaultKind::from_code(fault.code()).unwrap_or(FaultKind::Internal);
-        Self::new(kind, fault.message())
-    }
-}
-
 impl From<crate::target::TargetError> for Fault {
     fn from(error: crate::target::TargetError) -> Self {
         use crate::target::TargetError as E;

@@ -191,21 +191,21 @@ mod tests {
     methods! { Run => "cmd.run"(target, args) -> String: "the id", changes; }
 
     fn refusal(values: Vec<Value>) -> String {
-        read::<Run>(Params::new("cmd.run", values)).unwrap_err().to_string()
+        read::<Run>(Params::from(values)).unwrap_err().to_string()
     }
 
     #[test]
     fn parameters_come_by_position_and_options_by_name() {
         let options = Value::from([("timeout_s", Value::Int(5))]);
         let values = vec![Value::from("vm1"), Value::from(vec![Value::from("-l")]), options];
-        let run: Run = read(Params::new("cmd.run", values.clone())).unwrap();
+        let run: Run = read(Params::from(values.clone())).unwrap();
         assert_eq!((run.args.len(), run.timeout_s), (1, Some(5.0)));
         let written = write(&run).unwrap();
         assert_eq!(written[..2], values[..2]);
-        assert_eq!(read::<Run>(Params::new("cmd.run", written)).unwrap(), run);
-        let named = Params::sparse("cmd.run", vec![Some("vm1".into()), None]);
+        assert_eq!(read::<Run>(Params::from(written)).unwrap(), run);
+        let named = Params::sparse(vec![Some("vm1".into()), None]);
         assert_eq!(read::<Run>(named).unwrap().args, [""; 0]);
-        let php = Params::new("cmd.run", vec!["vm1".into(), Value::Array(vec![]), Value::Array(vec![])]);
+        let php = Params::from(vec!["vm1".into(), Value::Array(vec![]), Value::Array(vec![])]);
         assert!(read::<Run>(php).is_ok());
     }
 

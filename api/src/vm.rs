@@ -741,7 +741,7 @@ mod tests {
 
     fn refusal<M: Method + std::fmt::Debug>(values: impl Into<Value>) -> String {
         let values = vec!["vm1".into(), values.into()];
-        crate::method::read::<M>(Params::new(M::NAME, values)).unwrap_err().to_string()
+        crate::method::read::<M>(Params::from(values)).unwrap_err().to_string()
     }
 
     #[test]

@@ -125,16 +125,6 @@ impl Connection {
         self.call_within(method, params, PATIENCE)
     }
 
-    /// Calls a method that waits in the agent for `wait`.
-    pub(super) fn call_waiting(
-        &self,
-        method: &str,
-        params: Vec<Value>,
-        wait: Duration,
-    ) -> Result<Value, CliError> {
-        self.call_within(method, params, wait + PATIENCE)
-    }
-
     /// Calls a method, with so much time for all of it.
     pub(super) fn call_within(
         &self,

@@ -2,14 +2,12 @@
 //! goes wrong, nothing is proposed and nothing is said.
 
 use super::agent::Connection;
-use super::reply::Members;
 use super::{CliError, Global, Terminal, ps};
 use clap_complete::CompletionCandidate;
 use std::ffi::OsStr;
 use std::process::ExitCode;
 use std::time::Duration;
-use vocable_api::{Method, cmd, guest, system, word};
-use vocable_xmlrpc::Value;
+use vocable_api::{Method, cmd, guest, system, vm, word};
 
 /// A person waits for Tab.
 const TIMEOUT: Duration = Duration::from_millis(150);
@@ -50,9 +48,7 @@ pub(super) fn guests(typed: &OsStr) -> Vec<CompletionCandidate> {
 }
 
 pub(super) fn machines(typed: &OsStr) -> Vec<CompletionCandidate> {
-    propose_values(typed, "vm.list", Vec::new(), |vm| {
-        Some((vm.text("name")?.to_owned(), vm.text("state")?.to_owned()))
-    })
+    propose(typed, &vm::List {}, |machine| Some((machine.name, <&str>::from(machine.state).to_owned())))
 }
 
 /// Guests after the last comma of a target.
@@ -93,19 +89,6 @@ fn propose<M: Method<Reply = Vec<T>>, T>(
     };
     let listed = agent.ask_within(method, TIMEOUT).unwrap_or_default();
     candidates(typed, listed.into_iter().filter_map(name_and_help))
-}
-
-fn propose_values(
-    typed: &OsStr,
-    method: &str,
-    params: Vec<Value>,
-    name_and_help: impl Fn(&Value) -> Option<(String, String)>,
-) -> Vec<CompletionCandidate> {
-    let (Some(typed), Ok(agent)) = (typed.to_str(), Connection::find(&Global::default())) else {
-        return Vec::new();
-    };
-    let Ok(reply) = agent.call_within(method, params, TIMEOUT) else { return Vec::new() };
-    candidates(typed, reply.list().iter().filter_map(name_and_help))
 }
 
 fn candidates(typed: &str, all: impl Iterator<Item = (String, String)>) -> Vec<CompletionCandidate> {

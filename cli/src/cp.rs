@@ -17,10 +17,10 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use vocable_api::client::ClientError;
+use vocable_api::guest::Select;
 use vocable_copy::exclude::Exclude;
 use vocable_copy::local::{LocalError, code};
 use vocable_copy::{CopyError, Outcome, Settings};
-use vocable_xmlrpc::Value;
 
 /// Guests that are copied to or from at the same time.
 const AT_ONCE: usize = 8;
@@ -164,9 +164,8 @@ pub(super) fn guests(session: &Session<'_>, target: &str) -> Result<Vec<String>,
     if super::filter::is_one(target) {
         return Ok(vec![target.to_owned()]);
     }
-    let selected = session.agent.call("guest.select", vec![Value::from(target)]);
-    let selected = selected.map_err(|error| hints::about_target(error, target, session.agent))?;
-    vocable_xmlrpc::from_value(selected).map_err(|error| CliError::unreadable_reply("guest.select", &error))
+    let selected = session.agent.ask(&Select { target: target.to_owned() });
+    selected.map_err(|error| hints::about_target(error, target, session.agent))
 }
 
 /// Does the same for every guest, a few at a time.

@@ -11,7 +11,6 @@ mod global;
 mod hints;
 mod output;
 mod program;
-mod reply;
 mod retry;
 mod usage;
 

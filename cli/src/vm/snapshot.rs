@@ -3,11 +3,11 @@
 use super::operation::{self, operate};
 use super::{Consent, WaitArgs, document};
 use crate::confirm::{Question, confirm};
-use crate::reply::Members;
 use crate::table::{Column, Table};
 use crate::{CliError, Session, completion};
 use clap_complete::ArgValueCompleter;
 use vocable_api::clock::age;
+use vocable_api::guest;
 use vocable_api::vm::{
     DeleteSnapshot, ListSnapshots, Operate, Phase, RestoreSnapshot, Snapshot, State, TakeSnapshot,
 };
@@ -199,7 +199,6 @@ fn taken(session: &Session<'_>, args: &OneArgs) -> Result<String, CliError> {
 
 /// How many commands the guest in that machine runs; 0 if nobody knows, which is not worth a failure.
 fn running_commands(session: &Session<'_>, vm: &str) -> u64 {
-    let guests = session.agent.call("guest.list", Vec::new()).unwrap_or_else(|_| Vec::new().into());
-    let inside = guests.list().iter().find(|it| it.text("vm") == Some(vm));
-    inside.and_then(|guest| guest.count("commands")).unwrap_or(0)
+    let guests = session.agent.ask(&guest::List {}).unwrap_or_default();
+    guests.iter().find(|it| it.vm.as_deref() == Some(vm)).map_or(0, |guest| guest.commands.into())
 }

@@ -8,7 +8,7 @@
 //! - [`Call`], [`Response`], [`Fault`]: what is said about values, with the numbers of the faults in [`code`]
 //! - [`parse_call`], [`parse_response`] within [`Limits`], failing with a [`ParseError`]
 //! - [`write_call`], [`write_response`], [`write_fault`]; [`write_answer`], which leaves out what it cannot write
-//! - [`Params`], [`Options`]: the parameters of a method, taken one after the other by type
+//! - [`Params`]: the parameters of a call in their places
 //! - [`to_json`], [`from_json`]: the same values as JSON; [`shown_json`], which leaves out what has no value; [`write_json`] its text, without a copy in between
 //! - [`to_value`], [`from_value`]: whatever serde knows as values and back
 //! - [`excerpt`]: at most 80 characters of somebody else's text, fit for a message
@@ -27,7 +27,8 @@ mod serde;
 
 pub use json::{JsonError, from_json, shown_json, to_json, write_json};
 pub use message::{Call, Fault, Response, code};
-pub use params::{FromValue, Mismatch, Options, Params, invalid_parameter};
+pub(crate) use params::FromValue;
+pub use params::{Mismatch, Params};
 pub use parse::{Limits, ParseError, parse_call, parse_response};
 pub use serde::{DATE_TIME, Problem, ValueError, from_value, to_value};
 pub use value::Value;

@@ -1,4 +1,4 @@
-//! Rust's own types to values and back, by serde, with the tolerance of [`FromValue`](crate::FromValue): a whole number
+//! Rust's own types to values and back, by serde, with the tolerance that clients need: a whole number
 //! where a double is expected, base64 for text, an absent member for None. Errors name the member and what came.
 
 use std::fmt;

@@ -1,5 +1,5 @@
 //! What a parameter or a result can be, and how Rust's own types become one.
-//! Not here: how a value looks in XML ([`crate::write_call`]) or is taken apart by type ([`crate::Params`]).
+//! Not here: how a value looks in XML ([`crate::write_call`]) or becomes a Rust type ([`crate::from_value`]).
 
 use std::collections::BTreeMap;
 

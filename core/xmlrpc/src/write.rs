@@ -2,7 +2,7 @@
 //! with its type, no self-closing tags, doubles without an exponent, no `<i8>` and no `<nil/>`.
 //!
 //! A string with a character XML cannot carry (control characters, U+FFFE, U+FFFF) is sent as the base64 of its
-//! UTF-8: the typed readers of [`crate::Params`] take either for a string.
+//! UTF-8: [`crate::from_value`] takes either for a string.
 //!
 //! An answer ([`write_answer`]) is always written: what XML-RPC has no form for, or nests deeper than readers go, has
 //! `{"omitted": reason}` in its place, and the rest arrives.

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use vocable_api::description::MethodInfo;
 use vocable_api::fault::{Fault, FaultKind};
-use vocable_api::{AnyStruct, Method as ApiMethod, UnixTime};
+use vocable_api::{AnyStruct, Method as ApiMethod};
 use vocable_runtime::Lexicon;
 use vocable_xmlrpc::{Params, Value, to_value};
 
@@ -89,16 +89,15 @@ struct Entry {
 }
 
 /// The method that a function carries out.
-fn method<M, F, R, E>(function: F) -> Entry
+fn method<M, F, R>(function: F) -> Entry
 where
     M: ApiMethod,
     F: Fn(Context, M) -> R + Copy + Send + Sync + 'static,
-    R: Future<Output = Result<M::Reply, E>> + Send,
-    E: Into<Fault>,
+    R: Future<Output = Result<M::Reply, Fault>> + Send,
 {
     let call = move |context, params| async move {
         let request = vocable_api::method::read::<M>(params)?;
-        reply(M::NAME, &function(context, request).await.map_err(Into::into)?)
+        reply(M::NAME, &function(context, request).await?)
     };
     Entry {
         info: MethodInfo::of::<M>(),
@@ -184,11 +183,6 @@ fn deadline(context: &Context, seconds: f64) -> Instant {
     Instant::now() + answer_within(context, seconds)
 }
 
-/// A struct of those members that are there: an absent thing is an absent member.
-fn members(given: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Value {
-    given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
-}
-
 /// JSON as a value; numbers beyond 32 bits as doubles, null members left out. What no document could carry is marked:
 /// an odd value of one guest does not fail the answer about all.
 pub(crate) fn json_value(json: serde_json::Value) -> Value {
@@ -231,11 +225,6 @@ impl io::Write for Length {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Seconds since 1970 as a value.
-fn unix(at: OffsetDateTime) -> Value {
-    Value::from(UnixTime::from(at).0)
 }
 
 #[cfg(test)]

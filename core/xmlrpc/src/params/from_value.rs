@@ -8,7 +8,7 @@ use time::UtcDateTime;
 use crate::{Value, excerpt, parse::scalar, value::EXACT_DOUBLE};
 
 /// A type a parameter can have.
-pub trait FromValue: Sized {
+pub(crate) trait FromValue: Sized {
     /// Takes the value apart.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, ValueError> {
     T::deserialize(value)
 }
 
-/// Numbers and texts, read as [`FromValue`] does.
+/// Numbers and texts.
 macro_rules! scalars {
     ($($method:ident($type:ty) => $visit:ident;)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {

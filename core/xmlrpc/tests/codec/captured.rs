@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use time::{UtcDateTime, macros::utc_datetime};
-use vocable_xmlrpc::{Fault, Limits, Params, Value, parse_call};
+use time::macros::utc_datetime;
+use vocable_xmlrpc::{Limits, Value, ValueError, from_value, parse_call};
 
 /// The client and what it sent.
 const CLIENTS: &[(&str, &[u8])] = &[
@@ -28,32 +28,29 @@ fn every_client_is_understood() {
 }
 
 /// What they all meant. XMLRPC::Lite sends text that is not ASCII as base64.
-fn nine_parameters(values: Vec<Value>) -> Result<(), Fault> {
-    let mut params = Params::new("sample.all", values);
-    assert_eq!(params.required::<i32>("count")?, 2);
-    assert!((params.required::<f64>("ratio")? - 2.5).abs() < f64::EPSILON);
-    assert!(params.required::<bool>("flag")?);
-    assert_eq!(params.required::<String>("text")?, "a<b & ü");
-    assert_eq!(params.required::<String>("empty")?, "");
-    assert_eq!(params.required::<UtcDateTime>("time")?, utc_datetime!(2026-11-22 9:01:44));
-    assert_eq!(params.required::<Vec<u8>>("bytes")?, [0, 1, 2, 255]);
-    assert_eq!(params.required::<Vec<String>>("list")?, ["x"]);
-    let mut options = params.options()?;
-    let env = options.take::<BTreeMap<String, String>>("env")?;
-    assert_eq!(env, Some(BTreeMap::from([("SEED".to_owned(), "7".to_owned())])));
-    options.finish()
+fn nine_parameters(mut values: Vec<Value>) -> Result<(), ValueError> {
+    assert_eq!(values.remove(5), Value::DateTime(utc_datetime!(2026-11-22 9:01:44)));
+    let (count, ratio, flag, text, empty): (i32, f64, bool, String, String) =
+        from_value(values.drain(..5).collect())?;
+    assert_eq!((count, flag, text.as_str(), empty.as_str()), (2, true, "a<b & ü", ""));
+    assert!((ratio - 2.5).abs() < f64::EPSILON);
+    assert_eq!(values.remove(0), Value::Base64(vec![0, 1, 2, 255]));
+    let (list, options): (Vec<String>, BTreeMap<String, BTreeMap<String, String>>) =
+        from_value(values.into_iter().collect())?;
+    assert_eq!(list, ["x"]);
+    let env = BTreeMap::from([("SEED".to_owned(), "7".to_owned())]);
+    assert_eq!(options, BTreeMap::from([("env".to_owned(), env)]));
+    Ok(())
 }
 
-/// As PHP sends a method without options.
+/// As PHP sends a method without options: that this is an empty struct is for who reads options to know.
 #[test]
-fn an_empty_php_array_is_no_options() {
+fn an_empty_php_array_is_an_array() {
     let document =
         b"<methodCall>\n<methodName>vm.start</methodName>\n<params>\n <param>\n  <value>\n   <array>\n\
                      <data/>\n   </array>\n  </value>\n </param>\n</params>\n</methodCall>\n";
     let call = parse_call(document, &Limits::default()).unwrap();
-    let mut options = Params::new("vm.start", call.params).options().unwrap();
-    assert_eq!(options.take::<bool>("wait"), Ok(None));
-    assert_eq!(options.finish(), Ok(()));
+    assert_eq!(call.params, [Value::Array(Vec::new())]);
 }
 
 /// As JavaScript sends a time in milliseconds.
@@ -63,5 +60,5 @@ fn a_javascript_integer_beyond_32_bits_is_kept() {
         b"<?xml version=\"1.0\" encoding=\"utf8\"?><methodCall><methodName>m</methodName><params><param>\
                      <value><int>1784000000000</int></value></param></params></methodCall>";
     let call = parse_call(document, &Limits::default()).unwrap();
-    assert_eq!(Params::new("m", call.params).required::<i64>("since"), Ok(1_784_000_000_000));
+    assert_eq!(from_value::<(i64,)>(call.params.into_iter().collect()), Ok((1_784_000_000_000,)));
 }

@@ -29,7 +29,7 @@ impl<M: Methods> Dispatcher<M> {
     /// Carries out a call with parameters by position.
     pub(super) async fn positional(&self, caller: &Caller, call: Call) -> Result<Value, Fault> {
         let Call { method, params } = call;
-        let params = Params::new(method.clone(), params);
+        let params = Params::from(params);
         self.call(caller, method, params).await
     }
 
@@ -84,7 +84,7 @@ impl<M: Methods> Dispatcher<M> {
 /// What the call is about: the texts among its parameters that have a place of their own. Arguments, environments and
 /// contents are not written down: they may be secret.
 fn about<'a>(info: &'a MethodInfo, params: &'a Params) -> Vec<(&'a str, &'a str)> {
-    let places = info.positional().zip(params.remaining());
+    let places = info.positional().zip(params.iter());
     let texts = places.filter_map(|(param, value)| match (schema::xmlrpc_type(&param.schema), value) {
         ("string", Some(Value::String(text))) => Some((&*param.name, text.as_str())),
         _ => None,

@@ -49,8 +49,8 @@ pub(super) async fn multicall<M: Methods>(
     for inner in calls {
         let answer = match InnerCall::of(inner) {
             Ok(InnerCall { method, params }) => {
-                let params = params.into_iter().map(|param| param.0).collect();
-                let params = Params::new(method.clone(), params);
+                let params: Vec<_> = params.into_iter().map(|param| param.0).collect();
+                let params = Params::from(params);
                 let answer = dispatcher.one(caller, method.clone(), params).await;
                 answer.and_then(|result| within(&mut left, dispatcher.max_answer, &method, result))
             }

@@ -58,7 +58,7 @@ impl Methods for Echo {
     fn call(&self, method: String, params: Params) -> BoxFuture<'_, Result<Value, fault::Fault>> {
         Box::pin(async move {
             match method.as_str() {
-                "echo" => Ok(Value::from(params.rest())),
+                "echo" => Ok(Value::from(params.into_values().into_iter().flatten().collect::<Vec<_>>())),
                 "fault" => Err(fault::Fault::new(FaultKind::GuestOffline, "vm1 does not answer")),
                 "panic" => panic!("for tests"),
                 "nan" => Ok(Value::Double(f64::NAN)),

@@ -20,7 +20,7 @@ pub(super) fn methods() -> Vec<Entry> {
     vec![method(forget), method(list), method(poll), method(run), method(wait)]
 }
 
-async fn run(context: Context, mut request: Run) -> Result<String, vocable_xmlrpc::Fault> {
+async fn run(context: Context, mut request: Run) -> Result<String, Fault> {
     let program = request.program();
     fit_a_message(&context, "cmd.run", &program)?;
     let Run { target, id, except, limit, queue_s, deadline_s, alive, .. } = request;
@@ -31,7 +31,7 @@ async fn run(context: Context, mut request: Run) -> Result<String, vocable_xmlrp
         queue_s: queue_s.map(|time| time.0),
         deadline_s: deadline_s.map(|time| time.0),
     };
-    Ok(context.handle.run(RunRequest { target, program, id, options }).await?)
+    context.handle.run(RunRequest { target, program, id, options }).await
 }
 
 async fn list(context: Context, request: List) -> Result<Vec<cmd::Command>, Fault> {

@@ -67,7 +67,7 @@ fn a_method_is_described_by_its_types() {
          prefix (string, optional): Only guests whose name begins so [default: all]\n\
          returns struct\n  online (int): Guests that are online"
     );
-    let wrong = Params::new("guest.count", vec![Value::from([("prefx", Value::from("vm"))])]);
+    let wrong = Params::from(vec![Value::from([("prefx", Value::from("vm"))])]);
     assert_eq!(
         vocable_api::method::read::<Count>(wrong).unwrap_err().to_string(),
         "invalid-parameter: guest.count: unknown option \"prefx\"; known: prefix"

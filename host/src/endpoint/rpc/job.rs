@@ -4,15 +4,14 @@ use super::{Context, Entry, deadline, fit_a_message, method};
 use vocable_api::fault::Fault;
 use vocable_api::job::{Action, Close, Control, GetStatus, JobState, Open, Status};
 use vocable_api::method::invalid;
-use vocable_xmlrpc::Fault as XmlFault;
 
 pub(super) fn methods() -> Vec<Entry> {
     vec![method(close), method(control), method(open), method(status)]
 }
 
-async fn open(context: Context, request: Open) -> Result<String, XmlFault> {
+async fn open(context: Context, request: Open) -> Result<String, Fault> {
     fit_a_message(&context, "job.open", &request.spec)?;
-    Ok(context.jobs.open(request.spec).await?)
+    context.jobs.open(request.spec).await
 }
 
 async fn status(context: Context, request: GetStatus) -> Result<Status, Fault> {

@@ -158,7 +158,7 @@ async fn help(_: Context, _: Help) -> Result<String, Fault> {
     Ok(all.join("\n\n"))
 }
 
-async fn run(context: Context, request: Run) -> Result<String, vocable_xmlrpc::Fault> {
+async fn run(context: Context, request: Run) -> Result<String, Fault> {
     let target = guest_of(&context, &request.vm).await?;
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     let Run { cmd, args, env, .. } = request;
@@ -168,7 +168,7 @@ async fn run(context: Context, request: Run) -> Result<String, vocable_xmlrpc::F
     }
     fit_a_message(&context, "runCmd", &program)?;
     let wanted = RunRequest { target, program, id: None, options: RunOptions::default() };
-    Ok(context.handle.run(wanted).await?)
+    context.handle.run(wanted).await
 }
 
 /// A file of a guest, within bounds.
