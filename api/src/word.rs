@@ -3,8 +3,11 @@
 use crate::fault::Failure;
 use crate::method::methods;
 use crate::{Any, AnyStruct, Bytes};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use vocable_xmlrpc::Value;
 
 /// Says a word to guests and collects their answers. A word that is not installed here is said with its arguments as
 /// they are; a guest that does not know it either says which words it knows.
@@ -16,7 +19,7 @@ pub struct Ask {
     pub word: String,
     /// Arguments of the word
     #[serde(default)]
-    pub args: AnyStruct,
+    pub args: Arguments,
     /// Seconds the guests have to answer; more than 20 are 20 [default: 10]
     pub timeout_s: Option<f64>,
 }
@@ -155,7 +158,7 @@ pub struct Say {
     pub word: String,
     /// Arguments of the word
     #[serde(default)]
-    pub args: AnyStruct,
+    pub args: Arguments,
 }
 
 /// Whether a word was said to a guest.
@@ -167,6 +170,37 @@ pub struct Said {
     pub ok: bool,
     /// Why it was not
     pub error: Option<Failure>,
+}
+
+/// What a word is given: a struct, of most words; what else its author takes is not ours to refuse.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Arguments(pub Value);
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self(Value::Struct(BTreeMap::new()))
+    }
+}
+
+impl From<AnyStruct> for Arguments {
+    fn from(members: AnyStruct) -> Self {
+        Self(Value::Struct(members.0))
+    }
+}
+
+impl JsonSchema for Arguments {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Arguments".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        AnyStruct::json_schema(generator)
+    }
 }
 
 methods! {

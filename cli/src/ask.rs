@@ -51,7 +51,7 @@ pub(super) fn ask(session: &mut Session<'_>, args: &AskArgs) -> Result<u8, CliEr
     let request = Ask {
         target: args.to.clone(),
         word: args.word.clone(),
-        args: arguments::object(args, known)?,
+        args: arguments::object(args, known)?.into(),
         timeout_s: Some(timeout.as_secs_f64()),
     };
     let started = (session.now)().mono;

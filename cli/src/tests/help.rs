@@ -561,7 +561,7 @@ fn of_files() {
       -h, --help       Print help
     ");
     insta::assert_snapshot!(own(&["df", "-h"]), @"
-    Show how much space there is where files go
+    Show disk space in the folders of guests
 
     Usage: vocable df [OPTIONS] <TARGET>
 

@@ -1,8 +1,9 @@
 //! `vocable vm`.
 
-use crate::testing::{FakeAgent, json, vocable};
+use crate::testing::{FakeAgent, vocable};
 use vocable_api::agent::{EventPage, Events};
 use vocable_api::fault::Failure;
+use vocable_api::guest;
 use vocable_api::vm::{
     Action, Card, CollectGarbage, Console, Create, Destroy, Get, GetConsole, GetOperation, GetUsage,
     Leftover, List, ListSnapshots, Machine, Network, NetworkKind, Operate, Operation, Pause, Phase, Save,
@@ -206,7 +207,8 @@ fn snapshots_are_taken_listed_and_gone_back_to() {
     NAME   AGE  MACHINE  CURRENT  DESCRIPTION
     clean  42m  running  yes      after set-up
     "#);
-    let agent = snapshots().answers("guest.list", json(r#"[{"guest": "vm4", "vm": "vm4", "commands": 2}]"#));
+    let inside = guest::Guest { vm: Some("vm4".into()), commands: 2, ..guest::Guest::default() };
+    let agent = snapshots().replies::<guest::List>(vec![inside]);
     insta::assert_snapshot!(vocable(&agent, &["vm", "snapshot", "restore", "vm4", "clean", "--dry-run"]), @r#"
     ------- stderr
     would ask: Restore vm4 to "clean"? Changes since 08:24 (42m) are lost; 2 running commands end.

@@ -4,13 +4,14 @@ use super::{Context, Entry, answer_within, fit_a_message, json_value, method};
 use crate::agent::handle::Asked;
 use crate::words::no_such_word;
 use serde_json::Value as Json;
+use vocable_api::Any;
 use vocable_api::description::MethodInfo;
 use vocable_api::fault::{Failure, Fault, FaultKind};
 use vocable_api::method::read_given;
 use vocable_api::word::{
-    Answer, Ask, Info, Install, Installed, List, Reload, Reloaded, Remove, Removed, Said, Say, State, Word,
+    Answer, Arguments, Ask, Info, Install, Installed, List, Reload, Reloaded, Remove, Removed, Said, Say,
+    State, Word,
 };
-use vocable_api::{Any, AnyStruct};
 use vocable_runtime::{Changes, WordInfo, WordState};
 use vocable_xmlrpc::{Params, Value, to_json};
 
@@ -89,8 +90,8 @@ async fn ask(context: Context, request: Ask) -> Result<Vec<Answer>, Fault> {
     Ok(answers.into_iter().map(|asked| within(&mut left, asked)).collect())
 }
 
-fn arguments(context: &Context, args: AnyStruct) -> Result<Json, Fault> {
-    let args = to_json(&Value::Struct(args.0));
+fn arguments(context: &Context, args: Arguments) -> Result<Json, Fault> {
+    let args = to_json(&args.0);
     fit_a_message(context, "args", &args)?;
     Ok(args)
 }
