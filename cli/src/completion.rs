@@ -3,7 +3,7 @@
 
 use super::agent::Connection;
 use super::reply::{Members, as_text};
-use super::{CliError, Global, Terminal, ps};
+use super::{CliError, Global, Terminal, command};
 use clap_complete::CompletionCandidate;
 use std::ffi::OsStr;
 use std::process::ExitCode;
@@ -73,7 +73,7 @@ pub(super) fn commands(typed: &OsStr) -> Vec<CompletionCandidate> {
     let all = Value::from([("all", Value::from(true)), ("limit", Value::from(100))]);
     propose(typed, "cmd.list", vec![all], |command| {
         let command: vocable_api::cmd::Command = vocable_xmlrpc::from_value(command.clone()).ok()?;
-        let line = ps::command_line(command.cmd.iter().chain(command.args.iter().flatten()));
+        let line = command::command_line(command.cmd.iter().chain(command.args.iter().flatten()));
         Some((command.cmd_id, format!("{} {line}", command.state)))
     })
 }
