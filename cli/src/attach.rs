@@ -1,9 +1,8 @@
 //! `vocable attach`: back to a command that runs.
 
 use super::ending::{Ending, How};
-use super::run::summary;
-use super::terminal_session::{AttachResult, Plan, Prefix, Terminated, attach_to, prefix};
-use super::{CliError, Session, command, completion};
+use super::terminal_session::{AttachResult, Plan, Prefix, Terminated, attach_to, prefix, print_left};
+use super::{CliError, Session, command, completion, summary};
 use clap_complete::ArgValueCompleter;
 use vocable_api::attach::Offsets;
 
@@ -56,12 +55,4 @@ pub(super) fn attach(session: &mut Session<'_>, args: &AttachArgs) -> Result<u8,
             Ok(ending.exit_code())
         }
     }
-}
-
-/// Says that a command goes on, and how to come back.
-pub(super) fn print_left(session: &mut Session<'_>, id: &str, guest: &str) -> Result<(), CliError> {
-    session.terminal.say("")?;
-    session.terminal.note(&format!("left {id} running on {guest}"))?;
-    session.terminal.hint(&format!("vocable attach {id}   vocable logs -f {id}   vocable wait {id}"))?;
-    Ok(())
 }

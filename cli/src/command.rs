@@ -57,3 +57,30 @@ pub(super) fn wait_for_all(session: &mut Session<'_>, id: &str) -> Result<Comman
     }
     Ok(Command { out: Some(out), err: Some(err), ..last })
 }
+
+/// A program with its arguments, as one would type it in a shell.
+pub(super) fn command_line<'a>(words: impl IntoIterator<Item = &'a String>) -> String {
+    words.into_iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
+    let shown = word.escape_debug().to_string();
+    match word {
+        "" => "''".to_owned(),
+        _ if word.chars().all(is_plain) => word.to_owned(),
+        _ if word.contains(|c: char| c.is_control()) => format!("$'{shown}'"),
+        _ => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_as_a_shell_wants_them() {
+        let told = ["ls", "-l", "a b", "", "it's", "two\nlines", "$HOME"].map(quoted);
+        assert_eq!(told, ["ls", "-l", "'a b'", "''", r"'it'\''s'", r"$'two\nlines'", "'$HOME'"]);
+    }
+}

@@ -2,7 +2,7 @@
 //! goes wrong, nothing is proposed and nothing is said.
 
 use super::agent::Connection;
-use super::{CliError, Global, Terminal, ps};
+use super::{CliError, Global, Terminal, command};
 use clap_complete::CompletionCandidate;
 use std::ffi::OsStr;
 use std::process::ExitCode;
@@ -65,7 +65,7 @@ fn last_item(typed: &str) -> (&str, &str) {
 pub(super) fn commands(typed: &OsStr) -> Vec<CompletionCandidate> {
     let all = cmd::List { all: Some(true), limit: Some(100), ..cmd::List::default() };
     propose(typed, &all, |command| {
-        let line = ps::command_line(command.cmd.iter().chain(command.args.iter().flatten()));
+        let line = command::command_line(command.cmd.iter().chain(command.args.iter().flatten()));
         Some((command.cmd_id, format!("{} {line}", command.state)))
     })
 }

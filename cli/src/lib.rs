@@ -25,6 +25,7 @@ mod confirm;
 mod ending;
 mod follow;
 mod prefix;
+mod summary;
 mod terminal_session;
 
 mod api;

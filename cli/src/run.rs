@@ -5,13 +5,12 @@ mod interactive;
 mod interrupt;
 mod program;
 mod status;
-pub(super) mod summary;
 
 use super::ending::{Ending, exit_code_of_all};
 use super::error::EXIT_VOCABLE_FAILED;
 use super::follow::{Printer, Streams, follow};
 use super::terminal_session::{Prefix, prefix};
-use super::{CliError, Kind, Session, command, completion, filter, hints};
+use super::{CliError, Kind, Session, command, completion, filter, hints, summary};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap_complete::ArgValueCompleter;
 use interrupt::Interrupt;

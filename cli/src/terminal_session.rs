@@ -94,6 +94,14 @@ pub(super) fn attach_to(session: &mut Session<'_>, plan: &Plan<'_>) -> Result<At
     result
 }
 
+/// Says that a command goes on, and how to come back.
+pub(super) fn print_left(session: &mut Session<'_>, id: &str, guest: &str) -> Result<(), CliError> {
+    session.terminal.say("")?;
+    session.terminal.note(&format!("left {id} running on {guest}"))?;
+    session.terminal.hint(&format!("vocable attach {id}   vocable logs -f {id}   vocable wait {id}"))?;
+    Ok(())
+}
+
 /// Standard input, piece by piece; none when it has ended.
 fn read_stdin() -> io::Result<mpsc::Receiver<Vec<u8>>> {
     let (pieces, typed) = mpsc::channel(4);

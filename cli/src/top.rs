@@ -1,8 +1,9 @@
 //! `vocable top`: what running commands use now, from two looks at them.
 
 use super::agent::{Connection, LONG_POLL};
+use super::command::command_line;
 use super::table::{Column, Table};
-use super::{CliError, Session, completion, filter, human, ps};
+use super::{CliError, Session, completion, filter, human};
 use clap_complete::ArgValueCompleter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
@@ -116,7 +117,7 @@ fn look(reply: &Usages, before: &Totals, is_wanted: impl Fn(&str) -> bool) -> (V
         seen.push(Seen {
             guest: command.guest.clone(),
             id: command.cmd_id.clone(),
-            line: ps::command_line(iter::once(&command.cmd).chain(&command.args)),
+            line: command_line(iter::once(&command.cmd).chain(&command.args)),
             cpu_pct: 100.0 * (total.cpu - since.cpu).max(0.0) / passed,
             rss: usage.rss_bytes,
             read_s: rate(total.read, since.read),

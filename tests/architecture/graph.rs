@@ -11,14 +11,6 @@ impl Graph {
         self.0.entry(from.to_owned()).or_default().entry(to.to_owned()).or_default().push(place);
     }
 
-    pub(crate) fn remove(&mut self, from: &str, to: &str) {
-        self.0.get_mut(from).and_then(|targets| targets.remove(to));
-    }
-
-    pub(crate) fn is_in_circle(&self, from: &str, to: &str) -> bool {
-        self.next(from).any(|next| next == to) && self.way(to, from).is_some()
-    }
-
     /// Each circle once, the short ones first: its arrows with the places that make them.
     pub(crate) fn circles(&self) -> Vec<String> {
         let arrows = self.0.iter().flat_map(|(from, targets)| targets.keys().map(move |to| (from, to)));

@@ -15,9 +15,6 @@ use graph::Graph;
 use std::collections::BTreeSet;
 use workspace::Workspace;
 
-/// Imports that close a circle and are still to be cut: the crate, the module that imports, the module it imports.
-const KNOWN: &[(&str, &str, &str)] = &[];
-
 #[test]
 fn no_crate_has_a_circle_of_imports_between_its_modules() {
     let mut problems = Vec::new();
@@ -25,14 +22,6 @@ fn no_crate_has_a_circle_of_imports_between_its_modules() {
         let mut graph = Graph::default();
         for import in imports::of(&member.folder) {
             graph.add(&import.from, &import.to, import.place);
-        }
-        for (_, from, to) in KNOWN.iter().filter(|(krate, ..)| *krate == member.name) {
-            if graph.is_in_circle(from, to) {
-                graph.remove(from, to);
-            } else {
-                problems
-                    .push(format!("{}: {from} → {to} closes no circle: take it out of KNOWN", member.name));
-            }
         }
         problems.extend(graph.circles().into_iter().map(|circle| format!("{}: {circle}", member.name)));
     }

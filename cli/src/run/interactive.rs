@@ -1,8 +1,8 @@
 //! `run -t`: the command with a terminal, which with `-i` is ours.
 
 use super::{RunArgs, goes_on, watch};
-use crate::terminal_session::{AttachResult, Plan, Terminated, attach_to, size};
-use crate::{CliError, Session, attach, filter};
+use crate::terminal_session::{AttachResult, Plan, Terminated, attach_to, print_left, size};
+use crate::{CliError, Session, filter};
 use vocable_api::attach::Offsets;
 use vocable_api::cmd::{Command, TerminalSize};
 
@@ -55,7 +55,7 @@ pub(super) fn attached(
     match result.map_err(|error| goes_on(session, id, error))? {
         AttachResult::Over(command) => Ok(Some(*command)),
         AttachResult::Left => {
-            attach::print_left(session, id, &args.target)?;
+            print_left(session, id, &args.target)?;
             Ok(None)
         }
     }

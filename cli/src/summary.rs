@@ -19,7 +19,7 @@ pub(crate) fn one(terminal: &mut Terminal, ending: Ending<'_>) -> io::Result<()>
 }
 
 /// `4 guests: 3 ok, 1 failed in 1.2 s`, then a line for each kind of failure.
-pub(super) fn several(
+pub(crate) fn several(
     terminal: &mut Terminal,
     run: &str,
     endings: &[Ending<'_>],
@@ -83,7 +83,7 @@ fn counts(endings: &[Ending<'_>]) -> String {
 }
 
 /// What each command used: `vm1: exit 0 in 41.3 s   cpu …`.
-pub(super) fn usage(terminal: &mut Terminal, endings: &[Ending<'_>]) -> io::Result<()> {
+pub(crate) fn usage(terminal: &mut Terminal, endings: &[Ending<'_>]) -> io::Result<()> {
     for ending in endings {
         let took = ending.took().map_or_else(String::new, |took| format!(" in {}", human::took(took)));
         let used = ending.usage().unwrap_or_else(|| "nobody knows what it used".to_owned());
@@ -93,7 +93,7 @@ pub(super) fn usage(terminal: &mut Terminal, endings: &[Ending<'_>]) -> io::Resu
 }
 
 /// Of a command left running: who has not got it.
-pub(super) fn not_taken(terminal: &mut Terminal, all: usize, missing: &[Ending<'_>]) -> io::Result<()> {
+pub(crate) fn not_taken(terminal: &mut Terminal, all: usize, missing: &[Ending<'_>]) -> io::Result<()> {
     match missing {
         [] => Ok(()),
         [only] if all == 1 => only.error().map_or(Ok(()), |error| terminal.error(&error)),
