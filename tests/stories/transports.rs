@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::thread;
+use std::time::Duration;
 use vocable_api::client::{EventFilter, EventMessage};
-use vocable_tests::host::{Host, Transport, Typed, typed};
+use vocable_api::cmd::Run;
+use vocable_tests::host::{Host, Transport, Typed, program, typed};
 use vocable_tests::terminal::Person;
+
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 #[test]
 fn callers_do_the_same_over_every_transport() {
@@ -59,4 +63,28 @@ fn calls_copies_and_attaches(host: &Host, transport: Transport) {
     person.sees("ready> ").types("echo at a $TERM\r").sees("at a xterm-story").sees("ready> ");
     person.types("exit 5\r");
     assert_eq!(person.leaves(), Some(5), "{transport:?}");
+
+    let waits = Run {
+        target: "vm1".to_owned(),
+        cmd: "sh".to_owned(),
+        args: ["-c", "read line; echo got $line"].map(str::to_owned).to_vec(),
+        stream_stdin: Some(true),
+        ..Run::default()
+    };
+    let id = host.client(transport).call(&waits, TIMEOUT).unwrap();
+    let mut person = Person::starts(&mut with_url(&["attach", &id]));
+    person.types("a line\r").sees("got a line");
+    assert_eq!(person.leaves(), Some(0), "{transport:?}");
+}
+
+/// The example of `api/`: a program of somebody else.
+#[test]
+fn a_program_runs_a_command_and_follows_its_output() {
+    let host = Host::on_all_transports();
+    let _vm1 = host.guest("vm1").joins();
+    let mut example = program("examples/run");
+    example.args([&host.url(Transport::Unix), "vm1", "sh", "-c", "echo out; echo err >&2; exit 3"]);
+    let ran = typed(&mut example);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), "err"), "{ran:?}");
+    assert!(ran.text().starts_with("out\n") && ran.text().ends_with(" on vm1: done\n"), "{ran:?}");
 }

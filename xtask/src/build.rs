@@ -26,7 +26,7 @@ pub(crate) fn programs() -> Result<()> {
 /// Builds both agents as the tests build what they stand on: built alone they would share too little with the tests,
 /// and WebAssembly would be compiled twice.
 pub(crate) fn programs_and_tests() -> Result<()> {
-    Run::cargo(["build", "--locked", "--workspace", "--bins", "--tests"]).go()
+    Run::cargo(["build", "--locked", "--workspace", "--bins", "--tests", "--examples"]).go()
 }
 
 /// A program that [`programs`] has built.
