@@ -2,8 +2,8 @@
 //! Tests put an agent of their own behind [`Agent`].
 
 use super::error::{CliError, Kind};
+use super::format;
 use super::global::Global;
-use super::human;
 use crate::{Program, Settings};
 use futures_util::future::BoxFuture;
 use std::fs;
@@ -29,7 +29,7 @@ const URL_FILE: &str = "agent.url";
 /// In the state folder: what callers have to know.
 const TOKEN_FILE: &str = "token";
 /// How long the agent may take for a call that does not wait for anything.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one call waits inside the agent before we ask again; the agent allows no more.
 pub(super) const LONG_POLL: Duration = Duration::from_secs(20);
 
@@ -105,12 +105,12 @@ impl Connection {
 
     /// Calls a method that does not wait for anything.
     pub(super) fn ask<M: Method>(&self, method: &M) -> Result<M::Reply, CliError> {
-        self.ask_within(method, PATIENCE)
+        self.ask_within(method, TIMEOUT)
     }
 
     /// Calls a method that waits in the agent for `wait`.
     pub(super) fn ask_waiting<M: Method>(&self, method: &M, wait: Duration) -> Result<M::Reply, CliError> {
-        self.ask_within(method, wait + PATIENCE)
+        self.ask_within(method, wait + TIMEOUT)
     }
 
     /// Calls a method, with so much time for all of it.
@@ -122,7 +122,7 @@ impl Connection {
 
     /// Calls a method that does not wait for anything.
     pub(super) fn call(&self, method: &str, params: Vec<Value>) -> Result<Value, CliError> {
-        self.call_within(method, params, PATIENCE)
+        self.call_within(method, params, TIMEOUT)
     }
 
     /// Calls a method, with so much time for all of it.
@@ -232,7 +232,7 @@ fn token(
     let file = config.state.join(TOKEN_FILE);
     let (text, problem) = match fs::read_to_string(&file) {
         Ok(text) => (text.trim().to_owned(), None),
-        Err(error) => (String::new(), Some(format!("{}: {}", file.display(), human::io(&error)))),
+        Err(error) => (String::new(), Some(format!("{}: {}", file.display(), format::io(&error)))),
     };
     Ok(Token { text, file, problem })
 }
@@ -253,7 +253,7 @@ fn optional(file: &Path) -> Result<Option<String>, CliError> {
 
 fn cannot_read(file: &Path, error: &io::Error) -> CliError {
     CliError::new("cannot-read", format!("{} cannot be read", file.display()))
-        .cause(human::io(error))
+        .cause(format::io(error))
         .kind(Kind::Usage)
 }
 

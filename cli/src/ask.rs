@@ -3,8 +3,8 @@
 mod answers;
 mod arguments;
 
-use super::fold::{self, folded};
-use super::{CliError, Session, completion, filter, hints, human, words};
+use super::group::{self, folded};
+use super::{CliError, Session, completion, filter, format, hints, words};
 use clap_complete::ArgValueCompleter;
 use std::time::Duration;
 use vocable_api::fault::Failure;
@@ -85,12 +85,12 @@ fn report_failures(
     let counts = [(answered, "answered"), (refused, "did not")];
     let counts: Vec<_> =
         counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    session.terminal.say(&format!("{all}: {} in {}", counts.join(", "), human::took(took)))?;
+    session.terminal.say(&format!("{all}: {} in {}", counts.join(", "), format::took(took)))?;
     let causes = failed.iter().map(|failure| {
         let Failure { code, message, .. } = failure.error.clone().unwrap_or_default();
         (failure.guest.as_str(), format!("{code}: {message}"))
     });
-    fold::print(session.terminal, &folded(causes), |_| String::new())?;
+    group::print(session.terminal, &folded(causes), |_| String::new())?;
     Ok(u8::from(!failed.is_empty()))
 }
 

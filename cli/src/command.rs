@@ -2,7 +2,7 @@
 
 use super::agent::LONG_POLL;
 use super::retry::ask_again;
-use super::{CliError, Session, human};
+use super::{CliError, Session, format};
 use std::time::Duration;
 use vocable_api::cmd::{ByteCount, Command, Poll, Wait};
 
@@ -45,7 +45,7 @@ pub(super) fn wait_for_all(session: &mut Session<'_>, id: &str) -> Result<Comman
     let (mut out, mut err) = (last.out.take().unwrap_or_default(), last.err.take().unwrap_or_default());
     while last.more == Some(true) {
         if out.0.len().saturating_add(err.0.len()) > MAX_COLLECTED {
-            let most = human::size(MAX_COLLECTED as u64);
+            let most = format::size(MAX_COLLECTED as u64);
             let text = format!("{id} wrote more than {most}, too much for one document");
             return Err(CliError::new("too-many", text).hint(format!("vocable logs --json {id}")));
         }

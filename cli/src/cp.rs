@@ -7,7 +7,7 @@ mod pull;
 mod push;
 
 use super::error::Kind;
-use super::{CliError, Session, completion, hints, human};
+use super::{CliError, Session, completion, format, hints};
 use clap_complete::{ArgValueCompleter, PathCompleter};
 use meter::Meter;
 use place::Place;
@@ -233,18 +233,18 @@ impl Copied {
         if self.is_folder || files != 1 {
             line.push_str(&format!("{files} file{}, ", if files == 1 { "" } else { "s" }));
         }
-        line.push_str(&format!("{} in {}", human::size(bytes), human::took(self.took)));
+        line.push_str(&format!("{} in {}", format::size(bytes), format::took(self.took)));
         // Of less a rate says nothing.
         if bytes >= 10 << 20 && took > 0.0 {
             #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let rate = (bytes as f64 / took) as u64;
-            line.push_str(&format!(" ({}/s)", human::size(rate)));
+            line.push_str(&format!(" ({}/s)", format::size(rate)));
         }
         if skipped > 0 {
             line.push_str(&format!("; {} there already", skipped));
         }
         if resumed > 0 {
-            line.push_str(&format!("; went on from {}", human::size(resumed)));
+            line.push_str(&format!("; went on from {}", format::size(resumed)));
         }
         if failures > 0 {
             line.push_str(&format!("; {failures} failed"));
@@ -320,7 +320,8 @@ fn is_folder(shown: &str) -> CliError {
 fn local_failed(error: &LocalError) -> CliError {
     match error {
         LocalError::Io { path, source } => {
-            CliError::new(code(source), format!("{} cannot be read", path.display())).cause(human::io(source))
+            CliError::new(code(source), format!("{} cannot be read", path.display()))
+                .cause(format::io(source))
         }
         other => CliError::new("file-failed", other.to_string()),
     }
@@ -333,7 +334,7 @@ fn failed(error: CopyError<ClientError>, guest: &str) -> CliError {
         CopyError::Remote(error) => CliError::from(error).at(guest),
         CopyError::Read(error) => local_failed(&error),
         CopyError::Write { path, source } => {
-            CliError::new(code, format!("{} cannot be written to", path.display())).cause(human::io(&source))
+            CliError::new(code, format!("{} cannot be written to", path.display())).cause(format::io(&source))
         }
         CopyError::Nameless(_) | CopyError::Path(_) => CliError::bad_argument(text),
         CopyError::Missing(_) => CliError::new(code, text).hint(format!("vocable ls {guest}:/")),

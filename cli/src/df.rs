@@ -1,7 +1,7 @@
 //! `vocable df`: how much space guests have where files may be copied to.
 
 use super::table::{Column, Table};
-use super::{CliError, Session, completion, hints, human};
+use super::{CliError, Session, completion, format, hints};
 use clap_complete::ArgValueCompleter;
 use serde_json::json;
 use vocable_api::file::{Df, Disk};
@@ -42,7 +42,7 @@ pub(super) fn df(session: &mut Session<'_>, args: &DfArgs) -> Result<u8, CliErro
     columns.extend(["size", "used", "free"].map(Column::number));
     let mut table = Table::new(columns);
     for (guest, Disk { path, size, free, .. }) in disks {
-        let [size, used, free] = [size, size.saturating_sub(free), free].map(human::size);
+        let [size, used, free] = [size, size.saturating_sub(free), free].map(format::size);
         table.row(vec![guest.into(), path.into(), size.into(), used.into(), free.into()]);
     }
     table.print(session.terminal)?;

@@ -2,7 +2,7 @@
 //! nothing is asked or printed here.
 
 use super::error::{CliError, EXIT_VOCABLE_FAILED};
-use super::human;
+use super::format;
 use nix::sys::signal::Signal;
 use vocable_api::cmd::{Command, State};
 
@@ -195,7 +195,7 @@ impl<'a> Ending<'a> {
         let left_out = self.0.left_out.as_ref()?;
         let bytes = left_out.out.saturating_add(left_out.err);
         let reason = left_out.reason.as_deref().unwrap_or("no reason given");
-        Some(format!("{} of output dropped ({reason})", human::size(bytes)))
+        Some(format!("{} of output dropped ({reason})", format::size(bytes)))
     }
 
     /// How long it ran.
@@ -209,7 +209,7 @@ impl<'a> Ending<'a> {
         const BLOCK: u64 = 512;
         let used = self.0.rusage()?;
         let (user, system) = (used.ru_utime, used.ru_stime);
-        let size = |count: i64, unit| human::size(u64::try_from(count).unwrap_or(0).saturating_mul(unit));
+        let size = |count: i64, unit| format::size(u64::try_from(count).unwrap_or(0).saturating_mul(unit));
         let (rss, read, written) =
             (size(used.ru_maxrss, 1024), size(used.ru_inblock, BLOCK), size(used.ru_oublock, BLOCK));
         let cpu = user + system;

@@ -1,7 +1,7 @@
 //! A failure as it is told: `error[slug]: …` with its causes and what to do, or one line of JSON, and the exit code
 //! that goes with it. Where it goes is [`super::output`]'s business.
 
-use super::human;
+use super::format;
 use serde_json::{Map, Value as Json, json};
 use std::io;
 use vocable_api::client::ClientError;
@@ -239,7 +239,7 @@ impl From<ClientError> for CliError {
                     .cause(problem)
                     .hint("name the agent's address: --agent URL")
             }
-            ClientError::Broken { source, .. } => told.kind(Kind::NoAgent).cause(human::io(&source)),
+            ClientError::Broken { source, .. } => told.kind(Kind::NoAgent).cause(format::io(&source)),
             ClientError::BadCertificate => {
                 told.kind(Kind::Usage).hint("name the agent's api.crt: client.certificate")
             }
@@ -259,7 +259,7 @@ impl From<ClientError> for CliError {
                 .hint("name the agent's api.crt: client.certificate in the configuration"),
             ClientError::TimedOut { .. } => told.kind(Kind::NoAgent).hint("vocable api agent.version"),
             ClientError::Unreachable { source, .. } => {
-                told.kind(Kind::NoAgent).cause(human::io(&source)).hint("vocable serve")
+                told.kind(Kind::NoAgent).cause(format::io(&source)).hint("vocable serve")
             }
         }
     }
@@ -279,7 +279,7 @@ impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::new("broken-pipe", error.to_string()).kind(Kind::BrokenPipe),
-            _ => Self::new("cannot-write", "the output could not be written").cause(human::io(&error)),
+            _ => Self::new("cannot-write", "the output could not be written").cause(format::io(&error)),
         }
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn selected<'a>(
     known: impl IntoIterator<Item = &'a str>,
 ) -> Result<BTreeSet<String>, CliError> {
     let known = known.into_iter().map(str::to_owned).collect();
-    chosen(target, &known).map_err(|error| told(target.unwrap_or_default(), &error, &known))
+    chosen(target, &known).map_err(|error| explain(target.unwrap_or_default(), &error, &known))
 }
 
 /// Like [`selected`], of guests. The agent is asked about what it alone knows: groups, and in which machine a guest is.
@@ -28,12 +28,12 @@ pub(super) fn selected_guests<'a>(
         (Err(error), target) => (error, target.unwrap_or_default()),
     };
     if !matches!(error, TargetError::NoGuest(_) | TargetError::Nobody(_) | TargetError::NoGroup(_)) {
-        return Err(told(target, &error, &known));
+        return Err(explain(target, &error, &known));
     }
     match agent.ask(&Select { target: target.to_owned() }) {
         Ok(guests) => Ok(guests.into_iter().collect()),
         // Which one was meant is guessed from what is known here.
-        Err(refused) if refused.code() == "no-such-guest" => Err(told(target, &error, &known)),
+        Err(refused) if refused.code() == "no-such-guest" => Err(explain(target, &error, &known)),
         Err(refused) => Err(refused),
     }
 }
@@ -43,7 +43,7 @@ fn chosen(target: Option<&str>, known: &BTreeSet<String>) -> Result<BTreeSet<Str
     Ok(Target::parse(target)?.resolve(known, &BTreeMap::new())?.into_iter().collect())
 }
 
-fn told(target: &str, error: &TargetError, known: &BTreeSet<String>) -> CliError {
+fn explain(target: &str, error: &TargetError, known: &BTreeSet<String>) -> CliError {
     match error {
         TargetError::NoGuest(_) | TargetError::Nobody(_) => {
             let told = CliError::new("no-such-guest", error.to_string());

@@ -1,6 +1,6 @@
 //! `vocable guest-image`: a disc that puts the guest agent and its credential into a machine.
 
-use super::{CliError, Kind, Session, completion, human};
+use super::{CliError, Kind, Session, completion, format};
 use crate::image::{Program, SeedDisc, SeedError, SeedFile, write_seed};
 use clap_complete::ArgValueCompleter;
 use serde_json::json;
@@ -88,10 +88,10 @@ pub(super) fn guest_image(session: &mut Session<'_>, args: &GuestImageArgs) -> R
     }
     session.terminal.line(&output.display().to_string())?;
     let credential = if args.guest_token_file.is_some() { "its credential" } else { "a new credential" };
-    let agent = human::size(u64::try_from(disc.agent.len()).unwrap_or(u64::MAX));
+    let agent = format::size(u64::try_from(disc.agent.len()).unwrap_or(u64::MAX));
     session.terminal.say(&format!(
         "a disc of {} for {}: the agent for {} ({agent}), {credential}",
-        human::size(size),
+        format::size(size),
         args.name,
         program.machine
     ))?;
@@ -111,7 +111,7 @@ fn dry_run(
         return Ok(0);
     }
     for file in files {
-        let size = human::size(u64::try_from(file.content.len()).unwrap_or(u64::MAX));
+        let size = format::size(u64::try_from(file.content.len()).unwrap_or(u64::MAX));
         session.terminal.line(&format!("{:03o} {size:>8}  {}", file.mode, file.path))?;
     }
     Ok(0)
@@ -146,7 +146,7 @@ fn token(session: &Session<'_>, args: &GuestImageArgs) -> Result<String, CliErro
     let given = if path.as_os_str() == "-" {
         let mut given = String::new();
         let read = std::io::stdin().take(MAX_TEXT).read_to_string(&mut given);
-        read.map_err(|error| cannot_read(Path::new("standard input"), &human::io(&error)))?;
+        read.map_err(|error| cannot_read(Path::new("standard input"), &format::io(&error)))?;
         given
     } else {
         text(path)?
@@ -169,9 +169,9 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>, CliError> {
         std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    let bytes = read().map_err(|error: std::io::Error| cannot_read(path, &human::io(&error)))?;
+    let bytes = read().map_err(|error: std::io::Error| cannot_read(path, &format::io(&error)))?;
     let within = u64::try_from(bytes.len()).is_ok_and(|length| length <= most);
-    let too_large = || cannot_read(path, &format!("it is larger than {}", human::size(most)));
+    let too_large = || cannot_read(path, &format!("it is larger than {}", format::size(most)));
     within.then_some(bytes).ok_or_else(too_large)
 }
 
@@ -190,7 +190,7 @@ fn is_address(text: &str) -> bool {
 fn failed(error: SeedError) -> CliError {
     let told = CliError::new("cannot-write", error.to_string());
     match error {
-        SeedError::File { source, .. } => told.cause(human::io(&source)),
+        SeedError::File { source, .. } => told.cause(format::io(&source)),
         SeedError::Format { .. } => told,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::confirm::{Consent, Question, confirm};
 use super::ending::{Ending, How};
-use super::{CliError, Session, command, completion, filter, human};
+use super::{CliError, Session, command, completion, filter, format};
 use clap_complete::ArgValueCompleter;
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -190,7 +190,7 @@ fn line(args: &KillArgs, signalled: &SignalledCommand, command: Option<&Command>
     let Some(ending) = command.map(Ending::of) else { return format!("{id}: {signal} sent to {processes}") };
     let by = match ending.how() {
         How::UnderWay => {
-            return format!("{id}: {signal} sent to {processes}, not over after {}", human::took(took));
+            return format!("{id}: {signal} sent to {processes}, not over after {}", format::took(took));
         }
         How::Exited(code) => format!("with exit code {code}"),
         How::Signalled(_) => format!("by {}", ending.brief()),
@@ -199,7 +199,7 @@ fn line(args: &KillArgs, signalled: &SignalledCommand, command: Option<&Command>
     if count == 0 {
         return format!("{id}: nothing was left to end, it ended {by}");
     }
-    format!("{id}: {signal} sent to {processes}, ended after {} {by}", human::took(took))
+    format!("{id}: {signal} sent to {processes}, ended after {} {by}", format::took(took))
 }
 
 #[derive(Serialize)]

@@ -15,8 +15,8 @@ mod retry;
 mod usage;
 
 mod filter;
-mod fold;
-mod human;
+mod format;
+mod group;
 mod progress;
 mod table;
 

@@ -1,7 +1,7 @@
 //! `vocable ls`: what is in the folders of guests.
 
 use super::table::{Column, Table};
-use super::{CliError, Session, completion, hints, human};
+use super::{CliError, Session, completion, format, hints};
 use clap_complete::ArgValueCompleter;
 use serde_json::json;
 use vocable_api::clock::age;
@@ -109,7 +109,7 @@ fn print(session: &mut Session<'_>, args: &LsArgs, found: &[(String, Entry)]) ->
     let mut table = Table::new(columns);
     let now = (session.now)().utc;
     for (name, entry) in found {
-        let size = entry.size.map_or_else(|| "-".to_owned(), human::size);
+        let size = entry.size.map_or_else(|| "-".to_owned(), format::size);
         let changed = entry.mtime_unix.moment().map(|at| age((now - at).try_into().unwrap_or_default()));
         let shown = match &entry.target {
             Some(target) => format!("{name} -> {target}"),

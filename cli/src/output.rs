@@ -39,7 +39,7 @@ struct Stream {
 
 /// What decides about colour and width: what the streams are and what the environment says.
 #[derive(Clone, Debug, Default)]
-pub struct Surroundings {
+pub struct TerminalInfo {
     /// Standard output is a terminal.
     pub out_is_terminal: bool,
     /// Standard error is a terminal.
@@ -54,7 +54,7 @@ pub struct Surroundings {
     pub columns: Option<usize>,
 }
 
-impl Surroundings {
+impl TerminalInfo {
     /// Of this process.
     pub fn read() -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -85,11 +85,11 @@ impl Surroundings {
 impl Terminal {
     /// The streams of this process.
     pub fn of_process(global: &Global) -> Self {
-        Self::new(global, &Surroundings::read(), Box::new(io::stdout()), Box::new(io::stderr()))
+        Self::new(global, &TerminalInfo::read(), Box::new(io::stdout()), Box::new(io::stderr()))
     }
 
     /// Any streams.
-    pub fn new(global: &Global, around: &Surroundings, out: Box<dyn Write>, err: Box<dyn Write>) -> Self {
+    pub fn new(global: &Global, around: &TerminalInfo, out: Box<dyn Write>, err: Box<dyn Write>) -> Self {
         let shortens = around.out_is_terminal && !global.no_trunc;
         Self {
             out: Stream { writer: out, colour: around.colour(global.color, around.out_is_terminal) },
@@ -133,14 +133,14 @@ impl Terminal {
         self.width
     }
 
-    /// Octets as they are, on standard output.
-    pub fn bytes(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.out.write(octets)
+    /// Bytes as they are, on standard output.
+    pub fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write(bytes)
     }
 
-    /// Octets as they are, on standard error: those of a command, not ours.
-    pub fn error_bytes(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.err.write(octets)
+    /// Bytes as they are, on standard error: those of a command, not ours.
+    pub fn error_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.err.write(bytes)
     }
 
     /// A line of data.
@@ -221,8 +221,8 @@ impl Terminal {
 
 impl Stream {
     /// Writes and flushes: what a command says is seen when it says it.
-    fn write(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.writer.write_all(octets)?;
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.writer.write_all(bytes)?;
         self.writer.flush()
     }
 
@@ -242,12 +242,12 @@ mod tests {
 
     #[test]
     fn colour_is_for_terminals_unless_somebody_says_otherwise() {
-        let nowhere = Surroundings::default();
+        let nowhere = TerminalInfo::default();
         assert!(nowhere.colour(ColorChoice::Auto, true) && !nowhere.colour(ColorChoice::Auto, false));
-        let no_colour = Surroundings { no_colour: true, force_colour: true, ..Surroundings::default() };
+        let no_colour = TerminalInfo { no_colour: true, force_colour: true, ..TerminalInfo::default() };
         assert!(!no_colour.colour(ColorChoice::Auto, true), "NO_COLOR wins over CLICOLOR_FORCE");
         assert!(no_colour.colour(ColorChoice::Always, false), "--color wins over NO_COLOR");
-        let forced = Surroundings { force_colour: true, ..Surroundings::default() };
+        let forced = TerminalInfo { force_colour: true, ..TerminalInfo::default() };
         assert!(forced.colour(ColorChoice::Auto, false) && !forced.colour(ColorChoice::Never, true));
     }
 

@@ -3,7 +3,7 @@
 use super::command::command_line;
 use super::output::{BAD, GOOD, WARN};
 use super::table::{Cell, Column, Table};
-use super::{CliError, Session, completion, ending::Ending, filter, human};
+use super::{CliError, Session, completion, ending::Ending, filter, format};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap_complete::ArgValueCompleter;
 use serde::Serialize;
@@ -145,13 +145,13 @@ fn row(session: &Session<'_>, Listed { command, usage }: &Listed) -> Vec<Cell> {
     let cpu = used.map(|used| used.ru_utime + used.ru_stime);
     let cpu = cpu.or_else(|| usage.as_ref().map(|usage| usage.cpu_s));
     let most = used.and_then(|used| u64::try_from(used.ru_maxrss).ok()).map(|kib| kib.saturating_mul(1024));
-    let rss = most.or_else(|| usage.as_ref().map(|usage| usage.rss_bytes)).map(human::size);
+    let rss = most.or_else(|| usage.as_ref().map(|usage| usage.rss_bytes)).map(format::size);
     vec![
         command.cmd_id.as_str().into(),
         command.guest.as_str().into(),
         Cell::styled(state, style),
         age.unwrap_or_default().into(),
-        cpu.map(|cpu| human::took(human::seconds(cpu)).replace(' ', "")).unwrap_or_default().into(),
+        cpu.map(|cpu| format::took(format::seconds(cpu)).replace(' ', "")).unwrap_or_default().into(),
         rss.unwrap_or_default().into(),
         Ending::of(command).exit_column().into(),
         command_line(command.cmd.iter().chain(command.args.iter().flatten())).into(),

@@ -2,7 +2,7 @@
 //! Only for calls that change nothing.
 
 use super::error::Kind;
-use super::{CliError, Session, human};
+use super::{CliError, Session, format};
 use std::time::Duration;
 use vocable_api::Method;
 
@@ -28,7 +28,7 @@ pub(super) fn ask_again<M: Method>(
             Err(error) if is_gone(&error) => error,
             reply => {
                 if let Some(since) = gone_since {
-                    let time = human::took((session.now)().mono.saturating_duration_since(since));
+                    let time = format::took((session.now)().mono.saturating_duration_since(since));
                     session
                         .terminal
                         .note(&format!("the host agent was away for {time}; nothing was lost"))?;

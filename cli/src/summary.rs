@@ -1,8 +1,8 @@
 //! What is told on standard error when commands are over.
 
 use crate::ending::{Ending, How};
-use crate::fold::{Cause, folded, print};
-use crate::human;
+use crate::format;
+use crate::group::{Cause, folded, print};
 use crate::output::Terminal;
 use std::io;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(crate) fn several(
             terminal.warning("output-dropped", &format!("{}: {text}", ending.guest()))?;
         }
     }
-    let took = human::took(took);
+    let took = format::took(took);
     match endings {
         [only] => {
             let brief = if only.is_ok() { "ok".to_owned() } else { only.brief() };
@@ -85,7 +85,7 @@ fn counts(endings: &[Ending<'_>]) -> String {
 /// What each command used: `vm1: exit 0 in 41.3 s   cpu …`.
 pub(crate) fn usage(terminal: &mut Terminal, endings: &[Ending<'_>]) -> io::Result<()> {
     for ending in endings {
-        let took = ending.took().map_or_else(String::new, |took| format!(" in {}", human::took(took)));
+        let took = ending.took().map_or_else(String::new, |took| format!(" in {}", format::took(took)));
         let used = ending.usage().unwrap_or_else(|| "nobody knows what it used".to_owned());
         terminal.say(&format!("{}: {}{took}   {used}", ending.guest(), ending.brief()))?;
     }

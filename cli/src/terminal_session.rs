@@ -14,7 +14,7 @@ pub(super) use tty::size;
 
 use super::error::Kind;
 use super::retry::{is_gone, pauses};
-use super::{CliError, Session, human};
+use super::{CliError, Session, format};
 use keys::{HELP, KeyAction, Keys};
 use link::{Frame, Link};
 use std::io::{self, Read as _};
@@ -67,7 +67,7 @@ pub(super) enum AttachResult {
 /// Attaches to the command until it is over or we leave.
 pub(super) fn attach_to(session: &mut Session<'_>, plan: &Plan<'_>) -> Result<AttachResult, CliError> {
     let cannot = |error: io::Error| {
-        CliError::new("internal", "a connection both ways is not possible").cause(human::io(&error))
+        CliError::new("internal", "a connection both ways is not possible").cause(format::io(&error))
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
     let result = runtime.block_on(async {

@@ -1,7 +1,7 @@
 //! What the tests of the verbs stand on: a screen that remembers, and an agent that says what it was told to.
 
 use super::agent::{Agent, Connection};
-use super::output::Surroundings;
+use super::output::TerminalInfo;
 use super::{Cli, Session, Terminal, Verb, parse, usage};
 use crate::{Program, Settings};
 use futures_util::future::BoxFuture;
@@ -72,7 +72,7 @@ pub(super) fn program() -> Program {
 pub(super) struct Screen {
     out: Paper,
     err: Paper,
-    around: Surroundings,
+    around: TerminalInfo,
 }
 
 /// What is written on, until nobody reads it any more.
@@ -83,12 +83,12 @@ struct Paper {
 }
 
 impl Write for Paper {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.is_gone {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        self.text.borrow_mut().extend_from_slice(octets);
-        Ok(octets.len())
+        self.text.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use super::agent::{Connection, LONG_POLL};
 use super::command::command_line;
 use super::table::{Column, Table};
-use super::{CliError, Session, completion, filter, human};
+use super::{CliError, Session, completion, filter, format};
 use clap_complete::ArgValueCompleter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
@@ -70,7 +70,7 @@ pub(super) fn top(session: &mut Session<'_>, args: &TopArgs) -> Result<u8, CliEr
     loop {
         let reply = session.agent.ask_waiting(&GetUsage::default(), LONG_POLL)?;
         let wanted = wanted(session.agent, args, &reply)?;
-        let (mut seen, now) = look(&reply, &before, |guest| wanted.contains(guest));
+        let (mut seen, now) = measure(&reply, &before, |guest| wanted.contains(guest));
         sort(&mut seen, &args.sort);
         if session.terminal.is_json() {
             session.terminal.document(&document(&reply, &seen))?;
@@ -98,7 +98,7 @@ fn wanted(agent: &Connection, args: &TopArgs, reply: &Usages) -> Result<BTreeSet
 }
 
 /// What there is to see of each command, since the look before or else since it was started; and its totals.
-fn look(reply: &Usages, before: &Totals, is_wanted: impl Fn(&str) -> bool) -> (Vec<Seen>, Totals) {
+fn measure(reply: &Usages, before: &Totals, is_wanted: impl Fn(&str) -> bool) -> (Vec<Seen>, Totals) {
     let at = reply.time_unix.0;
     let mut seen = Vec::new();
     let mut totals = Totals::new();
@@ -162,13 +162,13 @@ fn print(
     let rate = |rate: Option<f64>| match rate {
         None => "?".to_owned(),
         Some(rate) if rate < 1.0 => "0".to_owned(),
-        Some(rate) => human::size(rate as u64),
+        Some(rate) => format::size(rate as u64),
     };
     for it in seen {
         table.row([
             it.guest.as_str().into(),
             format!("{:.0}%", it.cpu_pct).into(),
-            human::size(it.rss).into(),
+            format::size(it.rss).into(),
             rate(it.read_s).into(),
             rate(it.written_s).into(),
             it.processes.to_string().into(),
@@ -233,17 +233,17 @@ mod tests {
 
     #[test]
     fn the_first_look_is_over_the_whole_life_and_the_next_since_the_one_before() {
-        let (first, totals) = look(&at(110.0, 5.0, 100), &Totals::new(), |_| true);
+        let (first, totals) = measure(&at(110.0, 5.0, 100), &Totals::new(), |_| true);
         assert_eq!((first[0].cpu_pct, first[0].read_s, first[0].written_s), (50.0, Some(10.0), None));
-        let (next, _) = look(&at(112.0, 9.0, 104), &totals, |_| true);
+        let (next, _) = measure(&at(112.0, 9.0, 104), &totals, |_| true);
         assert_eq!((next[0].cpu_pct, next[0].read_s), (200.0, Some(2.0)));
-        assert!(look(&at(112.0, 9.0, 104), &totals, |_| false).0.is_empty());
+        assert!(measure(&at(112.0, 9.0, 104), &totals, |_| false).0.is_empty());
     }
 
     #[test]
     fn a_clock_that_goes_back_makes_no_nonsense() {
-        let (_, totals) = look(&at(110.0, 5.0, 100), &Totals::new(), |_| true);
-        let (next, _) = look(&at(90.0, 4.0, 50), &totals, |_| true);
+        let (_, totals) = measure(&at(110.0, 5.0, 100), &Totals::new(), |_| true);
+        let (next, _) = measure(&at(90.0, 4.0, 50), &totals, |_| true);
         assert_eq!((next[0].cpu_pct, next[0].read_s), (0.0, Some(0.0)));
     }
 }

@@ -2,7 +2,7 @@
 //! bar, and told in a line. What loses something asks first.
 
 use super::confirm::{Consent, Question, confirm};
-use super::{CliError, Session, completion, human};
+use super::{CliError, Session, completion, format};
 use clap_complete::ArgValueCompleter;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -220,7 +220,7 @@ fn wait_for_agent(
         if machine.guest_online {
             drop(spinner);
             let line = if op.changed == Some(true) {
-                format!("{name}: running after {running}, agent alive after {}", human::took(waited))
+                format!("{name}: running after {running}, agent alive after {}", format::took(waited))
             } else {
                 format!("{name}: already running, agent alive")
             };
@@ -232,7 +232,7 @@ fn wait_for_agent(
         }
         if waited >= limit {
             let text =
-                format!("{name} is running, and no agent has joined from it in {}", human::took(waited));
+                format!("{name} is running, and no agent has joined from it in {}", format::took(waited));
             let error = CliError::new("timed-out", text).kind(super::Kind::TimedOut);
             return Err(error.hint(format!("vocable why {name}")));
         }
@@ -253,7 +253,7 @@ fn document<T: Serialize>(session: &mut Session<'_>, name: &str, value: &T) -> R
 /// A path as the agent needs it, which does not know this working directory.
 fn absolute(path: &Path) -> Result<HostPath, CliError> {
     let absolute = std::path::absolute(path).map_err(|error| {
-        CliError::bad_argument(format!("{} is no path", path.display())).cause(human::io(&error))
+        CliError::bad_argument(format!("{} is no path", path.display())).cause(format::io(&error))
     })?;
     absolute.to_string_lossy().into_owned().try_into().map_err(CliError::bad_argument)
 }

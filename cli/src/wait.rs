@@ -3,7 +3,7 @@
 use super::agent::LONG_POLL;
 use super::ending::{Ending, exit_code_of_all};
 use super::follow::Done;
-use super::human;
+use super::format;
 use super::progress::Spinner;
 use super::{CliError, Kind, Session, command, completion};
 use clap_complete::ArgValueCompleter;
@@ -128,7 +128,7 @@ fn print(session: &mut Session<'_>, commands: &[Command]) -> Result<(), CliError
         } else if session.terminal.is_quiet() {
             session.terminal.line(&ending.exit_code().to_string())?;
         } else {
-            let took = ending.took().map(human::took).unwrap_or_default();
+            let took = ending.took().map(format::took).unwrap_or_default();
             session.terminal.line(format!("{}  {}   {took}", ending.id(), ending.brief()).trim_end())?;
         }
     }

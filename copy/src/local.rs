@@ -123,7 +123,7 @@ impl LocalTree {
                 all.leave_out(&below);
                 continue;
             }
-            let found = self.look(folder, &name, below.clone())?;
+            let found = self.entry_of(folder, &name, below.clone())?;
             let Some(found) = found else { continue };
             let is_folder = found.kind == Kind::Dir;
             self.add(&found, all)?;
@@ -141,7 +141,7 @@ impl LocalTree {
     /// [`LocalError`].
     pub fn one(&self, name: &OsStr) -> Result<Option<Entry>, LocalError> {
         let path = self.join(&TreePath::top(), name)?;
-        self.look(&self.top, name, path)
+        self.entry_of(&self.top, name, path)
     }
 
     /// What lies right below the top, without what is in it.
@@ -161,7 +161,7 @@ impl LocalTree {
         Ok(all)
     }
 
-    fn look(&self, folder: &Dir, name: &OsStr, path: TreePath) -> Result<Option<Entry>, LocalError> {
+    fn entry_of(&self, folder: &Dir, name: &OsStr, path: TreePath) -> Result<Option<Entry>, LocalError> {
         let metadata = match folder.symlink_metadata(name) {
             // Gone since it was listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

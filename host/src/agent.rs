@@ -292,7 +292,7 @@ impl Agent {
                 answer(reply, ());
             }
             Request::Guest { name, reply } => answer(reply, self.guest(name)),
-            Request::Note { kind, about, text, reply } => {
+            Request::NoteEvent { kind, about, text, reply } => {
                 self.events.note(kind, about, text, Now::read());
                 answer(reply, ());
             }

@@ -88,7 +88,7 @@ pub fn serve(options: ServeOptions) -> Result<(), StartError> {
     let started = Instant::now();
     let loaded = config::load(options.config, options.settings)
         .map_err(|error| StartError::new("config", error.to_string()))?;
-    tell(&loaded.problems);
+    print_problems(&loaded.problems);
     let Some(mut config) = loaded.value else {
         return Err(StartError::new("config", "the configuration has errors").hint("vocable config check"));
     };
@@ -103,11 +103,11 @@ pub fn serve(options: ServeOptions) -> Result<(), StartError> {
     runtime.block_on(async {
         let host = Host::start(config).await?;
         host.announce(options.announce, started).await;
-        host.until_told().await
+        host.until_stopped().await
     })
 }
 
-fn tell(problems: &Problems) {
+fn print_problems(problems: &Problems) {
     if !problems.is_empty() {
         // Nobody can be told that standard error is closed.
         let _ = write!(io::stderr(), "{problems}");
@@ -345,7 +345,7 @@ impl Host {
     }
 
     /// Waits for a signal, or the end of something that should not end; then ends everything, within bounds.
-    async fn until_told(mut self) -> Result<(), StartError> {
+    async fn until_stopped(mut self) -> Result<(), StartError> {
         let heard = |kind| signal(kind).map_err(|error| StartError::new("internal", error.to_string()));
         let (mut terminate, mut interrupt) =
             (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);

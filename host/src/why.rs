@@ -362,11 +362,11 @@ fn of_machine(facts: &Facts, now: Now) -> Option<(String, Vec<Advice>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::roster::{Patience, Roster};
+    use crate::agent::roster::{Roster, Timeouts};
     use std::collections::BTreeMap;
     use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-    const PATIENCE: Patience = Patience { beacon: Duration::from_secs(10), late_after: 1, lost_after: 3 };
+    const TIMEOUTS: Timeouts = Timeouts { beacon: Duration::from_secs(10), late_after: 1, lost_after: 3 };
 
     fn view(roster: &Roster, now: Now) -> RosterView {
         let with_missed = |(id, it): (&String, &Guest)| (id.clone(), (it.clone(), roster.missed(it, now)));
@@ -374,7 +374,7 @@ mod tests {
             guests: roster.guests().iter().map(with_missed).collect(),
             strangers: roster.strangers().clone(),
             forgotten_strangers: roster.forgotten(),
-            beacon: PATIENCE.beacon,
+            beacon: TIMEOUTS.beacon,
             commands: BTreeMap::new(),
             paused: BTreeMap::new(),
             machines: std::sync::Arc::default(),
@@ -383,7 +383,7 @@ mod tests {
     }
 
     fn verdict(tell: impl FnOnce(&mut Roster, Now)) -> Verdict {
-        let (mut roster, now) = (Roster::new(PATIENCE), Now::read());
+        let (mut roster, now) = (Roster::new(TIMEOUTS), Now::read());
         tell(&mut roster, now);
         let now = now.after(Duration::from_secs(30));
         judge(&Facts::gather("vm1", &view(&roster, now), &About::default()), now)
@@ -402,7 +402,7 @@ mod tests {
 
     #[test]
     fn answers_that_nobody_waited_for_are_told_and_a_way_that_failed_is_not_called_good() {
-        let (mut roster, now) = (Roster::new(PATIENCE), Now::read());
+        let (mut roster, now) = (Roster::new(TIMEOUTS), Now::read());
         roster.connected("vm1", HERE, now);
         roster.joined("vm1", "", serde_json::Map::new(), now);
         roster.count_stray_answer("vm1");
@@ -509,7 +509,7 @@ mod tests {
     /// The verdict about vm1, where there are machines, and guests who say which address they have.
     fn in_machines(machines: &[(&str, VmState, &str)], joined: &[(&str, &str)]) -> Verdict {
         let now = Now::read();
-        let mut roster = Roster::new(PATIENCE);
+        let mut roster = Roster::new(TIMEOUTS);
         for (guest, mac) in joined {
             let facts = serde_json::Map::from_iter([("mac".to_owned(), (*mac).into())]);
             roster.connected(guest, None, now);

@@ -72,7 +72,7 @@ fn calls_copies_and_attaches(host: &Host, transport: Transport) {
         ..Run::default()
     };
     let id = host.client(transport).call(&waits, TIMEOUT).unwrap();
-    let mut person = Person::starts(&mut with_url(&["attach", &id]));
+    let mut person = Person::starts(&with_url(&["attach", &id]));
     person.types("a line\r").sees("got a line");
     assert_eq!(person.leaves(), Some(0), "{transport:?}");
 }

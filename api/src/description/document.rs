@@ -17,9 +17,9 @@ All methods can be called in two ways, with the same token (`token` in the state
 password of Basic authentication or a Bearer token:
 
 - **XML-RPC**: `POST /RPC2`, parameters by position, options in a struct at the end. Absent things are absent members;
-  whole numbers beyond 32 bits are doubles; times are UTC; octets are base64. Faults come with status 200.
+  whole numbers beyond 32 bits are doubles; times are UTC; bytes are base64. Faults come with status 200.
 - **JSON**: `POST /api/METHOD` with an object of named parameters, options among them. A struct comes back as it is,
-  anything else as `{\"result\": ...}`; octets are `{\"b64\": ...}`, times RFC 3339; a fault is
+  anything else as `{\"result\": ...}`; bytes are `{\"b64\": ...}`, times RFC 3339; a fault is
   `{\"error\": {code, fault, message, transient}}` with a fitting status. `GET /api/openapi.json` describes all of it.
 
 Beside the methods: `GET /events` (server-sent events; `?since=`, `?kinds=guest.*,cmd.done`, `?guest=`; resumes by

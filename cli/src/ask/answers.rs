@@ -1,6 +1,6 @@
 //! Answers of guests as people read them: a table where all have one flat shape, else a line of JSON each.
 
-use crate::human;
+use crate::format;
 use crate::output::Terminal;
 use crate::table::{Cell, Column, Table};
 use crate::words::schema;
@@ -86,7 +86,7 @@ fn shown(value: Option<&Json>, is_bytes: bool) -> String {
         Some(number) if is_bytes => {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of bytes")]
             let bytes = number.as_f64().map(|bytes| bytes.max(0.0) as u64);
-            bytes.map_or_else(|| number.to_string(), human::size)
+            bytes.map_or_else(|| number.to_string(), format::size)
         }
         Some(other) => other.to_string(),
     }

@@ -132,7 +132,7 @@ mod tests {
         let schema = json!({"properties": {
             "path": {"type": "string"},
             "minutes": {"type": "integer", "minimum": 1, "maximum": 600},
-            "human": {"type": "boolean"},
+            "format": {"type": "boolean"},
             "level": {"enum": ["low", "high"]},
         }});
         let given: Vec<_> = given.iter().map(|pair| (*pair).to_owned()).collect();
@@ -142,8 +142,8 @@ mod tests {
 
     #[test]
     fn values_have_the_type_of_the_schema() {
-        let told = pairs(&["path=12", "minutes=5", "human=true", "level=high"]).unwrap();
-        assert_eq!(told, r#"{"human":true,"level":"high","minutes":5,"path":"12"}"#);
+        let told = pairs(&["path=12", "minutes=5", "format=true", "level=high"]).unwrap();
+        assert_eq!(told, r#"{"format":true,"level":"high","minutes":5,"path":"12"}"#);
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
         let refused = |given| pairs(&[given]).unwrap_err();
         assert_eq!(refused("minutes=ten"), "SOAK minutes=\"ten\": expected a whole number from 1 to 600");
         assert_eq!(refused("minutes=601"), "SOAK minutes=\"601\": expected a whole number from 1 to 600");
-        assert_eq!(refused("human=1"), "SOAK human=\"1\": expected true or false");
+        assert_eq!(refused("format=1"), "SOAK format=\"1\": expected true or false");
         assert_eq!(refused("level=mid"), "SOAK level=\"mid\": expected one of low, high");
         assert_eq!(refused("pth=/"), "SOAK takes no \"pth\"");
         assert_eq!(refused("path"), "\"path\": expected NAME=VALUE");

@@ -3,7 +3,7 @@
 
 use crate::agent::Connection;
 use crate::output::Terminal;
-use crate::{CliError, Global, Kind, human};
+use crate::{CliError, Global, Kind, format};
 use std::io::{self, Read};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(super) fn start(global: &Global, id: &str) -> Result<JoinHandle<()>, CliErro
             drop(Terminal::of_process(&global).error(&error));
         }
     });
-    thread.map_err(|error| CliError::new("internal", "no thread for the input").cause(human::io(&error)))
+    thread.map_err(|error| CliError::new("internal", "no thread for the input").cause(format::io(&error)))
 }
 
 /// Sends the command everything there is to read, and its end.
@@ -60,7 +60,7 @@ fn read(input: &mut impl Read, block: &mut [u8]) -> Result<usize, CliError> {
                     "cannot-read",
                     "standard input cannot be read; the command has what came before",
                 )
-                .cause(human::io(&error)));
+                .cause(format::io(&error)));
             }
             Ok(length) => return Ok(length),
         }

@@ -6,7 +6,7 @@ use super::status;
 use crate::agent::Connection;
 use crate::global::Global;
 use crate::output::Terminal;
-use crate::{CliError, Session, human};
+use crate::{CliError, Session, format};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -99,7 +99,7 @@ impl Interrupt {
     ) -> Result<Self, CliError> {
         let Some(global) = session.process else { return Ok(Self { stop: None, thread: None }) };
         let cannot = |error: io::Error| {
-            CliError::new("internal", "signals cannot be watched for").cause(human::io(&error))
+            CliError::new("internal", "signals cannot be watched for").cause(format::io(&error))
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(cannot)?;
         let mut signals = {

@@ -2,7 +2,7 @@
 
 use crate::ending::Ending;
 use crate::follow::Done;
-use crate::{CliError, human};
+use crate::{CliError, format};
 use serde_json::{Value as Json, json};
 use std::io;
 use std::path::Path;
@@ -41,6 +41,6 @@ fn write_document(file: &Path, document: io::Result<Json>) -> Result<(), CliErro
     let written = document.and_then(|document| std::fs::write(file, format!("{document}\n")));
     written.map_err(|error| {
         CliError::new("cannot-write", format!("the status cannot be written to {}", file.display()))
-            .cause(human::io(&error))
+            .cause(format::io(&error))
     })
 }

@@ -56,7 +56,7 @@ fn several(commands: Vec<Command>) -> FakeAgent {
 }
 
 #[test]
-fn of_one_guest_octets_and_exit_code_pass_through() {
+fn of_one_guest_bytes_and_exit_code_pass_through() {
     let running = wrote(command("vm1", State::Running), &[0, 255], "oops\n");
     let agent = one(running).replies::<Wait>(done("vm1", 3, "no end"));
     insta::assert_snapshot!(vocable(&agent, &["run", "vm1", "make", "-j4"]).escape_default().to_string().replace("\\n", "\n"), @r#"

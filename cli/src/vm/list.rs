@@ -3,7 +3,7 @@
 use super::document;
 use crate::output::{BAD, GOOD, WARN};
 use crate::table::{Cell, Column, Table};
-use crate::{CliError, Session, completion, filter, human};
+use crate::{CliError, Session, completion, filter, format};
 use clap_complete::ArgValueCompleter;
 use std::path::PathBuf;
 use vocable_api::clock::age;
@@ -127,7 +127,7 @@ fn row(session: &Session<'_>, vm: &Machine) -> Vec<Cell> {
         guest.into(),
         or_dash(since),
         or_dash(known(vm.cpus).map(|cpus| cpus.to_string())),
-        or_dash(known(vm.memory_mb).map(|memory| human::size(u64::from(memory) << 20))),
+        or_dash(known(vm.memory_mb).map(|memory| format::size(u64::from(memory) << 20))),
         vm.snapshots.to_string().into(),
         if vm.ours { "yes" } else { "no" }.into(),
         vm.mac.as_deref().unwrap_or("-").into(),
@@ -158,14 +158,14 @@ pub(super) fn screenshot(session: &mut Session<'_>, args: &ScreenshotArgs) -> Re
     }
     std::fs::write(&args.output, &picture).map_err(|error| {
         CliError::new("cannot-write", format!("{} cannot be written", args.output.display()))
-            .cause(human::io(&error))
+            .cause(format::io(&error))
     })?;
     if session.terminal.is_json() {
         session
             .terminal
             .document(&serde_json::json!({"vm": args.vm, "file": args.output, "bytes": picture.len()}))?;
     } else {
-        let size = human::size(picture.len() as u64);
+        let size = format::size(picture.len() as u64);
         session.terminal.say(&format!("{}: {size} in {}", args.vm, args.output.display()))?;
     }
     Ok(0)
@@ -178,12 +178,12 @@ pub(super) fn usage(session: &mut Session<'_>, args: &UsageArgs) -> Result<u8, C
         session.terminal.reply(&usage)?;
         return Ok(0);
     }
-    let rate = |rate: f64| format!("{}/s", human::size(rate.max(0.0) as u64));
+    let rate = |rate: f64| format!("{}/s", format::size(rate.max(0.0) as u64));
     let told = [
         ("cpu", usage.cpu_pct.map(|pct| format!("{pct:.1}%"))),
         ("cpu time", usage.cpu_s.map(|cpu| format!("{cpu:.1} s"))),
-        ("memory", usage.rss_bytes.map(human::size)),
-        ("disks", usage.disk_bytes.map(human::size)),
+        ("memory", usage.rss_bytes.map(format::size)),
+        ("disks", usage.disk_bytes.map(format::size)),
         ("received", usage.net_rx_bytes_s.map(rate)),
         ("sent", usage.net_tx_bytes_s.map(rate)),
         ("process", usage.session_pid.map(|pid| pid.to_string())),

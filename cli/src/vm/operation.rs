@@ -1,7 +1,7 @@
 //! One operation of the agent's, from its beginning to its end, with a bar for whoever watches.
 
 use super::WaitArgs;
-use crate::{CliError, Kind, Session, human, progress};
+use crate::{CliError, Kind, Session, format, progress};
 use std::time::Duration;
 use vocable_api::fault::Failure;
 use vocable_api::vm::{Action, GetOperation, Operate, Operation, Phase, State};
@@ -59,7 +59,7 @@ fn explained(error: CliError) -> CliError {
 
 /// How long it took: `3.1 s`.
 pub(super) fn took(op: &Operation) -> String {
-    human::took(human::seconds(op.took_s.unwrap_or(0.0)))
+    format::took(format::seconds(op.took_s.unwrap_or(0.0)))
 }
 
 /// Tells in a line what was done.

@@ -96,14 +96,14 @@ impl Envelope {
 mod tests {
     use super::*;
 
-    fn said(headers: Vec<(String, String)>, body: &[u8]) -> Message {
+    fn message(headers: Vec<(String, String)>, body: &[u8]) -> Message {
         Message { headers, body: body.to_vec() }
     }
 
     #[test]
     fn the_word_comes_before_the_body() {
-        assert_eq!(wrap("BYE", said(vec![], b"")).body, "BYE");
-        assert_eq!(wrap("DF", said(vec![], b"\0\xff")).body, &b"DF \0\xff"[..]);
+        assert_eq!(wrap("BYE", message(vec![], b"")).body, "BYE");
+        assert_eq!(wrap("DF", message(vec![], b"\0\xff")).body, &b"DF \0\xff"[..]);
         assert_eq!(wrap_raw("DFF", "{}".into()).body, "DFF {}");
     }
 
@@ -112,7 +112,7 @@ mod tests {
         let forged = CORE_HEADERS.iter().flat_map(|name| [(*name).to_owned(), name.to_uppercase()]);
         let mut headers: Vec<_> = forged.map(|name| (name, "forged".to_owned())).collect();
         headers.push(("id".to_owned(), "vm1".to_owned()));
-        let envelope = wrap("HELLO", said(headers, b"")).to("host").asked("a1");
+        let envelope = wrap("HELLO", message(headers, b"")).to("host").asked("a1");
         let expected = [("asked", "a1"), ("to", "host"), ("id", "vm1")];
         assert_eq!(envelope.headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }

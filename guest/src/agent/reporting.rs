@@ -253,7 +253,7 @@ mod tests {
             assert!(is_no_room(&error("failed", text)), "{text}");
         }
         assert!(is_no_room(&error("busy", "")));
-        for text in ["c1: out continues at 5, and only 4 octets are here", "it is busy", ""] {
+        for text in ["c1: out continues at 5, and only 4 bytes are here", "it is busy", ""] {
             assert!(!is_no_room(&error("failed", text)), "{text}");
         }
     }

@@ -5,7 +5,7 @@ use crate::agent::commands::Command;
 use crate::agent::events::{Since, Wanted};
 use crate::agent::reports::{News, Piece, Report};
 use crate::agent::request::{Reply, Request, RosterView, Selected};
-use crate::agent::store::{Cursor, Filter, Run, Space, Store, StoreError, Stretch};
+use crate::agent::store::{Cursor, Filter, OutputChunk, Run, Space, Store, StoreError};
 use crate::shape;
 use base64::prelude::*;
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use vocable_protocol::{HOST, Part, ReportedResults, excerpt, header, is_guest_id
 
 pub(crate) use crate::agent::reports::{ReportError, ReportRejected};
 pub(crate) use crate::agent::run::{RunOptions, RunRequest, new_run_id};
-pub(crate) use crate::agent::say::Asked;
+pub(crate) use crate::agent::say::GuestReply;
 
 /// A run or a command, whichever the caller's id names.
 #[derive(Clone, Debug)]
@@ -170,7 +170,7 @@ impl Handle {
         part: Part,
         offset: u64,
         most: usize,
-    ) -> Result<Stretch, Fault> {
+    ) -> Result<OutputChunk, Fault> {
         Ok(self.store.read(id.to_owned(), part, offset, most).await?)
     }
 

@@ -139,7 +139,7 @@ impl Handle {
         if length == 0 {
             return Ok(Vec::new());
         }
-        let bytes = self.output(&command.id, part, from, length).await?.octets;
+        let bytes = self.output(&command.id, part, from, length).await?.bytes;
         if bytes.len() < length {
             // Written down, told, and not there any more: say so rather than give less.
             let text = format!("{}: {} bytes of {part} are gone", command.id, length - bytes.len());

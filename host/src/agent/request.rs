@@ -143,7 +143,7 @@ pub(crate) enum Request {
         reply: Reply<Option<(String, Guest)>>,
     },
     /// Something has happened that the agent's task did not do itself.
-    Note {
+    NoteEvent {
         kind: &'static str,
         about: About,
         text: String,

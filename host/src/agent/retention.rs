@@ -14,7 +14,7 @@ const LOOK: Duration = Duration::from_secs(60);
 pub(crate) struct Retention {
     /// Commands that are over, so long.
     pub(crate) keep: Duration,
-    /// Octets of their output, results and programs, so many.
+    /// Bytes of their output, results and programs, so many.
     pub(crate) keep_bytes: u64,
 }
 

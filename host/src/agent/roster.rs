@@ -40,9 +40,6 @@ impl Timeouts {
 
 pub(crate) use vocable_api::guest::State;
 
-#[cfg(test)]
-pub(crate) use Timeouts as Patience;
-
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Change {
     pub(crate) guest: String,

@@ -18,7 +18,7 @@ const ANSWERS: usize = 8 << 20;
 const VALUES: usize = 100_000;
 
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct GuestReply {
     pub(crate) guest: String,
     /// What it answered: JSON, `null` where the word answers with nothing.
     pub(crate) answer: Result<Value, Fault>,
@@ -50,7 +50,7 @@ impl Handle {
         word: &str,
         args: &Value,
         timeout: Duration,
-    ) -> Result<Vec<Asked>, Fault> {
+    ) -> Result<Vec<GuestReply>, Fault> {
         let selected = self.select(Target::parse(target)?).await?;
         let said = OutgoingMessage { word: word.to_owned(), message: compose(lexicon, word, args).await? };
         let share = AnswerShare::of(selected.len());
@@ -62,7 +62,7 @@ impl Handle {
                     None => self.ask_guest(&guest, said, timeout).await,
                 };
                 let answer = answer.and_then(|answer| share.read(&guest, word, answer));
-                Asked { guest, answer }
+                GuestReply { guest, answer }
             }
         });
         let mut answers: Vec<_> =
@@ -82,7 +82,7 @@ impl Handle {
     }
 
     /// Has a word of the host said to guests, and waits for no answer.
-    pub(crate) async fn utter(
+    pub(crate) async fn say(
         &self,
         target: &str,
         word: &str,

@@ -80,8 +80,8 @@ impl Cursor {
 }
 
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Stretch {
-    pub(crate) octets: Vec<u8>,
+pub(crate) struct OutputChunk {
+    pub(crate) bytes: Vec<u8>,
     /// Where they begin.
     pub(crate) offset: u64,
 }
@@ -207,7 +207,7 @@ impl Store {
         part: Part,
         offset: u64,
         most: usize,
-    ) -> Result<Stretch, StoreError> {
+    ) -> Result<OutputChunk, StoreError> {
         self.off_disk(move |reader| reader.output.read(&id, part, offset, most)).await
     }
 

@@ -98,7 +98,7 @@ async fn output_and_end_are_on_the_disk_before_they_are_taken() {
     // Told twice, in other pieces.
     agent.output(1, "ello").await.unwrap();
     let read = agent.store.read("a.vm1".into(), Part::Out, 0, 99).await.unwrap();
-    assert_eq!(read.octets, b"hello");
+    assert_eq!(read.bytes, b"hello");
     let gap = agent.output(7, "x").await.unwrap_err().to_string();
     assert_eq!(gap, "a.vm1: out continues at 7, and only 5 bytes are here");
     let other = agent.handle.take_input("vm2", "a.vm1", 1).await.unwrap_err().to_string();

@@ -67,14 +67,14 @@ pub(crate) fn route(guest: &Guest, offer: &Offer, has_credential: bool) -> Route
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::roster::{Patience, Roster};
+    use crate::agent::roster::{Roster, Timeouts};
     use serde_json::{Value, json};
     use std::time::Duration;
     use vocable_api::clock::Now;
 
     fn guest(own: &str, peer: Option<&str>, files: Value) -> Guest {
-        let patience = Patience { beacon: Duration::from_secs(10), late_after: 1, lost_after: 3 };
-        let (mut roster, now) = (Roster::new(patience), Now::read());
+        let timeouts = Timeouts { beacon: Duration::from_secs(10), late_after: 1, lost_after: 3 };
+        let (mut roster, now) = (Roster::new(timeouts), Now::read());
         roster.connected("vm1", peer.map(|peer| peer.parse().unwrap()), now);
         let facts = json!({"files": files}).as_object().unwrap().clone();
         roster.joined("vm1", own, facts, now);

@@ -394,7 +394,7 @@ impl Job {
             "bytes": report.bytes});
         let data = data.as_object().cloned().unwrap_or_default();
         let about = About { data, ..About::guest(&spec.guest) };
-        let note = |reply| AgentRequest::Note { kind, about, text, reply };
+        let note = |reply| AgentRequest::NoteEvent { kind, about, text, reply };
         if self.handle.request(note).await.is_err() {
             warn!(guest = spec.guest, "the event of transfer {id} was lost");
         }

@@ -49,7 +49,7 @@ impl VirtualBox {
     }
 
     /// An error of something done to the machine of that id.
-    fn said(&self, what: impl Into<String>, id: &str, error: vbox::Error) -> HypervisorError {
+    fn explain(&self, what: impl Into<String>, id: &str, error: vbox::Error) -> HypervisorError {
         if error.is_not_found() {
             return HypervisorError::NoMachine(id.to_owned());
         }
@@ -73,8 +73,8 @@ impl VirtualBox {
         }
     }
 
-    async fn look(&self, id: &str) -> Result<vbox::Machine, HypervisorError> {
-        self.vbox.machine(id).await.map_err(|error| self.said("it cannot be read", id, error))
+    async fn machine(&self, id: &str) -> Result<vbox::Machine, HypervisorError> {
+        self.vbox.machine(id).await.map_err(|error| self.explain("it cannot be read", id, error))
     }
 
     async fn make(&self, wanted: Create, progress: Progress) -> Result<Machine, HypervisorError> {
@@ -100,7 +100,7 @@ impl VirtualBox {
         };
         let Some(cap) = cap else { return Ok(machine(made)) };
         self.vbox.set_cpu_cap(&made.id, cap.into()).await.map_err(failed)?;
-        self.look(&made.id).await.map(machine)
+        self.machine(&made.id).await.map(machine)
     }
 
     async fn new_machine(
@@ -178,7 +178,7 @@ impl VirtualBox {
             Ok(()) => Ok(()),
             Err(error) => {
                 let name = vbox.machine(id).await.map_or_else(|_| id.to_owned(), |machine| machine.name);
-                Err(self.said(format!("{name} cannot {what}"), id, error))
+                Err(self.explain(format!("{name} cannot {what}"), id, error))
             }
         }
     }
@@ -214,8 +214,8 @@ impl VirtualBox {
     }
 
     async fn measure(&self, id: &str) -> Result<Usage, HypervisorError> {
-        let machine = self.look(id).await?;
-        let failed = |error| self.said(format!("{} cannot be measured", machine.name), id, error);
+        let machine = self.machine(id).await?;
+        let failed = |error| self.explain(format!("{} cannot be measured", machine.name), id, error);
         let mut metrics = self.vbox.metrics(id).await.map_err(failed)?;
         if metrics.is_empty() {
             self.vbox.watch_metrics(id, SAMPLES).await.map_err(failed)?;
@@ -257,7 +257,7 @@ impl Hypervisor for VirtualBox {
     }
 
     fn machine<'a>(&'a self, id: &'a str) -> DriverFuture<'a, Machine> {
-        Box::pin(async move { self.look(id).await.map(machine) })
+        Box::pin(async move { self.machine(id).await.map(machine) })
     }
 
     fn watch(&self, events: mpsc::Sender<DriverEvent>) -> BoxFuture<'static, ()> {
@@ -296,7 +296,7 @@ impl Hypervisor for VirtualBox {
     fn snapshots<'a>(&'a self, id: &'a str) -> DriverFuture<'a, Vec<Snapshot>> {
         Box::pin(async move {
             let all = self.vbox.snapshots(id).await;
-            let all = all.map_err(|error| self.said("its snapshots cannot be listed", id, error))?;
+            let all = all.map_err(|error| self.explain("its snapshots cannot be listed", id, error))?;
             Ok(all.into_iter().map(snapshot).collect())
         })
     }
@@ -307,7 +307,7 @@ impl Hypervisor for VirtualBox {
 
     fn console<'a>(&'a self, id: &'a str) -> DriverFuture<'a, Option<Console>> {
         Box::pin(async move {
-            let display = self.look(id).await?.display;
+            let display = self.machine(id).await?.display;
             let Some(port) = display.active_port.filter(|_| display.enabled) else { return Ok(None) };
             let host = display.address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)).to_string();
             // What Oracle ships speaks RDP, what everybody else ships speaks VNC; the built-in default is the latter.
@@ -318,7 +318,7 @@ impl Hypervisor for VirtualBox {
     fn screenshot<'a>(&'a self, id: &'a str) -> DriverFuture<'a, Vec<u8>> {
         Box::pin(async move {
             let picture = self.vbox.screenshot(id).await;
-            picture.map_err(|error| self.said("it cannot take a screenshot", id, error))
+            picture.map_err(|error| self.explain("it cannot take a screenshot", id, error))
         })
     }
 

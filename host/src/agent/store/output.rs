@@ -1,7 +1,7 @@
 //! The files of output: one folder a command, one file a stream. What is forgotten is moved aside first, which is done
 //! at once, and removed later, which may take long.
 
-use super::{StoreError, Stretch, make_private};
+use super::{OutputChunk, StoreError, make_private};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;
@@ -98,19 +98,25 @@ impl Output {
         }
     }
 
-    pub(super) fn read(&self, id: &str, part: Part, offset: u64, most: usize) -> Result<Stretch, StoreError> {
+    pub(super) fn read(
+        &self,
+        id: &str,
+        part: Part,
+        offset: u64,
+        most: usize,
+    ) -> Result<OutputChunk, StoreError> {
         let path = self.stream(id, part);
         let read = || {
             let mut file = File::open(&path)?;
             file.seek(SeekFrom::Start(offset))?;
-            let mut octets = Vec::new();
-            file.take(most as u64).read_to_end(&mut octets)?;
-            Ok::<_, io::Error>(octets)
+            let mut bytes = Vec::new();
+            file.take(most as u64).read_to_end(&mut bytes)?;
+            Ok::<_, io::Error>(bytes)
         };
         match read() {
-            Ok(octets) => Ok(Stretch { octets, offset }),
+            Ok(bytes) => Ok(OutputChunk { bytes, offset }),
             Err(source) if source.kind() == io::ErrorKind::NotFound => {
-                Ok(Stretch { octets: Vec::new(), offset })
+                Ok(OutputChunk { bytes: Vec::new(), offset })
             }
             Err(source) => Err(StoreError::File { path, source }),
         }

@@ -171,7 +171,7 @@ mod tests {
             created: moment(0),
         };
         store.add(run, vec![Command::new("gone", "vm1", Program::default(), moment(0))]).await.unwrap();
-        assert!(store.read("gone.vm1".into(), Part::Out, 0, 9).await.unwrap().octets.is_empty());
+        assert!(store.read("gone.vm1".into(), Part::Out, 0, 9).await.unwrap().bytes.is_empty());
         std::fs::create_dir_all(output.join("orphan.vm1")).unwrap();
         store.sweep().await.unwrap();
         let mut left: Vec<_> = std::fs::read_dir(&output)

@@ -48,11 +48,11 @@ fn given_up(mut active: Active) -> Active {
 }
 
 /// Writes output as the agent does.
-async fn write(store: &Store, active: &mut Active, octets: Vec<u8>) {
+async fn write(store: &Store, active: &mut Active, bytes: Vec<u8>) {
     let id = active.command.id.clone();
     let at = active.command.out_bytes;
-    let mark = store.append(id.clone(), Part::Out, at, octets.clone().into(), Space::Usual).await.unwrap();
-    active.add_output(Part::Out, &octets);
+    let mark = store.append(id.clone(), Part::Out, at, bytes.clone().into(), Space::Usual).await.unwrap();
+    active.add_output(Part::Out, &bytes);
     if mark {
         store.mark(id, Part::Out, active.digests().unwrap().out.clone()).await.unwrap();
     }
@@ -112,11 +112,11 @@ async fn output_is_read_from_any_offset() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), 0).unwrap();
     store.append("a.b".into(), Part::Err, 0, "0123456789".into(), Space::Usual).await.unwrap();
-    let read = async |offset, most| store.read("a.b".into(), Part::Err, offset, most).await.unwrap().octets;
+    let read = async |offset, most| store.read("a.b".into(), Part::Err, offset, most).await.unwrap().bytes;
     assert_eq!(read(3, 4).await, b"3456");
     assert_eq!(read(8, 100).await, b"89");
     assert_eq!(read(50, 1).await, b"");
-    assert_eq!(store.read("a.b".into(), Part::Out, 0, 9).await.unwrap().octets, b"");
+    assert_eq!(store.read("a.b".into(), Part::Out, 0, 9).await.unwrap().bytes, b"");
 }
 
 #[tokio::test]

@@ -304,7 +304,7 @@ impl Conversation<'_> {
                     if there == 0 {
                         continue;
                     }
-                    let bytes = handle.output(&id, part, at, there.min(FRAME - 1)).await?.octets;
+                    let bytes = handle.output(&id, part, at, there.min(FRAME - 1)).await?.bytes;
                     if bytes.is_empty() {
                         let text = format!("{id}: {part} from byte {at} on is gone");
                         return Err(Fault::new(FaultKind::Internal, text));

@@ -185,7 +185,7 @@ async fn content(session: Session, path: Vec<u8>, headers: &HeaderMap) -> Result
     let mut response = (
         if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK },
         [
-            ("content-type", "application/octet-stream".to_owned()),
+            ("content-type", "application/byte-stream".to_owned()),
             ("content-length", length.to_string()),
             ("accept-ranges", "bytes".to_owned()),
             ("x-vocable-mode", found.mode.to_string()),

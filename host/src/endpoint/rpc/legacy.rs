@@ -252,7 +252,7 @@ async fn results(context: Context, GetResults { id }: GetResults) -> Result<Resu
 async fn output(context: &Context, command: &Command, part: Part) -> Result<Text, Fault> {
     let length = command.received(part);
     let most = usize::try_from(length).unwrap_or(usize::MAX);
-    let output = context.handle.output(&command.id, part, 0, most).await?.octets;
+    let output = context.handle.output(&command.id, part, 0, most).await?.bytes;
     if output.len() < most {
         // Written down, told, and not there any more: say so rather than give less.
         let text = format!("{}: {} bytes of {} are gone", command.id, most - output.len(), part.as_str());

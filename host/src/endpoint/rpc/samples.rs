@@ -8,26 +8,26 @@ use time::OffsetDateTime;
 /// All numbers. Those the agent cannot give now are missing.
 pub(super) async fn samples(context: &Context) -> Vec<Sample> {
     let mut samples = vec![
-        one(
+        gauge(
             "vocable_build_info",
             "Which version runs",
             1.0,
             vec![("version", env!("CARGO_PKG_VERSION").to_owned())],
         ),
-        one("vocable_uptime_seconds", "Since the start of the agent", uptime(context), Vec::new()),
+        gauge("vocable_uptime_seconds", "Since the start of the agent", uptime(context), Vec::new()),
     ];
     if let Some(bytes) = resident_bytes() {
-        samples.push(one("vocable_resident_bytes", "Memory of the agent", float(bytes), Vec::new()));
+        samples.push(gauge("vocable_resident_bytes", "Memory of the agent", float(bytes), Vec::new()));
     }
     if let Ok(view) = context.handle.roster().await {
         let mut states = BTreeMap::<_, u64>::new();
         view.guests.values().for_each(|(guest, _)| *states.entry(guest.state.as_str()).or_default() += 1);
         let guests = |(state, count): (&str, u64)| {
-            one("vocable_guests", "Guests by state", float(count), vec![("state", state.to_owned())])
+            gauge("vocable_guests", "Guests by state", float(count), vec![("state", state.to_owned())])
         };
         samples.extend(states.into_iter().map(guests));
         let commands = view.commands.values().map(|count| u64::from(*count)).sum();
-        samples.push(one(
+        samples.push(gauge(
             "vocable_commands_under_way",
             "Commands that are not over",
             float(commands),
@@ -47,7 +47,7 @@ pub(super) async fn samples(context: &Context) -> Vec<Sample> {
     samples
 }
 
-fn one(name: &'static str, help: &'static str, value: f64, labels: Vec<(&'static str, String)>) -> Sample {
+fn gauge(name: &'static str, help: &'static str, value: f64, labels: Vec<(&'static str, String)>) -> Sample {
     Sample { name, help, counts_up: false, labels, value }
 }
 

@@ -1,7 +1,7 @@
 //! `word.*`: which words there are, and asking them.
 
 use super::{Context, Entry, answer_within, fit_a_message, json_value, method};
-use crate::agent::handle::Asked;
+use crate::agent::handle::GuestReply;
 use crate::words::no_such_word;
 use serde_json::Value as Json;
 use vocable_api::Any;
@@ -97,7 +97,7 @@ fn arguments(context: &Context, args: Arguments) -> Result<Json, Fault> {
 }
 
 /// The answer, or that there is no room for it beside those of other guests; a shorter one may still fit.
-fn within(left: &mut usize, asked: Asked) -> Answer {
+fn within(left: &mut usize, asked: GuestReply) -> Answer {
     let guest = asked.guest.clone();
     let answer = answer(asked);
     let weight = answer.answer.as_ref().map_or(0, |answer| answer.0.weight());
@@ -110,7 +110,7 @@ fn within(left: &mut usize, asked: Asked) -> Answer {
     failed(guest, Fault::new(FaultKind::TooBig, text))
 }
 
-fn answer(Asked { guest, answer }: Asked) -> Answer {
+fn answer(GuestReply { guest, answer }: GuestReply) -> Answer {
     match answer {
         Ok(answer) => {
             let answer = (!answer.is_null()).then(|| Any(json_value(answer)));
@@ -127,7 +127,7 @@ fn failed(guest: String, fault: Fault) -> Answer {
 async fn say(context: Context, request: Say) -> Result<Vec<Said>, Fault> {
     let Say { target, word, args } = request;
     let args = arguments(&context, args)?;
-    let said = context.handle.utter(&target, &word, &args).await?;
+    let said = context.handle.say(&target, &word, &args).await?;
     let told = |(guest, said): (String, Result<(), Fault>)| Said {
         guest,
         ok: said.is_ok(),
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn an_answer_for_which_there_is_no_room_is_told_as_such_and_others_are_there() {
-        let asked = |guest: &str, length| Asked {
+        let asked = |guest: &str, length| GuestReply {
             guest: guest.to_owned(),
             answer: Ok(serde_json::json!({"text": "x".repeat(length)})),
         };

@@ -15,7 +15,7 @@ use vocable_copy::Remote as _;
 use vocable_copy::tree::Item;
 use vocable_xmlrpc::Value;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Calls `method` of the endpoint, off the thread that serves it.
 async fn call(bed: &Bed, token: &str, method: &'static str, timeout: Duration) -> Result<Value, ClientError> {
@@ -81,7 +81,7 @@ fn stranger(reply: &'static str) -> (SocketAddr, thread::JoinHandle<Vec<u8>>) {
 
 fn error_of(reply: &'static str) -> ClientError {
     let client = Client::new(&format!("http://{}/", canned(reply)), TOKEN).unwrap();
-    client.call_by_name("m", vec![], PATIENCE).unwrap_err()
+    client.call_by_name("m", vec![], TIMEOUT).unwrap_err()
 }
 
 /// What strangers may say; the last proves that it knows another token.
@@ -97,7 +97,7 @@ const STRANGERS: [&str; 5] = [
 fn no_stranger_is_sent_the_token_or_a_call_or_a_file() {
     for reply in STRANGERS {
         let ways: [fn(&Client) -> ClientError; 3] = [
-            |client| client.call_by_name("m", vec![Value::from("secret argument")], PATIENCE).unwrap_err(),
+            |client| client.call_by_name("m", vec![Value::from("secret argument")], TIMEOUT).unwrap_err(),
             |client| client.files("vm1").stat(b"secret").unwrap_err(),
             |client| client.files("vm1").put(b"secret", &mut [Item::Done].into_iter()).unwrap_err(),
         ];
@@ -138,7 +138,7 @@ fn nothing_was_told(listening: thread::JoinHandle<Vec<u8>>) {
 fn without_a_token_nobody_is_told_anything() {
     let (address, listening) = stranger(STRANGERS[0]);
     let client = Client::new(&format!("http://{address}"), "").unwrap();
-    assert_eq!(client.call_by_name("secret", vec![], PATIENCE).unwrap_err().slug(), "not-authorised");
+    assert_eq!(client.call_by_name("secret", vec![], TIMEOUT).unwrap_err().slug(), "not-authorised");
     drop(client);
     nothing_was_told(listening);
 }
@@ -162,28 +162,28 @@ fn each_connection_is_proven_anew() {
         request
     });
     let client = Client::new(&format!("http://{address}"), TOKEN).unwrap();
-    assert_eq!(client.call_by_name("m", vec![], PATIENCE).unwrap_err().slug(), "connection-lost");
-    assert_eq!(client.call_by_name("m", vec![], PATIENCE).unwrap_err().slug(), "unproven");
+    assert_eq!(client.call_by_name("m", vec![], TIMEOUT).unwrap_err().slug(), "connection-lost");
+    assert_eq!(client.call_by_name("m", vec![], TIMEOUT).unwrap_err().slug(), "unproven");
     assert!(!String::from_utf8(serving.join().unwrap()).unwrap().contains(TOKEN));
 }
 
 #[test]
 fn an_agent_that_ends_is_not_there() {
     let client = Client::new(&format!("http://{}", serving(|_| ())), TOKEN).unwrap();
-    assert_eq!(client.call_by_name("m", vec![], PATIENCE).unwrap_err().slug(), "no-agent");
+    assert_eq!(client.call_by_name("m", vec![], TIMEOUT).unwrap_err().slug(), "no-agent");
 }
 
 #[tokio::test]
 async fn a_result_comes_back() {
     let bed = Bed::new().await;
     let expected = Value::from(vec![Value::from("ü"), Value::Int(1)]);
-    assert_eq!(call(&bed, TOKEN, "echo", PATIENCE).await.unwrap(), expected);
+    assert_eq!(call(&bed, TOKEN, "echo", TIMEOUT).await.unwrap(), expected);
 }
 
 #[tokio::test]
 async fn a_fault_has_the_slug_of_its_text() {
     let bed = Bed::new().await;
-    let error = call(&bed, TOKEN, "fault", PATIENCE).await.unwrap_err();
+    let error = call(&bed, TOKEN, "fault", TIMEOUT).await.unwrap_err();
     assert_eq!(error.slug(), "guest-offline");
     assert!(matches!(&error, ClientError::Fault(fault) if fault.code() == 103), "{error:?}");
     assert_eq!(error.to_string(), "guest-offline: vm1 does not answer");
@@ -192,12 +192,12 @@ async fn a_fault_has_the_slug_of_its_text() {
 #[tokio::test]
 async fn with_a_wrong_token_nobody_can_be_recognised() {
     let bed = Bed::new().await;
-    let error = call(&bed, "other", "echo", PATIENCE).await.unwrap_err();
+    let error = call(&bed, "other", "echo", TIMEOUT).await.unwrap_err();
     assert_eq!(error.slug(), "unproven");
     assert!(
         matches!(&error, ClientError::Unproven { problem, .. } if problem == "it does not know the token")
     );
-    assert_eq!(call(&bed, "", "echo", PATIENCE).await.unwrap_err().slug(), "not-authorised");
+    assert_eq!(call(&bed, "", "echo", TIMEOUT).await.unwrap_err().slug(), "not-authorised");
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ async fn waiting_has_an_end() {
 fn nobody_there_is_told_with_address_and_reason() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let client = Client::new(&format!("http://{address}"), TOKEN).unwrap();
-    let error = client.call_by_name("m", vec![], PATIENCE).unwrap_err();
+    let error = client.call_by_name("m", vec![], TIMEOUT).unwrap_err();
     assert_eq!(error.slug(), "no-agent");
     assert_eq!(error.to_string(), format!("no host agent answers at {address}"));
     let ClientError::Unreachable { source, .. } = error else { panic!("{error:?}") };
@@ -261,7 +261,7 @@ fn addresses_are_checked_and_never_shown_with_a_password() {
 #[test]
 fn a_value_that_cannot_be_sent_is_a_bad_argument() {
     let client = Client::new("http://127.0.0.1:1", TOKEN).unwrap();
-    let error = client.call_by_name("m", vec![Value::Double(f64::NAN)], PATIENCE).unwrap_err();
+    let error = client.call_by_name("m", vec![Value::Double(f64::NAN)], TIMEOUT).unwrap_err();
     assert_eq!(error.slug(), "bad-argument");
 }
 
@@ -275,7 +275,7 @@ async fn over_tls_the_agent_is_known_by_its_certificate() {
     let call = |trusted: Vec<u8>| {
         let url = url.clone();
         let trust = Trust { certificates: trusted, owners: Vec::new() };
-        let call = move || Client::trusting(&url, TOKEN, &trust)?.call_by_name("echo", vec![], PATIENCE);
+        let call = move || Client::trusting(&url, TOKEN, &trust)?.call_by_name("echo", vec![], TIMEOUT);
         tokio::task::spawn_blocking(call)
     };
     assert_eq!(call(trusted).await.unwrap().unwrap(), Value::from(vec![]));
@@ -298,13 +298,13 @@ async fn at_the_socket_the_kernel_vouches_for_the_caller() {
     let path = folder.path().join("api.sock");
     let bed = Bed::at(Listener::Unix(crate::endpoint::http::unix(&path, 0o600).unwrap())).await;
     let client = Client::new(&format!("unix:{}", path.display()), "").unwrap();
-    let twice = move || (0..2).map(|_| client.call_by_name("echo", vec![], PATIENCE)).collect::<Vec<_>>();
+    let twice = move || (0..2).map(|_| client.call_by_name("echo", vec![], TIMEOUT)).collect::<Vec<_>>();
     for answer in tokio::task::spawn_blocking(twice).await.unwrap() {
         assert_eq!(answer.unwrap(), Value::from(vec![]));
     }
     drop(bed);
     let gone = Client::new(&format!("unix:{}", folder.path().join("none").display()), "").unwrap();
     let error =
-        tokio::task::spawn_blocking(move || gone.call_by_name("echo", vec![], PATIENCE)).await.unwrap();
+        tokio::task::spawn_blocking(move || gone.call_by_name("echo", vec![], TIMEOUT)).await.unwrap();
     assert_eq!(error.unwrap_err().slug(), "no-agent");
 }
