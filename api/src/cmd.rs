@@ -1,5 +1,6 @@
 //! `cmd.*`: programs on guests: run, watched, fed, signalled and forgotten.
 
+use crate::checked::TimeLimit;
 use crate::method::methods;
 use crate::types::XMLRPC_TYPE;
 use crate::{Any, AnyStruct, Bytes, DateTime, Text, UnixTime};
@@ -56,9 +57,9 @@ pub struct Run {
     /// Only so many of the guests, chosen at random: 10, or 10%
     pub limit: Option<GuestLimit>,
     /// Seconds it waits for guests that are offline [default: not at all]
-    pub queue_s: Option<PositiveSeconds>,
+    pub queue_s: Option<TimeLimit>,
     /// Seconds after which it is ended wherever it is, or given up
-    pub deadline_s: Option<PositiveSeconds>,
+    pub deadline_s: Option<TimeLimit>,
     /// The caller's own id
     pub id: Option<String>,
 }
@@ -491,19 +492,6 @@ impl<'de> Deserialize<'de> for ByteCount {
     }
 }
 
-/// A length of time that is not 0, seconds.
-#[derive(Clone, Copy, Debug, JsonSchema, PartialEq, Serialize)]
-#[serde(transparent)]
-#[schemars(inline)]
-pub struct PositiveSeconds(pub f64);
-
-impl<'de> Deserialize<'de> for PositiveSeconds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let seconds = Some(f64::deserialize(deserializer)?).filter(|it| it.is_finite() && *it > 0.0);
-        seconds.map(Self).ok_or_else(|| de::Error::custom("expected a number of seconds above 0"))
-    }
-}
-
 /// A part of the guests a target selects: `10` of them, or `10%`, rounded up.
 #[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq)]
 #[schemars(with = "String", inline)]
@@ -657,8 +645,6 @@ mod tests {
         for wrong in ["0", "0%", "101%", "-1", "", "x"] {
             assert!(limit(wrong).is_err(), "{wrong}");
         }
-        let refused = from_value::<PositiveSeconds>(Value::Int(0)).unwrap_err();
-        assert_eq!(refused.to_string(), "expected a number of seconds above 0");
         assert_eq!(from_value::<ByteCount>(Value::Int(-1)).unwrap(), ByteCount(0));
         let size = |rows: i32| Value::from([("rows", Value::Int(rows)), ("columns", Value::Int(80))]);
         assert_eq!(from_value::<TerminalSize>(size(24)).unwrap().to_string(), "24x80");

@@ -2,7 +2,7 @@
 
 use super::{RunArgs, interactive};
 use crate::CliError;
-use vocable_api::cmd::{PositiveSeconds, Run};
+use vocable_api::cmd::Run;
 use vocable_config::Span;
 
 /// The shell of `--shell`.
@@ -40,8 +40,8 @@ pub(super) fn request(args: &RunArgs) -> Result<Run, CliError> {
         except: args.except.clone(),
         alive: flag(args.alive),
         limit: args.limit,
-        queue_s: args.queue.map(seconds).map(PositiveSeconds),
-        deadline_s: args.deadline.map(seconds).map(PositiveSeconds),
+        queue_s: args.queue.map(|time| time.duration().into()),
+        deadline_s: args.deadline.map(|time| time.duration().into()),
         id: args.id.clone(),
     })
 }

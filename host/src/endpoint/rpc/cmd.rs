@@ -28,8 +28,8 @@ async fn run(context: Context, mut request: Run) -> Result<String, Fault> {
         except,
         alive: alive.unwrap_or(false),
         limit,
-        queue_s: queue_s.map(|time| time.0),
-        deadline_s: deadline_s.map(|time| time.0),
+        queue_s: queue_s.map(f64::from),
+        deadline_s: deadline_s.map(f64::from),
     };
     context.handle.run(RunRequest { target, program, id, options }).await
 }
