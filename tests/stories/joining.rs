@@ -9,6 +9,8 @@ fn a_guest_says_hello_is_alive_and_says_bye_when_it_is_told_to_stop() {
     let host = Host::start();
     let vm1 = host.guest("vm1").joins();
     assert_eq!(host.awaits("guest.alive", "vm1")["guest"], "vm1");
+    // That it is alive is told with its HELLO already.
+    host.beats_again("vm1", 0);
     let about = host.about("vm1");
     assert_eq!((&about["state"], &about["ip"]), (&json!("alive"), &json!("127.0.0.1")));
     assert!(about["beats"].as_u64().unwrap() >= 1 && about["agent_version"].is_string(), "{about:#}");
