@@ -1,4 +1,12 @@
-//! The API of the host agent.
+//! The API of the host agent of Vocable.
+//!
+//! - [`agent`], [`cmd`], [`file`], [`guest`], [`job`], [`vm`], [`word`], [`system`] and the [`legacy`] names: the methods, one
+//!   file a family. A method is the struct of its parameters: see [`Method`].
+//! - `client` (feature `client`): calls, events, attachments and files over TCP, TLS or a Unix socket. `examples/run.rs` is a
+//!   whole program.
+//! - [`attach`]: what both ends of an attachment say; [`fault`]: every way a call fails; [`target`]: how guests are named;
+//!   [`checked`]: values that refuse what they cannot be; [`clock`], [`proof`].
+//! - [`description`]: methods as their readers see them: help, signatures, OpenAPI, `docs/api.md`.
 
 pub mod agent;
 pub mod cmd;

@@ -88,12 +88,6 @@ impl TreePath {
         Self(path)
     }
 
-    /// Whether it is that folder, or in it.
-    pub fn is_within(&self, folder: &Self) -> bool {
-        let rest = self.0.strip_prefix(folder.0.as_slice());
-        folder.is_top() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-    }
-
     /// The folders it is in, from the nearest to the top, itself first.
     pub fn upwards(&self) -> impl Iterator<Item = Self> {
         std::iter::successors(Some(self.clone()), |path| path.split().map(|(folder, _)| folder))

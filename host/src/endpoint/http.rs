@@ -12,7 +12,7 @@
 //! a request or take its reply. A call is not: how long it waits is the method's own matter, and it is dropped when
 //! the client goes away.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use crate::audit::Audit;
 use axum::Router;
@@ -59,8 +59,8 @@ pub(crate) trait Methods: Send + Sync + 'static {
 
     fn list(&self) -> Vec<MethodInfo>;
 
-    fn describe(&self, name: &str) -> Option<MethodInfo> {
-        self.list().into_iter().find(|method| method.name == name)
+    fn describe(&self, name: &str) -> Option<Cow<'static, MethodInfo>> {
+        self.list().into_iter().find(|method| method.name == name).map(Cow::Owned)
     }
 }
 

@@ -147,7 +147,7 @@ impl Methods for Api {
             if let Some(found) = METHODS.get(method.as_str()) {
                 return (found.call)(context, params).await;
             }
-            match method.strip_prefix("word.").filter(|word| word::word_method(&context, word).is_some()) {
+            match method.strip_prefix("word.").filter(|word| word::is_word_method(&context, word)) {
                 Some(word) => reply(&method, &word::ask_by_name(context, word, params).await?),
                 None => Err(Fault::no_such_method(&method)),
             }
@@ -166,9 +166,9 @@ impl Methods for Api {
         METHODS.values().map(|entry| entry.info.clone()).chain(word::word_methods(&self.context)).collect()
     }
 
-    fn describe(&self, name: &str) -> Option<MethodInfo> {
-        let fixed = METHODS.get(name).map(|entry| entry.info.clone());
-        fixed.or_else(|| word::word_method(&self.context, name.strip_prefix("word.")?))
+    fn describe(&self, name: &str) -> Option<Cow<'static, MethodInfo>> {
+        let fixed = METHODS.get(name).map(|entry| Cow::Borrowed(&entry.info));
+        fixed.or_else(|| word::word_method(&self.context, name.strip_prefix("word.")?).map(Cow::Owned))
     }
 }
 

@@ -5,6 +5,7 @@ use vocable_xmlrpc::{Params, Problem, Value, from_value};
 
 use super::{Methods, dispatch::Dispatcher};
 use crate::audit::Caller;
+use std::borrow::Cow;
 use std::sync::LazyLock;
 use vocable_api::description::MethodInfo;
 use vocable_api::fault::{Fault, FaultKind};
@@ -157,7 +158,7 @@ pub(super) fn all(methods: &impl Methods) -> Vec<MethodInfo> {
     all
 }
 
-pub(super) fn find(methods: &impl Methods, name: &str) -> Result<MethodInfo, Fault> {
-    let ours = SYSTEM.iter().find(|method| method.name == name).cloned();
+pub(super) fn find(methods: &impl Methods, name: &str) -> Result<Cow<'static, MethodInfo>, Fault> {
+    let ours = SYSTEM.iter().find(|method| method.name == name).map(Cow::Borrowed);
     ours.or_else(|| methods.describe(name)).ok_or_else(|| Fault::no_such_method(name))
 }

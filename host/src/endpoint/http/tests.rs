@@ -1,5 +1,6 @@
 //! The endpoint over loopback: a server with a few methods of its own, and clients that send what they like.
 
+use std::borrow::Cow;
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -76,16 +77,17 @@ impl Methods for Echo {
         self.words.lock().unwrap().clone()
     }
 
-    fn describe(&self, name: &str) -> Option<MethodInfo> {
+    fn describe(&self, name: &str) -> Option<Cow<'static, MethodInfo>> {
         let named = self.list().into_iter().find(|method| method.name == name);
-        named.or_else(|| {
+        let named = named.or_else(|| {
             ["echo", "fault", "nan", "panic", "wait"].contains(&name).then(|| MethodInfo {
                 name: name.to_owned().into(),
                 help: "Is for tests.".into(),
                 changes: name != "wait",
                 ..MethodInfo::of::<Tested>()
             })
-        })
+        });
+        named.map(Cow::Owned)
     }
 }
 

@@ -175,32 +175,28 @@ async fn rename(context: Context, request: Rename) -> Result<bool, Fault> {
     Ok(true)
 }
 
-async fn push(context: Context, request: Push) -> Result<String, Fault> {
-    let spec = Spec {
-        direction: Direction::Push,
-        guest: request.guest,
-        local: request.local_path,
-        remote: request.remote_path,
-        exclude: request.exclude.unwrap_or_default(),
-        delete: request.delete.unwrap_or(false),
-        resume: request.resume.unwrap_or(true),
-        preserve: request.preserve.unwrap_or(false),
+/// What a transfer is to do: `file.push` and `file.pull` take the same.
+macro_rules! spec {
+    ($direction:ident, $request:ident) => {
+        Spec {
+            direction: Direction::$direction,
+            guest: $request.guest,
+            local: $request.local_path,
+            remote: $request.remote_path,
+            exclude: $request.exclude.unwrap_or_default(),
+            delete: $request.delete.unwrap_or(false),
+            resume: $request.resume.unwrap_or(true),
+            preserve: $request.preserve.unwrap_or(false),
+        }
     };
-    context.transfers.start(spec, request.id).await
+}
+
+async fn push(context: Context, request: Push) -> Result<String, Fault> {
+    context.transfers.start(spec!(Push, request), request.id).await
 }
 
 async fn pull(context: Context, request: Pull) -> Result<String, Fault> {
-    let spec = Spec {
-        direction: Direction::Pull,
-        guest: request.guest,
-        local: request.local_path,
-        remote: request.remote_path,
-        exclude: request.exclude.unwrap_or_default(),
-        delete: request.delete.unwrap_or(false),
-        resume: request.resume.unwrap_or(true),
-        preserve: request.preserve.unwrap_or(false),
-    };
-    context.transfers.start(spec, request.id).await
+    context.transfers.start(spec!(Pull, request), request.id).await
 }
 
 async fn transfer(context: Context, request: GetTransfer) -> Result<Transfer, Fault> {

@@ -4,6 +4,7 @@ use super::{Context, Entry, answer_within, fit_a_message, json_value, method};
 use crate::agent::handle::GuestReply;
 use crate::words::no_such_word;
 use serde_json::Value as Json;
+use std::sync::LazyLock;
 use vocable_api::Any;
 use vocable_api::description::MethodInfo;
 use vocable_api::fault::{Failure, Fault, FaultKind};
@@ -45,6 +46,11 @@ pub(super) fn word_method(context: &Context, word: &str) -> Option<MethodInfo> {
     context.lexicon.word(word).filter(is_askable).map(describe)
 }
 
+/// Whether a word makes a method.
+pub(super) fn is_word_method(context: &Context, word: &str) -> bool {
+    context.lexicon.word(word).is_some_and(|word| is_askable(&word))
+}
+
 /// A word that describes what it answers can be asked.
 fn is_askable(word: &WordInfo) -> bool {
     schema(&word.reply).as_object().is_some_and(|reply| !reply.is_empty())
@@ -56,7 +62,8 @@ fn schema(text: &str) -> Json {
 
 /// `word.<NAME>(target, args, {timeout_s})`: that of [`Ask`], with the arguments that the word describes.
 fn describe(word: WordInfo) -> MethodInfo {
-    let mut info = MethodInfo::of::<Ask>();
+    static ASK: LazyLock<MethodInfo> = LazyLock::new(MethodInfo::of::<Ask>);
+    let mut info = ASK.clone();
     let summary = word.summary.trim_end_matches('.');
     info.help = format!(
         "{summary}. Says the word {} (version {}) and collects the answers.",

@@ -87,7 +87,7 @@ async fn too_much_is_refused_before_it_is_read() {
 async fn the_document_and_the_metrics_tell_of_every_method() {
     let bed = Bed::new().await;
     let echo = bed.methods.describe("echo");
-    bed.methods.words.lock().unwrap().extend(echo);
+    bed.methods.words.lock().unwrap().extend(echo.map(Cow::into_owned));
     let (status, json) = told(&bed, &request("GET", "/api/openapi.json", "", "")).await;
     assert_eq!((status, &json["openapi"]), (200, &json!("3.1.0")));
     assert_eq!(json["paths"].as_object().unwrap().len(), 6);
